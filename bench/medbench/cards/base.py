@@ -1,0 +1,31 @@
+"""What every card shares: unknown fields refused, values frozen, a name that is safe in a path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+"""A name users type and folders carry: letters, digits, dot, dash, underscore."""
+
+
+class Strict(BaseModel):
+    """A frozen piece of a card that refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Card(Strict):
+    """The fields all cards have."""
+
+    name: Name = Field(description="What users type; also the file's name without .yaml.")
+    title: str = Field("", description="One line for people.")
+    citation: str = Field("", description="Who to cite: authors, venue, year, DOI.")
+    notes: str = Field("", description="Known faults, doubts and the standing of the facts in this card.")
+    links: dict[str, str] = Field(default_factory=dict, description="Further addresses: paper, code, page.")
+
+    def material(self) -> dict[str, Any]:
+        """Return the fields that can change a number, for run keys: all but the texts for people."""
+        texts = {"name", "title", "citation", "notes", "links"}
+        return self.model_dump(mode="json", exclude=texts, exclude_defaults=True)

@@ -1,0 +1,191 @@
+"""The data set card: where it comes from, how it lies on disk, what its labels mean and how it is split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from medbench.cards.base import Card, Name, Strict
+
+Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
+Split = Literal["train", "val", "test"]
+
+
+class ClassInfo(Strict):
+    """One class (or, for multilabel tasks, one finding)."""
+
+    name: str
+    prompts: list[str] = Field(default_factory=list, description="Texts for zero-shot, most usual first.")
+
+
+Class = Annotated[ClassInfo, BeforeValidator(lambda v: {"name": str(v)} if isinstance(v, (str, int)) else v)]
+
+
+class Table(Strict):
+    """One CSV of labels."""
+
+    file: str = Field(description="Path below the data folder.")
+    split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
+    image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
+
+
+class CsvLayout(Strict):
+    """Labels in one or more CSV files; templates like `train_images/{id_code}.png` name columns in braces."""
+
+    kind: Literal["csv"]
+    tables: list[Table] = Field(min_length=1)
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
+    image: str = Field(description="Template of the image path below the data folder.")
+    id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
+    label: str | None = Field(None, description="Column with the class (index, name, or a key of `values`).")
+    labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
+    values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
+    group: str | None = Field(None, description="Template of what a split must not cut: patient, lesion, eye.")
+    split: str | None = Field(None, description="Column with the official split.")
+    split_values: dict[str, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
+
+    @model_validator(mode="after")
+    def _one_label_form(self) -> CsvLayout:
+        if (self.label is None) == (self.labels is None):
+            raise ValueError("give either `label` (one column) or `labels` (one column per class)")
+        return self
+
+
+class FolderLayout(Strict):
+    """Class folders, below one folder per split if the release has a split."""
+
+    kind: Literal["folders"]
+    splits: dict[Split, str] = Field(default_factory=dict, description="Split -> folder; empty: class folders at the top.")
+    folders: dict[str, int] = Field(default_factory=dict, description="Folder -> class index; default: class names.")
+    group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
+    extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
+
+
+class ListLayout(Strict):
+    """Official text files with one image name a line, the label being part of the name."""
+
+    kind: Literal["lists"]
+    lists: dict[Split, str] = Field(min_length=1, description="Split -> text file below the data folder.")
+    image: str = Field("{name}", description="Template of the image path; `{name}` is the line.")
+    label: str = Field(description="Regular expression on the name with a named part `label`.")
+    values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
+    group: str | None = Field(None, description="Regular expression on the name with a named part `group`.")
+
+
+class ToyLayout(Strict):
+    """Images that medbench draws itself. They say nothing about medicine."""
+
+    kind: Literal["toy"]
+    recipe: Literal["grades", "binary", "shapes", "findings"]
+    n: int = Field(600, gt=0)
+    size: int = Field(64, gt=0)
+    seed: int = 0
+
+
+Layout = Annotated[CsvLayout | FolderLayout | ListLayout | ToyLayout, Field(discriminator="kind")]
+
+
+class SplitRule(Strict):
+    """How one named split is made.
+
+    `official` takes the release's own (and cuts `val` from train where it has none); `stratified` draws samples and
+    `grouped` draws whole groups, both keeping class shares; `shuffle` is the WACV 2024 rule: `random.Random(seed)`
+    shuffles the row numbers, the first `int(held_out * n)` are val then test by halves, the rest is train.
+    """
+
+    method: Literal["official", "stratified", "grouped", "shuffle"]
+    seed: int = 0
+    val: float = Field(0.15, ge=0, lt=1, description="Share of validation (for `official`: of train, if it has none).")
+    test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
+    held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`: share of val and test together.")
+    check: dict[Split, list[int]] = Field(
+        default_factory=dict, description="`shuffle`: the first row numbers of each split, published; held on reading."
+    )
+    source: str = Field("", description="Whose split it is.")
+
+
+class Splits(Strict):
+    """The named splits of a data set."""
+
+    default: Name
+    rules: dict[Name, SplitRule] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _default_known(self) -> Splits:
+        if self.default not in self.rules:
+            raise ValueError(f"default split '{self.default}' is not among rules: {', '.join(self.rules)}")
+        return self
+
+
+class Access(Strict):
+    """How to get the data."""
+
+    kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
+    url: str = ""
+    steps: str = Field("", description="What to do, command by command; shown when the data are not there.")
+
+
+class Counts(Strict):
+    """What a whole copy holds."""
+
+    images: int | None = Field(None, ge=0)
+    classes: list[int] | None = Field(None, description="Images per class, in the order of `classes`.")
+    splits: dict[Split, int] = Field(default_factory=dict, description="Images per official split.")
+
+
+class DatasetCard(Card):
+    """One data set with one task."""
+
+    modality: str = Field("", description="E.g. `colour fundus`, `chest X-ray`, `dermoscopy`.")
+    licence: str = ""
+    access: Access = Field(default_factory=Access)
+    layout: Layout
+    task: Task
+    classes: list[Class] = Field(min_length=1)
+    channels: Literal[1, 3] = Field(3, description="1: decoded to grey, 3: to RGB.")
+    metric: str = Field(description="Primary metric id, e.g. `kappa_quadratic`; used for every choice.")
+    mean: list[float] | None = Field(None, description="Published mean on [0, 1]; none: computed from train.")
+    std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
+    splits: Splits
+    counts: Counts = Field(default_factory=Counts)
+    verified: bool = Field(True, description="False: counts are from memory or a third page; runs carry a warning.")
+    also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
+
+    @property
+    def toy(self) -> bool:
+        """Whether the images are drawn by medbench."""
+        return self.layout.kind == "toy"
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes' names, in index order."""
+        return [c.name for c in self.classes]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetCard:
+        n = len(self.classes)
+        if self.task == "binary" and n != 2:
+            raise ValueError(f"a binary task has 2 classes, not {n}")
+        if isinstance(self.layout, CsvLayout) and self.layout.labels is not None and len(self.layout.labels) != n:
+            raise ValueError(f"layout.labels names {len(self.layout.labels)} columns for {n} classes")
+        if self.task == "multilabel" and getattr(self.layout, "labels", None) is None and not self.toy:
+            raise ValueError("a multilabel task needs layout.labels, one column per class")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("give both mean and std, or neither")
+        for stat in (self.mean, self.std):
+            if stat is not None and len(stat) != self.channels:
+                raise ValueError(f"mean and std need {self.channels} numbers each")
+        return self
+
+    def material(self) -> dict[str, Any]:
+        """Return what can change a number beside the samples and the split, which have digests of their own."""
+        return {
+            "task": self.task,
+            "classes": self.class_names,
+            "channels": self.channels,
+            "metric": self.metric,
+            "mean": self.mean,
+            "std": self.std,
+        }

@@ -1,0 +1,113 @@
+"""Finding cards by name, comma list, glob or file."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from pathlib import Path
+
+from medbench import paths
+from medbench.cards.base import Card
+from medbench.cards.dataset import DatasetCard
+from medbench.cards.load import load_card
+from medbench.cards.model import ModelCard
+from medbench.cards.paper import PaperCard
+from medbench.cards.protocol import ProtocolCard
+from medbench.errors import CardError, unknown
+
+SCHEMAS: dict[str, type[Card]] = {
+    "models": ModelCard,
+    "datasets": DatasetCard,
+    "protocols": ProtocolCard,
+    "papers": PaperCard,
+}
+
+
+def card_files(kind: str) -> dict[str, Path]:
+    """Return name -> file of all cards of `kind` (`models`, `datasets`, `protocols`, `papers`), first place wins."""
+    found: dict[str, Path] = {}
+    for folder in paths.card_dirs(kind):
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all cards of `kind`, sorted. No card is opened."""
+    return list(card_files(kind))
+
+
+def _load(kind: str, path: Path) -> Card:
+    card = load_card(path, SCHEMAS[kind])
+    if card.name != path.stem:
+        raise CardError(f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}.yaml")
+    return card
+
+
+def find_model(name: str) -> ModelCard:
+    """Return the model card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    card = _find("models", name)
+    assert isinstance(card, ModelCard)
+    return card
+
+
+def find_dataset(name: str) -> DatasetCard:
+    """Return the data set card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    card = _find("datasets", name)
+    assert isinstance(card, DatasetCard)
+    return card
+
+
+def find_protocol(name: str) -> ProtocolCard:
+    """Return the protocol card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    card = _find("protocols", name)
+    assert isinstance(card, ProtocolCard)
+    return card
+
+
+def find_paper(name: str) -> PaperCard:
+    """Return the paper card called `name`."""
+    card = _find("papers", name)
+    assert isinstance(card, PaperCard)
+    return card
+
+
+def _find(kind: str, name: str) -> Card:
+    if is_file_name(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise CardError(f"no card file {path}", "check the path; cards are YAML files")
+        return _load(kind, path)
+    files = card_files(kind)
+    if name not in files:
+        raise unknown(kind.removesuffix("s"), name, files, f"All: medbench ls {kind}")
+    return _load(kind, files[name])
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether `name` means a card file rather than a card's name."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def expand(kind: str, words: str | Iterable[str]) -> list[str]:
+    """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
+
+    Raises:
+        CardError: A word is unknown, or a glob matches nothing.
+    """
+    listed = [w.strip() for word in ([words] if isinstance(words, str) else words) for w in word.split(",")]
+    found: list[str] = []
+    known = names(kind)
+    for word in filter(None, listed):
+        if any(c in word for c in "*?["):
+            matches = fnmatch.filter(known, word)
+            if not matches:
+                raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
+            found += matches
+        elif is_file_name(word) or word in known or (kind == "datasets" and Path(word).expanduser().exists()):
+            found.append(word)
+        else:
+            raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
+    if not found:
+        raise CardError(f"no {kind.removesuffix('s')} was named", f"choose from: medbench ls {kind}")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,76 @@
+"""What a finished unit leaves: its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+SCHEMA = 1
+
+
+class Unit(BaseModel):
+    """One (model, protocol, data set, seed) under one set of options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: str
+    protocol: str
+    dataset: str
+    seed: int
+    preset: str
+    options: dict[str, Any] = Field(default_factory=dict, description="What --set, --image-size and so on changed.")
+    weights: Literal["official", "file", "random"] = "official"
+    toy: bool = Field(False, description="Toy data: generated images that say nothing about medicine.")
+
+
+class SplitCount(BaseModel):
+    """How large one split is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int
+    groups: int | None = Field(None, description="Patients or lesions, where the card names a group.")
+    classes: dict[str, int] = Field(description="Class (or finding) -> images.")
+
+
+class Record(BaseModel):
+    """The result of one unit and everything behind it.
+
+    `key` is the digest of `material`, which holds everything that can change the number; `group` is the digest of
+    the same without the seed: records of one group are the repeats of one table cell.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    schema_version: int = SCHEMA
+    key: str
+    group: str
+    unit: Unit
+    material: dict[str, Any]
+    metric: str = Field(description="The primary metric's id.")
+    metrics: dict[str, float | None] = Field(description="On the test split; None: undefined there.")
+    metrics_val: dict[str, float | None]
+    absent: dict[str, list[str]] = Field(
+        default_factory=dict, description="Metric -> classes that test does not hold and the mean leaves out."
+    )
+    n: dict[str, SplitCount]
+    chosen: dict[str, Any] = Field(default_factory=dict, description="Hyper-parameters chosen on validation.")
+    selection: dict[str, Any] = Field(default_factory=dict, description="Every candidate with its validation curve.")
+    warnings: list[str] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by part.")
+    counts: dict[str, float] = Field(default_factory=dict, description="Forwards, images/s, peak memory (MB).")
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    _path: Path | None = PrivateAttr(None)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder the record was read from or written to."""
+        return self._path
+
+    @property
+    def score(self) -> float | None:
+        """The primary metric on the test split."""
+        return self.metrics.get(self.metric)

@@ -1,0 +1,82 @@
+"""The run store: `<runs>/<dataset>/<model>/<protocol>/<key12>/record.json`, written last and by atomic rename."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from medbench import files
+from medbench.records.schema import SCHEMA, Record, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
+
+
+def folder_of(runs: Path, unit: Unit, key: str) -> Path:
+    """Return the folder of a unit."""
+    return runs / unit.dataset / unit.model / unit.protocol / key[:12]
+
+
+def is_done(runs: Path, unit: Unit, key: str) -> bool:
+    """Tell whether the unit is complete: its record is the last file written."""
+    return (folder_of(runs, unit, key) / RECORD).is_file()
+
+
+def read(folder: Path) -> Record | None:
+    """Return the record in `folder`, or None where there is none or it is of another schema (which is logged)."""
+    file = folder / RECORD
+    try:
+        record = Record.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, UnicodeDecodeError) as error:
+        log.warning("%s is not a record of schema %d and is passed over: %s", file, SCHEMA, str(error).split("\n")[0])
+        return None
+    record._path = folder
+    return record
+
+
+def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
+    """Yield all complete records below `runs`, in order of their folders."""
+    for file in sorted(runs.glob(f"{dataset}/*/*/*/{RECORD}")):
+        record = read(file.parent)
+        if record is not None:
+            yield record
+
+
+def write(runs: Path, record: Record, predictions: pd.DataFrame, history: pd.DataFrame) -> Record:
+    """Write a unit's predictions and history, then its record; an earlier failure note is removed.
+
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    folder = folder_of(runs, record.unit, record.key)
+    with files.atomic(folder / PREDICTIONS) as part:
+        predictions.to_parquet(part, index=False)
+    with files.atomic(folder / HISTORY) as part:
+        history.to_csv(part, index=False)
+    files.write_text(folder / RECORD, record.model_dump_json(indent=1) + "\n")
+    (folder / FAILURE).unlink(missing_ok=True)
+    record._path = folder
+    return record
+
+
+def write_failure(runs: Path, unit: Unit, key: str, error: str) -> None:
+    """Note why a unit failed; `medbench status` shows it and a later run tries again."""
+    files.write_json(folder_of(runs, unit, key) / FAILURE, {"unit": unit.model_dump(), "key": key, "error": error})
+
+
+def failures(runs: Path) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yield (folder, failure note) of the units that failed and were not completed since."""
+    for file in sorted(runs.glob(f"*/*/*/*/{FAILURE}")):
+        if not (file.parent / RECORD).is_file():
+            yield file.parent, json.loads(file.read_text(encoding="utf-8"))
