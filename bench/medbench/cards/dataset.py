@@ -57,7 +57,7 @@ class FolderLayout(Strict):
     """Class folders, below one folder per split if the release has a split."""
 
     kind: Literal["folders"]
-    splits: dict[Split, str] = Field(default_factory=dict, description="Split -> folder; empty: class folders at the top.")
+    splits: dict[Split, str] = Field(default_factory=dict, description="Split -> folder; none: classes on top.")
     folders: dict[str, int] = Field(default_factory=dict, description="Folder -> class index; default: class names.")
     group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])

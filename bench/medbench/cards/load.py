@@ -57,7 +57,7 @@ def load_card(path: Path, schema: type[C]) -> C:
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise CardError(f"{path}:1: a card is a mapping of fields", f"see the cards that ship with medbench for {schema.__name__}")
+        raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
     content.setdefault("name", path.stem)
     try:
         return schema.model_validate(content)
@@ -74,7 +74,8 @@ def _fault(path: Path, schema: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         known = _fields_at(schema, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        text = "unknown field" + (f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}" if known else "")
+        more = f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}" if known else ""
+        text = "unknown field" + more
     elif fault["type"] == "missing":
         text = "missing field"
     return f"{path}:{line}: {field}: {text}"

@@ -68,7 +68,8 @@ class Features(Strict):
     """What the encoder's outputs are."""
 
     pooled: Literal["cls", "mean", "head"] = Field(
-        "head", description="The vector a head sees: class token or mean of patches after the last norm; `head`: timm's."
+        "head",
+        description="What a head sees: class token or mean of patches after the last norm; `head`: timm's.",
     )
     token_norm: bool = Field(True, description="Whether patch tokens pass the last norm before a stacked classifier.")
     dim: int | None = Field(None, gt=0, description="Length of the pooled vector, checked; none: not checked.")

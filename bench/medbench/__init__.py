@@ -1,0 +1,76 @@
+"""medbench: which pretrained vision model serves a medical-image classification task, with numbers that can be trusted.
+
+The names below are all there is to know from Python; each is loaded when first used, so that importing medbench costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medbench.data import load_dataset
+    from medbench.models import load_model
+    from medbench.report import table
+    from medbench.runs import run
+
+    __version__: str
+
+__all__ = [
+    "__version__",
+    "list_datasets",
+    "list_models",
+    "list_protocols",
+    "load_dataset",
+    "load_model",
+    "run",
+    "table",
+]
+
+_HOMES = {"load_dataset": "data", "load_model": "models", "run": "runs", "table": "report"}
+
+
+def list_models() -> list[str]:
+    """Return the names of all model cards on the search path, sorted."""
+    return _names("models")
+
+
+def list_protocols() -> list[str]:
+    """Return the names of all protocol cards on the search path, sorted."""
+    return _names("protocols")
+
+
+def list_datasets() -> list[str]:
+    """Return the names of all data set cards on the search path, sorted."""
+    return _names("datasets")
+
+
+def _names(kind: str) -> list[str]:
+    from medbench import cards
+
+    return cards.names(kind)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("medbench")
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"medbench.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'medbench' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

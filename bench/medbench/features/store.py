@@ -1,0 +1,122 @@
+"""The feature store: one folder per key, trusted only when its manifest says so.
+
+While features are made the folder holds `key.json` and parts `part-START-STOP.npy`, each written by atomic rename;
+at the end the parts become `features.npy` (n, d) float32 and `manifest.json` is written last, with the array's
+digest. A killed extraction goes on after its last whole part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench import files, paths
+from medbench.features.key import FeatureSpec, differences
+
+PART = re.compile(r"part-(\d+)-(\d+)\.npy")
+
+
+class FeatureFolder:
+    """The folder of one feature key.
+
+    Attributes:
+        spec: What the features depend on.
+        n: Number of rows they must have.
+    """
+
+    def __init__(self, spec: FeatureSpec, n: int) -> None:
+        self.spec, self.n, self.key = spec, n, spec.key()
+        self.path = paths.home() / "features" / spec.dataset / spec.model / self.key[:16]
+
+    def load(self) -> NDArray[np.float32] | None:
+        """Return the finished features (n, d), or None where they are not there, not whole or not of this key."""
+        try:
+            manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+            array: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        same = manifest.get("material") == self._material() and array.shape == tuple(manifest.get("shape", ()))
+        whole = same and len(array) == self.n and _digest(array) == manifest.get("digest")
+        return array if whole else None
+
+    def finished(self) -> bool:
+        """Tell whether there is a manifest of this key; `load` looks at the features themselves."""
+        return (self.path / "manifest.json").is_file()
+
+    def why_not(self) -> str | None:
+        """Return the field-by-field difference to the nearest features that this model has on this data set."""
+        nearest: list[str] | None = None
+        for file in self.path.parent.glob("*/key.json"):
+            try:
+                found = differences(self._material(), json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError):
+                continue
+            if found and (nearest is None or len(found) < len(nearest)):
+                nearest = found
+        return "; ".join(nearest[:4]) + (" …" if len(nearest) > 4 else "") if nearest else None
+
+    def start(self) -> list[tuple[int, int]]:
+        """Open the folder for writing; return the (start, stop) of the parts that are done, without gaps from row 0."""
+        with files.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in ("manifest.json", "features.npy"):  # not whole, or `load` would have taken them
+                (self.path / name).unlink(missing_ok=True)
+            for stale in self.path.glob(".*.part"):
+                stale.unlink()
+        known = self.path / "key.json"
+        if not known.is_file():
+            files.write_json(known, self._material())
+        done: list[tuple[int, int]] = []
+        spans = sorted((int(m[1]), int(m[2])) for p in self.path.glob("part-*") if (m := PART.fullmatch(p.name)))
+        for start, stop in spans:
+            if start == (done[-1][1] if done else 0):
+                done.append((start, stop))
+        return done
+
+    def add(self, start: int, values: NDArray[np.float32]) -> None:
+        """Write rows `start` to `start + len(values)` as one part."""
+        with files.atomic(self._part(start, start + len(values))) as part, part.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+    def finish(self, spans: list[tuple[int, int]], facts: dict[str, Any]) -> NDArray[np.float32]:
+        """Join the parts to `features.npy`, write the manifest, remove the parts; returns the features."""
+        arrays = [np.load(self._part(*span), mmap_mode="r", allow_pickle=False) for span in spans]
+        dim = arrays[0].shape[1]
+        with files.atomic(self.path / "features.npy") as part:
+            whole = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(self.n, dim))
+            for (start, stop), array in zip(spans, arrays, strict=True):
+                whole[start:stop] = array
+            whole.flush()
+        joined: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        manifest = {
+            "material": self._material(),
+            "shape": [self.n, dim],
+            "digest": _digest(joined),
+            "facts": facts,
+        }
+        files.write_json(self.path / "manifest.json", manifest)
+        for span in spans:
+            self._part(*span).unlink(missing_ok=True)
+        return joined
+
+    def _part(self, start: int, stop: int) -> Path:
+        return self.path / f"part-{start:09d}-{stop:09d}.npy"
+
+    def _material(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(files.canonical(self.spec.material()))
+        return found
+
+
+def _digest(array: NDArray[np.float32]) -> str:
+    """Return the blake2b of an array's bytes, read in pieces."""
+    sha = hashlib.blake2b(digest_size=16)
+    rows = max(1, (1 << 24) // max(array[:1].nbytes, 1))
+    for start in range(0, len(array), rows):
+        sha.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,113 @@
+"""Cosine k-nearest neighbours on frozen features, as WACV 2024's code does it: k = 200, T = 0.1.
+
+A query's class scores are the votes of its k nearest training images, each weighted exp(similarity / T), over their
+sum; for multilabel tasks likewise per label. Exact, without ever holding all similarities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from medbench import metrics
+from medbench.cards.protocol import Knn
+from medbench.protocols.base import Context, Outcome
+
+CHUNK_BYTES = 32 << 20  # of similarities held at a time
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
+    settings = context.settings
+    assert isinstance(settings, Knn)
+    bank = _features(context, "train")
+    labels = torch.from_numpy(_votes(context)).to(context.device)
+    if settings.bank_drop and len(bank) >= settings.batch_size:
+        kept = len(bank) - len(bank) % settings.batch_size
+        bank, labels = bank[:kept], labels[:kept]
+    asked = settings.k_grid if settings.k == "auto" else [settings.k]
+    ks = sorted({min(k, len(bank)) for k in asked})
+    with torch.inference_mode():
+        val = vote(_features(context, "val"), bank, labels, ks, settings.temperature)
+        values = metrics.score_many(context.metric, val, context.val_targets)
+        best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+        test = vote(_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
+    curve = [None if np.isnan(v) else float(v) for v in values]
+    outcome = Outcome(
+        scores_val=val[best],
+        scores_test=test[0],
+        chosen={"k": ks[best], "val": curve[best], "bank": len(bank)},
+        selection={"candidates": [{"k": k, "val": v} for k, v in zip(ks, curve, strict=True)]},
+        history={"k": ks, "val": [float(v) for v in values]},
+        warnings=_warnings(asked, ks, best, len(bank), settings),
+    )
+    return {context.seeds[0]: outcome}
+
+
+def _features(context: Context, split: str) -> Tensor:
+    return normalize(torch.from_numpy(np.array(context.inputs.clean(split))).to(context.device), dim=1)
+
+
+def _votes(context: Context) -> NDArray[np.float32]:
+    targets = context.train_targets
+    return targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
+
+
+def _warnings(asked: list[int], ks: list[int], best: int, bank: int, settings: Knn) -> tuple[str, ...]:
+    found = []
+    if max(asked) > bank:
+        found.append(f"k = {max(asked)} is more than the {bank} training images: cut to {bank}")
+    if settings.k == "auto" and len(ks) > 2 and best in (0, len(ks) - 1):
+        found.append(f"the best k {ks[best]} is at the edge of the grid: a wider grid may do better")
+    return tuple(found)
+
+
+def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature: float) -> NDArray[np.float32]:
+    """Return the class scores of each k in `ks`, (len(ks), q, c).
+
+    Args:
+        query: (q, d), rows of length 1.
+        bank: (n, d), rows of length 1.
+        labels: (n, c) float: what each bank image votes for.
+        ks: Ascending numbers of neighbours, at most n.
+        temperature: Of the weights exp(similarity / temperature).
+    """
+    found = np.empty((len(ks), len(query), labels.shape[1]), dtype=np.float32)
+    positions = torch.tensor(ks, device=query.device) - 1
+    for rows, similarity, index in nearest(query, bank, ks[-1]):
+        weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the shift cancels in the quotient
+        votes = (weight[..., None] * labels[index]).cumsum(1)[:, positions]
+        total = weight.cumsum(1)[:, positions, None]
+        found[:, rows] = (votes / total).transpose(0, 1).cpu().numpy()
+    return found
+
+
+def nearest(query: Tensor, bank: Tensor, k: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield (rows, similarities (r, k), bank indices (r, k)) for chunks of the query, nearest first.
+
+    Of equal similarities the lower index counts as nearer, at the k-th place too (torch.topk leaves that open).
+    """
+    step = max(1, CHUNK_BYTES // (4 * len(bank)))
+
+    for start in range(0, len(query), step):
+        rows = slice(start, min(start + step, len(query)))
+        yield (rows, *_top(query[rows] @ bank.T, k))
+
+
+def _top(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    value, index = similarity.topk(min(k + 1, similarity.shape[1]), dim=1)
+    if value.shape[1] > k:
+        for row in (value[:, k] == value[:, k - 1]).nonzero()[:, 0].tolist():
+            least = value[row, k - 1]
+            above = (similarity[row] > least).nonzero()[:, 0]
+            level = (similarity[row] == least).nonzero()[: k - len(above), 0]
+            index[row, :k] = torch.cat([above, level])
+        index = index[:, :k]
+    index = index.sort(dim=1).values
+    value, by_value = similarity.gather(1, index).sort(dim=1, descending=True, stable=True)
+    return value, index.gather(1, by_value)

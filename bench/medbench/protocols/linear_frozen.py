@@ -1,0 +1,110 @@
+"""A linear head on frozen features, WACV 2024's recipe (Palés Huix et al., section 3).
+
+The encoder is frozen and in eval mode, so a view's features do not depend on batch or order: a bank of views is
+extracted once and all seeds x learning rates heads are trained on it together (`training.grid`). One learning rate
+wins by the mean of the seeds' best validation metrics; each seed's record holds its head at that rate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medbench.cards.protocol import LinearFrozen
+from medbench.protocols.base import Context, Outcome
+from medbench.training.grid import Problem, Trained, predict, train_grid
+from medbench.training.selection import Choice, choose
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Train the grid, choose the rate on validation, score validation and test with the chosen heads."""
+    settings = context.settings
+    assert isinstance(settings, LinearFrozen)
+    targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
+    val = torch.from_numpy(np.array(context.inputs.clean("val")))
+    problem = Problem(
+        train=torch.from_numpy(context.inputs.views()),
+        train_targets=targets.float() if context.multilabel else targets.long(),
+        val=val,
+        val_targets=context.val_targets,
+        classes=context.classes,
+        metric=context.metric,
+    )
+    trained = train_grid(problem, settings, context.seeds, context.device, context.partial / "grid.safetensors")
+    test = torch.from_numpy(np.array(context.inputs.clean("test")))
+    s, heads, c, _ = trained.weight.shape
+    with torch.inference_mode():
+        flat = trained.weight.reshape(s * heads, c, -1)
+        scores = predict(flat, val.to(context.device), multilabel=context.multilabel).reshape(s, heads, -1, c)
+        choice = choose(
+            trained.best,
+            scores,
+            context.val_targets,
+            context.metric,
+            settings.learning_rates,
+            "learning rate",
+            context.val_groups,
+        )
+        winners = trained.weight[:, choice.winner].contiguous()
+        tested = predict(winners, test.to(context.device), multilabel=context.multilabel)
+    return {
+        seed: Outcome(
+            scores_val=scores[i, choice.winner],
+            scores_test=tested[i],
+            chosen=_chosen(settings, trained, choice, i),
+            selection=_selection(settings, trained, choice, i, context.seeds),
+            history=_history(settings, trained, i),
+            warnings=choice.warnings,
+        )
+        for i, seed in enumerate(context.seeds)
+    }
+
+
+def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) -> dict[str, object]:
+    return {
+        "learning_rate": settings.learning_rates[choice.winner],
+        "epoch": int(trained.best_epoch[i, choice.winner]),
+        "val": _number(trained.best[i, choice.winner]),
+    }
+
+
+def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int, seeds: list[int]) -> dict[str, object]:
+    rates = settings.learning_rates
+    return {
+        "by": "mean over seeds of the best epoch's validation metric",
+        "seeds": seeds,
+        "gap": _number(choice.gap),
+        "gap_error": _number(choice.error),
+        "candidates": [
+            {
+                "learning_rate": rate,
+                "mean": _number(trained.best[:, j].mean()),
+                "best": _number(trained.best[i, j]),
+                "epoch": int(trained.best_epoch[i, j]),
+                "curve": [_number(v) for v in trained.curve[:, i, j]],
+            }
+            for j, rate in enumerate(rates)
+        ],
+    }
+
+
+def _history(settings: LinearFrozen, trained: Trained, i: int) -> dict[str, list[object]]:
+    epochs, rates = len(trained.curve), settings.learning_rates
+    pairs = [(j, e) for j in range(len(rates)) for e in range(epochs)]
+
+    def column(values: NDArray[np.float64]) -> list[object]:
+        return [float(values[e, i, j]) for j, e in pairs]
+
+    return {
+        "candidate": [rates[j] for j, _ in pairs],
+        "epoch": [e for _, e in pairs],
+        "loss": column(trained.loss),
+        "val": column(trained.curve),
+        "learning_rate": column(trained.rate),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Return a float for JSON, which knows no NaN."""
+    return None if value is None or not np.isfinite(value) else float(value)

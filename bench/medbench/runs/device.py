@@ -1,0 +1,77 @@
+"""Which device and which precision. torch is asked only where the machine has a GPU driver."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from medbench.errors import MedbenchError, unknown
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def has_gpu() -> bool:
+    """Tell whether torch sees a CUDA device. Without a driver's device file the answer needs no import of torch."""
+    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists() and os.name == "posix":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def choose_device(asked: str) -> str:
+    """Return `cpu`, `cuda` or `cuda:i` for `auto|cpu|cuda[:i]`.
+
+    Raises:
+        MedbenchError: The name is none of these, or there is no such GPU.
+    """
+    if asked == "auto":
+        return "cuda" if has_gpu() else "cpu"
+    if asked == "cpu":
+        return "cpu"
+    match = re.fullmatch(r"cuda(?::(\d+))?", asked)
+    if not match:
+        raise unknown("device", asked, ("auto", "cpu", "cuda", "cuda:0"))
+    if has_gpu():
+        import torch
+
+        count = torch.cuda.device_count()
+    else:
+        count = 0
+    if int(match[1] or 0) >= count:
+        raise MedbenchError(
+            f"--device {asked}: torch can use {count} GPUs of this machine",
+            "use --device cpu, or: medbench doctor",
+        )
+    return asked
+
+
+def choose_precision(asked: str, device: str) -> str:
+    """Return `fp32`, `bf16` or `fp16`; `auto` is bf16 on a GPU that has it, fp32 elsewhere.
+
+    Raises:
+        MedbenchError: The name is none of these, or half precision was asked of a CPU.
+    """
+    if asked not in PRECISIONS:
+        raise unknown("precision", asked, PRECISIONS)
+    place = choose_device(device)
+    if asked == "auto":
+        if place == "cpu":
+            return "fp32"
+        import torch
+
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if asked == "fp16" and place == "cpu":
+        raise MedbenchError("--precision fp16 needs a GPU", "use fp32 (or bf16, if your CPU is fast at it)")
+    return asked
+
+
+def choose_workers(asked: int | None, device: str) -> int:
+    """Return the number of loader processes: those asked for, else none on a CPU (the encoder needs the cores)."""
+    if asked is not None:
+        if asked < 0:
+            raise MedbenchError(f"--workers {asked} is below 0", "give 0 or more processes")
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if device == "cpu" else max(1, min(16, cores - 1))

@@ -1,0 +1,147 @@
+"""A job's images and features: prepared pixels, encoder on demand, feature store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medbench import files
+from medbench.cards.protocol import LinearFrozen
+from medbench.data import store as pixels
+from medbench.data.dataset import Dataset
+from medbench.data.transforms import Clean, Views
+from medbench.features.extract import Tally, Task, features
+from medbench.features.key import FeatureSpec
+from medbench.models import load_model
+from medbench.models.encoder import Encoder
+from medbench.runs.plan import Job
+
+VIEW_SEED = 0
+
+
+class Encoders:
+    """Keeps the last encoder, since the jobs of a plan that share one follow each other."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._key: str = ""
+        self._encoder: Encoder | None = None
+
+    def get(self, job: Job) -> Encoder:
+        """Return the job's encoder, on the device, frozen and in eval mode."""
+        channels, rule = job.dataset.card.channels, job.settings.channel_rule
+        key = files.digest([job.model.material(), job.weights.sha256, job.image_size, channels, rule])
+        if self._encoder is None or key != self._key:
+            self._encoder = None  # frees the last one's memory before the next is built
+            self._encoder = load_model(
+                job.model,
+                weights=job.weights,
+                image_size=job.image_size,
+                in_chans=channels,
+                channel_rule=rule,
+                device=str(self.device),
+            )
+            self._key = key
+        return self._encoder
+
+
+class JobInputs:
+    """Features of one job's images (`protocols.base.Inputs`).
+
+    Attributes:
+        dataset: The data set, unreadable images left out where the user said so.
+        left_out: Their ids with the reason.
+        mean: Normalisation used.
+        std: Normalisation used.
+    """
+
+    def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
+        self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
+        rule = pixels.rule_of(job.settings, job.image_size, job.dataset.card.channels)
+        self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
+        self.left_out = dict(self.store.unreadable)
+        if self.left_out and job.options.unreadable == "stop":
+            pixels.refuse_unreadable(self.store)
+        self.dataset = _without(job.dataset, set(self.left_out)) if self.left_out else job.dataset
+        self.mean, self.std = self._statistics()
+
+    def clean(self, split: str) -> NDArray[np.float32]:
+        """Return the features of a split's images under the evaluation transform, (n, d)."""
+        return self._clean()[self.dataset.rows(split)]
+
+    def views(self) -> NDArray[np.float32]:
+        """Return the bank of augmented views of the training images, (views, n, d)."""
+        settings = self.job.settings
+        assert isinstance(settings, LinearFrozen)
+        if settings.views == 0:
+            return self.clean("train")[None]
+        rows = self.dataset.rows("train")
+        spec, marked = self._spec(), files.digest(rows.tolist())
+        size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
+        bank: NDArray[np.float32] | None = None
+        for view in range(settings.views):
+            images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
+            what = f"{name}: view {view + 1}/{settings.views}"
+            found = self._features(Task(spec.of_view(view, marked, settings.augment), images, len(rows), what))
+            if bank is None:
+                bank = np.empty((settings.views, *found.shape), dtype=np.float32)
+            bank[view] = found
+        assert bank is not None
+        return bank
+
+    def _clean(self) -> NDArray[np.float32]:
+        rows = np.arange(len(self.dataset.samples))
+        images = Clean(self.store, rows, self.job.image_size)
+        what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
+        return self._features(Task(self._spec(), images, len(rows), what))
+
+    def _features(self, task: Task) -> NDArray[np.float32]:
+        encoder: Callable[[], Encoder] = lambda: self.encoders.get(self.job)  # noqa: E731 - built only on a miss
+        return features(task, encoder, self.encoders.device, self.workers, self.tally)
+
+    def _spec(self) -> FeatureSpec:
+        job = self.job
+        return FeatureSpec(
+            dataset=self.dataset.card.name,
+            model=job.model.name,
+            card=job.model.material(),
+            weights=job.weights.sha256,
+            store=self.store.digest,
+            image_size=job.image_size,
+            channels=self.dataset.card.channels,
+            channel_rule=job.settings.channel_rule,
+            mean=tuple(self.mean),
+            std=tuple(self.std),
+            precision=job.precision,
+            rows="all",
+        )
+
+    def _statistics(self) -> tuple[list[float], list[float]]:
+        """Return mean and deviation by the settings: the model's, the card's, or the training split's own."""
+        card, channels = self.dataset.card, self.dataset.card.channels
+        if self.job.settings.normalise == "model":
+            mean, std = self.job.model.input.mean, self.job.model.input.std
+            same = channels == len(mean)  # one-channel data take the mean over the model's channels
+            return (mean, std) if same else ([float(np.mean(mean))] * channels, [float(np.mean(std))] * channels)
+        if card.mean is not None and card.std is not None:
+            return card.mean, card.std
+        rows = self.dataset.rows("train")
+        kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
+        if not kept.is_file():
+            mean, std = pixels.channel_stats(self.store, rows)
+            files.write_json(kept, {"mean": mean, "std": std})
+        known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return known["mean"], known["std"]
+
+
+def _without(dataset: Dataset, ids: set[str]) -> Dataset:
+    """Return the data set with some samples in no split; their rows stay, as the prepared store has them."""
+    samples = dataset.samples.copy()
+    samples.loc[samples["id"].isin(ids), "split"] = ""
+    return dataclasses.replace(dataset, samples=samples)

@@ -1,0 +1,169 @@
+"""From a protocol's outcome to records. Here, and only here, are test labels read: once per unit."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from medbench import metrics
+from medbench.data.dataset import Dataset
+from medbench.protocols.base import Outcome
+from medbench.records import Record, SplitCount, store
+from medbench.runs.inputs import JobInputs
+from medbench.runs.plan import Job
+
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "pandas")
+
+
+def write_records(
+    job: Job,
+    inputs: JobInputs,
+    outcomes: dict[int, Outcome],
+    timings: dict[str, float],
+    counts: dict[str, float],
+    *,
+    overwrite: bool,
+) -> list[Record]:
+    """Score each seed on validation and test and write its record; records that are there stay unless `overwrite`."""
+    dataset = inputs.dataset
+    card = dataset.card
+    shared = {
+        "group": job.group,
+        "material": job.material,
+        "metric": card.metric,
+        "n": {split: _count(dataset, split) for split in ("train", "val", "test")},
+        "timings": {name: round(value, 3) for name, value in timings.items()},
+        "counts": {name: round(value, 3) for name, value in counts.items()},
+        "provenance": provenance(job, inputs),
+    }
+    records = []
+    for (unit, key), done in zip(job.units, job.done(), strict=True):
+        outcome = outcomes[unit.seed]
+        if done and not overwrite:
+            kept = store.read(store.folder_of(job.options.runs, unit, key))
+            if kept is not None:
+                records.append(kept)
+                continue
+        tested, absent = metrics.compute(card.task, outcome.scores_test, dataset.targets("test"))
+        validated, _ = metrics.compute(card.task, outcome.scores_val, dataset.targets("val"))
+        record = Record(
+            key=key,
+            unit=unit,
+            metrics=tested,
+            metrics_val=validated,
+            absent={name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes},
+            chosen=outcome.chosen,
+            selection=outcome.selection,
+            warnings=[*warnings_of(job, inputs), *outcome.warnings],
+            **shared,
+        )
+        frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
+        records.append(store.write(job.options.runs, record, frame, pd.DataFrame(dict(outcome.history))))
+    return records
+
+
+def warnings_of(job: Job, inputs: JobInputs) -> list[str]:
+    """Return what a reader must know about a job whatever its outcome."""
+    card, found = job.dataset.card, []
+    if job.weights.origin == "random":
+        found.append("random weights: this is a sanity row, not a result")
+    if card.toy:
+        found.append("toy data: generated images that say nothing about medicine")
+    names = {card.name.lower(), *(name.lower() for name in card.also)}
+    if seen := [name for name in job.model.pretraining.data if name.lower() in names]:
+        found.append(f"contamination: {job.model.name} was pre-trained on {', '.join(seen)}")
+    if not card.verified:
+        found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
+    if inputs.left_out:
+        few = ", ".join(sorted(inputs.left_out)[:5])
+        found.append(f"{len(inputs.left_out)} unreadable images were left out: {few}")
+    return found
+
+
+def provenance(job: Job, inputs: JobInputs) -> dict[str, Any]:
+    """Return where a number comes from: code, libraries, machine, weights, data and split."""
+    device = inputs.encoders.device
+    return {
+        "medbench": _version("medbench"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "threads": torch.get_num_threads(),
+        "weights": {
+            "file": job.weights.path.name if job.weights.path else None,
+            "sha256": job.weights.sha256,
+            "origin": job.weights.origin,
+            "licence": job.model.weights.licence if job.model.weights else "",
+        },
+        "data": {
+            "digest": job.dataset.digest,
+            "licence": job.dataset.card.licence,
+            "split": job.dataset.split_name,
+            "split_digest": job.dataset.split_digest,
+            "left_out": inputs.left_out,
+        },
+        "input": {"mean": inputs.mean, "std": inputs.std, "store": inputs.store.digest},
+        "seeds": list(job.seeds),
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory this process has held: on the GPU if it used one, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _count(dataset: Dataset, split: str) -> SplitCount:
+    targets = dataset.targets(split)
+    per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=dataset.n_classes)
+    groups = dataset.samples["group"].to_numpy()[dataset.rows(split)]
+    return SplitCount(
+        images=len(targets),
+        groups=len(set(groups)) if dataset.grouped else None,
+        classes=dict(zip(dataset.card.class_names, (int(n) for n in per_class), strict=True)),
+    )
+
+
+def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:
+    rows = dataset.rows(split)
+    scores: NDArray[np.float32] = outcome.scores_val if split == "val" else outcome.scores_test
+    columns = [name for name in dataset.samples.columns if name == "target" or name.startswith("target_")]
+    frame = dataset.samples.loc[rows, ["id", "group", "split", *columns]].reset_index(drop=True)
+    for i, name in enumerate(dataset.card.class_names):
+        frame[f"score_{name}"] = scores[:, i]
+    return frame
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout medbench runs from, marked if files differ from it; None in a wheel."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changes = (_git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno")))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+changes" if changes else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]  # fixed words: nothing of a user's gets in
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()  # noqa: S603

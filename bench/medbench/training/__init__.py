@@ -1,0 +1,1 @@
+"""Training: schedules, and many linear heads as one batched problem."""

@@ -1,0 +1,307 @@
+"""A grid of linear heads on cached features, trained as one batched problem.
+
+Seeds times learning rates heads share every batch's gather and run as one batched matrix product; each seed has its
+own initial weights and its own order of images and views, each head its own rate, plateau and best epoch. The result
+is that of training each head alone (tests hold it against torch.nn.Linear, AdamW and ReduceLROnPlateau).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medbench import metrics
+from medbench.cards.protocol import LinearFrozen
+from medbench.progress import bar
+from medbench.seeding import generator, seed_of
+from medbench.training.checkpoint import load_state, save_state
+from medbench.training.schedule import Plateau, warmup
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults for AdamW
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the heads are trained and chosen on. No test label comes near.
+
+    Attributes:
+        train: Features of the training images, (views, n, d) float32.
+        train_targets: (n,) int64, or (n, c) float32 zeros and ones for multilabel tasks.
+        val: Features of the clean validation images, (m, d) float32.
+        val_targets: (m,) or (m, c), numpy.
+        classes: Number of classes c.
+        metric: Id of the metric that epochs and rates are chosen by.
+    """
+
+    train: Tensor
+    train_targets: Tensor
+    val: Tensor
+    val_targets: NDArray[np.integer]
+    classes: int
+    metric: str
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample can have several classes."""
+        return self.train_targets.ndim == 2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The heads at their best epochs, and how they got there; s seeds, l learning rates, e epochs.
+
+    Attributes:
+        weight: (s, l, c, d + 1) float32; the last column is the bias.
+        best: Validation metric at the best epoch, (s, l).
+        best_epoch: From 0, (s, l).
+        curve: Validation metric after each epoch, (e, s, l).
+        loss: Mean training loss of each epoch, (e, s, l).
+        rate: Learning rate at the end of each epoch, (e, s, l).
+    """
+
+    weight: Tensor
+    best: NDArray[np.float64]
+    best_epoch: NDArray[np.int64]
+    curve: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    rate: NDArray[np.float64]
+
+
+def train_grid(
+    problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device, resume: Path | None = None
+) -> Trained:
+    """Train seeds x learning rates heads.
+
+    Args:
+        problem: Features and targets.
+        settings: The recipe.
+        seeds: Each names its own initial weights and order.
+        device: Where to compute.
+        resume: File for the state of an unfinished training, renewed about once a minute; a killed training goes on
+            from it and ends in the same numbers, since the draws of an epoch depend on (seed, epoch) alone.
+    """
+    with _one_thread(device):
+        grid = _Grid(problem, settings, seeds, device)
+        start = grid.load(resume)
+        saved = time.monotonic()
+        with bar("training heads", settings.epochs, "epochs", done=start) as advance:
+            for epoch in range(start, settings.epochs):
+                grid.epoch(epoch)
+                advance(1)
+                if resume is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    grid.save(resume, epoch + 1)
+                    saved = time.monotonic()
+        return grid.trained()
+
+
+def predict(weight: Tensor, features: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float32]:
+    """Return class scores (h, n, c) of heads `weight` (h, c, d + 1) on `features` (n, d): softmax, or sigmoids.
+
+    With `half` the scores are formed in half precision (Q21 of the published code, which creates ties).
+    """
+    h, c, _ = weight.shape
+    logits = torch.addmm(weight[..., -1].reshape(-1), features, weight[..., :-1].reshape(h * c, -1).T)
+    logits = logits.view(-1, h, c).transpose(0, 1)
+    logits = logits.half() if half else logits
+    scores = logits.sigmoid() if multilabel else logits.softmax(-1)
+    return scores.float().cpu().numpy()
+
+
+def initial(seed: int, classes: int, dim: int) -> Tensor:
+    """Return a head's first weights (c, d + 1), bias last, drawn as torch.nn.Linear does: U(-1/sqrt(d), 1/sqrt(d))."""
+    source = torch.Generator().manual_seed(seed_of("linear-frozen", "head", seed))
+    bound = 1 / math.sqrt(dim)
+    return (torch.rand(classes, dim + 1, generator=source) * 2 - 1) * bound
+
+
+def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.int64]:
+    """Return the rows of the flattened (views * n) bank in the order one seed sees them in one epoch, (n,).
+
+    Each image is seen once, in a view drawn at random; with as many views as epochs each epoch has a view of its own.
+    """
+    source = generator("linear-frozen", "order", seed, epoch)
+    images = source.permutation(n)
+    view = np.full(n, epoch) if views >= epochs else source.integers(views, size=n)
+    return np.asarray(view * n + images, dtype=np.int64)
+
+
+class _Grid:
+    """The state of the training: weights, moments, plateaus and the best so far."""
+
+    def __init__(self, problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device) -> None:
+        self.problem, self.settings, self.seeds, self.device = problem, settings, seeds, device
+        views, self.n, d = problem.train.shape
+        flat = problem.train.reshape(views * self.n, d)
+        # The bias is the weight of a constant feature: one matrix product and one update fewer per step.
+        self.bank = torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1).to(device)
+        self.views, self.targets = views, problem.train_targets.to(device)
+        self.val = problem.val.to(device)
+        s, rates = len(seeds), settings.learning_rates
+        self.batch = min(settings.batch_size, self.n)
+        self.steps = self.n // self.batch
+        first = torch.stack([initial(seed, problem.classes, d) for seed in seeds])
+        self.weight = first[:, None].repeat(1, len(rates), 1, 1).to(device)  # (s, l, c, d + 1)
+        self.mean, self.square = torch.zeros_like(self.weight), torch.zeros_like(self.weight)
+        self.best_weight = self.weight.clone()
+        self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
+        self.warm = settings.warmup_steps if settings.warmup_steps is not None else settings.warmup_epochs * self.steps
+        self.plateau = Plateau(
+            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold
+        )
+        self.best = np.full(self.base.shape, -np.inf)
+        self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
+        self.curve, self.loss, self.rate = (np.zeros((settings.epochs, *self.base.shape)) for _ in range(3))
+
+    def rates(self, step: int) -> NDArray[np.float64]:
+        """Return each head's learning rate at `step`, (s, l)."""
+        return warmup(self.base, step, self.warm, overshoot=self.settings.warmup_overshoot) * self.plateau.scale
+
+    def epoch(self, epoch: int) -> None:
+        """Train one epoch, then validate: plateau, best epoch and curves follow."""
+        rows = np.stack(
+            [order(seed, epoch, self.n, self.views, self.settings.epochs) for seed in self.seeds]
+        )  # (s, n); the rest that fills no batch is dropped
+        orders = torch.from_numpy(rows).to(self.device)
+        loss = torch.zeros(self.base.shape, device=self.device)
+        for step in range(self.steps):
+            done = epoch * self.steps + step
+            loss += self._step(orders[:, step * self.batch : (step + 1) * self.batch], done)
+        metric = self._validate(epoch)
+        # A division at the plateau needs the recipe's own rate first: the warm-up must be over.
+        if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
+            self.plateau.step(metric, self.base)
+        better = metric > self.best
+        self.best = np.where(better, metric, self.best)
+        self.best_epoch = np.where(better, epoch, self.best_epoch)
+        mask = torch.from_numpy(better).to(self.device)[..., None, None]
+        self.best_weight = torch.where(mask, self.weight, self.best_weight)
+        self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
+        self.rate[epoch] = self.rates((epoch + 1) * self.steps)
+
+    def _step(self, rows: Tensor, step: int) -> Tensor:
+        """One AdamW step of all heads on their batches `rows` (s, b); returns the loss of each head, (s, l)."""
+        s, heads, c, d1 = self.weight.shape
+        x = self.bank.index_select(0, rows.reshape(-1)).view(s, -1, d1)
+        logits = torch.bmm(x, self.weight.view(s, heads * c, d1).transpose(1, 2)).view(s, -1, heads, c)
+        loss, slope = _loss(logits, self.targets[rows % self.n])
+        grad = torch.bmm(slope.view(s, -1, heads * c).transpose(1, 2), x).view_as(self.weight)
+        norm = grad.flatten(2).norm(dim=2)  # over all of a head's parameters
+        grad.mul_((self.settings.clip / (norm + 1e-6)).clamp(max=1.0)[..., None, None])
+        self._adamw(grad, step)
+        return loss
+
+    def _adamw(self, grad: Tensor, step: int) -> None:
+        """torch.optim.AdamW's update, with a rate for each head."""
+        rate = self.rates(step)
+        decay = (1 - rate * self.settings.weight_decay).astype(np.float32)
+        if (decay != 1).any():  # 1 - 1e-3 * 1e-5 is 1 in float32: the paper's decay does nothing, here as in torch
+            self.weight[..., :-1].mul_(self._per_head(decay))
+        self.mean.lerp_(grad, 1 - BETA1)
+        self.square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        root = self.square.sqrt().div_(math.sqrt(1 - BETA2 ** (step + 1))).add_(EPS)
+        size = self._per_head(rate / (1 - BETA1 ** (step + 1)))
+        self.weight.sub_(torch.div(self.mean, root, out=root).mul_(size))
+
+    def _per_head(self, values: NDArray[np.floating]) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)[..., None, None]
+
+    def _validate(self, epoch: int) -> NDArray[np.float64]:
+        """Return the validation metric of each head, (s, l)."""
+        s, heads, c, d1 = self.weight.shape
+        found = np.empty((s, heads))
+        scores = predict(
+            self.weight.view(s * heads, c, d1),
+            self.val,
+            multilabel=self.problem.multilabel,
+            half=self.settings.val_half,
+        ).reshape(s, heads, -1, c)
+        targets = self.problem.val_targets
+        for i, seed in enumerate(self.seeds):
+            kept = self._kept(seed, epoch, len(targets))
+            found[i] = metrics.score_many(self.problem.metric, scores[i][:, kept], targets[kept])
+        return found if self.settings.round_metric is None else found.round(self.settings.round_metric)
+
+    def _kept(self, seed: int, epoch: int, m: int) -> slice | NDArray[np.int64]:
+        """Which validation images count: all, or (Q6) what fills whole batches of a shuffled pass."""
+        if not self.settings.val_drop or m < self.settings.batch_size:
+            return slice(None)
+        shuffled = generator("linear-frozen", "validation", seed, epoch).permutation(m)
+        return np.sort(shuffled[: m - m % self.settings.batch_size])
+
+    def trained(self) -> Trained:
+        """Return the finished heads."""
+        return Trained(self.best_weight, self.best, self.best_epoch, self.curve, self.loss, self.rate)
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        plateau = self.plateau
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "curve": self.curve,
+            "loss": self.loss,
+            "rate": self.rate,
+            "plateau_scale": plateau.scale,
+            "plateau_best": plateau.best,
+            "plateau_bad": plateau.bad,
+        }
+
+    def save(self, file: Path, epoch: int) -> None:
+        """Write the whole state, `epoch` epochs being done."""
+        tensors = {"weight": self.weight, "mean": self.mean, "square": self.square, "best_weight": self.best_weight}
+        save_state(file, tensors, self._arrays(), {"epoch": epoch, "seeds": self.seeds})
+
+    def load(self, file: Path | None) -> int:
+        """Take up a saved state, if there is one for these seeds; returns the epochs that are done."""
+        state = load_state(file, {"seeds": self.seeds}) if file is not None else None
+        if state is None:
+            return 0
+        tensors, arrays, facts = state
+        for name in ("weight", "mean", "square", "best_weight"):
+            setattr(self, name, tensors[name].to(self.device))
+        for name in ("best", "best_epoch", "curve", "loss", "rate"):
+            setattr(self, name, arrays[name])
+        self.plateau.scale, self.plateau.best, self.plateau.bad = (
+            arrays[f"plateau_{name}"] for name in ("scale", "best", "bad")
+        )
+        return int(facts["epoch"])
+
+
+def _loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of each head (s, l) and its gradient in `logits` (s, b, l, c), by hand.
+
+    Cross-entropy: softmax minus one-hot, over b. Multilabel: binary cross-entropy averaged over samples and labels,
+    sigmoid minus target, over b * c.
+    """
+    _, b, heads, c = logits.shape
+    if targets.ndim == 3:  # (s, b, c)
+        y = targets[:, :, None, :]
+        loss = (torch.nn.functional.softplus(logits) - logits * y).mean(dim=(1, 3))
+        return loss, (logits.sigmoid() - y).div_(b * c)
+    index = targets[:, :, None, None].expand(-1, -1, heads, 1)
+    log = logits.log_softmax(-1)
+    loss = -log.gather(3, index)[..., 0].mean(1)
+    slope = log.exp_().scatter_add_(3, index, torch.full_like(log[..., :1], -1.0)).div_(b)
+    return loss, slope
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Run on one CPU thread: so small a step gains nothing from more, and on a busy machine loses up to 60-fold."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,58 @@
+"""Learning-rate schedules for many candidates at once: linear warm-up, then division at the plateau."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOOR = 1e-8
+"""Where the warm-up starts (WACV 2024 code), and the least change that torch's plateau rule makes."""
+
+
+def warmup(base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool = False) -> NDArray[np.float64]:
+    """Return the learning rates of `base` (any shape) at `step`, counting from 0.
+
+    The ramp is linear per step from 1e-8 and reaches `base` at step `steps`. With `overshoot` it makes one increment
+    too many and ends at base * (1 + 1/steps), as the published code of WACV 2024 does.
+    """
+    if steps == 0:
+        return base
+    done = min(step, steps + 1 if overshoot else steps)
+    return FLOOR + (base - FLOOR) * (done / steps)
+
+
+@dataclass
+class Plateau:
+    """torch's ReduceLROnPlateau (mode max, relative threshold, no cooldown), for an array of candidates.
+
+    Attributes:
+        shape: Shape of the candidates.
+        factor: What a rate is multiplied by.
+        patience: Bad epochs that are let pass.
+        threshold: Relative improvement over the best that counts as one.
+    """
+
+    shape: tuple[int, ...]
+    factor: float
+    patience: int
+    threshold: float
+    scale: NDArray[np.float64] = field(init=False)
+    best: NDArray[np.float64] = field(init=False)
+    bad: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scale = np.ones(self.shape)
+        self.best = np.full(self.shape, -np.inf)
+        self.bad = np.zeros(self.shape, dtype=np.int64)
+
+    def step(self, metric: NDArray[np.float64], base: NDArray[np.float64]) -> None:
+        """Take the validation metric of one epoch (shape `shape`; NaN never improves) and the undivided rates."""
+        better = metric > self.best * (1 + self.threshold)
+        self.best = np.where(better, metric, self.best)
+        self.bad = np.where(better, 0, self.bad + 1)
+        cut = self.bad > self.patience
+        change = base * self.scale * (1 - self.factor)
+        self.scale = np.where(cut & (change > FLOOR), self.scale * self.factor, self.scale)
+        self.bad = np.where(cut, 0, self.bad)

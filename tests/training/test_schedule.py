@@ -1,0 +1,53 @@
+"""Warm-up in closed form, the plateau against torch's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from medbench.training.schedule import Plateau, warmup
+
+
+def test_warmup_ramps_exactly_to_the_rate() -> None:
+    base = np.array([1e-5, 1e-3])
+    assert warmup(base, 0, 200) == pytest.approx([1e-8, 1e-8])
+    assert warmup(base, 100, 200) == pytest.approx((base + 1e-8) / 2)
+    assert warmup(base, 200, 200) == pytest.approx(base, rel=1e-12)
+    assert warmup(base, 999, 200) == pytest.approx(base, rel=1e-12)
+    assert np.array_equal(warmup(base, 0, 0), base)
+
+
+def test_overshoot_is_the_published_codes_one_increment_too_many() -> None:
+    base = np.array([1e-3])
+    assert warmup(base, 999, 200, overshoot=True) == pytest.approx(base * (1 + 1 / 200), rel=1e-4)
+    assert warmup(base, 999, 1, overshoot=True) == pytest.approx(2 * base, rel=1e-4)
+    assert warmup(base, 200, 200, overshoot=True) == pytest.approx(base, rel=1e-12)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_plateau_equals_torch(patience: int) -> None:
+    source = np.random.default_rng(0)
+    metrics = np.round(source.normal(size=(60, 8)).cumsum(axis=0) * 0.1 + 0.1, 2)  # ties, falls, negative values
+    base = np.full(8, 1e-3)
+    ours = Plateau((8,), 0.1, patience, 1e-4)
+    optimizers = [torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3) for _ in range(8)]
+    theirs = [
+        torch.optim.lr_scheduler.ReduceLROnPlateau(o, mode="max", factor=0.1, patience=patience, threshold=1e-4)
+        for o in optimizers
+    ]
+    for row in metrics:
+        ours.step(row, base)
+        for rule, value in zip(theirs, row, strict=True):
+            rule.step(value)
+        expected = [o.param_groups[0]["lr"] for o in optimizers]
+        np.testing.assert_allclose(base * ours.scale, expected, rtol=1e-9)
+    assert (ours.scale < 1).any()
+
+
+def test_an_undefined_metric_never_counts_as_an_improvement() -> None:
+    plateau = Plateau((1,), 0.1, 0, 1e-4)
+    plateau.step(np.array([0.5]), np.array([1.0]))
+    plateau.step(np.array([np.nan]), np.array([1.0]))
+    assert plateau.best[0] == 0.5
+    assert plateau.scale[0] == pytest.approx(0.1)
