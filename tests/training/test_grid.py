@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,14 +200,15 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch) ->
     script = textwrap.dedent(
         f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
         import test_grid as t
         from pathlib import Path
         t.grid.CHECKPOINT_SECONDS = 0.0
         plain = t.grid._Grid.epoch
         def epoch(self, number):
             if number == 7:
-                self._step(t.torch.zeros(len(self.seeds), self.batch, dtype=t.torch.long), number * self.steps)
+                zeros = t.torch.zeros(len(self.seeds), self.batch, dtype=t.torch.long)
+                self._step(zeros, zeros, number * self.steps)
                 os.kill(os.getpid(), signal.SIGKILL)
             plain(self, number)
         t.grid._Grid.epoch = epoch

@@ -153,6 +153,10 @@ class _Grid:
         self.weight = first[:, None].repeat(1, len(rates), 1, 1).to(device)  # (s, l, c, d + 1)
         self.mean, self.square = torch.zeros_like(self.weight), torch.zeros_like(self.weight)
         self.best_weight = self.weight.clone()
+        # Buffers of every step: allocating them anew would cost as much as filling them.
+        self.x = self.bank.new_empty(s * self.batch, d + 1)
+        self.grad = self.bank.new_empty(s, len(rates) * problem.classes, d + 1)
+        self.root = torch.empty_like(self.weight)
         self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
         self.warm = settings.warmup_steps if settings.warmup_steps is not None else settings.warmup_epochs * self.steps
         self.plateau = Plateau(
@@ -172,10 +176,11 @@ class _Grid:
             [order(seed, epoch, self.n, self.views, self.settings.epochs) for seed in self.seeds]
         )  # (s, n); the rest that fills no batch is dropped
         orders = torch.from_numpy(rows).to(self.device)
+        targets = self.targets[orders % self.n]
         loss = torch.zeros(self.base.shape, device=self.device)
         for step in range(self.steps):
-            done = epoch * self.steps + step
-            loss += self._step(orders[:, step * self.batch : (step + 1) * self.batch], done)
+            at = slice(step * self.batch, (step + 1) * self.batch)
+            loss += self._step(orders[:, at], targets[:, at], epoch * self.steps + step)
         metric = self._validate(epoch)
         # A division at the plateau needs the recipe's own rate first: the warm-up must be over.
         if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
@@ -188,14 +193,15 @@ class _Grid:
         self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
         self.rate[epoch] = self.rates((epoch + 1) * self.steps)
 
-    def _step(self, rows: Tensor, step: int) -> Tensor:
+    def _step(self, rows: Tensor, targets: Tensor, step: int) -> Tensor:
         """One AdamW step of all heads on their batches `rows` (s, b); returns the loss of each head, (s, l)."""
         s, heads, c, d1 = self.weight.shape
-        x = self.bank.index_select(0, rows.reshape(-1)).view(s, -1, d1)
+        x = torch.index_select(self.bank, 0, rows.reshape(-1), out=self.x).view(s, -1, d1)
         logits = torch.bmm(x, self.weight.view(s, heads * c, d1).transpose(1, 2)).view(s, -1, heads, c)
-        loss, slope = _loss(logits, self.targets[rows % self.n])
-        grad = torch.bmm(slope.view(s, -1, heads * c).transpose(1, 2), x).view_as(self.weight)
-        norm = grad.flatten(2).norm(dim=2)  # over all of a head's parameters
+        loss, slope = _loss(logits, targets)
+        torch.bmm(slope.view(s, -1, heads * c).transpose(1, 2), x, out=self.grad)
+        grad = self.grad.view_as(self.weight)
+        norm = torch.linalg.vector_norm(grad, dim=(2, 3))  # over all of a head's parameters
         grad.mul_((self.settings.clip / (norm + 1e-6)).clamp(max=1.0)[..., None, None])
         self._adamw(grad, step)
         return loss
@@ -208,9 +214,11 @@ class _Grid:
             self.weight[..., :-1].mul_(self._per_head(decay))
         self.mean.lerp_(grad, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        root = self.square.sqrt().div_(math.sqrt(1 - BETA2 ** (step + 1))).add_(EPS)
-        size = self._per_head(rate / (1 - BETA1 ** (step + 1)))
-        self.weight.sub_(torch.div(self.mean, root, out=root).mul_(size))
+        # m / (sqrt(v) / r + eps) = r * m / (sqrt(v) + r * eps): r goes into the step's size
+        r = math.sqrt(1 - BETA2 ** (step + 1))
+        torch.sqrt(self.square, out=self.root).add_(EPS * r)
+        size = self._per_head(rate * (r / (1 - BETA1 ** (step + 1))))
+        self.weight.addcmul_(torch.div(self.mean, self.root, out=self.root), size, value=-1)
 
     def _per_head(self, values: NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self.device)[..., None, None]
@@ -225,16 +233,17 @@ class _Grid:
             multilabel=self.problem.multilabel,
             half=self.settings.val_half,
         ).reshape(s, heads, -1, c)
-        targets = self.problem.val_targets
-        for i, seed in enumerate(self.seeds):
-            kept = self._kept(seed, epoch, len(targets))
-            found[i] = metrics.score_many(self.problem.metric, scores[i][:, kept], targets[kept])
+        metric, targets = self.problem.metric, self.problem.val_targets
+        if self.settings.val_drop and len(targets) > self.settings.batch_size:
+            for i, seed in enumerate(self.seeds):
+                kept = self._kept(seed, epoch, len(targets))
+                found[i] = metrics.score_many(metric, scores[i][:, kept], targets[kept])
+        else:
+            found[:] = metrics.score_many(metric, scores.reshape(s * heads, -1, c), targets).reshape(s, heads)
         return found if self.settings.round_metric is None else found.round(self.settings.round_metric)
 
-    def _kept(self, seed: int, epoch: int, m: int) -> slice | NDArray[np.int64]:
-        """Which validation images count: all, or (Q6) what fills whole batches of a shuffled pass."""
-        if not self.settings.val_drop or m < self.settings.batch_size:
-            return slice(None)
+    def _kept(self, seed: int, epoch: int, m: int) -> NDArray[np.int64]:
+        """Return the validation images that fill whole batches of a shuffled pass (Q6)."""
         shuffled = generator("linear-frozen", "validation", seed, epoch).permutation(m)
         return np.sort(shuffled[: m - m % self.settings.batch_size])
 
