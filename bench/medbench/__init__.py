@@ -10,9 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from medbench.data import load_dataset
     from medbench.models import load_model
-    from medbench.report import table
     from medbench.runs import run
 
     __version__: str
@@ -28,7 +29,7 @@ __all__ = [
     "table",
 ]
 
-_HOMES = {"load_dataset": "data", "load_model": "models", "run": "runs", "table": "report"}
+_HOMES = {"load_dataset": "data", "load_model": "models", "run": "runs"}
 
 
 def list_models() -> list[str]:
@@ -44,6 +45,21 @@ def list_protocols() -> list[str]:
 def list_datasets() -> list[str]:
     """Return the names of all data set cards on the search path, sorted."""
     return _names("datasets")
+
+
+def table(name: str, **options: Any) -> pd.DataFrame:
+    """Return a table as a DataFrame: one row per row of the table, mean, std and n of every column.
+
+    Args:
+        name: `dataset/<name>`, or a paper's, such as `wacv2024/table1`; `medbench ls tables` lists them.
+        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too).
+
+    Raises:
+        MedbenchError: There is no such table, or nothing was run on the data set.
+    """
+    from medbench import report
+
+    return report.table(name, **options).frame()
 
 
 def _names(kind: str) -> list[str]:

@@ -48,7 +48,7 @@ def file_digests(paths: Sequence[Path], what: str = "hashing") -> list[str]:
 
 def _stamp(name: str) -> str:
     try:
-        stat = os.stat(name)
+        stat = Path(name).stat()
     except OSError as error:
         raise _unreadable(name, error) from error
     return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}"

@@ -36,12 +36,16 @@ def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[
     The rate counts the steps of this block alone.
     """
     if _quiet.get():
-        yield lambda n=1: None
+        yield _silent
     elif sys.stderr.isatty():
         with _rich_bar(what, total, unit, done) as advance:
             yield advance
     else:
         yield _plain(what, total, unit, done)
+
+
+def _silent(n: int = 1) -> None:
+    """Show nothing."""
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
@@ -24,6 +25,13 @@ class Card(Strict):
     citation: str = Field("", description="Who to cite: authors, venue, year, DOI.")
     notes: str = Field("", description="Known faults, doubts and the standing of the facts in this card.")
     links: dict[str, str] = Field(default_factory=dict, description="Further addresses: paper, code, page.")
+
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path:
+        """Where the card lies; relative paths in it start there."""
+        return self._folder or Path()
 
     def material(self) -> dict[str, Any]:
         """Return the fields that can change a number, for run keys: all but the texts for people."""

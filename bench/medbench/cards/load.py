@@ -60,10 +60,12 @@ def load_card(path: Path, schema: type[C]) -> C:
         raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
     content.setdefault("name", path.stem)
     try:
-        return schema.model_validate(content)
+        card = schema.model_validate(content)
     except ValidationError as error:
         lines = [_fault(path, schema, fault) for fault in error.errors()]
         raise CardError("\n".join(lines), f"mend the card, then: medbench validate {path}") from error
+    card._folder = path.parent
+    return card
 
 
 def _fault(path: Path, schema: type[BaseModel], fault: Any) -> str:

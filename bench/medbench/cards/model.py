@@ -86,7 +86,7 @@ class Pretraining(Strict):
 class ModelCard(Card):
     """One encoder."""
 
-    library: Literal["timm", "toy"] = Field("timm", description="Who builds the network.")
+    library: Literal["timm"] = Field("timm", description="Who builds the network.")
     arch: str = Field(description="The library's name of the architecture.")
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")
     weights: Weights | None = Field(None, description="The official file; none for toy encoders, which stay random.")

@@ -39,6 +39,9 @@ class PaperTable(Strict):
     rows: list[Row] = Field(min_length=1)
     seeds: int = Field(5, gt=0, description="Repeats behind each published cell.")
     preset: Name = "paper"
+    splits: dict[Name, str] = Field(
+        default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a footnote."
+    )
 
     @model_validator(mode="after")
     def _shapes(self) -> PaperTable:

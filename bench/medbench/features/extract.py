@@ -113,8 +113,8 @@ def _batches(task: Task, first: int, device: torch.device, workers: int) -> Iter
     yield from loader
 
 
-def _as_is(batch: Tensor) -> Tensor:
-    return batch
+def _as_is(batch: Any) -> Any:
+    return batch  # `__getitems__` has made the whole batch
 
 
 def _forward(encoder: Encoder, batch: Tensor, spec: FeatureSpec, device: torch.device) -> Tensor:

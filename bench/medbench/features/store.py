@@ -39,7 +39,7 @@ class FeatureFolder:
         try:
             manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
             array: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return None
         same = manifest.get("material") == self._material() and array.shape == tuple(manifest.get("shape", ()))
         whole = same and len(array) == self.n and _digest(array) == manifest.get("digest")

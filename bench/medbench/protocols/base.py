@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,5 +74,5 @@ class Outcome:
     scores_test: NDArray[np.float32]
     chosen: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, Sequence[Any]] = field(default_factory=dict)
+    history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from medbench import files
 from medbench.cards.protocol import LinearFrozen
 from medbench.data import store as pixels
 from medbench.data.dataset import Dataset
+from medbench.data.split import refuse_empty
 from medbench.data.transforms import Clean, Views
 from medbench.features.extract import Tally, Task, features
 from medbench.features.key import FeatureSpec
@@ -46,7 +47,7 @@ class Encoders:
                 in_chans=channels,
                 channel_rule=rule,
                 device=str(self.device),
-            )
+            ).channels_last()
             self._key = key
         return self._encoder
 
@@ -144,4 +145,5 @@ def _without(dataset: Dataset, ids: set[str]) -> Dataset:
     """Return the data set with some samples in no split; their rows stay, as the prepared store has them."""
     samples = dataset.samples.copy()
     samples.loc[samples["id"].isin(ids), "split"] = ""
+    refuse_empty(samples["split"].to_numpy(), f"{dataset.card.name} without its {len(ids)} unreadable images")
     return dataclasses.replace(dataset, samples=samples)

@@ -1,0 +1,87 @@
+"""The command line: thin shells over public functions, and one place where mistakes become two lines."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from medbench.cli import data, demonstration, health, listing, showing, statuses, tables, validating, weights
+from medbench.cli.run import run
+from medbench.errors import MedbenchError
+
+app = typer.Typer(
+    name="medbench",
+    help="Which pretrained vision model serves my medical-image classification task, and can I trust the number?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from medbench import __version__
+
+        typer.echo(f"medbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error (works anywhere).")] = False,
+) -> None: ...
+
+
+app.command()(run)
+app.command()(tables.table)
+app.command()(statuses.status)
+app.command()(listing.ls)
+app.command()(showing.show)
+app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
+app.command()(validating.validate)
+app.command()(health.doctor)
+app.command()(demonstration.demo)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0: done; 1: a unit failed, or a fault of medbench's own; 2: wrong usage, or a bad card, path or value; 130:
+    interrupted. A person's mistake is shown as `error: …` and `hint: …` on standard error.
+
+    Args:
+        argv: Arguments without the program's name; default: the process's own.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args  # taken out here, so that it can be added at the end of a command that went wrong
+    args = [arg for arg in args if arg != "--debug"]
+    try:
+        typer.main.get_command(app).main(args=args, prog_name="medbench")
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except KeyboardInterrupt:
+        return 130
+    except MedbenchError as error:
+        _complain(error.message, error.hint, debug)
+        return 2
+    except Exception as error:  # noqa: BLE001 the last resort: the traceback is one flag away
+        text = " ".join(str(error).split())
+        _complain(f"{type(error).__name__}: {text}", "not your mistake; run it again with --debug to see where", debug)
+        return 1
+    return 0
+
+
+def _complain(message: str, hint: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))

@@ -1,0 +1,60 @@
+"""`medbench weights`: is a model's file there, whole and the right one; and getting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medbench.cli import output
+
+if TYPE_CHECKING:
+    from medbench.models.files import WeightsFile
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and get the weights of models.")
+
+Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card file.")]
+
+
+@app.command()
+def check(
+    model: Name,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Another file than the official one.")] = None,
+) -> None:
+    """Load a model's weights strictly, and say whether the file is right, damaged, unsafe or another model's."""
+    from medbench import cards
+    from medbench.models import load_model
+    from medbench.models.files import locate
+
+    card = cards.find_model(model)
+    if card.toy and weights is None:
+        output.write(f"{card.name}: a toy encoder without weights; there is nothing to check")
+        return
+    found = locate(card, str(weights) if weights else None, download=False)
+    encoder = load_model(model, weights=str(weights) if weights else None)
+    millions = sum(p.numel() for p in encoder.network.parameters()) / 1e6
+    output.write(f"{card.name}: right: every tensor has its place; {millions:.3f} M parameters, {encoder.dim} features")
+    _describe(found)
+
+
+@app.command()
+def download(model: Name) -> None:
+    """Fetch a model's official file (a broken download goes on where it stopped) and hold it against its digest."""
+    from medbench import cards
+    from medbench.models.files import locate
+
+    card = cards.find_model(model)
+    if card.toy:
+        output.write(f"{card.name}: a toy encoder without weights; there is nothing to get")
+        return
+    found = locate(card, None, download=True)
+    output.write(f"{card.name}: there")
+    _describe(found)
+    if card.weights and card.weights.licence:
+        output.note(f"licence: {card.weights.licence}")
+
+
+def _describe(found: WeightsFile) -> None:
+    output.write(f"file: {found.path}")
+    output.write(f"sha256: {found.sha256}")

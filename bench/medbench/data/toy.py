@@ -1,0 +1,108 @@
+"""Toy sets: drawn on demand, the same everywhere, for the demo and tests. They say nothing about medicine."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from medbench import files, paths
+from medbench.cards.dataset import CsvLayout, DatasetCard, Table, ToyLayout
+from medbench.data import drawing
+from medbench.errors import CardError
+
+VERSION = 1
+"""Raised whenever the drawing changes: the images lie in a folder of their own per version."""
+
+
+def csv_layout(card: DatasetCard) -> CsvLayout:
+    """Return how the drawn images and their labels lie on disk: as any CSV data set, with patients as groups."""
+    multilabel = card.task == "multilabel"
+    return CsvLayout(
+        kind="csv",
+        tables=[Table(file="labels.csv")],
+        image="{image}",
+        label=None if multilabel else "label",
+        labels=card.class_names if multilabel else None,
+        group="{patient}",
+    )
+
+
+def ensure(card: DatasetCard) -> Path:
+    """Return the folder of a toy set, drawing it first where it is not there or not whole.
+
+    A second process that wants the same set waits for the first. The folder appears by one rename.
+
+    Raises:
+        CardError: The card's classes do not fit its recipe.
+        OutputError: The cache is read-only or full.
+    """
+    from filelock import FileLock
+
+    layout = card.layout
+    assert isinstance(layout, ToyLayout)
+    _check(card, layout)
+    key = files.digest([layout.model_dump(mode="json"), card.class_names])[:8]
+    folder = paths.home() / "toy" / f"{card.name}-{VERSION}-{key}"
+    if _whole(folder, layout.n):
+        return folder
+    with files.writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if not _whole(folder, layout.n):
+                _make(card, layout, folder)
+    return folder
+
+
+def _check(card: DatasetCard, layout: ToyLayout) -> None:
+    wanted = drawing.CLASSES[layout.recipe]
+    if len(card.classes) != wanted:
+        raise CardError(
+            f"toy set '{card.name}': recipe {layout.recipe} draws {wanted} classes, the card names {len(card.classes)}",
+            "mend the card's classes",
+        )
+    if (card.task == "multilabel") != (layout.recipe == "findings"):
+        raise CardError(
+            f"toy set '{card.name}': recipe {layout.recipe} does not fit task {card.task}",
+            "multilabel goes with findings",
+        )
+
+
+def _whole(folder: Path, n: int) -> bool:
+    try:
+        return (folder / "labels.csv").is_file() and sum(1 for _ in (folder / "images").iterdir()) == n
+    except OSError:
+        return False
+
+
+def _make(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
+    """Draw into a folder beside and rename it. The lock is ours: what a killed process left is swept away."""
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        draw_into(card, layout, part)
+        part.chmod(0o755)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def draw_into(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
+    """Draw a toy set into `folder`: images/*.png (RGB) and labels.csv (image, patient, label or findings)."""
+    from PIL import Image
+
+    (folder / "images").mkdir(parents=True)
+    names = card.class_names if card.task == "multilabel" else ["label"]
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", "patient", *names])
+        for sample in drawing.draw(layout.recipe, layout.n, layout.size, layout.seed):
+            name = f"images/{sample.patient}_{sample.number}.png"
+            Image.fromarray(sample.image).save(folder / name, compress_level=1)
+            writer.writerow([name, sample.patient, *np.atleast_1d(sample.target).tolist()])

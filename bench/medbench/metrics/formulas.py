@@ -1,0 +1,185 @@
+"""The metrics themselves.
+
+Those that need predictions alone work on stacks of confusion counts (..., c, c), truth by prediction, so that a whole
+grid of candidates is scored at once. `nan` means: not defined on this split.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medbench.metrics.sample import Array, Ints, Sample
+
+
+def _over(a: Array | Ints, b: Array | Ints) -> Array:
+    """Return a / b, nan where b is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(b == 0, np.nan, np.divide(a, b))
+
+
+def _diagonal(counts: Ints) -> Ints:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def accuracy(counts: Ints) -> Array:
+    """Return the share of right predictions."""
+    return _over(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+
+
+def _mean_present(values: Array, truth: Ints) -> Array:
+    """Average over the classes that the truth holds."""
+    present = truth > 0
+    return _over(np.where(present, values, 0).sum(-1), present.sum(-1))
+
+
+def recall_macro(counts: Ints) -> Array:
+    """Return the mean recall (sensitivity) over the classes that the truth holds: balanced accuracy."""
+    truth = counts.sum(-1)
+    return _mean_present(_over(_diagonal(counts), truth), truth)
+
+
+def precision_macro(counts: Ints) -> Array:
+    """Return the mean precision over the classes that the truth holds; 0 for one that is never predicted."""
+    return _mean_present(_diagonal(counts) / np.maximum(counts.sum(-2), 1), counts.sum(-1))
+
+
+def _f1(counts: Ints) -> Array:
+    f1: Array = 2 * _diagonal(counts) / np.maximum(counts.sum(-2) + counts.sum(-1), 1)
+    return f1
+
+
+def f1_macro(counts: Ints) -> Array:
+    """Return the mean F1 over the classes that the truth holds."""
+    return _mean_present(_f1(counts), counts.sum(-1))
+
+
+def f1_weighted(counts: Ints) -> Array:
+    """Return the mean F1, each class weighted by its share of the truth."""
+    truth = counts.sum(-1)
+    return _over((_f1(counts) * truth).sum(-1), truth.sum(-1))
+
+
+def kappa(counts: Ints, power: int = 0) -> Array:
+    """Return Cohen's κ with disagreement weights |i - j|^power, 0 being the unweighted κ.
+
+    Distances are between class numbers, also where a class in between occurs in neither truth nor prediction
+    (scikit-learn closes such gaps unless it is given the labels). It is nan where truth and prediction are one and
+    the same class throughout.
+    """
+    steps = np.arange(counts.shape[-1])
+    gap = np.abs(steps[:, None] - steps)
+    weights = (gap > 0).astype(np.int64) if power == 0 else gap**power
+    total = counts.sum((-2, -1))
+    seen = (counts * weights).sum((-2, -1)) * total
+    chance = ((counts.sum(-1) @ weights) * counts.sum(-2)).sum(-1)
+    return 1 - _over(seen, chance)
+
+
+def kappa_linear(counts: Ints) -> Array:
+    """Return κ with weights |i - j|."""
+    return kappa(counts, 1)
+
+
+def kappa_quadratic(counts: Ints) -> Array:
+    """Return κ with weights (i - j)²."""
+    return kappa(counts, 2)
+
+
+def mcc(counts: Ints) -> Array:
+    """Return Matthews' correlation coefficient for c classes (Gorodkin's R_K).
+
+    A model that predicts one class throughout has none: 0. A truth of one class cannot say: nan.
+    """
+    total, truth, called = counts.sum((-2, -1)), counts.sum(-1), counts.sum(-2)
+    shared = _diagonal(counts).sum(-1) * total - (truth * called).sum(-1)
+    spread_truth, spread_called = total**2 - (truth**2).sum(-1), total**2 - (called**2).sum(-1)
+    found = _over(shared, np.sqrt(spread_truth) * np.sqrt(spread_called))
+    return np.where((spread_called == 0) & (spread_truth > 0), 0.0, found)
+
+
+def _two(sample: Sample) -> Sample:
+    if sample.c != 2:
+        raise ValueError(f"a metric of class 1 needs scores of 2 classes, not {sample.c}")
+    return sample
+
+
+def auroc(sample: Sample) -> float:
+    """Return the area under the ROC curve of class 1."""
+    return _two(sample).auroc(1)
+
+
+def ap(sample: Sample) -> float:
+    """Return the average precision of class 1."""
+    return _two(sample).ap(1)
+
+
+def _mean_known(values: Array, weights: Array | Ints) -> float:
+    """Average the values that are defined."""
+    known = ~np.isnan(values)
+    total = weights[known].sum()
+    return float((values[known] * weights[known]).sum() / total) if total else float("nan")
+
+
+def auroc_macro(sample: Sample) -> float:
+    """Return the mean area under the ROC curve of each class against the rest, where it has both sides."""
+    return _mean_known(sample.aurocs, np.ones(sample.c))
+
+
+def auroc_weighted(sample: Sample) -> float:
+    """Return the same mean, each class weighted by its number of positives."""
+    return _mean_known(sample.aurocs, sample.positives)
+
+
+def ap_macro(sample: Sample) -> float:
+    """Return the mean average precision of each class against the rest, over the classes with positives."""
+    return _mean_known(sample.aps, np.ones(sample.c))
+
+
+def log_loss(sample: Sample) -> float:
+    """Return the mean negative log-likelihood in nats; over samples and labels for multilabel tasks.
+
+    Probabilities are kept 2.2e-16 away from 0 and 1.
+    """
+    tiny = np.finfo(np.float64).eps
+    p = np.clip(sample.scores.astype(np.float64), tiny, 1 - tiny)
+    if sample.multilabel:
+        return float(-np.mean(np.log(np.where(sample.targets != 0, p, 1 - p))))
+    return float(-np.mean(np.log(p[np.arange(sample.n), sample.targets.astype(np.int64)])))
+
+
+def ece_15(sample: Sample) -> float:
+    """Return the expected calibration error of the predicted class: 15 bins of equal width, (low, high].
+
+    Mean over the bins of |share right - mean confidence|, weighted by the samples in the bin.
+    """
+    top = sample.scores.argmax(axis=1)
+    confidence = sample.scores[np.arange(sample.n), top].astype(np.float64)
+    right = top == sample.targets
+    bins = np.clip(np.ceil(confidence * 15).astype(np.int64) - 1, 0, 14)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=15)
+    return float(np.abs(gaps).sum() / sample.n)
+
+
+def f1_macro_labels(sample: Sample) -> float:
+    """Return the mean F1 of the findings at a score of 0.5, over those that the truth holds."""
+    true, called = sample.hits
+    held = sample.positives > 0
+    values = 2 * true[held] / (called + sample.positives)[held]
+    return float(values.mean()) if held.any() else float("nan")
+
+
+def f1_micro(sample: Sample) -> float:
+    """Return the F1 of all (sample, finding) pairs together at a score of 0.5; nan if the truth holds no finding."""
+    true, called = sample.hits
+    held = int(sample.positives.sum())
+    return 2 * int(true.sum()) / (int(called.sum()) + held) if held else float("nan")
+
+
+def accuracy_exact(sample: Sample) -> float:
+    """Return the share of samples with every finding right at a score of 0.5."""
+    return float(((sample.scores >= 0.5) == (sample.targets != 0)).all(axis=1).mean())
+
+
+def accuracy_label(sample: Sample) -> float:
+    """Return the share of (sample, finding) pairs that are right at a score of 0.5."""
+    return float(((sample.scores >= 0.5) == (sample.targets != 0)).mean())

@@ -1,0 +1,194 @@
+"""Metrics by id: what each is for, its direction and range, and the functions that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench.errors import CardError, unknown
+from medbench.metrics import formulas as f
+from medbench.metrics.sample import Array, Floats, Ints, Sample, confusions
+
+NOMINAL = ("binary", "multiclass", "ordinal")
+RANKED = ("multiclass", "ordinal", "multilabel")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        id: Its name in cards, records and tables, with the averaging in it.
+        title: For people.
+        tasks: Tasks whose records carry it.
+        higher_is_better: Its direction.
+        low: Lowest possible value.
+        high: Highest possible value (may be infinite).
+        function: Sample -> value, nan where undefined.
+        counts: For metrics of predictions alone, the same on stacked confusion counts (..., c, c).
+        absent: Sample -> (c,) bool, the classes its mean leaves out; None: it leaves out none.
+    """
+
+    id: str
+    title: str
+    tasks: tuple[str, ...]
+    higher_is_better: bool
+    low: float
+    high: float
+    function: Callable[[Sample], float]
+    counts: Callable[[Ints], Array] | None = None
+    absent: Callable[[Sample], NDArray[np.bool_]] | None = None
+
+
+def _of_confusion(counts: Callable[[Ints], Array], sample: Sample) -> float:
+    return float(counts(sample.confusion))
+
+
+def _no_truth(sample: Sample) -> NDArray[np.bool_]:
+    return np.equal(sample.positives, 0)
+
+
+def _one_sided(sample: Sample) -> NDArray[np.bool_]:
+    return np.equal(sample.positives, 0) | np.equal(sample.positives, sample.n)
+
+
+def _f1_macro(sample: Sample) -> float:
+    return f.f1_macro_labels(sample) if sample.multilabel else _of_confusion(f.f1_macro, sample)
+
+
+def _hard(
+    name: str, title: str, counts: Callable[[Ints], Array], tasks: tuple[str, ...] = NOMINAL, low: float = 0.0
+) -> Metric:
+    macro = _no_truth if name.endswith("_macro") else None
+    return Metric(name, title, tasks, True, low, 1.0, partial(_of_confusion, counts), counts, macro)
+
+
+def _soft(
+    name: str,
+    title: str,
+    function: Callable[[Sample], float],
+    tasks: tuple[str, ...],
+    absent: Callable[[Sample], NDArray[np.bool_]] | None = None,
+) -> Metric:
+    return Metric(name, title, tasks, True, 0.0, 1.0, function, None, absent)
+
+
+_ALL = (
+    _hard("accuracy", "accuracy", f.accuracy),
+    _hard("recall_macro", "macro recall", f.recall_macro),
+    _hard("precision_macro", "macro precision", f.precision_macro),
+    Metric("f1_macro", "macro F1", (*NOMINAL, "multilabel"), True, 0.0, 1.0, _f1_macro, f.f1_macro, _no_truth),
+    _hard("f1_weighted", "weighted F1", f.f1_weighted),
+    _hard("kappa", "κ", f.kappa, low=-1.0),
+    _hard("kappa_linear", "linear κ", f.kappa_linear, ("ordinal",), low=-1.0),
+    _hard("kappa_quadratic", "quadratic κ", f.kappa_quadratic, ("ordinal",), low=-1.0),
+    _hard("mcc", "MCC", f.mcc, low=-1.0),
+    _soft("auroc", "AUROC", f.auroc, ("binary",)),
+    _soft("auroc_macro", "macro AUROC", f.auroc_macro, RANKED, _one_sided),
+    _soft("auroc_weighted", "weighted AUROC", f.auroc_weighted, RANKED, _one_sided),
+    _soft("ap", "AP", f.ap, ("binary",)),
+    _soft("ap_macro", "macro AP", f.ap_macro, RANKED, _no_truth),
+    _soft("f1_micro", "micro F1", f.f1_micro, ("multilabel",)),
+    _soft("accuracy_exact", "exact accuracy", f.accuracy_exact, ("multilabel",)),
+    _soft("accuracy_label", "label accuracy", f.accuracy_label, ("multilabel",)),
+    Metric("log_loss", "log loss", (*NOMINAL, "multilabel"), False, 0.0, float("inf"), f.log_loss),
+    Metric("ece_15", "ECE (15 bins)", NOMINAL, False, 0.0, 1.0, f.ece_15),
+)
+
+METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+"""All metrics, in the order of tables."""
+
+
+def ids_for(task: str) -> list[str]:
+    """Return the ids of the metrics that a task's records carry, in the order of tables."""
+    return [metric.id for metric in _ALL if task in metric.tasks]
+
+
+def get(metric_id: str, task: str | None = None) -> Metric:
+    """Return a metric by id.
+
+    Raises:
+        CardError: The id is unknown, or the metric is not one of `task`.
+    """
+    if metric_id not in METRICS:
+        raise unknown("metric", metric_id, ids_for(task) if task else METRICS)
+    metric = METRICS[metric_id]
+    if task is not None and task not in metric.tasks:
+        raise CardError(f"the metric '{metric_id}' is not for {task} tasks", f"choose from: {', '.join(ids_for(task))}")
+    return metric
+
+
+def _fitting(metric_id: str, multilabel: bool) -> Metric:
+    """Return the metric, refused where the form of truth (one class a sample, or several labels) is not its own."""
+    metric = get(metric_id)
+    if multilabel and "multilabel" not in metric.tasks:
+        return get(metric_id, "multilabel")
+    if not multilabel and metric.tasks == ("multilabel",):
+        return get(metric_id, "multiclass")
+    return metric
+
+
+def score(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> float:
+    """Return one metric.
+
+    Args:
+        metric_id: Its id.
+        scores: (n, c) probabilities: a softmax (c = 2 for binary tasks), or one sigmoid per label.
+        targets: (n,) class numbers, or (n, c) zeros and ones.
+
+    Returns:
+        The value; nan if it is not defined on this sample (no sample, a score that is not a number, one class only).
+    """
+    sample = Sample(scores, targets)
+    metric = _fitting(metric_id, sample.multilabel)
+    return metric.function(sample) if sample.finite else float("nan")
+
+
+def score_many(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> Array:
+    """Return one metric for each of `m` sets of scores on the same truth.
+
+    Args:
+        metric_id: Its id.
+        scores: (m, n, c) probabilities.
+        targets: (n,) class numbers, or (n, c) zeros and ones.
+
+    Returns:
+        (m,) values, each equal to `score` of its set.
+    """
+    multilabel = targets.ndim == 2
+    metric = _fitting(metric_id, multilabel)
+    if metric.counts is None or multilabel or not len(targets):
+        return np.array([score(metric_id, one, targets) for one in scores], np.float64)
+    Sample(scores[0], targets)  # the shapes and the range of the classes
+    values = metric.counts(confusions(scores, targets))
+    return np.where(np.isfinite(scores).all(axis=(1, 2)), values, np.nan)
+
+
+def compute(
+    task: str, scores: Floats, targets: NDArray[np.generic]
+) -> tuple[dict[str, float | None], dict[str, list[int]]]:
+    """Return all metrics of a task.
+
+    Args:
+        task: `binary`, `multiclass`, `ordinal` or `multilabel`.
+        scores: (n, c) probabilities.
+        targets: (n,) class numbers, or (n, c) zeros and ones for multilabel tasks.
+
+    Returns:
+        Metric id -> value (None: undefined on this sample), and metric id -> the classes that its mean leaves out
+        because the truth does not hold them (AUROC: holds nothing else), only where there are any.
+    """
+    sample = Sample(scores, targets)
+    values: dict[str, float | None] = {}
+    absent: dict[str, list[int]] = {}
+    for name in ids_for(task):
+        metric = METRICS[name]
+        value = metric.function(sample) if sample.finite else float("nan")
+        values[name] = None if np.isnan(value) else float(value)
+        if metric.absent is not None and (left := np.flatnonzero(metric.absent(sample))).size:
+            absent[name] = left.tolist()
+    return values, absent

@@ -1,0 +1,57 @@
+"""Models: card and official file to one uniform, frozen encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medbench.cards import ModelCard, find_model
+from medbench.errors import MedbenchError, unknown
+from medbench.models.files import WeightsFile, locate
+
+if TYPE_CHECKING:
+    from medbench.models.encoder import Encoder
+
+CHANNEL_RULES = {"paper": "slice", "wacv-code": "slice", "fixed": "sum"}
+"""What each preset does with a three-channel kernel on one-channel images (WACV 2024, Q13)."""
+
+__all__ = ["CHANNEL_RULES", "WeightsFile", "load_model", "locate"]
+
+
+def load_model(
+    name: str | ModelCard,
+    weights: str | Path | WeightsFile | None = None,
+    image_size: int | None = None,
+    in_chans: int = 3,
+    preset: str = "paper",
+    *,
+    channel_rule: str | None = None,
+    device: str = "cpu",
+) -> Encoder:
+    """Build an encoder and load its weights strictly.
+
+    Args:
+        name: Name of a card, a card file, or a card.
+        weights: None for the official file, a path, or `random`.
+        image_size: Side of the square input; None: the card's.
+        in_chans: 1 or 3.
+        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule.
+        channel_rule: `slice` or `sum`, over the preset's.
+        device: Where the encoder goes.
+
+    Raises:
+        CardError: The card is unknown or does not fit its network.
+        WeightsError: The file is missing, damaged, unsafe or another architecture's.
+    """
+    from medbench.models.build import build
+    from medbench.models.encoder import Encoder
+
+    if preset not in CHANNEL_RULES:
+        raise unknown("preset", preset, CHANNEL_RULES)
+    if in_chans not in (1, 3):
+        raise MedbenchError(f"in_chans {in_chans}: images have 1 or 3 channels", "give 1 for grey, 3 for RGB")
+    card = find_model(name) if isinstance(name, str) else name
+    file = weights if isinstance(weights, WeightsFile) else locate(card, str(weights) if weights is not None else None)
+    size = image_size or card.input.size
+    network = build(card, file, size, in_chans, channel_rule or CHANNEL_RULES[preset])
+    return Encoder(card, file, network, size, in_chans).to(device)

@@ -1,0 +1,157 @@
+"""Weights files: read safely, whatever their layout, and matched to a network without a key to spare.
+
+After the card's mapping every tensor of the file is one of the network's or named by a `drop` pattern, and every
+parameter and stored buffer of the network is filled. Anything else is an error that lists the keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medbench.cards.model import Weights
+from medbench.errors import WeightsError
+
+GET_ANOTHER = "get the file again; medbench weights check tells whether one is whole"
+COUNTER = "num_batches_tracked"  # a batch norm's counter, which old torchvision files lack and inference never reads
+
+
+def read_state(path: Path, weights: Weights) -> dict[str, Tensor]:
+    """Return the encoder's tensors of a weights file under the network's names.
+
+    Raises:
+        WeightsError: The file is damaged, holds code, or is not laid out as the card says.
+    """
+    return map_names(select(read_file(path), weights.key, path), weights, path)
+
+
+def read_file(path: Path) -> Any:
+    """Return the content of a weights file; no code in it is ever run.
+
+    Raises:
+        WeightsError: The file is truncated, not a weights file, or a pickle that would run code.
+    """
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path} is empty", GET_ANOTHER)
+    if _is_safetensors(path):
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} is truncated or damaged: {error}", GET_ANOTHER) from error
+    zipped = zipfile.is_zipfile(path)
+    try:
+        # Official files keep their command line beside the weights (RETFound, MAE): a Namespace of plain values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        raise _refused(path, str(error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is truncated or not a weights file: {first}", GET_ANOTHER) from error
+
+
+def _refused(path: Path, text: str) -> WeightsError:
+    """Tell code in a pickle from bytes that are no pickle."""
+    found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?|class) ([\w.]+)", text)
+    if found or "Unsupported" in text:
+        what = f" ({found[1]})" if found else ""
+        return WeightsError(
+            f"{path} holds code{what}; it was not run and the file not loaded",
+            "ask its authors for a plain state dict or a safetensors file",
+        )
+    return WeightsError(f"{path} is truncated or not a weights file", GET_ANOTHER)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by the content: a little-endian header length, then a JSON object."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30
+
+
+def select(content: Any, key: str | None, path: Path) -> dict[str, Any]:
+    """Return the state dict that lies under the dotted `key` of a file's content."""
+    for step in (key or "").split(".") if key else ():
+        if not isinstance(content, dict) or step not in content:
+            listed = _few(content) if isinstance(content, dict) else type(content).__name__
+            raise WeightsError(
+                f"{path} has nothing under the key '{key}'; it holds {listed}", "mend weights.key in the card"
+            )
+        content = content[step]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        listed = _few(content) if isinstance(content, dict) else type(content).__name__
+        raise WeightsError(
+            f"{path} holds no tensors by name but {listed}", "name their place in weights.key of the card"
+        )
+    return content
+
+
+def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, Tensor]:
+    """Apply a card's prefix, renames and drops; what is left must be tensors, each under a name of its own."""
+    found: dict[str, Tensor] = {}
+    if weights.prefix and not any(name.startswith(weights.prefix) for name in state):
+        raise WeightsError(
+            f"{path}: no tensor's name starts with '{weights.prefix}'; it holds {_few(state)}",
+            "this is another model's file, or weights.prefix of the card is wrong",
+        )
+    for name, value in state.items():
+        if not name.startswith(weights.prefix):
+            continue
+        short = name[len(weights.prefix) :]
+        for pattern, replacement in weights.rename.items():
+            short = re.sub(pattern, replacement, short)
+        if any(re.fullmatch(pattern, short) for pattern in weights.drop):
+            continue
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"{path}: '{name}' is not a tensor but {type(value).__name__}", "drop it in the card")
+        if short in found:
+            raise WeightsError(f"{path}: two tensors become '{short}'", "mend weights.rename in the card")
+        found[short] = value
+    return found
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load `state` into `network`, in float32, strictly.
+
+    Raises:
+        WeightsError: Keys are missing, left over, or of another shape; they are listed.
+    """
+    wanted = network.state_dict()
+    for name, value in wanted.items():
+        if name.endswith(COUNTER) and name not in state:
+            state[name] = torch.zeros_like(value)
+    missing = [name for name in wanted if name not in state]
+    extra = [name for name in state if name not in wanted]
+    odd = [
+        f"{name} {tuple(state[name].shape)} for {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if missing or extra or odd:
+        parts = [
+            f"{len(m)} {what}: {_few(m)}"
+            for m, what in ((missing, "missing"), (extra, "unknown"), (odd, "misshaped"))
+            if m
+        ]
+        raise WeightsError(
+            f"{path} does not fit {type(network).__name__}; {'; '.join(parts)}",
+            "this is another architecture's file, or the card's prefix, rename or drop is incomplete",
+        )
+    network.load_state_dict(
+        {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    )
+
+
+def _few(names: Iterable[str], n: int = 4) -> str:
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:n]) + (f" and {len(listed) - n} more" if len(listed) > n else "")

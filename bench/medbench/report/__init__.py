@@ -1,0 +1,64 @@
+"""Tables from records: one per data set, and those of papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medbench import cards, paths
+from medbench.errors import unknown
+from medbench.records import store
+from medbench.report.dataset import dataset_table, write_dataset_tables
+from medbench.report.paper import paper_table
+from medbench.report.render import FORMATS, render, rich_table
+from medbench.report.table import Cell, Column, Row, Table
+
+__all__ = [
+    "FORMATS",
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "dataset_table",
+    "list_tables",
+    "paper_table",
+    "render",
+    "rich_table",
+    "table",
+    "write_dataset_tables",
+]
+
+
+def list_tables(runs: Path | None = None) -> list[str]:
+    """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
+    folders = sorted(path for path in paths.runs_dir(runs).glob("*") if path.is_dir())
+    run = [f.name for f in folders if next(f.glob(f"*/*/*/{store.RECORD}"), None)]
+    return papers + [f"dataset/{name}" for name in run]
+
+
+def table(name: str, runs: Path | None = None, published: bool = False, include_random: bool = False) -> Table:
+    """Return a table by name.
+
+    Args:
+        name: `wacv2024/table1` and its like, or `dataset/<name>`.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        published: In papers' tables, show the published numbers and the differences.
+        include_random: Show random weights too, marked.
+
+    Raises:
+        CardError: There is no such table.
+        MedbenchError: Nothing has been run on the data set.
+    """
+    place = paths.runs_dir(runs)
+    kind, _, rest = name.partition("/")
+    if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
+        return dataset_table(rest, store.read_all(place, rest), include_random)
+    if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
+        needed = dict.fromkeys(column.dataset for column in paper.tables[rest].columns)
+        records = (record for dataset in needed for record in store.read_all(place, dataset))
+        return paper_table(paper, rest, records, published, include_random)
+    raise unknown("table", name, list_tables(runs), "All: medbench table")

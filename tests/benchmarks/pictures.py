@@ -1,0 +1,39 @@
+"""A labelled set of noise pictures on disk, and encoders with random weights, for timing alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CARD = """\
+name: {name}
+title: timing alone
+arch: {arch}
+weights: {{file: none.safetensors}}
+input: {{size: 224}}
+"""
+
+
+def encoder_card(folder: Path, arch: str) -> str:
+    """Write a card of a timm architecture and return its file; run it with weights="random"."""
+    name = "bench-" + arch.replace("_", "-")
+    file = folder / f"{name}.yaml"
+    file.write_text(CARD.format(name=name, arch=arch))
+    return str(file)
+
+
+def labelled(folder: Path, n: int, side: int = 300, classes: int = 3) -> str:
+    """Write `n` JPEGs with labels and return the CSV."""
+    place = folder / f"pictures-{n}"
+    if not place.exists():
+        (place / "images").mkdir(parents=True)
+        source = np.random.default_rng(0)
+        rows = ["image,label"]
+        for i in range(n):
+            coarse = source.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((side, side)).save(place / "images" / f"{i:05d}.jpg")
+            rows.append(f"images/{i:05d}.jpg,{i % classes}")
+        (place / "labels.csv").write_text("\n".join(rows) + "\n")
+    return str(place / "labels.csv")

@@ -1,0 +1,107 @@
+"""The feature store trusts a manifest, never a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from medbench.features.key import FeatureSpec, differences
+from medbench.features.store import FeatureFolder
+
+SPEC = FeatureSpec(
+    dataset="d",
+    model="m",
+    card={"arch": "net", "input": {"size": 64}},
+    weights="ab" * 32,
+    store="cd" * 32,
+    image_size=64,
+    channels=3,
+    channel_rule="slice",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.2, 0.2, 0.2),
+    precision="fp32",
+    rows="all",
+)
+VALUES = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+
+
+def filled(spec: FeatureSpec = SPEC) -> FeatureFolder:
+    folder = FeatureFolder(spec, 10)
+    assert folder.start() == []
+    folder.add(0, VALUES[:6])
+    folder.add(6, VALUES[6:])
+    folder.finish([(0, 6), (6, 10)], {})
+    return folder
+
+
+def test_what_was_written_is_read_back_and_parts_are_gone() -> None:
+    folder = filled()
+    assert np.array_equal(FeatureFolder(SPEC, 10).load(), VALUES)
+    assert sorted(p.name for p in folder.path.iterdir()) == ["features.npy", "key.json", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(FeatureSpec) if f.name not in ("dataset", "model")]
+)
+def test_every_field_changes_the_key(field: str) -> None:
+    value = getattr(SPEC, field)
+    other = {"card": {"arch": "other"}, "view": 3, "augment": {"hue": 0.2}, "view_seed": 1, "image_size": 65}.get(field)
+    if other is None:
+        other = value + 1 if isinstance(value, int) else ((0.1,) * 3 if isinstance(value, tuple) else f"{value}x")
+    assert dataclasses.replace(SPEC, **{field: other}).key() != SPEC.key()
+
+
+def test_an_existing_folder_without_a_manifest_is_not_trusted() -> None:
+    folder = filled()
+    (folder.path / "manifest.json").unlink()
+    assert FeatureFolder(SPEC, 10).load() is None
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "rows", "material", "empty"])
+def test_damage_is_seen(damage: str) -> None:
+    folder = filled()
+    file, manifest = folder.path / "features.npy", folder.path / "manifest.json"
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[-3] ^= 1
+        file.write_bytes(content)
+    elif damage == "cut":
+        file.write_bytes(content[:-8])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "material":
+        manifest.write_text(manifest.read_text().replace('"precision": "fp32"', '"precision": "bf16"'))
+    else:
+        assert FeatureFolder(SPEC, 11).load() is None
+        return
+    assert FeatureFolder(SPEC, 10).load() is None
+
+
+def test_parts_before_a_gap_are_taken_up() -> None:
+    folder = FeatureFolder(SPEC, 10)
+    folder.start()
+    folder.add(0, VALUES[:3])
+    folder.add(3, VALUES[3:5])
+    folder.add(7, VALUES[7:])
+    (folder.path / ".features.npy.x.part").write_bytes(b"torn")
+    assert FeatureFolder(SPEC, 10).start() == [(0, 3), (3, 5)]
+    assert not list(folder.path.glob(".*"))
+
+
+def test_a_miss_says_which_field_differs() -> None:
+    filled()
+    other = dataclasses.replace(SPEC, image_size=128, precision="bf16")
+    assert FeatureFolder(other, 10).why_not() == "image_size: 64 -> 128; precision: fp32 -> bf16"
+    assert FeatureFolder(dataclasses.replace(SPEC, model="unseen"), 10).why_not() is None
+
+
+def test_differences_name_nested_fields() -> None:
+    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}}) == ["a.c: 5 -> 2", "d: (none) -> 3"]
+
+
+def test_the_key_is_stored_beside_the_data() -> None:
+    folder = filled()
+    assert json.loads((folder.path / "key.json").read_text())["weights"] == "ab" * 32

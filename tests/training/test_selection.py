@@ -1,0 +1,48 @@
+"""The choice among candidates and its warnings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medbench.training.selection import choose
+
+
+def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """(s, l, m, 2) scores whose candidate l is right on the share `right[l]` of the images."""
+    source = np.random.default_rng(0)
+    targets = np.arange(m) % 2
+    found = np.empty((seeds, len(right), m, 2), np.float32)
+    for s in range(seeds):
+        for i, share in enumerate(right):
+            said = np.where(source.random(m) < share, targets, 1 - targets)
+            found[s, i] = np.eye(2)[said] * 0.8 + 0.1
+    return found, targets
+
+
+def pick(best: list[list[float]], right: list[float]):
+    found, targets = scores(right, seeds=len(best))
+    return choose(np.array(best), found, targets, "accuracy", [1e-5, 1e-4, 1e-3], "learning rate")
+
+
+def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
+    assert pick([[0.5, 0.9, 0.6], [0.9, 0.6, 0.6]], [0.7, 0.75, 0.6]).winner == 1
+    assert pick([[0.5, 0.5, 0.4]], [0.5, 0.5, 0.4]).winner == 0
+
+
+def test_an_undefined_candidate_never_wins() -> None:
+    assert pick([[np.nan, 0.4, 0.5]], [0.9, 0.4, 0.5]).winner == 2
+
+
+def test_a_winner_at_the_edge_is_said() -> None:
+    assert "largest of the grid" in " ".join(pick([[0.5, 0.6, 0.95]], [0.5, 0.6, 0.95]).warnings)
+    assert "smallest of the grid" in " ".join(pick([[0.95, 0.6, 0.5]], [0.95, 0.6, 0.5]).warnings)
+    assert not any("of the grid" in w for w in pick([[0.5, 0.95, 0.6]], [0.5, 0.95, 0.6]).warnings)
+
+
+def test_a_close_race_is_said_and_a_clear_one_is_not() -> None:
+    close = pick([[0.5, 0.71, 0.70]], [0.5, 0.71, 0.70])
+    assert close.gap <= close.error
+    assert any("standard error" in w for w in close.warnings)
+    clear = pick([[0.5, 0.95, 0.5]], [0.5, 0.95, 0.5])
+    assert clear.gap > 3 * clear.error > 0
+    assert clear.warnings == ()
