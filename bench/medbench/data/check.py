@@ -114,7 +114,7 @@ def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[t
         per_split = [int(hot[mask, index].sum()) if with_split else None for mask in masks]
         rows.append((name, expected[index], int(hot[:, index].sum()), *per_split))
     if card.task == "multilabel":
-        bare = ~hot.any(axis=1)
+        bare = np.asarray(hot.sum(axis=1) == 0)
         rows.append(("(none)", None, int(bare.sum()), *(int(bare[m].sum()) if with_split else None for m in masks)))
     totals = [int(mask.sum()) if with_split else None for mask in masks]
     return [*rows, ("all images", card.counts.images, len(samples), *totals)]
@@ -124,7 +124,8 @@ def _hot(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
     targets = dataset.targets_of(samples, card)
     if targets.ndim == 2:
         return targets.astype(bool)
-    return np.asarray(targets[:, np.newaxis] == np.arange(len(card.classes)), bool)
+    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
+    return hot
 
 
 def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Finding]:

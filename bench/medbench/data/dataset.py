@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from medbench import cards, hashes, paths
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import is_file_name
 from medbench.data import folders, own, read, split
+from medbench.data.digests import rows_digest
 from medbench.errors import CardError, DataError
 
 if TYPE_CHECKING:
@@ -102,11 +101,8 @@ def targets_of(samples: pd.DataFrame, card: DatasetCard) -> npt.NDArray[Any]:
 
 def samples_digest(samples: pd.DataFrame, card: DatasetCard, content: Iterable[str]) -> str:
     """Return the sha256 over ids, content, targets and groups, in samples' order."""
-    sha = hashlib.sha256()
     targets = targets_of(samples, card).tolist()
-    for row in zip(samples["id"], content, targets, samples["group"], strict=True):
-        sha.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-    return sha.hexdigest()
+    return rows_digest(zip(samples["id"], content, targets, samples["group"], strict=True))
 
 
 @dataclass(frozen=True)
@@ -179,7 +175,8 @@ def load_dataset(
     source = find_source(name, Path(root) if root is not None else None)
     card, place = source.card, source.root
     samples = read.read_samples(card, place, allow_outside, source.tables)
-    folders.require_files(card, place, samples["path"].tolist(), read.access_hint(card))
+    command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
+    folders.require_files(card, place, samples["path"].tolist(), read.access_hint(card), command)
     split_name, assigned = choose_split(card, samples, split)
     samples = _with_split(samples, assigned)
     content = tuple(hashes.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))

@@ -49,16 +49,13 @@ class Work:
         material: What the store depends on.
         dataset: The images.
         rule: How they become squares.
-        pixels: Images of another store of the same rule, or None.
-        known: Content -> row in `pixels`.
+        files: The image files.
     """
 
     folder: Path
     material: dict[str, Any]
     dataset: Dataset
     rule: StoreRule
-    pixels: NDArray[np.uint8] | None = None
-    known: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,11 +235,8 @@ def _gathered(
 
 def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
     """Return one image as (s, s, c), or why it cannot be decoded."""
-    sha = work.dataset.content[row]
-    if work.pixels is not None and sha in work.known:
-        return np.array(work.pixels[work.known[sha]])
     data = read_bytes(work.files[row])
-    if _digest(data) != sha:  # else wrong pixels would be kept under the right key
+    if _digest(data) != work.dataset.content[row]:  # else wrong pixels would be kept under the right key
         raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
     rule = work.rule
     try:

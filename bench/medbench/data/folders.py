@@ -45,7 +45,9 @@ def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str]
         )
     empty = [name for name, target in classes.items() if target not in set(targets)]
     if empty:
-        raise DataError(f"no images of class {', '.join(empty)} below {root}", f"medbench data check {card.name}")
+        raise DataError(
+            f"no images of class {', '.join(empty)} below {root}", "put them there, or take the class out of the card"
+        )
     return paths, np.asarray(targets, np.int64), official
 
 
@@ -108,11 +110,18 @@ def missing_files(root: Path, paths: Sequence[str]) -> list[int]:
     return sorted(missing)
 
 
-def require_files(card: DatasetCard, root: Path, paths: Sequence[str], hint: str) -> None:
+def require_files(card: DatasetCard, root: Path, paths: Sequence[str], hint: str, command: str) -> None:
     """Refuse a data set with images missing.
 
+    Args:
+        card: Its card.
+        root: The data folder.
+        paths: The images, below `root`.
+        hint: What to do if none of them is there.
+        command: The command that lists all that are missing.
+
     Raises:
-        DataError: How many are missing, and the first three; if all are, `hint` on how to get them.
+        DataError: How many are missing, and the first three.
     """
     missing = missing_files(root, paths)
     if not missing:
@@ -125,5 +134,5 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], hint: str
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
-        f"for the whole list: medbench data check {card.name}",
+        f"for the whole list: {command}",
     )

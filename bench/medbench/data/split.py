@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy.typing as npt
 
 from medbench import files, paths
 from medbench.cards.dataset import DatasetCard, SplitRule
+from medbench.data.digests import rows_digest
 from medbench.data.greedy import draw
 from medbench.data.table import read_columns
 from medbench.errors import DataError
@@ -125,19 +124,15 @@ def _one_hot(targets: npt.NDArray[Any], n: int) -> npt.NDArray[np.bool_]:
 
 def split_digest(ids: Iterable[str], assigned: Iterable[str]) -> str:
     """Return the sha256 over (id, split), in the order given."""
-    sha = hashlib.sha256()
-    for pair in zip(ids, assigned, strict=True):
-        sha.update(json.dumps(pair, separators=(",", ":")).encode() + b"\n")
-    return sha.hexdigest()
+    return rows_digest(zip(ids, assigned, strict=True))
 
 
 def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
     """Return the path of a rule's frozen file: it carries the digest of the rule and of what it drew from."""
     rule = card.splits.rules[name].model_dump(mode="json", exclude={"source"})
-    sha = hashlib.sha256(files.canonical([rule, card.class_names]).encode())
-    for row in zip(*(samples[column].tolist() for column in samples.columns if column != "path"), strict=True):
-        sha.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-    return paths.home() / "splits" / card.name / f"{name}-{sha.hexdigest()[:12]}.csv"
+    rows = zip(*(samples[column].tolist() for column in samples.columns if column != "path"), strict=True)
+    found = rows_digest(rows, files.canonical([rule, card.class_names]))
+    return paths.home() / "splits" / card.name / f"{name}-{found[:12]}.csv"
 
 
 def frozen_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,33 +81,27 @@ class Store:
         unreadable: Sample id -> why it could not be decoded.
         digest: sha256 over shape and pixels.
         path: The folder.
-        unreadable_rows: Positions of the unreadable images, ascending.
-        content: sha256 of each image file's bytes (empty in a copy that was sent to another process).
     """
 
     images: NDArray[np.uint8]
     unreadable: dict[str, str]
     digest: str
     path: Path
-    unreadable_rows: tuple[int, ...] = ()
-    content: tuple[str, ...] = field(default=(), repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the path, not the pixels, to other processes."""
-        return _reopened, (self.path, self.images.shape, self.unreadable, self.digest, self.unreadable_rows)
+        return _reopened, (self.path, self.images.shape, self.unreadable, self.digest)
 
 
-def _reopened(
-    path: Path, shape: tuple[int, ...], unreadable: dict[str, str], digest: str, rows: tuple[int, ...]
-) -> Store:
-    return Store(_mapped(path, shape), unreadable, digest, path, rows)
+def _reopened(path: Path, shape: tuple[int, ...], unreadable: dict[str, str], digest: str) -> Store:
+    return Store(_mapped(path, shape), unreadable, digest, path)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.memmap(path / "images.u8", np.uint8, "r", shape=shape)
 
 
-def prepare(dataset: Dataset, rule: StoreRule, *, workers: int | None = None, reuse: Store | None = None) -> Store:
+def prepare(dataset: Dataset, rule: StoreRule, *, workers: int | None = None) -> Store:
     """Return the prepared store, made now if it is not there.
 
     Images that cannot be decoded do not stop the preparation: see `Store.unreadable` and `refuse_unreadable`. Another
@@ -117,7 +111,6 @@ def prepare(dataset: Dataset, rule: StoreRule, *, workers: int | None = None, re
         dataset: Its images.
         rule: How they become squares.
         workers: Threads that decode; default: as many as there are processors.
-        reuse: A store of the same rule whose pixels serve for the images that are in both.
 
     Raises:
         DataError: There are no images, or a file has gone or changed since the data set was loaded.
@@ -138,9 +131,7 @@ def prepare(dataset: Dataset, rule: StoreRule, *, workers: int | None = None, re
             _discard(folder)
         from medbench.data import filling  # Pillow
 
-        pixels = reuse.images if reuse is not None and reuse.images.shape[1:] == rule.shape else None
-        known = {} if reuse is None or pixels is None else _readable(reuse)
-        filling.fill(filling.Work(folder, material, dataset, rule, pixels, known), workers)
+        filling.fill(filling.Work(folder, material, dataset, rule), workers)
     made = _open(folder, material, dataset)
     assert isinstance(made, Store), made
     return made
@@ -157,9 +148,8 @@ def _open(folder: Path, material: dict[str, Any], dataset: Dataset) -> Store | s
         size, wanted = (folder / "images.u8").stat().st_size, int(np.prod(shape, dtype=np.int64))
         if size != wanted:
             return f"images.u8 has {size:,} bytes instead of {wanted:,}"
-        holes = {int(row): str(why) for row, why in manifest["unreadable"].items()}
-        unreadable = {dataset.samples["id"].iloc[row]: why for row, why in holes.items()}
-        return Store(_mapped(folder, shape), unreadable, manifest["digest"], folder, tuple(holes), dataset.content)
+        unreadable = {dataset.samples["id"].iloc[int(row)]: why for row, why in manifest["unreadable"].items()}
+        return Store(_mapped(folder, shape), unreadable, manifest["digest"], folder)
     except (FileNotFoundError, NotADirectoryError):
         return "images.u8 is missing" if (folder / "manifest.json").exists() else ""
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -170,8 +160,9 @@ def _open(folder: Path, material: dict[str, Any], dataset: Dataset) -> Store | s
 
 def _discard(folder: Path) -> None:
     with files.writing(folder):
-        for name in ("manifest.json", "journal.jsonl", "images.u8"):  # the manifest first: it is what is believed
-            (folder / name).unlink(missing_ok=True)
+        (folder / "manifest.json").unlink(missing_ok=True)  # first: it is what is believed
+        for file in folder.iterdir():
+            file.unlink()
 
 
 @contextlib.contextmanager
@@ -192,12 +183,6 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _readable(store: Store) -> dict[str, int]:
-    """Return content -> row of the images of a store that were decoded."""
-    holes = set(store.unreadable_rows)
-    return {sha: row for row, sha in enumerate(store.content) if row not in holes}
-
-
 def refuse_unreadable(store: Store) -> None:
     """Raise DataError if images could not be decoded, naming the first of them."""
     if not store.unreadable:
@@ -209,16 +194,6 @@ def refuse_unreadable(store: Store) -> None:
         + (f"; and {more} more" if more > 0 else ""),
         "put whole copies in their place, or go on without them: --unreadable leave-out",
     )
-
-
-def leave_out_unreadable(
-    store: Store, dataset: Dataset, rule: StoreRule, *, workers: int | None = None
-) -> tuple[Dataset, Store]:
-    """Return data set and store without the images that could not be decoded; the others are not decoded again."""
-    if not store.unreadable:
-        return dataset, store
-    kept = dataset.with_samples(~dataset.samples["id"].isin(list(store.unreadable)).to_numpy())
-    return kept, prepare(kept, rule, workers=workers, reuse=store)
 
 
 def take(images: NDArray[np.uint8], rows: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
