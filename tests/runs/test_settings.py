@@ -7,7 +7,7 @@ import pytest
 from medbench.cards import ProtocolCard, find_protocol
 from medbench.cards.protocol import LinearFrozen
 from medbench.errors import CardError, MedbenchError
-from medbench.runs.settings import parse_changes, resolve
+from medbench.runs.settings import fitting, parse_changes, resolve
 
 CARD = ProtocolCard.model_validate(
     {
@@ -108,3 +108,11 @@ def test_presets_differ_in_the_quirks_they_are_for() -> None:
         True,
     )
     assert (paper.channel_rule, code.channel_rule, fixed.channel_rule) == ("slice", "slice", "sum")
+
+
+def test_with_several_protocols_each_takes_the_changes_of_its_own_fields() -> None:
+    changes = {"views": 4, "augment.hue": 0, "k": 5, "split": "paper", "epoch": 3}
+    both = ["linear-frozen", "knn"]
+    assert set(fitting("linear-frozen", changes, both)) == {"views", "augment.hue", "split", "epoch"}
+    assert set(fitting("knn", changes, both)) == {"k", "split", "epoch"}
+    assert fitting("knn", {"views": 4}, ["knn"]) == {"views": 4}, "resolve must see it and name it"

@@ -16,7 +16,7 @@ from medbench.models.files import WeightsFile, locate
 from medbench.protocols import KINDS
 from medbench.records import Record, Unit, store
 from medbench.runs.device import choose_device, choose_precision
-from medbench.runs.settings import resolve
+from medbench.runs.settings import fitting, resolve
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
@@ -71,6 +71,7 @@ class Job:
     seeds: tuple[int, ...]
     image_size: int
     precision: str
+    changes: dict[str, Any]
     options: Options
 
     @property
@@ -108,7 +109,7 @@ class Job:
     @cached_property
     def units(self) -> list[tuple[Unit, str]]:
         """The job's units with their keys."""
-        shown = dict(self.options.changes)
+        shown = dict(self.changes)
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
         return [
@@ -182,6 +183,7 @@ def make_plan(
     models = [cards.find_model(name) for name in cards.expand("models", model)]
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
+    recipes = [(card, fitting(card.kind, options.changes, [other.kind for other in protocols])) for card in protocols]
     _check_options(options, models)
     precision = choose_precision(options.precision, options.device)
     located = [(card, locate(card, options.weights, download=options.download)) for card in models]
@@ -189,8 +191,8 @@ def make_plan(
     loaded: dict[tuple[str, str | None], Dataset] = {}
     for name in datasets:
         for card, weights in located:
-            for recipe in protocols:
-                settings = resolve(recipe, options.preset, Path(name).stem, options.changes)
+            for recipe, changes in recipes:
+                settings = resolve(recipe, options.preset, Path(name).stem, changes)
                 place = (name, settings.split)
                 if place not in loaded:
                     loaded[place] = load_dataset(
@@ -200,7 +202,7 @@ def make_plan(
                 _check_metric(data.card)
                 seeds = options.seed_list if KINDS[recipe.kind].seeded else [0]
                 size = options.image_size or settings.image_size or card.input.size
-                jobs.append(Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, options))
+                jobs.append(Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, changes, options))
     return Plan(jobs, options)
 
 

@@ -29,6 +29,16 @@ def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, An
     return _check(schema, _merge(merged, _nest(changes)), "--set", f"see: medbench show {card.name}")
 
 
+def fitting(kind: str, changes: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the changes that are for this kind of protocol: all but those of fields that only others of `kinds` have.
+
+    A field that no kind has stays, so that `resolve` names it.
+    """
+    own = SETTINGS[kind].model_fields
+    others = {field for other in kinds for field in SETTINGS[other].model_fields}
+    return {key: value for key, value in changes.items() if key.split(".")[0] in own or key.split(".")[0] not in others}
+
+
 def parse_changes(words: Iterable[str]) -> dict[str, Any]:
     """Parse `key=value` words; values are read as YAML, so `[1e-4, 1e-3]`, `true` and `12` mean what they look like.
 
