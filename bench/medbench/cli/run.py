@@ -25,7 +25,7 @@ def run(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Loader processes.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
-    overwrite: Annotated[str, typer.Option(help="missing, always or never.")] = "missing",
+    overwrite: Annotated[str, typer.Option(help="missing: run what is not done; always; never.")] = "missing",
     unreadable: Annotated[str, typer.Option(help="stop, or leave-out such images.")] = "stop",
     allow_outside: Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the root.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KEY_SCHEMA = 1
 Overwrite = Literal["missing", "always", "never"]
+"""Run what is missing, run everything anew, or run nothing and read what is there."""
 Unreadable = Literal["stop", "leave-out"]
 
 
@@ -150,6 +151,8 @@ class Plan:
         """The jobs with something to do under the `overwrite` option."""
         if self.options.overwrite == "always":
             return self.jobs
+        if self.options.overwrite == "never":
+            return []
         return [job for job in self.jobs if not all(job.done())]
 
 

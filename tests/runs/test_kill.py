@@ -1,0 +1,81 @@
+"""SIGKILL in every part of a run, then the same command again: the same numbers, finished parts not done twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import medbench
+from medbench.records import store
+
+from .conftest import SHORT, write_pictures
+
+MOMENTS = {
+    "preparing": "from medbench.data import filling as m; hook(m, 'fitted', 40)",
+    "extracting": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 2)",
+    "joining": "from medbench.features.store import FeatureFolder as m; hook(m, 'finish', 1)",
+    "views": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 3)",
+    "training": "from medbench.training import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m._Grid, 'epoch', 4)",
+    "predictions": "from medbench.records import store as m; hook(m.files, 'write_text', 1)",
+    "record": "from medbench.records import store as m; hook(m, 'write', 2)",
+    "neighbours": "from medbench.protocols import knn as m; hook(m, 'vote', 1)",
+    "last record": "from medbench.records import store as m; hook(m, 'write', 2)",
+    "tables": "from medbench.runs import execute as m; hook(m, 'write_dataset_tables', 1)",
+}
+SCRIPT = """
+import os, signal, sys
+import medbench
+def hook(place, name, calls):
+    plain, left = getattr(place, name), [calls]
+    def killed(*args, **kwargs):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*args, **kwargs)
+    setattr(place, name, killed)
+{moment}
+medbench.run(model="toy-vit", protocol="linear-frozen,knn", dataset={data!r}, seeds=2, set={short!r})
+"""
+
+
+def numbers() -> dict[str, tuple]:
+    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in store.read_all(medbench.paths.runs_dir())}
+
+
+def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_pictures(tmp_path / "pictures")
+    request = {"model": "toy-vit", "protocol": "linear-frozen,knn", "dataset": str(data), "seeds": 2, "set": SHORT}
+    calm = medbench.run(**request)
+    expected = numbers()
+    assert len(expected) == 3
+    for name in ("HOME", "RUNS"):
+        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
+    fates = {}
+    for moment, code in MOMENTS.items():
+        script = textwrap.dedent(SCRIPT).format(moment=code, data=str(data), short=SHORT)
+        fates[moment] = subprocess.run([sys.executable, "-c", script], capture_output=True).returncode
+    assert set(fates.values()) <= {-signal.SIGKILL, 0}, fates
+    assert sum(fate == -signal.SIGKILL for fate in fates.values()) >= 8, f"too few kills met their moment: {fates}"
+    records = medbench.run(**request)
+    assert numbers() == expected
+    assert [r.metrics for r in records] == [r.metrics for r in calm]
+    left = [p for p in medbench.paths.home().rglob("*") if p.name.startswith("part-")]
+    assert left == [], "finished extraction leaves no parts"
+    assert not any((medbench.paths.home() / "partial").rglob("*.safetensors"))
+
+
+def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "pictures")
+    script = textwrap.dedent(SCRIPT).format(moment="", data=str(data), short=SHORT)
+    both = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    records = list(store.read_all(medbench.paths.runs_dir()))
+    assert len(records) == 3
+    made = {r.counts["forwards"] for r in records if r.unit.protocol == "linear-frozen"}
+    assert made == {90.0 + 2 * records[0].n["train"].images}, "one process extracted, the other waited and read"
