@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from medbench.cards.base import Card, Strict
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 class Settings(Strict):
@@ -45,7 +48,7 @@ class LinearFrozen(Settings):
     augment: Augment = Field(default_factory=Augment)
     epochs: int = Field(100, gt=0)
     batch_size: int = Field(64, gt=0)
-    learning_rates: list[float] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3], min_length=1)
+    learning_rates: list[Rate] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3], min_length=1)
     weight_decay: float = Field(1e-5, ge=0, description="On the weight matrix, not on the bias.")
     clip: float = Field(1.0, gt=0, description="Global norm of the gradient of each head.")
     warmup_epochs: int = Field(5, ge=0)
@@ -63,8 +66,8 @@ class LinearFrozen(Settings):
 class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
 
-    k: int | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
-    k_grid: list[int] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
+    k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
+    k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
     bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
     batch_size: int = Field(64, gt=0)
