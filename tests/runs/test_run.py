@@ -272,6 +272,16 @@ def test_an_unreadable_record_is_passed_over_and_made_anew(pictures: Path) -> No
     assert store.read(record.path) is None
 
 
+def test_a_synthetic_twin_is_marked_as_toy_data(tmp_path: Path) -> None:
+    from medbench.cards import find_dataset
+    from medbench.data.synth import synthesise
+
+    twin = synthesise(find_dataset("aptos"), tmp_path / "aptos", n=40)
+    [record] = medbench.run(model="toy-vit", protocol="knn", dataset="aptos", data_root=twin, set={"k": 3})
+    assert record.unit.toy
+    assert any("toy data" in w for w in record.warnings)
+
+
 def test_tables_follow_each_run(pictures: Path) -> None:
     run(pictures)
     folder = medbench.paths.tables_dir()

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
-from medbench.data import dataset, folders, read, split, synth
+from medbench.data import dataset, folders, read, split
 from medbench.data.faults import ORDER, Finding, duplicates, listed, unreadable
 from medbench.errors import DataError, MedbenchError
 
@@ -77,7 +77,7 @@ def check(
         return Report(card.name, place, "", (), [], findings)
     chosen, assigned = _split(card, samples, split_name, findings)
     samples = samples.assign(split=assigned)
-    twin = (place / synth.MARK).is_file()
+    twin = (place / dataset.SYNTHETIC).is_file()
     findings += _counts(card, samples, twin=twin)
     missing = folders.missing_files(place, samples["path"].tolist())
     findings += _missing(samples, missing)

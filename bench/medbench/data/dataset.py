@@ -21,6 +21,9 @@ from medbench.errors import CardError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+SYNTHETIC = "SYNTHETIC.txt"
+"""Marks the folder of a synthetic twin."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -57,6 +60,11 @@ class Dataset:
     def multilabel(self) -> bool:
         """Whether a sample may carry several findings, or none."""
         return self.card.task == "multilabel"
+
+    @property
+    def toy(self) -> bool:
+        """Whether the images are made up: drawn by medbench, or a synthetic twin of a real set."""
+        return self.card.toy or (self.root / SYNTHETIC).is_file()
 
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Return the positions in `samples` of the rows of one split, ascending."""

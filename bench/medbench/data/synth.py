@@ -16,10 +16,10 @@ import numpy as np
 
 from medbench import files
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, ListLayout, Table
+from medbench.data.dataset import SYNTHETIC
 from medbench.data.read import FIELD
 from medbench.errors import DataError
 
-MARK = "SYNTHETIC.txt"
 TEXT = "These images and labels were made up by medbench in the layout of '{name}'. They say nothing about medicine.\n"
 SIZE = 96
 """Side of the images, before their shape is varied."""
@@ -70,7 +70,7 @@ def synthesise(card: DatasetCard, out: Path, n: int = 60, seed: int = 0) -> Path
         out.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
-            (part / MARK).write_text(TEXT.format(name=card.name), encoding="utf-8")
+            (part / SYNTHETIC).write_text(TEXT.format(name=card.name), encoding="utf-8")
             rng = np.random.Generator(np.random.PCG64(seed))
             fakes = _fakes(card, _official_splits(layout), n, rng)
             for path, fake in _write_labels(card, layout, part, fakes):

@@ -35,10 +35,10 @@ def read(folder: Path) -> Record | None:
     """Return the record in `folder`, or None where there is none or it is of another schema (which is logged)."""
     file = folder / RECORD
     try:
-        record = Record.model_validate_json(file.read_text(encoding="utf-8"))
+        record = Record.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValidationError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         log.warning("%s is not a record of schema %d and is passed over: %s", file, SCHEMA, str(error).split("\n")[0])
         return None
     record._path = folder

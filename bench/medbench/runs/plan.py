@@ -123,7 +123,7 @@ class Job:
                     preset=self.options.preset,
                     options=shown,
                     weights=self.weights.origin,
-                    toy=self.dataset.card.toy,
+                    toy=self.dataset.toy,
                 ),
                 files.digest({**self.material, "seed": seed}),
             )

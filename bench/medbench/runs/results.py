@@ -76,7 +76,7 @@ def warnings_of(job: Job, inputs: JobInputs) -> list[str]:
     card, found = job.dataset.card, []
     if job.weights.origin == "random":
         found.append("random weights: this is a sanity row, not a result")
-    if card.toy:
+    if job.dataset.toy:
         found.append("toy data: generated images that say nothing about medicine")
     names = {card.name.lower(), *(name.lower() for name in card.also)}
     if seen := [name for name in job.model.pretraining.data if name.lower() in names]:
