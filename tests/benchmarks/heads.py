@@ -37,13 +37,40 @@ def run(folder: Path, device: str) -> list[Row]:
 
     together = grid(SEEDS, RATES)
     alone = {(s, r): grid([s], [r]) for s in SEEDS for r in RATES}
-    gaps = [np.abs(together.curve[:, i, j] - alone[s, r].curve[:, 0, 0]).max() for i, s in enumerate(SEEDS) for j, r in enumerate(RATES)]
-    twenty, one, plain = by_turns(lambda: grid(SEEDS, RATES), lambda: grid([0], [1e-3]), lambda: torch_head(problem, place))
+    gaps = [
+        np.abs(together.curve[:, i, j] - alone[s, r].curve[:, 0, 0]).max()
+        for i, s in enumerate(SEEDS)
+        for j, r in enumerate(RATES)
+    ]
+    twenty, one, plain = by_turns(
+        lambda: grid(SEEDS, RATES), lambda: grid([0], [1e-3]), lambda: torch_head(problem, place)
+    )
     same = float(np.max(gaps))
     return [
-        Row("grid of 20 heads, 100 epochs", f"{twenty:.2f} s", f"one head by the same code {one:.2f} s", twenty / one, "≤ 2.5", twenty / one <= 2.5),
-        Row("grid of 20 heads, 100 epochs", f"{twenty:.2f} s", f"one torch.nn.Linear with AdamW {plain:.2f} s", twenty / plain, "–", True),
-        Row("largest difference of a validation κ, together or alone", f"{same:.1e}", "each head alone", None, "0", same <= 1e-6),
+        Row(
+            "grid of 20 heads, 100 epochs",
+            f"{twenty:.2f} s",
+            f"one head by the same code {one:.2f} s",
+            twenty / one,
+            "≤ 2.5",
+            twenty / one <= 2.5,
+        ),
+        Row(
+            "grid of 20 heads, 100 epochs",
+            f"{twenty:.2f} s",
+            f"one torch.nn.Linear with AdamW {plain:.2f} s",
+            twenty / plain,
+            "–",
+            True,
+        ),
+        Row(
+            "largest difference of a validation κ, together or alone",
+            f"{same:.1e}",
+            "each head alone",
+            None,
+            "0",
+            same <= 1e-6,
+        ),
     ]
 
 

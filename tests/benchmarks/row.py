@@ -19,7 +19,9 @@ class Row:
 
     def line(self) -> str:
         ratio = "" if self.ratio is None else f", ratio {self.ratio:.2f}"
-        return f"{self.what}: {self.ours} against {self.against}{ratio}; aim {self.aim}: {'met' if self.met else 'MISSED'}"
+        return (
+            f"{self.what}: {self.ours} against {self.against}{ratio}; aim {self.aim}: {'met' if self.met else 'MISSED'}"
+        )
 
     def cells(self) -> str:
         ratio = "–" if self.ratio is None else f"{self.ratio:.2f}"

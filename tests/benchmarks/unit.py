@@ -24,7 +24,7 @@ def run(folder: Path, device: str) -> list[Row]:
         records = medbench.run(model=card, protocol="linear-frozen", dataset=data, **options)
         seconds = time.perf_counter() - start
     forwards = int(records[0].counts["forwards"])
-    encoder = medbench.load_model(card, weights="random", device=device)
+    encoder = medbench.load_model(card, weights="random", device=device).channels_last()
     x = torch.rand(BATCH[torch.device(device).type], 3, 224, 224, device=device)
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision != "fp32"):
         encoder.pooled(x)
@@ -34,5 +34,5 @@ def run(folder: Path, device: str) -> list[Row]:
         if device != "cpu":
             torch.cuda.synchronize()
         bare = (time.perf_counter() - start) * forwards / (max(1, round(forwards / len(x))) * len(x))
-    what = f"linear-frozen, {arch} {precision}, {n} images, {views} views, 20 heads: preparing, extracting, training, records"
+    what = f"linear-frozen from files to records, {arch} {precision}, {n} images, {views} views, 20 heads"
     return [Row(what, f"{seconds:.1f} s", f"{forwards} bare forwards {bare:.1f} s", seconds / bare, "–", True)]

@@ -75,8 +75,8 @@ class Features:
     def clean(self, split: str) -> np.ndarray:
         return self.splits[split].astype(np.float32)
 
-    def views(self) -> np.ndarray:
-        return self.clean("train")[None]
+    def views(self) -> list[np.ndarray]:
+        return [self.clean("train")]
 
 
 def context(tmp_path, **settings) -> Context:

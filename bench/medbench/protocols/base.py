@@ -22,8 +22,11 @@ class Inputs(Protocol):
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
 
-    def views(self) -> NDArray[np.float32]:
-        """Return the bank of the training images' augmented views, (views, n, d); the clean pass if there are none."""
+    def views(self) -> Sequence[NDArray[np.float32]]:
+        """Return the features of each augmented view of the training images, (n, d); the clean pass if there are none.
+
+        They may be maps of files.
+        """
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def run(context: Context) -> dict[int, Outcome]:
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
     val = torch.from_numpy(np.array(context.inputs.clean("val")))
     problem = Problem(
-        train=torch.from_numpy(context.inputs.views()),
+        train=context.inputs.views(),
         train_targets=targets.float() if context.multilabel else targets.long(),
         val=val,
         val_targets=context.val_targets,

@@ -76,25 +76,21 @@ class JobInputs:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
         return self._clean()[self.dataset.rows(split)]
 
-    def views(self) -> NDArray[np.float32]:
-        """Return the bank of augmented views of the training images, (views, n, d)."""
+    def views(self) -> list[NDArray[np.float32]]:
+        """Return the features of each augmented view of the training images, (n, d), as maps of their files."""
         settings = self.job.settings
         assert isinstance(settings, LinearFrozen)
         if settings.views == 0:
-            return self.clean("train")[None]
+            return [self.clean("train")]
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
         size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
-        bank: NDArray[np.float32] | None = None
+        found = []
         for view in range(settings.views):
             images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
             what = f"{name}: view {view + 1}/{settings.views}"
-            found = self._features(Task(spec.of_view(view, marked, settings.augment), images, len(rows), what))
-            if bank is None:
-                bank = np.empty((settings.views, *found.shape), dtype=np.float32)
-            bank[view] = found
-        assert bank is not None
-        return bank
+            found.append(self._features(Task(spec.of_view(view, marked, settings.augment), images, len(rows), what)))
+        return found
 
     def _clean(self) -> NDArray[np.float32]:
         rows = np.arange(len(self.dataset.samples))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Problem:
     """What the heads are trained and chosen on. No test label comes near.
 
     Attributes:
-        train: Features of the training images, (views, n, d) float32.
+        train: Features of the training images, one (n, d) float32 a view.
         train_targets: (n,) int64, or (n, c) float32 zeros and ones for multilabel tasks.
         val: Features of the clean validation images, (m, d) float32.
         val_targets: (m,) or (m, c), numpy.
@@ -43,7 +43,7 @@ class Problem:
         metric: Id of the metric that epochs and rates are chosen by.
     """
 
-    train: Tensor
+    train: Sequence[NDArray[np.float32] | Tensor]
     train_targets: Tensor
     val: Tensor
     val_targets: NDArray[np.integer]
@@ -140,10 +140,11 @@ class _Grid:
 
     def __init__(self, problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device) -> None:
         self.problem, self.settings, self.seeds, self.device = problem, settings, seeds, device
-        views, self.n, d = problem.train.shape
-        flat = problem.train.reshape(views * self.n, d)
+        views, self.n, d = len(problem.train), int(problem.train[0].shape[0]), int(problem.train[0].shape[1])
         # The bias is the weight of a constant feature: one matrix product and one update fewer per step.
-        self.bank = torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1).to(device)
+        self.bank = torch.ones(views * self.n, d + 1, device=device)
+        for i, view in enumerate(problem.train):  # views may be maps of files: the bank is the one copy in memory
+            self.bank[i * self.n : (i + 1) * self.n, :d] = torch.from_numpy(np.array(view))
         self.views, self.targets = views, problem.train_targets.to(device)
         self.val = problem.val.to(device)
         s, rates = len(seeds), settings.learning_rates
