@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from medbench.cards.base import Card, Strict
 
@@ -37,6 +38,16 @@ class Weights(Strict):
     licence: str = Field("", description="Licence of the weights.")
     gated: bool = Field(False, description="Whether a form or a token stands before the file.")
     access: str = Field("", description="How to get the file where it cannot simply be fetched.")
+
+    @field_validator("rename", "drop")
+    @classmethod
+    def _regular(cls, patterns: Any) -> Any:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
+        return patterns
 
     @property
     def filename(self) -> str | None:

@@ -66,7 +66,9 @@ def prepare(
     dataset: Name,
     protocol: Annotated[str, typer.Option(help="The protocol whose rule is followed.")] = "linear-frozen",
     preset: Annotated[str, typer.Option(help="paper, wacv-code or fixed.")] = "paper",
-    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: the protocol's.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels; default: the protocol's.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
     data_root: Root = None,
     allow_outside: Outside = False,
@@ -87,7 +89,9 @@ def prepare(
     for name, reason in prepared.unreadable.items():
         output.write(f"unreadable: {name}: {reason}")
     if prepared.unreadable:
-        output.note(f"{len(prepared.unreadable)} images cannot be read; run with --unreadable leave-out to go without them")
+        output.note(
+            f"{len(prepared.unreadable)} images cannot be read; run with --unreadable leave-out to go without them"
+        )
         raise typer.Exit(1)
 
 

@@ -32,7 +32,7 @@ def check(
         output.write(f"{card.name}: a toy encoder without weights; there is nothing to check")
         return
     found = locate(card, str(weights) if weights else None, download=False)
-    encoder = load_model(model, weights=str(weights) if weights else None)
+    encoder = load_model(card, weights=found)
     millions = sum(p.numel() for p in encoder.network.parameters()) / 1e6
     output.write(f"{card.name}: right: every tensor has its place; {millions:.3f} M parameters, {encoder.dim} features")
     _describe(found)

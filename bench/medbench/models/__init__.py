@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench.cards import ModelCard, find_model
+from medbench.cards import ModelCard, Settings, find_model
 from medbench.errors import MedbenchError, unknown
 from medbench.models.files import WeightsFile, locate
 
 if TYPE_CHECKING:
     from medbench.models.encoder import Encoder
 
-CHANNEL_RULES = {"paper": "slice", "wacv-code": "slice", "fixed": "sum"}
-"""What each preset does with a three-channel kernel on one-channel images (WACV 2024, Q13)."""
+PRESETS = {"paper": Settings(), "wacv-code": Settings(), "fixed": Settings(channel_rule="sum", draft=True)}
+"""What each preset decides before a network sees an image; the protocol cards say the same (a test holds them to it).
 
-__all__ = ["CHANNEL_RULES", "WeightsFile", "load_model", "locate"]
+The channel rule is what becomes of a three-channel kernel on one-channel images (WACV 2024, Q13).
+"""
+
+__all__ = ["PRESETS", "WeightsFile", "load_model", "locate"]
 
 
 def load_model(
-    name: str | ModelCard,
+    name: str | Path | ModelCard,
     weights: str | Path | WeightsFile | None = None,
     image_size: int | None = None,
     in_chans: int = 3,
@@ -35,7 +38,7 @@ def load_model(
         weights: None for the official file, a path, or `random`.
         image_size: Side of the square input; None: the card's.
         in_chans: 1 or 3.
-        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule.
+        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule and the transform.
         channel_rule: `slice` or `sum`, over the preset's.
         device: Where the encoder goes.
 
@@ -46,12 +49,19 @@ def load_model(
     from medbench.models.build import build
     from medbench.models.encoder import Encoder
 
-    if preset not in CHANNEL_RULES:
-        raise unknown("preset", preset, CHANNEL_RULES)
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
     if in_chans not in (1, 3):
         raise MedbenchError(f"in_chans {in_chans}: images have 1 or 3 channels", "give 1 for grey, 3 for RGB")
-    card = find_model(name) if isinstance(name, str) else name
+    rule = channel_rule or PRESETS[preset].channel_rule
+    if rule not in ("slice", "sum"):
+        raise unknown("channel rule", rule, ("slice", "sum"))
+    card = name if isinstance(name, ModelCard) else find_model(str(name))
+    size = card.input.size if image_size is None else image_size
+    if size < 1:
+        raise MedbenchError(
+            f"image size {size}: an image has at least one pixel", f"{card.name} takes {card.input.size}"
+        )
     file = weights if isinstance(weights, WeightsFile) else locate(card, str(weights) if weights is not None else None)
-    size = image_size or card.input.size
-    network = build(card, file, size, in_chans, channel_rule or CHANNEL_RULES[preset])
-    return Encoder(card, file, network, size, in_chans).to(device)
+    network = build(card, file, size, in_chans, rule)
+    return Encoder(card, file, network, size, in_chans, PRESETS[preset]).to(device)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.overrides import TorchFunctionMode
 
 from medbench.cards import ModelCard
-from medbench.cards.model import Position
+from medbench.cards.model import Position, Weights
 from medbench.errors import CardError, WeightsError
 from medbench.models.files import WeightsFile
 from medbench.models.load import fill, read_state
@@ -28,42 +32,73 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
         in_chans: Channels of the input.
         channel_rule: `slice` or `sum`: what a three-channel kernel becomes for one-channel input.
     """
-    with torch.random.fork_rng(devices=[]):
+    drawing: Any = _Undrawn() if weights.path is not None else contextlib.nullcontext()
+    with torch.random.fork_rng(devices=[]), drawing:
         torch.manual_seed(seed_of("weights", weights.sha256 if weights.path is None else "unused"))
         network = BUILDERS[card.library](card, image_size, in_chans)
+    _check_size(card, network, image_size)
     if weights.path is not None:
-        assert card.weights is not None or weights.origin == "file"
-        rules = card.weights or _plain()
-        state = read_state(weights.path, rules)
+        state = read_state(weights.path, card.weights or Weights())
         adapt_channels(state, network, channel_rule)
         adapt_position(state, network, card.position or Position())
         fill(network, state, weights.path)
     return network.eval()
 
 
-def _plain() -> Any:
-    from medbench.cards.model import Weights
+class _Undrawn(TorchFunctionMode):
+    """Leave parameters undrawn while a network is built that a file will fill to the last one: seconds in a ViT."""
 
-    return Weights()
+    DRAWS = frozenset({getattr(Tensor, f"{name}_") for name in ("uniform", "normal", "erfinv", "mul", "add", "clamp")})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        target = args[0] if args else kwargs.get("tensor")
+        drawn = func in self.DRAWS or getattr(func, "__module__", "") == "torch.nn.init"
+        return target if drawn and isinstance(target, nn.Parameter) else func(*args, **kwargs)
+
+
+RESERVED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "in_chans"}
+"""Arguments of timm that would load a file past the strict loader, or that medbench decides."""
 
 
 def _timm(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     if not timm.is_model(card.arch):
-        near = ", ".join(timm.list_models(f"*{card.arch.split('.')[0][:8]}*")[:5])
+        near = ", ".join(difflib.get_close_matches(card.arch, timm.list_models(), n=3))
         raise CardError(f"model card {card.name}: arch: timm has no '{card.arch}'", f"near ones: {near or 'none'}")
-    args: dict[str, Any] = {"num_classes": 0, "in_chans": in_chans, **card.args}
-    fixed = timm.get_pretrained_cfg(card.arch, allow_unregistered=True)
-    if card.position is not None or getattr(fixed, "fixed_input_size", False):
+    if taken := sorted(RESERVED & set(card.args)):
+        raise CardError(f"model card {card.name}: args.{taken[0]}: medbench decides it", "take it out of the card")
+    args: dict[str, Any] = {"num_classes": 0, "in_chans": in_chans}
+    known = timm.get_pretrained_cfg(card.arch, allow_unregistered=True)
+    if card.position is not None or getattr(known, "fixed_input_size", False):
         args["img_size"] = image_size
+    args |= card.args
     try:
         return timm.create_model(card.arch, pretrained=False, **args)
-    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+    except (TypeError, AssertionError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         raise CardError(
             f"model card {card.name}: timm cannot build {card.arch} with {args}: {error}", "mend args, or --image-size"
         ) from error
 
 
-BUILDERS = {"timm": _timm}
+def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
+    """Refuse a size that the network would refuse later, or would cut: a patch network sees whole patches only."""
+    embed = getattr(network, "patch_embed", None)
+    patch, fixed = getattr(embed, "patch_size", None), getattr(embed, "img_size", None)
+    if fixed and getattr(embed, "strict_img_size", False) and tuple(fixed) != (image_size, image_size):
+        raise CardError(
+            f"{card.name} is built for images of {fixed[0]} x {fixed[1]} (args.img_size), not {image_size}",
+            f"choose --image-size {fixed[0]}, or take img_size out of the card's args",
+        )
+    side = max(patch) if isinstance(patch, tuple) else 0
+    if side and image_size % side and not getattr(embed, "dynamic_img_pad", False):
+        below = max(image_size // side, 1) * side
+        raise CardError(
+            f"image size {image_size} is not a whole number of {card.name}'s patches of {side}",
+            f"choose --image-size {below} or {below + side}",
+        )
+
+
+BUILDERS: dict[str, Callable[[ModelCard, int, int], nn.Module]] = {"timm": _timm}
 """Library of a card -> what builds its network from (card, image_size, in_chans)."""
 
 
@@ -77,7 +112,7 @@ def adapt_channels(state: dict[str, Tensor], network: nn.Module, rule: str) -> N
         kernel, wanted = state.get(name), network.get_parameter(name)
         if kernel is None or kernel.shape[1] == wanted.shape[1] or wanted.shape[1] != 1:
             continue
-        state[name] = kernel[:, :1] if rule == "slice" else kernel.float().sum(dim=1, keepdim=True)
+        state[name] = kernel[:, 1:2] if rule == "slice" else kernel.float().sum(dim=1, keepdim=True)
 
 
 def adapt_position(state: dict[str, Tensor], network: nn.Module, rule: Position) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from medbench.cards import ModelCard, Settings
-from medbench.errors import CardError
+from medbench.errors import CardError, MedbenchError
 from medbench.models.files import WeightsFile
 
 if TYPE_CHECKING:
@@ -27,13 +27,21 @@ class Encoder(nn.Module):
         dim: Length d of the pooled vector.
         image_size: Side of the input.
         in_chans: Channels of the input.
+        settings: What the preset decides about the transform.
     """
 
     def __init__(
-        self, card: ModelCard, weights: WeightsFile, network: nn.Module, image_size: int, in_chans: int
+        self,
+        card: ModelCard,
+        weights: WeightsFile,
+        network: nn.Module,
+        image_size: int,
+        in_chans: int,
+        settings: Settings | None = None,
     ) -> None:
         super().__init__()
         self.card, self.weights, self.image_size, self.in_chans = card, weights, image_size, in_chans
+        self.settings = settings or Settings()
         self.network = network
         self.blocks = units(network)
         self.prefix = int(getattr(network, "num_prefix_tokens", 0))
@@ -65,12 +73,8 @@ class Encoder(nn.Module):
         if rule == "head":
             found = self.network(x)
             return found
-        last = self.network.forward_features(x)  # type: ignore[operator]
-        if rule == "cls":
-            found = last[:, 0]
-        else:
-            found = last[:, self.prefix :].mean(dim=1) if last.ndim == 3 else last.mean(dim=(2, 3))
-        return found
+        last = self._last(x)
+        return last[:, 0] if rule == "cls" else last[:, self.prefix :].mean(dim=1)
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return the patch tokens that a stacked classifier sees, (b, n, d), row-major over the grid.
@@ -78,13 +82,16 @@ class Encoder(nn.Module):
         Whether they have passed the last norm is the card's `features.token_norm`; a convolutional encoder's tokens
         are the places of its last map.
         """
-        if not self.sequential:
-            maps: Tensor = self.network.forward_features(x)  # type: ignore[operator]
-            return maps.flatten(2).transpose(1, 2)
-        if not self.card.features.token_norm:
+        if self.sequential and not self.card.features.token_norm:
             return self.block(x, len(self.blocks) - 1)[:, self.prefix :]
-        found: Tensor = self.network.forward_features(x)[:, self.prefix :]  # type: ignore[operator]
-        return found
+        return self._last(x)[:, self.prefix :]
+
+    def _last(self, x: Tensor) -> Tensor:
+        """Return the network's last map, after the last norm, as rows (b, n, d), prefix tokens first."""
+        last: Tensor = self.network.forward_features(x)  # type: ignore[operator]
+        if last.ndim == 3:
+            return last
+        return last.flatten(1, 2) if _channels_end(self.network) else last.flatten(2).transpose(1, 2)
 
     def block(self, x: Tensor, i: int) -> Tensor:
         """Return the raw output of unit `i`, from 0: (b, n, d) with prefix tokens first, or (b, c, h, w).
@@ -95,11 +102,14 @@ class Encoder(nn.Module):
         def stop(module: nn.Module, inputs: object, output: Tensor) -> None:
             raise _Reached(output)
 
+        if not 0 <= i < len(self.blocks):
+            raise MedbenchError(f"{self.card.name} has {len(self.blocks)} units; there is no unit {i}", "count from 0")
         handle = self.blocks[i].register_forward_hook(stop)
         try:
             self.network.forward_features(x)  # type: ignore[operator]
         except _Reached as reached:
-            return reached.output
+            found = reached.output
+            return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
         finally:
             handle.remove()
         raise CardError(f"unit {i} of {self.card.name} is not passed by its forward", "report this card")
@@ -116,7 +126,7 @@ class Encoder(nn.Module):
         mean, std = self.card.input.mean, self.card.input.std
         if len(mean) != self.in_chans:
             mean, std = ([sum(v) / len(v)] * self.in_chans for v in (mean, std))
-        return Transform(rule_of(Settings(), self.image_size, self.in_chans), self.image_size, mean, std)
+        return Transform(rule_of(self.settings, self.image_size, self.in_chans), self.image_size, mean, std)
 
     def state_digest(self) -> str:
         """Return a digest over all parameters and buffers: the same before and after means unchanged."""
@@ -142,6 +152,16 @@ class Encoder(nn.Module):
         return found
 
 
+def _channels_end(network: nn.Module) -> bool:
+    """Tell whether the last map of a network is (b, h, w, c), as in a Swin."""
+    return getattr(network, "output_fmt", "") == "NHWC"
+
+
+def _blocks_end(network: nn.Module) -> bool:
+    """Tell whether maps between the blocks of a network are (b, h, w, c): in a Swin, and in SAM."""
+    return getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"
+
+
 class _Reached(Exception):  # noqa: N818 - not an error: it ends a forward pass at the wanted block
     def __init__(self, output: Tensor) -> None:
         super().__init__()
@@ -156,4 +176,5 @@ def units(network: nn.Module) -> list[nn.Module]:
             return list(held.children())
     if hasattr(network, "layer1"):
         return [getattr(network, f"layer{i}") for i in range(1, 5)]
-    return []
+    listed = getattr(network, "feature_info", None)
+    return [network.get_submodule(stage["module"]) for stage in listed] if isinstance(listed, list) else []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from medbench import files, paths
 from medbench.cards import ModelCard
@@ -60,12 +63,13 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         official = weights is not None and weights.sha256 is not None and sha.startswith(weights.sha256)
         return WeightsFile(path, sha, "official" if official else "file")
     assert weights is not None
-    if weights.file is not None and weights.url is None and weights.hub is None:
-        return WeightsFile(*_checked(card, _own_file(card, weights)), "file")
-    cached = weights_folder() / str(weights.filename)
-    if not cached.is_file():
-        cached = fetch(card) if download else _absent(card, "")
-    return WeightsFile(*_checked(card, cached), "official")
+    if (own := _own_file(card, weights)) is not None:
+        return WeightsFile(own, _digest(card, own, "mend weights in the card, or pass --weights FILE"), "file")
+    if weights.filename is None:
+        _nowhere(card)
+    cached = held(card) or (fetch(card) if download else _absent(card, ""))
+    mend = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
+    return WeightsFile(cached, _digest(card, cached, mend), "official")
 
 
 def weights_folder() -> Path:
@@ -73,67 +77,135 @@ def weights_folder() -> Path:
     return paths.home() / "weights"
 
 
+def place(card: ModelCard) -> Path:
+    """Return where the official file belongs: by its own name, those of the hub in a folder for their repository.
+
+    File names of the hub (`model.safetensors`) are too common to share one folder.
+    """
+    weights = card.weights
+    assert weights is not None
+    if weights.url is None and weights.hub is not None:
+        return weights_folder() / weights.hub.repo.replace("/", "--") / str(weights.filename)
+    return weights_folder() / str(weights.filename)
+
+
+def held(card: ModelCard) -> Path | None:
+    """Return the official file where it is already on this machine: in its place, or in the hub's own cache."""
+    if (path := place(card)).is_file():
+        return path
+    hub = card.weights.hub if card.weights and card.weights.url is None else None
+    if hub is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub.repo, hub.file, revision=hub.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
 def fetch(card: ModelCard) -> Path:
     """Fetch the official file, resuming an interrupted download, and return its path.
+
+    Of several processes that want the same file one fetches, the others wait.
 
     Raises:
         WeightsError: There is no address, no network, a gate, or the digest is wrong.
     """
     weights = card.weights
     if weights is None or (weights.url is None and weights.hub is None):
-        raise WeightsError(f"{card.name} has no official file to fetch", f"see: medbench show {card.name}")
+        _nowhere(card)
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return _absent(card, "HF_HUB_OFFLINE forbids fetching")
     if weights.url is None:
         assert weights.hub is not None
         return _from_hub(card, weights.hub)
-    target = weights_folder() / str(weights.filename)
-    say(f"fetching {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
+    target = place(card)
+    with _alone(target):
+        if not target.is_file():
+            say(f"fetching {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
+            _from_url(card, weights.url, target)
+    return target
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Hold the lock on a file that is being fetched: two processes must not write one partial file."""
+    from filelock import FileLock, Timeout
+
+    with files.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(target.name + ".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another process that is fetching {target.name}")
+            lock.acquire()
     try:
-        part = _download(weights.url, target)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        return _absent(card, f"fetching failed: {getattr(error, 'reason', error)}")
+        yield
+    finally:
+        lock.release()
+
+
+def _from_url(card: ModelCard, url: str, target: Path) -> None:
     try:
-        _checked(card, part)
+        part = _download(url, target)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        _absent(card, f"fetching failed: {getattr(reason, 'strerror', None) or str(reason) or type(error).__name__}")
+    try:
+        _digest(card, part, "its address may serve another file now; get the right one and put it there by hand")
     except WeightsError:
         part.unlink(missing_ok=True)  # whole but wrong: nothing to resume
         raise
     part.replace(target)
-    return target
 
 
-def _own_file(card: ModelCard, weights: Weights) -> Path:
-    path = card.folder / Path(str(weights.file)).expanduser()
-    if not path.is_file():
-        raise WeightsError(
-            f"the weights of {card.name} are not at {path}", "mend weights.file in the card, or pass --weights FILE"
-        )
-    return path
+def _own_file(card: ModelCard, weights: Weights) -> Path | None:
+    """Return the local file that a card names; None when it names none, or names an address for want of it."""
+    if weights.file is None:
+        return None
+    path = card.folder / Path(weights.file).expanduser()
+    if path.is_file():
+        return path
+    if weights.url is not None or weights.hub is not None:
+        return None
+    raise WeightsError(
+        f"the weights of {card.name} are not at {path}", "mend weights.file in the card, or pass --weights FILE"
+    )
 
 
-def _checked(card: ModelCard, path: Path) -> tuple[Path, str]:
-    """Return (path, sha256) after holding the digest to the card's."""
+def _digest(card: ModelCard, path: Path, mend: str) -> str:
+    """Return a file's sha256 after holding it to the card's; `mend` is what to do if it is another."""
     sha = file_digests([path])[0]
     expected = card.weights.sha256 if card.weights else None
     if expected is not None and not sha.startswith(expected):
         raise WeightsError(
-            f"{path} is not the file the card {card.name} means: its sha256 is {sha[:16]}…, expected {expected[:16]}…",
-            f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it",
+            f"{path} is not the file that the card {card.name} means: wrong sha256 {sha[:16]}…,"
+            f" expected {expected[:16]}{'…' if len(expected) > 16 else ''}",
+            mend,
         )
-    return path, sha
+    return sha
 
 
-def _absent(card: ModelCard, reason: str) -> Path:
+def _absent(card: ModelCard, reason: str) -> NoReturn:
     """Raise the error for a file that is not there, with every way to get it."""
     weights = card.weights
     assert weights is not None
-    place = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
+    source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
     size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
     gate = f" It is gated: {weights.access}" if weights.gated else ""
     raise WeightsError(
-        f"the weights of {card.name} ({weights.filename}{size}) are not in {weights_folder()}"
+        f"the weights of {card.name} ({weights.filename}{size}) are not in {place(card).parent}"
         + (f"; {reason}" if reason else ""),
-        f"run: medbench weights download {card.name}; or get {place} and put it there, or pass --weights FILE.{gate}",
+        f"run: medbench weights download {card.name}; or get {source} and put it there, or pass --weights FILE.{gate}",
+    )
+
+
+def _nowhere(card: ModelCard) -> NoReturn:
+    """Raise the error for a card that names no file to fetch."""
+    how = card.weights.access if card.weights else ""
+    raise WeightsError(
+        f"the card of {card.name} names no address of a weights file",
+        f"{how or 'get the file from its authors'}; then pass it with --weights FILE",
     )
 
 
@@ -161,18 +233,22 @@ def _download(url: str, target: Path) -> Path:
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - http(s) only, checked above
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to fetch
-            return part
-        raise
+        with error:
+            if error.code != 416 or not have:
+                raise
+            if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
+                return part  # nothing was left to fetch
+        part.unlink()  # the partial file is longer than the file: it was of another
+        return _download(url, target)
     with answer:
-        if have and answer.status != 206:  # the server does not resume
-            have = 0
+        if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+            have = 0  # the server does not resume: it sends the whole file
         total = have + int(answer.headers.get("Content-Length") or 0)
         mode = "ab" if have else "wb"
         with files.writing(part), part.open(mode) as file, bar(target.name, total, "bytes", done=have) as advance:
             while block := answer.read(CHUNK):
                 file.write(block)
                 advance(len(block))
-    if total and part.stat().st_size != total:
+    if answer.headers.get("Content-Length") and part.stat().st_size != total:
         raise OSError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; run it again to go on")
     return part

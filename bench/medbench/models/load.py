@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +22,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medbench.cards.model import Weights
-from medbench.errors import WeightsError
+from medbench.errors import CardError, WeightsError
 
 GET_ANOTHER = "get the file again; medbench weights check tells whether one is whole"
 COUNTER = "num_batches_tracked"  # a batch norm's counter, which old torchvision files lack and inference never reads
+
+DAMAGED = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, AssertionError,
+    ArithmeticError, MemoryError, struct.error, zipfile.BadZipFile, SafetensorError,
+)  # fmt: skip
+"""What torch.load raises on bytes that are no weights file, found by damaging files at random."""
 
 
 def read_state(path: Path, weights: Weights) -> dict[str, Tensor]:
@@ -51,23 +59,24 @@ def read_file(path: Path) -> Any:
     zipped = zipfile.is_zipfile(path)
     try:
         # Official files keep their command line beside the weights (RETFound, MAE): a Namespace of plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+    except DAMAGED as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is truncated or not a weights file: {first}", GET_ANOTHER) from error
 
 
 def _refused(path: Path, text: str) -> WeightsError:
-    """Tell code in a pickle from bytes that are no pickle."""
-    found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?|class) ([\w.]+)", text)
-    if found or "Unsupported" in text:
-        what = f" ({found[1]})" if found else ""
+    """Tell code in a pickle from bytes that are no pickle; the reader stops at the first it does not know."""
+    found = re.search(r"(?:GLOBAL|class) ([\w.]+)", text)
+    if found or "Unsupported operand" in text:
+        what = f"code ({found[1]})" if found else "code, or is damaged"
         return WeightsError(
-            f"{path} holds code{what}; it was not run and the file not loaded",
-            "ask its authors for a plain state dict or a safetensors file",
+            f"{path} holds {what}; nothing in it was run and it was not loaded",
+            "ask its authors for a plain state dict or a safetensors file; if it is a weights file, get it again",
         )
     return WeightsError(f"{path} is truncated or not a weights file", GET_ANOTHER)
 
@@ -93,6 +102,8 @@ def select(content: Any, key: str | None, path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path} holds no tensors by name but {listed}", "name their place in weights.key of the card"
         )
+    if odd := [name for name in content if not isinstance(name, str)]:
+        raise WeightsError(f"{path} holds tensors without a name: {_few(odd)}", "this is not a state dict")
     return content
 
 
@@ -107,9 +118,7 @@ def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, 
     for name, value in state.items():
         if not name.startswith(weights.prefix):
             continue
-        short = name[len(weights.prefix) :]
-        for pattern, replacement in weights.rename.items():
-            short = re.sub(pattern, replacement, short)
+        short = _renamed(name[len(weights.prefix) :], weights)
         if any(re.fullmatch(pattern, short) for pattern in weights.drop):
             continue
         if not isinstance(value, Tensor):
@@ -120,11 +129,23 @@ def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, 
     return found
 
 
+def _renamed(name: str, weights: Weights) -> str:
+    for pattern, replacement in weights.rename.items():
+        try:
+            name = re.sub(pattern, replacement, name)
+        except (re.error, IndexError) as error:
+            raise CardError(
+                f"weights.rename: cannot replace '{pattern}' by '{replacement}': {error}",
+                "mend it in the model's card: a regular expression, then what takes its place",
+            ) from error
+    return name
+
+
 def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load `state` into `network`, in float32, strictly.
 
     Raises:
-        WeightsError: Keys are missing, left over, or of another shape; they are listed.
+        WeightsError: Keys are missing, left over, or of another shape, or values are not finite; they are listed.
     """
     wanted = network.state_dict()
     for name, value in wanted.items():
@@ -150,6 +171,9 @@ def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     )
+    bad = [name for name, value in network.named_parameters() if not torch.isfinite(value.sum())]
+    if bad:
+        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinity: {_few(bad)}", GET_ANOTHER)
 
 
 def _few(names: Iterable[str], n: int = 4) -> str:

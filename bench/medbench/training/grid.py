@@ -144,7 +144,7 @@ class _Grid:
         # The bias is the weight of a constant feature: one matrix product and one update fewer per step.
         self.bank = torch.ones(views * self.n, d + 1, device=device)
         for i, view in enumerate(problem.train):  # views may be maps of files: the bank is the one copy in memory
-            self.bank[i * self.n : (i + 1) * self.n, :d] = torch.from_numpy(np.array(view))
+            self.bank[i * self.n : (i + 1) * self.n, :d] = _tensor(view)
         self.views, self.targets = views, problem.train_targets.to(device)
         self.val = problem.val.to(device)
         s, rates = len(seeds), settings.learning_rates
@@ -284,6 +284,11 @@ class _Grid:
             arrays[f"plateau_{name}"] for name in ("scale", "best", "bad")
         )
         return int(facts["epoch"])
+
+
+def _tensor(values: NDArray[np.float32] | Tensor) -> Tensor:
+    """Return a tensor; a map of a file, which may not be written, is copied."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
 
 def _loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
