@@ -112,7 +112,7 @@ def adapt_channels(state: dict[str, Tensor], network: nn.Module, rule: str) -> N
         kernel, wanted = state.get(name), network.get_parameter(name)
         if kernel is None or kernel.shape[1] == wanted.shape[1] or wanted.shape[1] != 1:
             continue
-        state[name] = kernel[:, 1:2] if rule == "slice" else kernel.float().sum(dim=1, keepdim=True)
+        state[name] = kernel[:, :1] if rule == "slice" else kernel.float().sum(dim=1, keepdim=True)
 
 
 def adapt_position(state: dict[str, Tensor], network: nn.Module, rule: Position) -> None:

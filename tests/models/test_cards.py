@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from medbench import cards
+from medbench.cards.model import Weights
+from medbench.models import load_model
+from medbench.models.build import BUILDERS
+from medbench.models.files import place
+
+OWN = Path(__file__).parents[1] / "cards" / "mobilenet-v2-tf.yaml"
+
+
+@pytest.mark.parametrize("name", [*cards.names("models"), str(OWN)])
+def test_every_card_builds_what_it_says(name: str) -> None:
+    card = cards.find_model(name)
+    size = card.input.native or card.input.size
+    with torch.device("meta"), warnings.catch_warnings():
+        network = BUILDERS[card.library](card, size, 3)
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    assert card.parameters == pytest.approx(millions, rel=0.005)
+    assert card.features.dim is not None
+    assert network(torch.zeros(1, 3, size, size, device="meta")).shape[1] == card.features.dim
+
+
+def test_the_models_that_must_be_there() -> None:
+    must = "imagenet dino resnet152 resnet50 dinov2 dinov2-small dinov2-large dinov2-giant toy-vit toy-cnn"
+    assert set(must.split()) <= set(cards.names("models"))
+
+
+def test_no_two_files_share_a_place() -> None:
+    sources: dict[Path, str] = {}
+    for name in cards.names("models"):
+        card = cards.find_model(name)
+        if card.weights and card.weights.filename:
+            source = card.weights.url or str(card.weights.hub)
+            assert sources.setdefault(place(card), source) == source, name
+
+
+def test_official_files_are_fetched_safely_and_their_licence_is_told() -> None:
+    for name in cards.names("models"):
+        weights = cards.find_model(name).weights
+        if weights is not None:
+            assert weights.licence, name
+            assert weights.url is None or weights.url.startswith("https://"), name
+
+
+def test_a_digest_in_a_files_name_is_the_cards() -> None:
+    for name in ("imagenet", "resnet50", "resnet152"):
+        weights = cards.find_model(name).weights
+        assert weights is not None
+        assert weights.url is not None
+        assert weights.url.removesuffix(".pth").endswith(f"-{weights.sha256}")
+
+
+@pytest.mark.parametrize(
+    "rules", [{"drop": ["head.("]}, {"rename": {"(": "x"}}, {"sha256": "b5f2"}, {"sha256": "XY" * 32}]
+)
+def test_a_card_with_a_bad_pattern_is_refused(rules: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Weights.model_validate(rules)
+
+
+def test_a_model_of_ones_own(shared: Path) -> None:
+    enc = load_model(str(OWN))
+    assert (enc.dim, len(enc.blocks), enc.weights.origin) == (1280, 7, "file")
+    x = torch.randn(2, 3, 96, 96)
+    torch.testing.assert_close(enc.pooled(x), enc.network.forward_features(x).mean((2, 3)))
+    random = load_model(str(OWN), "random")
+    assert random.weights.path is None
+    assert random.state_digest() != enc.state_digest()
