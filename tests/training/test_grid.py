@@ -15,7 +15,8 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from medbench.cards.protocol import LinearFrozen
 from medbench.training import grid
-from medbench.training.grid import Problem, initial, order, predict, train_grid
+from medbench.training.grid import Problem, train_grid
+from medbench.training.heads import initial, loss_and_slope, order, predict
 
 CPU = torch.device("cpu")
 
@@ -141,7 +142,7 @@ def test_gradient_and_loss_equal_autograd() -> None:
             wide = targets[:, :, None].expand(-1, -1, 3)
             each = torch.nn.functional.cross_entropy(logits.movedim(3, 1), wide, reduction="none").mean(1)
         each.sum().backward()
-        loss, slope = grid._loss(logits.detach(), targets)
+        loss, slope = loss_and_slope(logits.detach(), targets)
         torch.testing.assert_close(loss, each.detach())
         torch.testing.assert_close(slope, logits.grad)
 

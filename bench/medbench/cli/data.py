@@ -158,7 +158,7 @@ def _with_rule(card: DatasetCard, name: str, seed: int | None) -> tuple[DatasetC
 
     rules = dict(card.splits.rules)
     if name in ("stratified", "grouped"):
-        rules.setdefault(name, SplitRule(method=name))  # type: ignore[arg-type]  # the two methods just named
+        rules.setdefault(name, SplitRule(method=name))
     if name not in rules:
         raise unknown(f"split rule of {card.name}", name, {*rules, "stratified", "grouped"})
     if seed is not None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from medbench.cards.protocol import LinearFrozen
 from medbench.protocols.base import Context, Outcome
-from medbench.training.grid import Problem, Trained, predict, train_grid
+from medbench.training.grid import Problem, Trained, train_grid
+from medbench.training.heads import predict
 from medbench.training.selection import Choice, choose
 
 

@@ -1,0 +1,61 @@
+"""Linear heads by hand: first weights, the order of their data, loss with its gradient, scores."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medbench.seeding import generator, seed_of
+
+
+def predict(weight: Tensor, features: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float32]:
+    """Return class scores (h, n, c) of heads `weight` (h, c, d + 1) on `features` (n, d): softmax, or sigmoids.
+
+    With `half` the scores are formed in half precision (Q21 of the published code, which creates ties).
+    """
+    h, c, _ = weight.shape
+    logits = torch.addmm(weight[..., -1].reshape(-1), features, weight[..., :-1].reshape(h * c, -1).T)
+    logits = logits.view(-1, h, c).transpose(0, 1)
+    logits = logits.half() if half else logits
+    scores = logits.sigmoid() if multilabel else logits.softmax(-1)
+    return scores.float().cpu().numpy()
+
+
+def initial(seed: int, classes: int, dim: int) -> Tensor:
+    """Return a head's first weights (c, d + 1), bias last, drawn as torch.nn.Linear does: U(-1/sqrt(d), 1/sqrt(d))."""
+    source = torch.Generator().manual_seed(seed_of("linear-frozen", "head", seed))
+    bound = 1 / math.sqrt(dim)
+    return (torch.rand(classes, dim + 1, generator=source) * 2 - 1) * bound
+
+
+def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.int64]:
+    """Return the rows of the flattened (views * n) bank in the order one seed sees them in one epoch, (n,).
+
+    Each image is seen once, in a view drawn at random; with as many views as epochs each epoch has a view of its own.
+    """
+    source = generator("linear-frozen", "order", seed, epoch)
+    images = source.permutation(n)
+    view = np.full(n, epoch) if views >= epochs else source.integers(views, size=n)
+    return np.asarray(view * n + images, dtype=np.int64)
+
+
+def loss_and_slope(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of each head (s, l) and its gradient in `logits` (s, b, l, c), by hand.
+
+    Cross-entropy: softmax minus one-hot, over b. Multilabel: binary cross-entropy averaged over samples and labels,
+    sigmoid minus target, over b * c.
+    """
+    _, b, heads, c = logits.shape
+    if targets.ndim == 3:  # (s, b, c)
+        y = targets[:, :, None, :]
+        loss = (torch.nn.functional.softplus(logits) - logits * y).mean(dim=(1, 3))
+        return loss, (logits.sigmoid() - y).div_(b * c)
+    index = targets[:, :, None, None].expand(-1, -1, heads, 1)
+    log = logits.log_softmax(-1)
+    loss = -log.gather(3, index)[..., 0].mean(1)
+    slope = log.exp_().scatter_add_(3, index, torch.full_like(log[..., :1], -1.0)).div_(b)
+    return loss, slope
