@@ -1,0 +1,42 @@
+"""The command line, called as a shell would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from medbench.cli import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def medbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run one command in this process."""
+
+    def run(*words: str | Path) -> Done:
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        return Done(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def own_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of cards of the user's own, searched first."""
+    folder = tmp_path / "cards"
+    for kind in ("model_zoo", "datasets", "protocols", "results/published"):
+        (folder / kind).mkdir(parents=True)
+    monkeypatch.setenv("MEDBENCH_CARDS", str(folder))
+    return folder

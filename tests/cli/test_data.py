@@ -1,0 +1,141 @@
+"""`medbench data`, on toy sets, a synthetic twin and a user's own files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A CSV of 40 images of 20 patients in two classes."""
+    folder = tmp_path / "own"
+    (folder / "img").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(folder / "img" / f"{i}.png")
+        rows.append({"image": f"img/{i}.png", "label": "ill" if i % 4 < 2 else "well", "patient": f"p{i // 2}"})
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_check_a_toy_set(medbench):
+    done = medbench("data", "check", "toy-binary", "--strict")
+    assert done.status == 0
+    assert done.out.splitlines()[0].split() == ["class", "card", "found", "train", "val", "test"]
+    assert "as the card says" in done.err
+
+
+def test_check_finds_faults_and_strict_makes_them_fail(medbench, own):
+    (own / "img" / "3.png").write_bytes(b"")
+    (own / "img" / "4.png").unlink()
+    (own / "img" / "6.png").write_bytes((own / "img" / "0.png").read_bytes())
+    assert medbench("data", "check", own / "labels.csv").status == 0
+    done = medbench("data", "check", own / "labels.csv", "--strict")
+    assert done.status == 1
+    for kind in ("error: missing: ", "error: unreadable: ", "warning: duplicate-labels: "):
+        assert kind in done.out
+    findings = json.loads(medbench("data", "check", own / "labels.csv", "--json").out)["findings"]
+    assert {"missing", "unreadable", "duplicate-labels"} <= {finding["kind"] for finding in findings}
+
+
+def test_synth_makes_a_twin_in_the_official_layout(medbench, tmp_path):
+    done = medbench("data", "synth", "aptos", "--n", "30", "--out", tmp_path / "twin")
+    assert done.status == 0
+    assert "made up" in done.out
+    assert (tmp_path / "twin" / "train.csv").is_file()
+    assert medbench("data", "check", "aptos", "--data-root", tmp_path / "twin", "--strict").status == 0
+
+
+def test_split_keeps_patients_whole_and_follows_the_seed(medbench, own, tmp_path):
+    texts = []
+    for seed in ("1", "1", "2"):
+        out = tmp_path / f"{len(texts)}.csv"
+        done = medbench("data", "split", own / "labels.csv", "--name", "grouped", "--seed", seed, "--out", out)
+        assert done.status == 0, done.err
+        texts.append(out.read_text())
+    assert texts[0] == texts[1] != texts[2]
+    rows = list(csv.DictReader(line for line in texts[0].splitlines() if not line.startswith("#")))
+    assert len(rows) == 40
+    patients: dict[int, set[str]] = {}
+    for row in rows:
+        patients.setdefault(int(Path(row["id"]).stem) // 2, set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in patients.values())
+    counts = [line.split() for line in done.out.splitlines()[:4]]
+    assert counts[0] == ["split", "images", "groups", "ill", "well"]
+    assert sum(int(row[1]) for row in counts[1:]) == 40
+
+
+def test_a_split_file_can_be_used(medbench, own, tmp_path):
+    from medbench import load_dataset
+
+    out = tmp_path / "s.csv"
+    medbench("data", "split", own / "labels.csv", "--name", "stratified", "--seed", "5", "--out", out)
+    data = load_dataset(str(own / "labels.csv"), split=str(out))
+    assert len(data.rows("train")) + len(data.rows("val")) + len(data.rows("test")) == 40
+
+
+def test_split_by_an_unknown_rule(medbench):
+    done = medbench("data", "split", "toy", "--name", "strat")
+    assert done.status == 2
+    assert done.err.startswith("error: unknown split rule of toy 'strat'\nhint: did you mean: stratified")
+
+
+def test_card_of_ones_own_data_is_a_card(medbench, own, tmp_path):
+    text = medbench("data", "card", own / "labels.csv").out
+    assert yaml.safe_load(text)["task"] == "binary"
+    (own / "mine.yaml").write_text(text.replace("name: labels\n", "name: mine\n"))
+    assert medbench("validate", own / "mine.yaml").status == 0
+    assert medbench("data", "check", own / "mine.yaml", "--strict").status == 0
+
+
+def test_download_says_how_and_where(medbench, monkeypatch, tmp_path):
+    done = medbench("data", "download", "aptos")
+    assert done.status == 2
+    assert "kaggle competitions download" in done.err
+    assert "MEDBENCH_DATA" in done.err
+    (tmp_path / "aptos").mkdir()
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
+    done = medbench("data", "download", "aptos")
+    assert done.status == 0
+    assert str(tmp_path / "aptos") in done.out
+
+
+def test_download_of_a_toy_set_draws_it(medbench):
+    done = medbench("data", "download", "toy-binary")
+    assert done.status == 0
+    assert (Path(done.out.split("drawn into ")[1].strip()) / "labels.csv").is_file()
+
+
+def test_prepare_makes_the_store_once(medbench):
+    first = medbench("data", "prepare", "toy-binary", "--image-size", "32")
+    assert first.status == 0, first.err
+    assert "600 images at 37 x 37, for inputs of 32" in first.out
+    place = Path(first.out.split("store: ")[1].splitlines()[0])
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.suffix != ".lock"}
+    assert medbench("data", "prepare", "toy-binary", "--image-size", "32").out == first.out
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.suffix != ".lock"} == before
+
+
+def test_prepare_lists_unreadable_images(medbench, own):
+    (own / "img" / "3.png").write_bytes(b"no image")
+    done = medbench("data", "prepare", own / "labels.csv", "--image-size", "16")
+    assert done.status == 1
+    assert "unreadable: img/3.png: " in done.out
+
+
+@pytest.mark.parametrize("command", ["check", "split", "prepare", "download", "synth"])
+def test_unknown_data_sets(medbench, command):
+    done = medbench("data", command, "topy")
+    assert done.status == 2
+    assert "toy" in done.err.splitlines()[1]
