@@ -31,7 +31,7 @@ def left_behind(folder: str, names: list[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build source archive and wheel, the wheel from the archive, out of a copy with strays in the cards' folders."""
+    """Build source archive and wheel, each from a checkout (as `pip install .` does) with strays beside the cards."""
     checkout = tmp_path_factory.mktemp("checkout") / "medbench"
     shutil.copytree(ROOT, checkout, ignore=left_behind)
     strays = ("datasets/data/secret.png", "datasets/notes.txt", "results/runs/toy/record.json", "model_zoo/big.pth")
@@ -39,7 +39,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (checkout / stray).parent.mkdir(parents=True, exist_ok=True)
         (checkout / stray).write_text("not to be shipped")
     out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(checkout)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--sdist",
+        "--wheel",
+        "--outdir",
+        str(out),
+        str(checkout),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
@@ -67,7 +77,9 @@ def test_source_archive_holds_what_a_build_needs_and_no_strays(built: Path) -> N
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert cards() <= names
     assert {"pyproject.toml", "hatch_build.py", "constraints.txt", "Makefile", "README.md", "LICENSE"} <= names
-    assert not [name for name in names if name.endswith((".png", ".pth", "notes.txt")) or name.startswith("results/runs")]
+    assert not [
+        name for name in names if name.endswith((".png", ".pth", "notes.txt")) or name.startswith("results/runs")
+    ]
 
 
 def test_wheel_works_from_another_folder(built: Path, tmp_path: Path) -> None:
@@ -77,9 +89,6 @@ def test_wheel_works_from_another_folder(built: Path, tmp_path: Path) -> None:
     python, wheel = place / "bin" / "python", next(built.glob("*.whl"))
     install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, *install], check=True)
-    site = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(place), "platbase": str(place)}))
-    # a plain path line: the .pth files over there, the editable install's among them, are not followed
-    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
@@ -89,6 +98,9 @@ def test_wheel_works_from_another_folder(built: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    site = Path(run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    # a plain path line: the .pth files over there, the editable install's among them, are not followed
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     package = run(str(python), "-c", "import medbench; print(medbench.__file__)")
     assert Path(package.strip()).is_relative_to(place), "the wheel's package, not the checkout's"
     medbench = str(place / "bin" / "medbench")

@@ -13,7 +13,7 @@ SIDE = """
 import json, resource, sys, time
 import numpy as np
 source = np.random.default_rng(0)
-bank, query = (source.normal(size=(20000, 768)).astype(np.float32) for _ in range(2))
+bank, query = (source.standard_normal((20000, 768), dtype=np.float32) for _ in range(2))
 labels = source.integers(5, size=20000)
 {imports}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -132,15 +132,15 @@ def test_two_trainings_are_identical_to_the_last_bit() -> None:
 def test_gradient_and_loss_equal_autograd() -> None:
     source = torch.Generator().manual_seed(0)
     for multilabel in (False, True):
-        logits = torch.randn(2, 5, 3, 4, generator=source, dtype=torch.float64, requires_grad=True)
+        logits = torch.randn(2, 3, 4, 5, generator=source, dtype=torch.float64, requires_grad=True)
         if multilabel:
             targets = (torch.rand(2, 5, 4, generator=source) > 0.5).double()
-            wide = targets[:, :, None].expand(-1, -1, 3, -1)
-            each = torch.nn.functional.binary_cross_entropy_with_logits(logits, wide, reduction="none").mean((1, 3))
+            wide = targets.transpose(1, 2)[:, None].expand(-1, 3, -1, -1)
+            each = torch.nn.functional.binary_cross_entropy_with_logits(logits, wide, reduction="none").mean((2, 3))
         else:
             targets = torch.randint(4, (2, 5), generator=source)
-            wide = targets[:, :, None].expand(-1, -1, 3)
-            each = torch.nn.functional.cross_entropy(logits.movedim(3, 1), wide, reduction="none").mean(1)
+            wide = targets[:, None].expand(-1, 3, -1)
+            each = torch.nn.functional.cross_entropy(logits.movedim(2, 1), wide, reduction="none").mean(2)
         each.sum().backward()
         loss, slope = loss_and_slope(logits.detach(), targets)
         torch.testing.assert_close(loss, each.detach())

@@ -159,8 +159,8 @@ class _Grid:
         better = metric > self.best
         self.best = np.where(better, metric, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
-        mask = torch.from_numpy(better).to(self.device)[..., None, None]
-        self.best_weight = torch.where(mask, self.weight, self.best_weight)
+        for head in zip(*np.nonzero(better), strict=True):
+            self.best_weight[head] = self.weight[head]
         self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
         self.rate[epoch] = self.rates((epoch + 1) * self.steps)
 
@@ -168,9 +168,9 @@ class _Grid:
         """One AdamW step of all heads on their batches `rows` (s, b); returns the loss of each head, (s, l)."""
         s, heads, c, d1 = self.weight.shape
         x = torch.index_select(self.bank, 0, rows.reshape(-1), out=self.x).view(s, -1, d1)
-        logits = torch.bmm(x, self.weight.view(s, heads * c, d1).transpose(1, 2)).view(s, -1, heads, c)
+        logits = torch.bmm(self.weight.view(s, heads * c, d1), x.transpose(1, 2)).view(s, heads, c, -1)
         loss, slope = loss_and_slope(logits, targets)
-        torch.bmm(slope.view(s, -1, heads * c).transpose(1, 2), x, out=self.grad)
+        torch.bmm(slope.view(s, heads * c, -1), x, out=self.grad)
         grad = self.grad.view_as(self.weight)
         norm = torch.linalg.vector_norm(grad, dim=(2, 3))  # over all of a head's parameters
         grad.mul_((self.settings.clip / (norm + 1e-6)).clamp(max=1.0)[..., None, None])

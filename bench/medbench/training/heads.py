@@ -44,18 +44,18 @@ def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.
 
 
 def loss_and_slope(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each head (s, l) and its gradient in `logits` (s, b, l, c), by hand.
+    """Return the mean loss of each head (s, l) and its gradient in `logits` (s, l, c, b), by hand.
 
-    Cross-entropy: softmax minus one-hot, over b. Multilabel: binary cross-entropy averaged over samples and labels,
-    sigmoid minus target, over b * c.
+    Targets are (s, b) class numbers or, for multilabel tasks, (s, b, c) zeros and ones. Cross-entropy: softmax minus
+    one-hot, over b. Multilabel: binary cross-entropy averaged over samples and labels, sigmoid minus target, over b * c.
     """
-    _, b, heads, c = logits.shape
-    if targets.ndim == 3:  # (s, b, c)
-        y = targets[:, :, None, :]
-        loss = (torch.nn.functional.softplus(logits) - logits * y).mean(dim=(1, 3))
+    _, heads, c, b = logits.shape
+    if targets.ndim == 3:
+        y = targets.transpose(1, 2)[:, None]
+        loss = (torch.nn.functional.softplus(logits) - logits * y).mean(dim=(2, 3))
         return loss, (logits.sigmoid() - y).div_(b * c)
-    index = targets[:, :, None, None].expand(-1, -1, heads, 1)
-    log = logits.log_softmax(-1)
-    loss = -log.gather(3, index)[..., 0].mean(1)
-    slope = log.exp_().scatter_add_(3, index, torch.full_like(log[..., :1], -1.0)).div_(b)
+    index = targets[:, None, None].expand(-1, heads, 1, -1)
+    log = logits.log_softmax(2)
+    loss = -log.gather(2, index)[:, :, 0].mean(2)
+    slope = log.exp_().scatter_add_(2, index, torch.full_like(log[:, :, :1], -1.0)).div_(b)
     return loss, slope
