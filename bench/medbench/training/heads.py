@@ -47,7 +47,8 @@ def loss_and_slope(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean loss of each head (s, l) and its gradient in `logits` (s, l, c, b), by hand.
 
     Targets are (s, b) class numbers or, for multilabel tasks, (s, b, c) zeros and ones. Cross-entropy: softmax minus
-    one-hot, over b. Multilabel: binary cross-entropy averaged over samples and labels, sigmoid minus target, over b * c.
+    one-hot, over b. Multilabel: binary cross-entropy, averaged over samples and labels; sigmoid minus target, over
+    b * c.
     """
     _, heads, c, b = logits.shape
     if targets.ndim == 3:
