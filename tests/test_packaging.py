@@ -39,17 +39,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (checkout / stray).parent.mkdir(parents=True, exist_ok=True)
         (checkout / stray).write_text("not to be shipped")
     out = tmp_path_factory.mktemp("dist")
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--no-isolation",
-        "--sdist",
-        "--wheel",
-        "--outdir",
-        str(out),
-        str(checkout),
-    ]
+    build = ["-m", "build", "--no-isolation", "--sdist", "--wheel", "--outdir", str(out)]
+    command = [sys.executable, *build, str(checkout)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return out

@@ -20,7 +20,7 @@ from medbench.features.key import FeatureSpec
 from medbench.models import load_model
 
 ARCHITECTURES = {
-    "cpu": {"vit_tiny_patch16_224": 256, "resnet50": 96},
+    "cpu": {"vit_tiny_patch16_224": 256, "resnet50": 160},
     "cuda": {"vit_base_patch16_224": 8192, "resnet50": 8192},
 }
 WORKERS = {"cpu": 0, "cuda": 15}

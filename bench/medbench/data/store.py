@@ -7,19 +7,17 @@ material is the wanted one and its file has the right size; see `filling` for ho
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from medbench import files, paths
 from medbench.errors import DataError
+from medbench.locks import alone
 from medbench.progress import say
 
 if TYPE_CHECKING:
@@ -122,7 +120,8 @@ def prepare(dataset: Dataset, rule: StoreRule, *, workers: int | None = None) ->
     found = _open(folder, material, dataset)
     if isinstance(found, Store):
         return found
-    with _alone(folder, dataset.card.name):
+    busy = f"{dataset.card.name}: another process prepares these images; waiting for it"
+    with alone(folder.parent / f".{folder.name}.lock", busy):
         found = _open(folder, material, dataset)
         if isinstance(found, Store):
             return found
@@ -163,24 +162,6 @@ def _discard(folder: Path) -> None:
         (folder / "manifest.json").unlink(missing_ok=True)  # first: it is what is believed
         for file in folder.iterdir():
             file.unlink()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold the store's lock; say so where another process has it."""
-    path = folder.parent / f".{folder.name}.lock"
-    with files.writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"{name}: another process prepares these images; waiting for it")
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def refuse_unreadable(store: Store) -> None:

@@ -13,6 +13,7 @@ from medbench import files, paths
 from medbench.cards.dataset import CsvLayout, DatasetCard, Table, ToyLayout
 from medbench.data import drawing
 from medbench.errors import CardError
+from medbench.locks import alone
 
 VERSION = 1
 """Raised whenever the drawing changes: the images lie in a folder of their own per version."""
@@ -40,8 +41,6 @@ def ensure(card: DatasetCard) -> Path:
         CardError: The card's classes do not fit its recipe.
         OutputError: The cache is read-only or full.
     """
-    from filelock import FileLock
-
     layout = card.layout
     assert isinstance(layout, ToyLayout)
     _check(card, layout)
@@ -49,11 +48,10 @@ def ensure(card: DatasetCard) -> Path:
     folder = paths.home() / "toy" / f"{card.name}-{VERSION}-{key}"
     if _whole(folder, layout.n):
         return folder
-    with files.writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if not _whole(folder, layout.n):
-                _make(card, layout, folder)
+    busy = f"{card.name}: another process draws this set; waiting for it"
+    with alone(folder.with_name(folder.name + ".lock"), busy), files.writing(folder):
+        if not _whole(folder, layout.n):
+            _make(card, layout, folder)
     return folder
 
 

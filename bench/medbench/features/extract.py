@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from medbench import files
 from medbench.data.transforms import normalise
 from medbench.features.key import FeatureSpec
 from medbench.features.store import FeatureFolder
+from medbench.locks import alone
 from medbench.models.encoder import Encoder
 from medbench.progress import bar, say
 
@@ -59,9 +58,7 @@ def features(
         tally.reused += task.n
         return found
     lock = folder.path.parent / f".{folder.path.name}.lock"
-    with files.writing(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    with _waiting(lock, task.what):
+    with alone(lock, f"{task.what}: another process makes these features; waiting for it"):
         found = folder.load()
         if found is not None:
             tally.reused += task.n
@@ -137,17 +134,3 @@ def exact(precision: str) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
-
-
-@contextlib.contextmanager
-def _waiting(lock: Any, what: str) -> Iterator[None]:
-    held = FileLock(lock)
-    try:
-        held.acquire(timeout=0)
-    except TimeoutError:
-        say(f"{what}: another process makes these features; waiting for it")
-        held.acquire()
-    try:
-        yield
-    finally:
-        held.release()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -17,6 +15,7 @@ from medbench.cards import ModelCard
 from medbench.cards.model import Hub, Weights
 from medbench.errors import WeightsError
 from medbench.hashes import file_digests
+from medbench.locks import alone
 from medbench.progress import bar, say
 
 CHUNK = 1 << 20
@@ -119,30 +118,12 @@ def fetch(card: ModelCard) -> Path:
         assert weights.hub is not None
         return _from_hub(card, weights.hub)
     target = place(card)
-    with _alone(target):
+    lock = target.with_name(target.name + ".lock")
+    with alone(lock, f"waiting for another process that is fetching {target.name}"):
         if not target.is_file():
             say(f"fetching {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
             _from_url(card, weights.url, target)
     return target
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Hold the lock on a file that is being fetched: two processes must not write one partial file."""
-    from filelock import FileLock, Timeout
-
-    with files.writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(target.name + ".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"waiting for another process that is fetching {target.name}")
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _from_url(card: ModelCard, url: str, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medbench import files
 from medbench.errors import MedbenchError
+from medbench.locks import alone
 from medbench.metrics import METRICS
 from medbench.records import Record, store
 from medbench.report.groups import Group, collect, pick, title
@@ -62,19 +63,11 @@ def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
         OutputError: The folder is read-only or full.
         MedbenchError: Nothing has been run on the data set.
     """
-    from filelock import FileLock
-
-    with files.writing(tables):
-        tables.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(tables / f".{dataset}.lock")
-        lock.acquire()
-    try:
+    with alone(tables / f".{dataset}.lock", f"{dataset}: another process writes its tables; waiting for it"):
         table = dataset_table(dataset, store.read_all(runs, dataset), include_random=True)
         written = [tables / f"{dataset}.{suffix}" for suffix in ("md", "csv")]
         for path in written:
             files.write_text(path, render(table, path.suffix[1:]))
-    finally:
-        lock.release()
     return written
 
 

@@ -8,15 +8,14 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 from medbench import files, paths
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
+from medbench.locks import alone
 from medbench.progress import say
 from medbench.protocols import KINDS
 from medbench.protocols.base import Context
@@ -63,7 +62,8 @@ def execute(plan: Plan) -> Result:
 
 def _run_job(job: Job, encoders: Encoders, workers: int) -> tuple[list[Record], int]:
     """Run one job under its lock; returns its records and how many were made now."""
-    with _locked(job):
+    lock = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
+    with alone(lock, f"{job.name}: another process works on this; waiting for it"):
         overwrite = job.options.overwrite == "always"
         before = job.done()
         if all(before) and not overwrite:  # another process did it while this one waited
@@ -102,24 +102,6 @@ def _run_job(job: Job, encoders: Encoders, workers: int) -> tuple[list[Record], 
         records = write_records(job, inputs, outcomes, timings, counts, overwrite=overwrite)
         shutil.rmtree(partial, ignore_errors=True)
         return records, len(before) - (0 if overwrite else sum(before))
-
-
-@contextlib.contextmanager
-def _locked(job: Job) -> Iterator[None]:
-    """Hold the job's lock; while another process has it, wait and say so. The lock ends with its process."""
-    file = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
-    with files.writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"{job.name}: another process works on this; waiting for it")
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _note_failure(job: Job, error: Exception) -> None:
