@@ -39,7 +39,12 @@ def read(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        log.warning("%s is not a record of schema %d and is passed over: %s", file, SCHEMA, str(error).split("\n")[0])
+        log.warning(
+            "%s is not a record of schema %d and is passed over (--overwrite always makes it anew): %s",
+            file,
+            SCHEMA,
+            str(error).split("\n")[0],
+        )
         return None
     record._path = folder
     return record

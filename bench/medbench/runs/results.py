@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from medbench import metrics
+from medbench.cards.contamination import seen
 from medbench.data.dataset import Dataset
 from medbench.protocols.base import Outcome
 from medbench.records import Record, SplitCount, store
@@ -78,9 +79,8 @@ def warnings_of(job: Job, inputs: JobInputs) -> list[str]:
         found.append("random weights: this is a sanity row, not a result")
     if job.dataset.toy:
         found.append("toy data: generated images that say nothing about medicine")
-    names = {card.name.lower(), *(name.lower() for name in card.also)}
-    if seen := [name for name in job.model.pretraining.data if name.lower() in names]:
-        found.append(f"contamination: {job.model.name} was pre-trained on {', '.join(seen)}")
+    if named := seen(job.model, card):
+        found.append(f"contamination: {job.model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
     if inputs.left_out:
