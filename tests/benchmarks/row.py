@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ class Row:
         return f"| {self.what} | {self.ours} | {self.against} | {ratio} | {self.aim} | {'yes' if self.met else 'no'} |"
 
 
-def by_turns(*pieces: Callable[[], object], rounds: int = 3) -> list[float]:
-    """Return the median seconds of each piece; one warm-up each, then all by turns."""
+def by_turns(*pieces: Callable[[], object], rounds: int = 4) -> list[float]:
+    """Return the least seconds of each piece: one warm-up each, then all by turns; what disturbs only adds."""
     for piece in pieces:
         piece()
     seconds: list[list[float]] = [[] for _ in pieces]
@@ -38,4 +37,4 @@ def by_turns(*pieces: Callable[[], object], rounds: int = 3) -> list[float]:
             start = time.perf_counter()
             piece()
             kept.append(time.perf_counter() - start)
-    return [statistics.median(kept) for kept in seconds]
+    return [min(kept) for kept in seconds]

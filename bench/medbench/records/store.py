@@ -39,12 +39,8 @@ def read(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        log.warning(
-            "%s is not a record of schema %d and is passed over (--overwrite always makes it anew): %s",
-            file,
-            SCHEMA,
-            str(error).split("\n")[0],
-        )
+        first = str(error).split("\n")[0]
+        log.warning("%s is no record of schema %d: passed over (--overwrite always renews it): %s", file, SCHEMA, first)
         return None
     record._path = folder
     return record
