@@ -127,6 +127,24 @@ def test_bf16_is_near_and_another_key(pictures) -> None:
     assert b.dtype == np.float32
 
 
+def test_pending_features_do_not_hold_the_tokens_they_are_views_of(pictures, monkeypatch) -> None:
+    store, _ = pictures
+    held: list[int] = []
+    plain = torch.cat
+
+    def watched(parts, *args, **kwargs):
+        if parts[0].ndim == 2:  # the features, not the encoder's own tokens
+            held.extend(part.untyped_storage().nbytes() for part in parts)
+        return plain(parts, *args, **kwargs)
+
+    encoder = load_model("toy-vit")
+    monkeypatch.setattr(type(encoder), "pooled", lambda self, x: self.network.forward_features(x)[:, 0])
+    monkeypatch.setattr(extract.torch, "cat", watched)
+    features(task(store), lambda: encoder, CPU, 0, Tally())
+    assert held
+    assert max(held) == 32 * encoder.dim * 4
+
+
 def test_an_encoder_left_in_training_is_refused(pictures) -> None:
     store, _ = pictures
     with pytest.raises(AssertionError, match="frozen encoder must not"):

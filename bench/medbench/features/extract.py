@@ -80,11 +80,12 @@ def _make(
     before = encoder.state_digest()
     with bar(task.what, task.n, done=first) as advance, exact(task.spec.precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
-            pending.append(_forward(encoder, batch, task.spec, device))
+            # A copy: the class token is a view that would hold the whole batch's tokens in memory until the part is full.
+            pending.append(_forward(encoder, batch, task.spec, device).float().clone())
             advance(len(batch))
             at += len(batch)
             if time.perf_counter() - saved > PART_SECONDS or at == task.n:
-                values = torch.cat(pending).float().cpu().numpy()
+                values = torch.cat(pending).cpu().numpy()
                 folder.add(at - len(values), values)
                 spans.append((at - len(values), at))
                 pending, saved = [], time.perf_counter()
