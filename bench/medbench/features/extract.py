@@ -80,7 +80,7 @@ def _make(
     before = encoder.state_digest()
     with bar(task.what, task.n, done=first) as advance, exact(task.spec.precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
-            # A copy: the class token is a view that would hold the whole batch's tokens in memory until the part is full.
+            # A copy: a class token is a view, which would hold all its batch's tokens until the part is full.
             pending.append(_forward(encoder, batch, task.spec, device).float().clone())
             advance(len(batch))
             at += len(batch)
