@@ -18,7 +18,7 @@ from medbench import metrics
 from medbench.cards.protocol import Knn
 from medbench.protocols.base import Context, Outcome
 
-CHUNK_BYTES = 32 << 20  # of similarities held at a time
+CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
 
 def run(context: Context) -> dict[int, Outcome]:
