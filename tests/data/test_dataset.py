@@ -60,21 +60,6 @@ def test_digests_follow_what_can_change_a_number(card_file, root):
     assert load_dataset(str(card_file)).digest != changed.digest
 
 
-def test_with_samples(card_file):
-    dataset = load_dataset(str(card_file))
-    mask = np.ones(30, bool)
-    mask[[4, 9]] = False
-    less = dataset.with_samples(mask)
-    assert len(less.samples) == len(less.content) == 28
-    assert less.samples.index.tolist() == list(range(28))
-    assert less.content == tuple(sha for sha, kept in zip(dataset.content, mask, strict=True) if kept)
-    assert less.digest != dataset.digest
-    assert less.split_digest != dataset.split_digest
-    assert dataset.with_samples(np.ones(30, bool)).digest == dataset.digest
-    with pytest.raises(DataError, match="no samples in val"):
-        dataset.with_samples(dataset.samples["split"].to_numpy() != "val")
-
-
 def test_split_file_of_the_user(card_file, tmp_path):
     lines = [f"{i}.png,{'' if i == 0 else ('train', 'val', 'test')[i % 3]}" for i in range(30)]
     file = tmp_path / "mine.csv"

@@ -51,7 +51,7 @@ def task(store: Store, view: int | None = None, precision: str = "fp32", model: 
     )
     if view is None:
         return Task(spec, Clean(store, rows, 64), len(rows), "clean")
-    return Task(spec.of_view(view, "all", Augment()), Views(store, rows, 64, Augment(), 0, view), len(rows), "view")
+    return Task(spec.of_view(view, "all", Augment(), 0), Views(store, rows, 64, Augment(), 0, view), len(rows), "view")
 
 
 def made(job: Task, workers: int = 0, model: str = "toy-vit") -> np.ndarray:

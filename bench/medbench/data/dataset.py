@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,30 +74,6 @@ class Dataset:
         """Return the targets of one split, or of all samples: (n,) int64, or (n, classes) uint8 for multilabel."""
         found = targets_of(self.samples, self.card)
         return found if split is None else found[self.rows(split)]
-
-    def with_samples(self, mask: Sequence[bool] | npt.NDArray[np.bool_]) -> Dataset:
-        """Return the data set with the samples where `mask` is true; its digests follow.
-
-        Args:
-            mask: (n,) booleans in samples' order.
-
-        Raises:
-            DataError: A split is empty without the others.
-        """
-        keep = np.asarray(mask, bool)
-        assert keep.shape == (len(self.samples),), "one boolean per sample"
-        samples = self.samples[keep].reset_index(drop=True)
-        content = tuple(sha for sha, kept in zip(self.content, keep, strict=True) if kept)
-        split.refuse_empty(
-            samples["split"].to_numpy(), f"{self.card.name}, split {self.split_name}, of the samples kept"
-        )
-        return replace(
-            self,
-            samples=samples,
-            content=content,
-            digest=samples_digest(samples, self.card, content),
-            split_digest=split.split_digest(samples["id"], samples["split"]),
-        )
 
 
 def targets_of(samples: pd.DataFrame, card: DatasetCard) -> npt.NDArray[Any]:

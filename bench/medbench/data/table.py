@@ -37,15 +37,6 @@ def missing_file(file: Path, hint: str) -> DataError:
     return DataError(f"the label file {file} is not there (looked in {file.parent})", hint)
 
 
-def read_header(file: Path, *, delimiter: str = ",", encoding: str = "utf-8-sig", hint: str = "") -> list[str]:
-    """Return the column names of a CSV file, stripped.
-
-    Raises:
-        DataError: The file is missing, empty or not text.
-    """
-    return _header(file, _rows(file, delimiter, encoding, hint))
-
-
 def read_columns(
     file: Path,
     wanted: Iterable[str] | None = None,

@@ -49,9 +49,9 @@ class FeatureSpec:
     augment: dict[str, Any] | None = None
     view_seed: int = 0
 
-    def of_view(self, view: int, rows: str, augment: Augment) -> FeatureSpec:
-        """Return the spec of augmented view number `view` of other rows."""
-        return replace(self, view=view, rows=rows, augment=augment.model_dump(mode="json"))
+    def of_view(self, view: int, rows: str, augment: Augment, seed: int) -> FeatureSpec:
+        """Return the spec of augmented view number `view` of other rows, drawn under `seed`."""
+        return replace(self, view=view, rows=rows, augment=augment.model_dump(mode="json"), view_seed=seed)
 
     def material(self) -> dict[str, Any]:
         """Return the fields that make the key."""

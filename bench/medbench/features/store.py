@@ -45,10 +45,6 @@ class FeatureFolder:
         whole = same and len(array) == self.n and _digest(array) == manifest.get("digest")
         return array if whole else None
 
-    def finished(self) -> bool:
-        """Tell whether there is a manifest of this key; `load` looks at the features themselves."""
-        return (self.path / "manifest.json").is_file()
-
     def why_not(self) -> str | None:
         """Return the field-by-field difference to the nearest features that this model has on this data set."""
         nearest: list[str] | None = None

@@ -89,7 +89,8 @@ class JobInputs:
         for view in range(settings.views):
             images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
             what = f"{name}: view {view + 1}/{settings.views}"
-            found.append(self._features(Task(spec.of_view(view, marked, settings.augment), images, len(rows), what)))
+            drawn = spec.of_view(view, marked, settings.augment, VIEW_SEED)
+            found.append(self._features(Task(drawn, images, len(rows), what)))
         return found
 
     def _clean(self) -> NDArray[np.float32]:
