@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medbench.cards.base import Card, Strict
+from medbench.errors import unknown
 
 
 class Hub(Strict):
@@ -22,8 +23,8 @@ class Weights(Strict):
     """Where the official file is, and how its tensors map to the network's parameters.
 
     The mapping runs in this order: `key` selects the state dict, names outside `prefix` are left aside and the
-    prefix is stripped, `rename` rewrites, `drop` removes. After it every name must be one of the network's and every
-    parameter of the network must be filled.
+    prefix is stripped, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
+    one of the network's and every parameter of the network must be filled.
     """
 
     url: str | None = Field(None, description="Direct address of the official file.")
@@ -32,9 +33,19 @@ class Weights(Strict):
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{8,64}$", description="Digest of the file, or its beginning.")
     bytes: int | None = Field(None, gt=0, description="Size of the file.")
     key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
-    prefix: str = Field("", description="Prefix of the encoder's tensors; names without it are not the encoder's.")
+    prefix: str | list[str] = Field(
+        "", description="Prefix of the encoder's tensors, names without it are not the encoder's; of several the first met."
+    )
     rename: dict[str, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
     drop: list[str] = Field(default_factory=list, description="Regular expressions (whole name) of tensors to leave.")
+    transpose: list[str] = Field(default_factory=list, description="Names of matrices that the file holds as (in, out).")
+    lead: list[str] = Field(default_factory=list, description="Names of tensors that lack the network's leading 1-axes.")
+    absent: dict[str, float] = Field(
+        default_factory=dict, description="Parameter that no file of this layout has -> the constant it is filled with."
+    )
+    convert: Literal["library"] | None = Field(
+        None, description="`library`: names and tables are adapted by the library's own conversion instead."
+    )
     licence: str = Field("", description="Licence of the weights.")
     gated: bool = Field(False, description="Whether a form or a token stands before the file.")
     access: str = Field("", description="How to get the file where it cannot simply be fetched.")
@@ -65,6 +76,12 @@ class Input(Strict):
     std: list[float] = Field(default=[0.229, 0.224, 0.225], description="The model's own deviation, on [0, 1].")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field("bicubic", description="Its own resize filter.")
     crop: float = Field(0.875, gt=0, le=1, description="Its own centre crop as a share of the resized image.")
+    fit: Literal["squash", "shortest", "canvas", "longest"] = Field(
+        "shortest",
+        description="Its own way to a square: both sides; the shorter side, then a crop; the longer side, then black on"
+        " the right and below (FLAIR); likewise with the mean colour (SAM).",
+    )
+    foreground: bool = Field(False, description="Whether it first crops to the largest bright region (FLAIR).")
 
 
 class Position(Strict):
@@ -73,15 +90,29 @@ class Position(Strict):
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     antialias: bool = True
     offset: float = Field(0.0, description="Added to the grid before the scale factor is formed (0.1 in DINO, DINOv2).")
+    table: str = Field("pos_embed", description="The network's name of the table.")
+    relative: Literal["linear", "nearest"] | None = Field(
+        None, description="How tables of relative positions (`rel_pos`, SAM) are resized; none: there are none."
+    )
+
+
+Pooled = Literal["cls", "mean", "cls+mean", "mean+cls", "last4", "token1", "head"]
+"""What a head can see of an encoder; see `Features.pooled`."""
 
 
 class Features(Strict):
     """What the encoder's outputs are."""
 
-    pooled: Literal["cls", "mean", "head"] = Field(
+    pooled: Pooled = Field(
         "head",
-        description="What a head sees: class token or mean of patches after the last norm; `head`: timm's.",
+        description="What a head sees: class token, mean of patch tokens, both side by side, the class tokens of the last"
+        " four blocks, the token at index 1 (the WACV code's BLIP), or `head`: the library's own, projection included.",
     )
+    norm: bool = Field(True, description="Whether tokens pass the last norm before they are pooled.")
+    layer_norm: float | None = Field(
+        None, gt=0, description="Epsilon of a layer norm without parameters over the pooled vector; none: no such norm."
+    )
+    l2: bool = Field(False, description="Unit length before and after the projection of `head` (FLAIR).")
     token_norm: bool = Field(True, description="Whether patch tokens pass the last norm before a stacked classifier.")
     dim: int | None = Field(None, gt=0, description="Length of the pooled vector, checked; none: not checked.")
 
@@ -94,16 +125,45 @@ class Pretraining(Strict):
     method: str = Field("", description="Supervision, e.g. `supervised`, `DINOv2`, `CLIP`, `MAE`.")
 
 
-class ModelCard(Card):
-    """One encoder."""
+class Text(Strict):
+    """The text tower that belongs to an image encoder; it is in the same file."""
 
-    library: Literal["timm"] = Field("timm", description="Who builds the network.")
+    library: Literal["open_clip", "transformers"] = Field(description="Who builds it.")
+    arch: str = Field(description="The library's name of the architecture: open_clip's model, or `bert`.")
+    args: dict[str, Any] = Field(default_factory=dict, description="transformers: fields of the configuration.")
+    weights: Weights = Field(default_factory=Weights, description="How the file's tensors map to the tower.")
+    hidden: list[int] = Field(
+        default_factory=list, description="`bert`: hidden states averaged over all positions, padding included (FLAIR)."
+    )
+    l2: bool = Field(False, description="Unit length before and after the projection (FLAIR).")
+    dim: int = Field(gt=0, description="Length of an embedding.")
+
+
+class ModelCard(Card):
+    """One encoder.
+
+    `presets`, `libraries` and `alternatives` hold what changes under a preset, with another library, or with another
+    pooled feature; `resolved` puts the chosen ones on top.
+    """
+
+    library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything"] = Field(
+        "timm", description="Who builds the network."
+    )
     arch: str = Field(description="The library's name of the architecture.")
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")
+    remove: list[str] = Field(default_factory=list, description="Modules taken out of the built network (SAM's neck).")
     weights: Weights | None = Field(None, description="The official file; none for toy encoders, which stay random.")
     input: Input = Field(default_factory=Input)
     position: Position | None = Field(None, description="Rule for other input sizes; none: no position table.")
     features: Features = Field(default_factory=lambda: Features())
+    text: Text | None = Field(None, description="The text tower, where there is one.")
+    presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> fields it changes.")
+    libraries: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Another library that can build the same network -> fields that change."
+    )
+    alternatives: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Name of another pooled feature of this model -> fields that change."
+    )
     parameters: float | None = Field(None, gt=0, description="Millions of parameters of the encoder as used.")
     pretraining: Pretraining = Field(default_factory=Pretraining)
 
@@ -118,10 +178,61 @@ class ModelCard(Card):
             raise ValueError("input.mean and input.std differ in length")
         return self
 
+    @model_validator(mode="after")
+    def _overlays_fit(self) -> ModelCard:
+        for field, overlays in self._overlays().items():
+            for name, overlay in overlays.items():
+                try:
+                    self._over(overlay)
+                except ValidationError as error:
+                    fault = error.errors()[0]
+                    where = ".".join(map(str, (field, name, *fault["loc"])))
+                    raise ValueError(f"{where}: {fault['msg']}") from error
+        return self
+
+    def resolved(self, preset: str = "paper", library: str | None = None, pooled: str | None = None) -> ModelCard:
+        """Return the card with a preset, a library and a pooled feature chosen: no choices are left in it.
+
+        Args:
+            preset: What the card changes under it comes first.
+            library: The card's own or one of `libraries`.
+            pooled: One of `alternatives`, or a general rule (`cls`, `mean`, …), which takes tokens after the last norm.
+
+        Raises:
+            CardError: The card has no such library or alternative.
+        """
+        chosen = self._over(self.presets.get(preset, {}))
+        if library is not None and library != self.library:
+            if library not in self.libraries:
+                raise unknown(f"library of {self.name}", library, (self.library, *self.libraries))
+            chosen = chosen._over({"library": library, **self.libraries[library]})
+        if pooled is not None:
+            rules = get_args(Pooled)
+            if pooled not in self.alternatives and pooled not in rules:
+                raise unknown(f"pooled feature of {self.name}", pooled, (*self.alternatives, *rules))
+            plain = {"pooled": pooled, "norm": True, "layer_norm": None, "l2": False, "dim": None}
+            chosen = chosen._over(self.alternatives.get(pooled, {"features": plain}))
+        return chosen.model_copy(update=dict.fromkeys(self._overlays(), {}))
+
+    def _overlays(self) -> dict[str, dict[str, dict[str, Any]]]:
+        return {"presets": self.presets, "libraries": self.libraries, "alternatives": self.alternatives}
+
+    def _over(self, overlay: dict[str, Any]) -> ModelCard:
+        """Return the card with `overlay` on top: the parts of the card field by field, everything else as a whole."""
+        if not overlay:
+            return self
+        fields = self.model_dump(exclude=set(self._overlays()), exclude_unset=True)
+        for field, value in overlay.items():
+            part = isinstance(value, dict) and field != "args" and isinstance(fields.get(field), dict)
+            fields[field] = {**fields[field], **value} if part else value
+        found = type(self).model_validate(fields)
+        found._folder = self._folder
+        return found
+
     def material(self) -> dict[str, Any]:
         """Return what can change a feature: architecture, mapping of the file, input and output rules."""
         found = super().material()
-        for text in ("parameters", "pretraining"):
+        for text in ("parameters", "pretraining", "text"):
             found.pop(text, None)
         weights = found.get("weights") or {}
         for place in ("url", "hub", "file", "bytes", "sha256", "licence", "gated", "access"):
