@@ -34,12 +34,12 @@ class Weights(Strict):
     bytes: int | None = Field(None, gt=0, description="Size of the file.")
     key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
     prefix: str | list[str] = Field(
-        "", description="Prefix of the encoder's tensors, names without it are not the encoder's; of several the first met."
+        "", description="Prefix of the encoder's tensors; names without it are not its own. Of several the first met."
     )
     rename: dict[str, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
     drop: list[str] = Field(default_factory=list, description="Regular expressions (whole name) of tensors to leave.")
-    transpose: list[str] = Field(default_factory=list, description="Names of matrices that the file holds as (in, out).")
-    lead: list[str] = Field(default_factory=list, description="Names of tensors that lack the network's leading 1-axes.")
+    transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
+    lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
     absent: dict[str, float] = Field(
         default_factory=dict, description="Parameter that no file of this layout has -> the constant it is filled with."
     )
@@ -105,7 +105,7 @@ class Features(Strict):
 
     pooled: Pooled = Field(
         "head",
-        description="What a head sees: class token, mean of patch tokens, both side by side, the class tokens of the last"
+        description="What a head sees: class token, mean of patch tokens, both side by side, class tokens of the last"
         " four blocks, the token at index 1 (the WACV code's BLIP), or `head`: the library's own, projection included.",
     )
     norm: bool = Field(True, description="Whether tokens pass the last norm before they are pooled.")
@@ -212,7 +212,7 @@ class ModelCard(Card):
                 raise unknown(f"pooled feature of {self.name}", pooled, (*self.alternatives, *rules))
             plain = {"pooled": pooled, "norm": True, "layer_norm": None, "l2": False, "dim": None}
             chosen = chosen._over(self.alternatives.get(pooled, {"features": plain}))
-        return chosen.model_copy(update=dict.fromkeys(self._overlays(), {}))
+        return chosen.model_copy(update={field: {} for field in self._overlays()})
 
     def _overlays(self) -> dict[str, dict[str, dict[str, Any]]]:
         return {"presets": self.presets, "libraries": self.libraries, "alternatives": self.alternatives}
