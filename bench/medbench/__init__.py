@@ -10,10 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from medbench.data import load_dataset
     from medbench.models import load_model
+    from medbench.models.text import TextEncoder
     from medbench.runs import run
 
     __version__: str
@@ -25,6 +28,7 @@ __all__ = [
     "list_protocols",
     "load_dataset",
     "load_model",
+    "load_text_model",
     "run",
     "table",
 ]
@@ -45,6 +49,21 @@ def list_protocols() -> list[str]:
 def list_datasets() -> list[str]:
     """Return the names of all data set cards on the search path, sorted."""
     return _names("datasets")
+
+
+def load_text_model(name: str | Path, weights: str | Path | None = None) -> TextEncoder:
+    """Return the frozen text tower of a vision-language pair, on the CPU.
+
+    Args:
+        name: Name of a model card, or a card file.
+        weights: None for the official file, a path, or `random`.
+
+    Raises:
+        MedbenchError: The card has no text tower, or the file is missing, damaged or another architecture's.
+    """
+    from medbench.models.text import load_text
+
+    return load_text(name, weights)
 
 
 def table(name: str, **options: Any) -> pd.DataFrame:

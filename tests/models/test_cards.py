@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from pydantic import ValidationError
 
@@ -29,8 +31,46 @@ def test_every_card_builds_what_it_says(name: str) -> None:
 
 
 def test_the_models_that_must_be_there() -> None:
-    must = "imagenet dino resnet152 resnet50 dinov2 dinov2-small dinov2-large dinov2-giant toy-vit toy-cnn"
+    must = """
+        imagenet dino resnet152 resnet50 dinov2 dinov2-small dinov2-large dinov2-giant toy-vit toy-cnn
+        openclip clip biomedclip blip sam seem flair urfound medsiglip rad-dino siglip2 aimv2
+        retfound retfound-oct retfound-dinov2 retfound-green retfiner-r retfiner-u retfiner-v
+        visionfm-fundus visionfm-oct visionfm-ffa visionfm-ultrasound visionfm-external visionfm-slitlamp visionfm-mri
+        visionfm-ubm dinov2-reg dinov3 dinov3-small dinov3-large mae-base mae-large eva02 eva02-large
+        pe-core pe-core-large sam2 sam2-base-plus
+    """
     assert set(must.split()) <= set(cards.names("models"))
+
+
+def _millions(arch: str, without: str | None = None, **args: Any) -> float:
+    """Return the millions of parameters of one of timm's networks, without one of its modules."""
+    with torch.device("meta"):
+        network = timm.create_model(arch, **{"num_classes": 0, **args})
+    if without is not None:
+        network.set_submodule(without, torch.nn.Identity())
+    return sum(p.numel() for p in network.parameters()) / 1e6
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    """WACV 2024 prints some counts rounded and some cut, so to a tenth: which part of each network was counted."""
+    encoders = {
+        "sam": (_millions("samvit_base_patch16", without="neck", img_size=1024), 88.8),  # native tables, no neck
+        "dinov2": (_millions("vit_base_patch14_dinov2", img_size=518), 86.5),  # the native table
+        "openclip": (_millions("vit_base_patch16_clip_224", num_classes=512), 86.2),  # with its projection
+        "blip": (_millions("vit_base_patch16_224"), 85.7),
+        "seem": (29.922288, 29.9),  # the official backbone; our module has a test of its own
+    }
+    for name, (count, printed) in encoders.items():
+        assert cards.find_model(name).parameters == pytest.approx(count, abs=0.0006), name
+        assert count == pytest.approx(printed, abs=0.1), name
+    with_head = _millions("deit_base_patch16_224", num_classes=1000)
+    assert with_head == pytest.approx(86.6, abs=0.05)  # printed for DINOv1 too, whose file has no head
+    for name in ("imagenet", "dino"):
+        assert cards.find_model(name).parameters == pytest.approx(with_head - 0.769, abs=0.0006)
+    resnet = _millions("resnet152", num_classes=1000)
+    assert resnet == pytest.approx(60.193, abs=0.0006)
+    assert abs(resnet - 60.4) > 0.2  # printed, and not torchvision's
+    assert cards.find_model("resnet152").parameters == pytest.approx(resnet - 2.049, abs=0.0006)
 
 
 def test_no_two_files_share_a_place() -> None:

@@ -10,14 +10,28 @@ from medbench.cards.base import Card, Strict
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
+Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class Settings(Strict):
     """What every protocol decides before a network sees an image. Sources: spec of WACV 2024, section 3."""
 
     image_size: int | None = Field(None, gt=0, description="Side of the network's input; none: the model card's.")
+    library: str | None = Field(
+        None, description="Which of the model card's libraries builds the encoder; none: the card's own."
+    )
+    pooled: str | None = Field(None, description="Another pooled feature of the model card; none: the card's own.")
+    transform: Literal["protocol", "native"] = Field(
+        "protocol", description="The protocol's own preprocessing, or the model's."
+    )
+    foreground: bool = Field(False, description="Crop to the largest bright region first (FLAIR).")
     resize_ratio: float = Field(256 / 224, ge=1, description="Stored side / input side; the rest is cropped away.")
-    fit: Literal["squash", "shortest"] = Field("squash", description="Resize to a square, or the shorter side.")
+    fit: Literal["squash", "shortest", "canvas", "longest"] = Field(
+        "squash",
+        description="Resize to a square, or the shorter side, or the longer and pad on the right and below; `canvas`"
+        " (FLAIR) and `longest` (SAM) differ in rounding.",
+    )
+    fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
     normalise: Literal["dataset", "model"] = Field("dataset", description="Whose mean and deviation.")

@@ -210,8 +210,8 @@ class Transform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Return (c, size, size) float32. An image file opened with Pillow is turned upright and brought to 8 bits."""
-        square = np.asarray(fitted(convert(image, self.rule.channels), self.rule)).reshape(1, *self.rule.shape)
-        crop = np.ascontiguousarray(centre_crop(square, self.size))
+        square = np.array(fitted(convert(image, self.rule.channels), self.rule)).reshape(1, *self.rule.shape)
+        crop = np.ascontiguousarray(centre_crop(square, self.size))  # of a copy: torch warns of read-only pixels
         return normalise(torch.from_numpy(crop), self.mean, self.std)[0]
 
     def __repr__(self) -> str:

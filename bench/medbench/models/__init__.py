@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from medbench.cards import ModelCard, Settings, find_model
+from medbench.cards.native import native
 from medbench.errors import MedbenchError, unknown
 from medbench.models.files import WeightsFile, locate
 
@@ -29,6 +30,10 @@ def load_model(
     preset: str = "paper",
     *,
     channel_rule: str | None = None,
+    library: str | None = None,
+    pooled: str | None = None,
+    transform: Literal["protocol", "native"] = "protocol",
+    units: int | None = None,
     device: str = "cpu",
 ) -> Encoder:
     """Build an encoder and load its weights strictly.
@@ -38,12 +43,16 @@ def load_model(
         weights: None for the official file, a path, or `random`.
         image_size: Side of the square input; None: the card's.
         in_chans: 1 or 3.
-        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule and the transform.
+        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule, the transform and what the card says of it.
         channel_rule: `slice` or `sum`, over the preset's.
+        library: Another library of the card that builds the same network.
+        pooled: Another pooled feature: one of the card's `alternatives`, or a general rule (`cls`, `mean`, …).
+        transform: The protocols' preprocessing, or the model's own (`native`).
+        units: Keep the first so many of the network's units; the later ones' cost and parameters are gone.
         device: Where the encoder goes.
 
     Raises:
-        CardError: The card is unknown or does not fit its network.
+        CardError: The card is unknown, does not fit its network, or has no such library or feature.
         WeightsError: The file is missing, damaged, unsafe or another architecture's.
     """
     from medbench.models.build import build
@@ -56,7 +65,7 @@ def load_model(
     rule = channel_rule or PRESETS[preset].channel_rule
     if rule not in ("slice", "sum"):
         raise unknown("channel rule", rule, ("slice", "sum"))
-    card = name if isinstance(name, ModelCard) else find_model(str(name))
+    card = (name if isinstance(name, ModelCard) else find_model(str(name))).resolved(preset, library, pooled)
     size = card.input.size if image_size is None else image_size
     if size < 1:
         raise MedbenchError(
@@ -64,4 +73,5 @@ def load_model(
         )
     file = weights if isinstance(weights, WeightsFile) else locate(card, str(weights) if weights is not None else None)
     network = build(card, file, size, in_chans, rule)
-    return Encoder(card, file, network, size, in_chans, PRESETS[preset]).to(device)
+    settings = native(PRESETS[preset].model_copy(update={"transform": transform}), card)
+    return Encoder(card, file, network, size, in_chans, settings, units).to(device)

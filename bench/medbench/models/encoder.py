@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm, normalize
+from torch.utils.checkpoint import checkpoint
 
 from medbench.cards import ModelCard, Settings
 from medbench.errors import CardError, MedbenchError
 from medbench.models.files import WeightsFile
+from medbench.models.units import layers, outputs, truncate, units
 
 if TYPE_CHECKING:
     from medbench.data.transforms import Transform
@@ -20,10 +25,11 @@ class Encoder(nn.Module):
     """A frozen network in eval mode.
 
     Attributes:
-        card: Its card.
+        card: Its card, as resolved for a preset, a library and a pooled feature.
         weights: The file its weights are from.
         network: The library's module.
         blocks: The units that freezing, truncation and CKA count, in order.
+        layers: The residual blocks in order: what the units are made of, or the units.
         dim: Length d of the pooled vector.
         image_size: Side of the input.
         in_chans: Channels of the input.
@@ -38,16 +44,22 @@ class Encoder(nn.Module):
         image_size: int,
         in_chans: int,
         settings: Settings | None = None,
+        keep: int | None = None,
     ) -> None:
         super().__init__()
         self.card, self.weights, self.image_size, self.in_chans = card, weights, image_size, in_chans
         self.settings = settings or Settings()
         self.network = network
-        self.blocks = units(network)
-        self.prefix = int(getattr(network, "num_prefix_tokens", 0))
-        self.dim = self._dim()
+        self.whole = keep in (None, len(units(network)))
+        self.raw = False  # whether the last unit's own output is the feature: what came after it is gone
+        if keep is not None:
+            self._truncate(keep)
+        self.blocks, self.layers = units(network), layers(network)
+        self.prefix = int(getattr(network, "num_prefix_tokens", None) or 0)
+        self._check_prefix()
         self.requires_grad_(False)
         self.eval()
+        self.dim = self._dim()
 
     @property
     def sequential(self) -> bool:
@@ -62,57 +74,89 @@ class Encoder(nn.Module):
         """
         return self if self.sequential else self.to(memory_format=torch.channels_last)
 
+    def set_grad_checkpointing(self, enable: bool = True) -> Encoder:
+        """Keep only each layer's input for the backward pass and compute the rest again there, or stop doing so.
+
+        A third more computation for a fraction of the memory; the gradients are the same. Features are not touched.
+        """
+        for layer in self.layers:
+            layer.__dict__.pop("forward", None)
+            if enable:
+                layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """Return `pooled(x)`."""
         return self.pooled(x)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Return the vector that a linear head or k-NN sees, (b, d), of images (b, c, h, w)."""
-        rule = self.card.features.pooled
+        """Return the vector that a linear head or k-NN sees, (b, d), of images (b, c, h, w), by `card.features`."""
+        rule = self.card.features
+        if rule.pooled == "head" and not self.raw:
+            found = self._head(x)
+        elif rule.pooled == "last4":
+            norm: Callable[[Tensor], Tensor] = self.network.norm if rule.norm else nn.Identity()  # type: ignore[assignment]
+            found = torch.cat([norm(rows)[:, 0] for rows in outputs(self._features, self.blocks[-4:], x)], dim=1)
+        else:
+            rows = self._last(x) if rule.norm else self._raw(x)
+            parts = "mean" if self.raw and rule.pooled == "head" else rule.pooled
+            found = torch.cat([self._picked(rows, part) for part in parts.split("+")], dim=1)
+        return found if rule.layer_norm is None else layer_norm(found, found.shape[1:], eps=rule.layer_norm)
+
+    def _picked(self, rows: Tensor, part: str) -> Tensor:
+        if part == "mean":
+            return rows[:, self.prefix :].mean(dim=1)
+        return rows[:, {"cls": 0, "token1": 1}[part]]
+
+    def _head(self, x: Tensor) -> Tensor:
         found: Tensor
-        if rule == "head":
+        if not self.card.features.l2:
             found = self.network(x)
             return found
-        last = self._last(x)
-        return last[:, 0] if rule == "cls" else last[:, self.prefix :].mean(dim=1)
+        pooled = self.network.forward_head(self._features(x), pre_logits=True)  # type: ignore[operator]
+        found = self.network.get_classifier()(normalize(pooled, dim=1))  # type: ignore[operator]
+        return normalize(found, dim=1)
 
-    def tokens(self, x: Tensor) -> Tensor:
+    def tokens(self, x: Tensor, norm: bool | None = None) -> Tensor:
         """Return the patch tokens that a stacked classifier sees, (b, n, d), row-major over the grid.
 
-        Whether they have passed the last norm is the card's `features.token_norm`; a convolutional encoder's tokens
-        are the places of its last map.
+        A convolutional encoder's tokens are the places of its last map.
+
+        Args:
+            x: Images (b, c, h, w).
+            norm: Whether they pass the last norm; None: the card's `features.token_norm`.
         """
-        if self.sequential and not self.card.features.token_norm:
-            return self.block(x, len(self.blocks) - 1)[:, self.prefix :]
-        return self._last(x)[:, self.prefix :]
+        raw = self.sequential and not (self.card.features.token_norm if norm is None else norm)
+        return (self._raw(x) if raw else self._last(x))[:, self.prefix :]
+
+    def _features(self, x: Tensor) -> Tensor:
+        found: Tensor = self.network.forward_features(x)  # type: ignore[operator]
+        return found
 
     def _last(self, x: Tensor) -> Tensor:
         """Return the network's last map, after the last norm, as rows (b, n, d), prefix tokens first."""
-        last: Tensor = self.network.forward_features(x)  # type: ignore[operator]
-        if last.ndim == 3:
-            return last
-        return last.flatten(1, 2) if _channels_end(self.network) else last.flatten(2).transpose(1, 2)
+        return self._raw(x) if self.raw else _rows(self._features(x), _channels_end(self.network))
+
+    def _raw(self, x: Tensor) -> Tensor:
+        """Return the last unit's own output as rows (b, n, d)."""
+        return _rows(self.block(x, len(self.blocks) - 1), False)
 
     def block(self, x: Tensor, i: int) -> Tensor:
         """Return the raw output of unit `i`, from 0: (b, n, d) with prefix tokens first, or (b, c, h, w).
 
         The later units are not run.
         """
+        return self._output(x, self.blocks, i, "unit")
 
-        def stop(module: nn.Module, inputs: object, output: Tensor) -> None:
-            raise _Reached(output)
+    def layer(self, x: Tensor, i: int) -> Tensor:
+        """Return the raw output of residual block `i` of `layers`, from 0, in the form of `block`."""
+        return self._output(x, self.layers, i, "layer")
 
-        if not 0 <= i < len(self.blocks):
-            raise MedbenchError(f"{self.card.name} has {len(self.blocks)} units; there is no unit {i}", "count from 0")
-        handle = self.blocks[i].register_forward_hook(stop)
-        try:
-            self.network.forward_features(x)  # type: ignore[operator]
-        except _Reached as reached:
-            found = reached.output
-            return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
-        finally:
-            handle.remove()
-        raise CardError(f"unit {i} of {self.card.name} is not passed by its forward", "report this card")
+    def _output(self, x: Tensor, modules: list[nn.Module], i: int, what: str) -> Tensor:
+        if not 0 <= i < len(modules):
+            raise MedbenchError(f"{self.card.name} has {len(modules)} {what}s; there is no {what} {i}", "count from 0")
+        found = outputs(self._features, [modules[i]], x)[0]
+        return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
 
     @property
     def transform(self) -> Transform:
@@ -137,19 +181,46 @@ class Encoder(nn.Module):
             found = zlib.crc32(flat.view(torch.uint8).numpy() if flat.numel() else b"", found)
         return f"{found:08x}"
 
+    def _truncate(self, keep: int) -> None:
+        n = len(units(self.network))
+        if not 1 <= keep <= n:
+            raise MedbenchError(f"{self.card.name} has {n} units; {keep} of them cannot be kept", f"give 1 to {n}")
+        if not self.whole:
+            self.raw = not truncate(self.network, keep)
+
+    def _check_prefix(self) -> None:
+        rule = self.card.features.pooled
+        classed = rule in ("last4", "token1") or "cls" in rule.split("+")
+        if classed and not self.prefix:
+            raise CardError(f"{self.card.name} has no class token: {rule} cannot be its pooled feature", "choose mean")
+        if rule == "last4" and not hasattr(self.network, "norm"):
+            raise CardError(f"{self.card.name} has no last norm: last4 cannot be its pooled feature", "choose cls")
+
     def _dim(self) -> int:
-        network = self.network
-        classes = int(getattr(network, "num_classes", 0) or 0)
-        if self.card.features.pooled != "head":
-            found = int(network.num_features)  # type: ignore[arg-type]
+        rule, network = self.card.features, self.network
+        width = int(network.num_features)  # type: ignore[arg-type]
+        if self.raw:  # a hierarchical network, cut: the width of the map is nowhere written down
+            with torch.inference_mode():
+                place = next(network.parameters())
+                shape = (1, self.in_chans, self.image_size, self.image_size)
+                return self.pooled(torch.zeros(shape, dtype=place.dtype, device=place.device)).shape[1]
+        if rule.pooled == "head":
+            found = int(getattr(network, "num_classes", 0) or getattr(network, "head_hidden_size", 0) or width)
         else:
-            found = classes or int(getattr(network, "head_hidden_size", 0) or network.num_features)  # type: ignore[arg-type]
-        if self.card.features.dim not in (None, found):
+            found = width * (4 if rule.pooled == "last4" else len(rule.pooled.split("+")))
+        if self.whole and rule.dim not in (None, found):
             raise CardError(
-                f"model card {self.card.name}: features.dim is {self.card.features.dim}, the network gives {found}",
+                f"model card {self.card.name}: features.dim is {rule.dim}, the network gives {found}",
                 "mend the card: another architecture, or another pooling",
             )
         return found
+
+
+def _rows(found: Tensor, channels_end: bool) -> Tensor:
+    """Return tokens (b, n, d) as they are, and a map as its places (b, h*w, d), row by row."""
+    if found.ndim == 3:
+        return found
+    return found.flatten(1, 2) if channels_end else found.flatten(2).transpose(1, 2)
 
 
 def _channels_end(network: nn.Module) -> bool:
@@ -160,21 +231,3 @@ def _channels_end(network: nn.Module) -> bool:
 def _blocks_end(network: nn.Module) -> bool:
     """Tell whether maps between the blocks of a network are (b, h, w, c): in a Swin, and in SAM."""
     return getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"
-
-
-class _Reached(Exception):  # noqa: N818 - not an error: it ends a forward pass at the wanted block
-    def __init__(self, output: Tensor) -> None:
-        super().__init__()
-        self.output = output
-
-
-def units(network: nn.Module) -> list[nn.Module]:
-    """Return the units of a network: transformer blocks, or the stages of a convolutional one."""
-    for name in ("blocks", "stages", "layers"):
-        held = getattr(network, name, None)
-        if isinstance(held, nn.Sequential | nn.ModuleList):
-            return list(held.children())
-    if hasattr(network, "layer1"):
-        return [getattr(network, f"layer{i}") for i in range(1, 5)]
-    listed = getattr(network, "feature_info", None)
-    return [network.get_submodule(stage["module"]) for stage in listed] if isinstance(listed, list) else []

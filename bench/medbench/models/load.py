@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from medbench.cards.model import Weights
 from medbench.errors import CardError, WeightsError
+from medbench.models.torchscript import is_torchscript, read_torchscript
 
 GET_ANOTHER = "get the file again; medbench weights check tells whether one is whole"
 COUNTER = "num_batches_tracked"  # a batch norm's counter, which old torchvision files lack and inference never reads
@@ -58,6 +59,8 @@ def read_file(path: Path) -> Any:
             raise WeightsError(f"{path} is truncated or damaged: {error}", GET_ANOTHER) from error
     zipped = zipfile.is_zipfile(path)
     try:
+        if zipped and is_torchscript(path):
+            return read_torchscript(path)
         # Official files keep their command line beside the weights (RETFound, MAE): a Namespace of plain values.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
@@ -108,25 +111,39 @@ def select(content: Any, key: str | None, path: Path) -> dict[str, Any]:
 
 
 def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, Tensor]:
-    """Apply a card's prefix, renames and drops; what is left must be tensors, each under a name of its own."""
+    """Apply a card's prefix, renames, drops and turns; what is left must be tensors, each under a name of its own."""
     found: dict[str, Tensor] = {}
-    if weights.prefix and not any(name.startswith(weights.prefix) for name in state):
-        raise WeightsError(
-            f"{path}: no tensor's name starts with '{weights.prefix}'; it holds {_few(state)}",
-            "this is another model's file, or weights.prefix of the card is wrong",
-        )
+    prefix = _prefix(state, weights, path)
     for name, value in state.items():
-        if not name.startswith(weights.prefix):
+        if not name.startswith(prefix):
             continue
-        short = _renamed(name[len(weights.prefix) :], weights)
-        if any(re.fullmatch(pattern, short) for pattern in weights.drop):
+        short = _renamed(name[len(prefix) :], weights)
+        if dropped(short, weights):
             continue
         if not isinstance(value, Tensor):
             raise WeightsError(f"{path}: '{name}' is not a tensor but {type(value).__name__}", "drop it in the card")
         if short in found:
             raise WeightsError(f"{path}: two tensors become '{short}'", "mend weights.rename in the card")
-        found[short] = value
+        found[short] = value.T if short in weights.transpose and value.ndim == 2 else value
     return found
+
+
+def dropped(name: str, weights: Weights) -> bool:
+    """Tell whether a tensor of this name is left aside."""
+    return any(re.fullmatch(pattern, name) for pattern in weights.drop)
+
+
+def _prefix(state: dict[str, Any], weights: Weights, path: Path) -> str:
+    """Return the first of the card's prefixes that a tensor's name starts with."""
+    known = [weights.prefix] if isinstance(weights.prefix, str) else weights.prefix
+    for prefix in known:
+        if not prefix or any(name.startswith(prefix) for name in state):
+            return prefix
+    listed = "' or '".join(known)
+    raise WeightsError(
+        f"{path}: no tensor's name starts with '{listed}'; it holds {_few(state)}",
+        "this is another model's file, or weights.prefix of the card is wrong",
+    )
 
 
 def _renamed(name: str, weights: Weights) -> str:
@@ -141,8 +158,16 @@ def _renamed(name: str, weights: Weights) -> str:
     return name
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+def fill(
+    network: nn.Module, state: dict[str, Tensor], path: Path, *, absent: Mapping[str, float] | None = None
+) -> None:
     """Load `state` into `network`, in float32, strictly.
+
+    Args:
+        network: The network.
+        state: Name -> tensor, as the card maps the file's.
+        path: The file, for errors.
+        absent: Parameters that no file of this layout holds -> the constant that stands in each of them.
 
     Raises:
         WeightsError: Keys are missing, left over, or of another shape, or values are not finite; they are listed.
@@ -151,6 +176,8 @@ def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     for name, value in wanted.items():
         if name.endswith(COUNTER) and name not in state:
             state[name] = torch.zeros_like(value)
+        if name in (absent or {}) and name not in state:
+            state[name] = torch.full_like(value, (absent or {})[name])
     missing = [name for name in wanted if name not in state]
     extra = [name for name in state if name not in wanted]
     odd = [

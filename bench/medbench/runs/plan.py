@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medbench import cards, files, paths
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
+from medbench.cards.native import native
 from medbench.data import load_dataset
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.models.files import WeightsFile, locate
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
 
 KEY_SCHEMA = 1
+ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
+"""Settings whose outcome stands elsewhere in the key: the split's digest, the size, the model card, other settings."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything anew, or run nothing and read what is there."""
 Unreadable = Literal["stop", "leave-out"]
@@ -87,7 +90,7 @@ class Job:
         The device is not part of it: precision is, and on one precision devices differ in rounding alone; the record
         says which it was.
         """
-        settings = self.settings.model_dump(mode="json", exclude={"split", "image_size"})
+        settings = self.settings.model_dump(mode="json", exclude=ABSORBED)
         return {
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
@@ -189,13 +192,15 @@ def make_plan(
     recipes = [(card, fitting(card.kind, options.changes, [other.kind for other in protocols])) for card in protocols]
     _check_options(options, models)
     precision = choose_precision(options.precision, options.device)
-    located = [(card, locate(card, options.weights, download=options.download)) for card in models]
+    located = {card.name: locate(card, options.weights, download=options.download) for card in models}
     jobs = []
     loaded: dict[tuple[str, str | None], Dataset] = {}
     for name in datasets:
-        for card, weights in located:
+        for model_card in models:
             for recipe, changes in recipes:
                 settings = resolve(recipe, options.preset, Path(name).stem, changes)
+                card = model_card.resolved(options.preset, settings.library, settings.pooled)
+                settings = native(settings, card)
                 place = (name, settings.split)
                 if place not in loaded:
                     loaded[place] = load_dataset(
@@ -205,6 +210,7 @@ def make_plan(
                 _check_metric(data.card)
                 seeds = options.seed_list if KINDS[recipe.kind].seeded else [0]
                 size = options.image_size or settings.image_size or card.input.size
+                weights = located[card.name]
                 jobs.append(Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, changes, options))
     return Plan(jobs, options)
 

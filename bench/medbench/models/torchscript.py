@@ -1,0 +1,104 @@
+"""Tensors out of a TorchScript archive (OpenAI's CLIP files), without its programme: `torch.jit.load` would run it.
+
+The archive is a zip file. Its `data.pkl` names classes of the programme (`__torch__…`), whose attributes are modules,
+tensors and plain values; its `data/N` hold the tensors' bytes. Here every such class is read as a bag of attributes,
+and nothing else than tensors may be made.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+STORAGES = {
+    "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
+    "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
+}  # fmt: skip
+
+
+def is_torchscript(path: Path) -> bool:
+    """Tell a TorchScript archive from a zipped state dict: only the former has constants of a programme."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def read_torchscript(path: Path) -> dict[str, Tensor]:
+    """Return the parameters and buffers of the archived module under the names of its state dict.
+
+    Raises:
+        pickle.UnpicklingError: The archive would make something else than modules and tensors.
+        ValueError: It is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        data = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
+        with archive.open(data) as file:
+            module = _Reader(file, archive, data.removesuffix("data.pkl")).load()
+    return dict(_tensors(module, ""))
+
+
+class _Attributes:
+    """A module of the programme: what it holds, not what it does."""
+
+    def __init__(self, *_: Any) -> None:
+        self.held: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.held = state if isinstance(state, dict) else {}
+
+
+def _tensors(held: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(held, Tensor):
+        yield prefix, held
+    elif isinstance(held, _Attributes):
+        for name, inner in held.held.items():
+            yield from _tensors(inner, f"{prefix}.{name}" if prefix else name)
+
+
+def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+    return storage.as_strided(size, stride, offset)
+
+
+class _Reader(pickle.Unpickler):
+    """Makes bags of attributes and tensors, and refuses everything else."""
+
+    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(file)
+        self.archive, self.folder = archive, folder
+        self.storages: dict[str, Tensor] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a class or function that the pickle names."""
+        if module.split(".")[0] == "__torch__":
+            return type(name, (_Attributes,), {})
+        known = {
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+            ("collections", "OrderedDict"): OrderedDict,
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        if module == "torch.jit._pickle" and name.startswith("build_") and name.endswith("list"):
+            return list
+        raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is no part of a network's weights")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """Return a storage as a flat tensor."""
+        _, dtype, key, _, count = pid
+        if key not in self.storages:
+            raw = bytearray(self.archive.read(f"{self.folder}data/{key}"))
+            if not isinstance(dtype, torch.dtype) or len(raw) < count * dtype.itemsize:
+                raise ValueError(f"storage {key} is cut short")
+            self.storages[key] = (
+                torch.frombuffer(raw, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+            )
+        return self.storages[key]

@@ -1,0 +1,95 @@
+"""The units of a network: what freezing, truncation and CKA count, reached by running a forward only so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from medbench.errors import CardError
+
+CONTAINERS = ("blocks", "stages", "layers")
+
+
+def units(network: nn.Module) -> list[nn.Module]:
+    """Return the units of a network in order: transformer blocks, or the stages of a hierarchical one."""
+    for name in CONTAINERS:
+        held = getattr(network, name, None)
+        if isinstance(held, nn.Sequential | nn.ModuleList):
+            return list(held.children())
+    if hasattr(network, "layer1"):
+        return [getattr(network, f"layer{i}") for i in range(1, 5)]
+    listed = getattr(network, "feature_info", None)
+    return [network.get_submodule(stage["module"]) for stage in listed] if isinstance(listed, list) else []
+
+
+def layers(network: nn.Module) -> list[nn.Module]:
+    """Return the residual blocks of a network in order: its units, or what they are made of (12 in SEEM's 4 stages)."""
+    found: list[nn.Module] = []
+    for unit in units(network):
+        inner = getattr(unit, "blocks", unit if isinstance(unit, nn.Sequential) else None)
+        found += list(inner.children()) if isinstance(inner, nn.Sequential | nn.ModuleList) else [unit]
+    return found
+
+
+def truncate(network: nn.Module, keep: int) -> bool:
+    """Drop all units of a network but the first `keep`, with their parameters and their cost.
+
+    Returns:
+        Whether the network's own last norm and head still fit: in networks of one width they do, as in the truncated
+        encoders of WACV 2024; in hierarchical ones the raw map of the last unit is the feature.
+    """
+    if callable(own := getattr(network, "truncate", None)):
+        own(keep)
+        return True
+    same = len({_width(unit) for unit in units(network)}) == 1
+    for name in CONTAINERS:
+        held = getattr(network, name, None)
+        if isinstance(held, nn.Sequential | nn.ModuleList):
+            setattr(network, name, held[:keep])
+            return same
+    if not hasattr(network, "layer1"):
+        raise CardError(f"a {type(network).__name__} cannot be cut into units", "leave it whole")
+    for i in range(keep + 1, 5):
+        setattr(network, f"layer{i}", nn.Identity())
+    return False
+
+
+def _width(unit: nn.Module) -> int | None:
+    """Return the length of a unit's first vector, a norm's."""
+    return next((len(p) for p in unit.parameters() if p.ndim == 1), None)
+
+
+def outputs(forward: Callable[[Tensor], Any], modules: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
+    """Run `forward(x)` as far as the last of `modules`, which it passes in order, and return what each gave.
+
+    Raises:
+        CardError: The forward does not pass all of them.
+    """
+    found: list[Tensor] = []
+    mark = object()  # forwards can be nested: each answers to its own mark
+
+    def keep(module: nn.Module, inputs: object, output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
+        if module is modules[-1]:
+            raise _Reached(mark)
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        forward(x)
+    except _Reached as reached:
+        if reached.mark is not mark:
+            raise
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(found) != len(modules):
+        raise CardError("a unit of the network is not passed by its forward", "report this card")
+    return found
+
+
+class _Reached(Exception):  # noqa: N818 - not an error: it ends a forward pass at the wanted unit
+    def __init__(self, mark: object) -> None:
+        super().__init__()
+        self.mark = mark

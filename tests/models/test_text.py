@@ -1,0 +1,255 @@
+"""Text towers against their libraries, and against what the official code of three models returned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+import medbench
+from medbench.cards import ModelCard
+from medbench.errors import CardError, MedbenchError, WeightsError
+from medbench.models.text import TextEncoder, load_text
+
+State = dict[str, Tensor]
+WIDTH, DIM, TOLERANCE = 32, 16, 5e-6
+BERT = {"vocab_size": 40, "hidden_size": WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "intermediate_size": 64, "max_position_embeddings": 20}  # fmt: skip
+SMALL = {"width": WIDTH, "heads": 4, "layers": 2, "vocab_size": 40, "context_length": 9}
+VISION = {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}
+FLAIR: dict[str, Any] = {
+    "library": "transformers", "arch": "bert", "args": BERT, "hidden": [1, 2, -1], "l2": True, "dim": DIM,
+    "weights": {"prefix": "text_model.", "rename": {r"^projection_head_text\.": ""},
+                "drop": [r"model\.embeddings\.position_ids"]},
+}  # fmt: skip
+CLIP: dict[str, Any] = {
+    "library": "open_clip", "arch": "ViT-B-32-quickgelu", "args": SMALL, "dim": DIM,
+    "weights": {"drop": [r"visual\..*"]},
+}  # fmt: skip
+BIOMED: dict[str, Any] = {
+    "library": "open_clip", "arch": "bert", "dim": DIM,
+    "args": {**BERT, "hf_pooler_type": "cls_last_hidden_state_pooler", "hf_proj_type": "mlp"},
+    "weights": {"prefix": "text.", "drop": [r"transformer\.embeddings\.position_ids"]},
+}  # fmt: skip
+PARITY = {
+    ("flair", "flair"): {"text_512": "forward", "text_768": "hidden"},
+    ("clip_b32", "clip"): {"text_proj": "forward"},
+    ("openclip_b16", "openclip"): {"text_proj": "forward"},
+}
+
+
+def card(text: dict[str, Any] | None, **over: Any) -> ModelCard:
+    return ModelCard.model_validate({"name": "mine", "arch": "test_vit", "text": text and {**text, **over}})
+
+
+def load(state: State, path: Path, text: dict[str, Any], **over: Any) -> TextEncoder:
+    torch.save(state, path / "w.pth")
+    return load_text(card(text, **over), path / "w.pth")
+
+
+def drawn(net: nn.Module) -> nn.Module:
+    """Give every parameter, norms and biases too, a value of its own."""
+    for value in net.parameters():
+        nn.init.normal_(value, std=0.3)
+    return net.eval()
+
+
+def ids_of(length: int) -> Tensor:
+    """Three texts: ids, the end token 39 as the highest, then zeros."""
+    ids = torch.randint(1, 39, (3, length))
+    for row, end in zip(ids, (3, length - 1, length // 2), strict=True):
+        row[end], row[end + 1 :] = 39, 0
+    return ids
+
+
+@pytest.fixture(scope="module")
+def bert() -> BertModel:
+    torch.manual_seed(0)
+    return drawn(BertModel(BertConfig(**BERT)))
+
+
+@pytest.fixture(scope="module")
+def flair(bert: BertModel) -> State:
+    text = {f"text_model.model.{name}": value for name, value in bert.state_dict().items()}
+    projection = {"text_model.projection_head_text.projection.weight": torch.randn(DIM, WIDTH)}
+    return {"logit_scale": torch.tensor(1.5), "vision_model.model.conv1.weight": torch.zeros(3), **text, **projection}
+
+
+def test_flair_averages_all_positions_of_three_states(bert: BertModel, flair: State, tmp_path: Path) -> None:
+    text = load(flair, tmp_path, FLAIR)
+    ids = ids_of(11)
+    mask = (ids != 0).long()
+    with torch.no_grad():
+        states = bert(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        mean = sum(states[i].sum(dim=1) for i in (1, 2, 4)) / (3 * 11)
+        expected = (mean / mean.norm(dim=1, keepdim=True)) @ flair[
+            "text_model.projection_head_text.projection.weight"
+        ].T
+        torch.testing.assert_close(text.hidden(ids, mask), mean)
+        torch.testing.assert_close(text(ids, mask), expected / expected.norm(dim=1, keepdim=True))
+        torch.testing.assert_close(text(ids), text(ids, torch.ones_like(ids)))
+        assert (text(ids) - text(ids, mask)).abs().max() > 1e-3, "the mask is heeded"
+    assert (text.dim, text.logit_scale) == (DIM, pytest.approx(np.exp(1.5)))
+
+
+def test_a_tower_is_frozen_whole_and_in_eval_mode(bert: BertModel, flair: State, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    text = load(flair, tmp_path, FLAIR)
+    assert torch.equal(before, torch.get_rng_state())
+    assert not any(module.training for module in text.modules())
+    assert not any(value.requires_grad for value in text.parameters())
+    held = text.network.model.state_dict()
+    assert all(torch.equal(held[name], value) for name, value in bert.state_dict().items())
+    for (name, buffer), other in zip(text.network.model.named_buffers(), bert.buffers(), strict=True):
+        assert torch.equal(buffer, other), name
+
+
+def test_position_ids_of_older_files_are_left(flair: State, tmp_path: Path) -> None:
+    ids = ids_of(7)
+    old = {**flair, "text_model.model.embeddings.position_ids": torch.arange(20)[None]}
+    assert torch.equal(load(old, tmp_path, FLAIR)(ids), load(flair, tmp_path, FLAIR)(ids))
+
+
+def pair(kind: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Return open_clip's own tiny model of a kind, and the section of a card that means its text tower."""
+    arch = {"clip": "ViT-B-32-quickgelu", "openclip": "ViT-B-16", "siglip2": "ViT-B-16-SigLIP2"}[kind]
+    config = open_clip.get_model_config(arch)
+    made = open_clip.CustomTextCLIP if kind == "siglip2" else open_clip.CLIP
+    net = made(DIM, VISION, {**config["text_cfg"], **SMALL}, quick_gelu=config.get("quick_gelu", False))
+    return drawn(net), {**CLIP, "arch": arch, "weights": {"prefix": "text."} if kind == "siglip2" else CLIP["weights"]}
+
+
+@pytest.mark.parametrize("kind", ["clip", "openclip", "siglip2"])
+def test_towers_of_open_clip(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net, section = pair(kind)
+    text = load(net.state_dict(), tmp_path, section)
+    ids = ids_of(9)
+    with torch.no_grad():
+        expected = net.encode_text(ids)
+        torch.testing.assert_close(text(ids), expected)
+        projection = text.projection if isinstance(text.projection, Tensor) else text.projection.weight.T
+        bias = 0 if isinstance(text.projection, Tensor) else text.projection.bias
+        assert text.hidden(ids).shape == (3, WIDTH)
+        torch.testing.assert_close(text.hidden(ids) @ projection + bias, expected)
+    assert text.logit_scale == pytest.approx(net.logit_scale.exp().item())
+    assert not any(value.requires_grad for value in text.parameters())
+    if kind != "siglip2":  # there it is beside the tower's own names
+        state = {name: value for name, value in net.state_dict().items() if name != "logit_scale"}
+        assert load(state, tmp_path, section).logit_scale is None
+    with pytest.raises(MedbenchError, match="7 token ids a text; mine takes 9"):
+        text(ids[:, :7])
+
+
+def test_the_tower_of_biomedclip(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    BertConfig(**BERT).save_pretrained(tmp_path / "config")
+    hub = {"hf_model_name": str(tmp_path / "config"), "hf_model_pretrained": False, "hf_proj_type": "mlp"}
+    hub["hf_pooler_type"] = "cls_last_hidden_state_pooler"
+    net = drawn(open_clip.CustomTextCLIP(DIM, VISION, hub))
+    position_ids = {"text.transformer.embeddings.position_ids": torch.arange(20)[None]}  # as the official file has
+    text = load({**net.state_dict(), **position_ids}, tmp_path, BIOMED)
+    ids = ids_of(12)
+    with torch.no_grad():
+        torch.testing.assert_close(text(ids), net.encode_text(ids))
+        last = net.text.transformer(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+        torch.testing.assert_close(text.hidden(ids), last[:, 0])
+
+
+def test_tensors_that_do_not_fit_are_named(flair: State, tmp_path: Path) -> None:
+    def refused(state: State, **over: Any) -> str:
+        with pytest.raises(WeightsError) as caught:
+            load(state, tmp_path, FLAIR, **over)
+        return caught.value.message
+
+    lost = "text_model.model.encoder.layer.1.output.dense.bias"
+    less = {name: value for name, value in flair.items() if name != lost}
+    assert "1 missing: model.encoder.layer.1.output.dense.bias" in refused(less)
+    assert "1 unknown: model.cls.bias" in refused({**flair, "text_model.model.cls.bias": torch.zeros(2)})
+    assert "1 misshaped: projection.weight (16, 32) for (8, 32)" in refused(flair, dim=8)
+    for wrong in (torch.tensor(torch.nan), torch.tensor(900.0), torch.zeros(2)):
+        assert "logit_scale is not the logarithm" in refused({**flair, "logit_scale": wrong})
+
+
+def test_the_scale_is_the_files_or_none(flair: State, tmp_path: Path) -> None:
+    without = {name: value for name, value in flair.items() if name != "logit_scale"}
+    assert load(without, tmp_path, FLAIR).logit_scale is None
+    assert load({**flair, "logit_scale": torch.zeros(1)}, tmp_path, FLAIR).logit_scale == 1
+
+
+def test_random_weights_are_the_same_on_every_call() -> None:
+    ids = ids_of(9)
+    one, two = (load_text(card(CLIP), "random") for _ in range(2))
+    assert torch.equal(one(ids), two(ids))
+    assert (one.weights.origin, one.logit_scale) == ("random", None)
+
+
+def refused(text: dict[str, Any] | None, **over: Any) -> CardError:
+    with pytest.raises(CardError) as caught:
+        load_text(card(text, **over), "random")
+    return caught.value
+
+
+def test_cards_that_mean_no_tower_are_told() -> None:
+    assert refused(None).message == "model card mine has no text tower"
+    assert "unknown text tower of mine 'ViT-B-32-quickgel'" in refused(CLIP, arch="ViT-B-32-quickgel").message
+    assert "ViT-B-32-quickgelu" in refused(CLIP, arch="ViT-B-32-quickgel").hint
+    assert refused(FLAIR, arch="gpt2").hint == "known: bert"
+    assert "is on the hub" in refused(CLIP, arch="roberta-ViT-B-32").message
+    assert "nonsense" in refused(CLIP, args={"nonsense": 1}).message
+    assert "a BERT has no nonsense" in refused(FLAIR, args={"nonsense": 1}).message
+    assert "not a multiple" in refused(FLAIR, args={**BERT, "num_attention_heads": 5}).message
+    assert "names no hidden state" in refused(FLAIR, hidden=[]).message
+    assert "no hidden state 5 behind 4 layers" in refused(FLAIR, hidden=[1, 5]).message
+    assert "no hf_proj_type odd" in refused(BIOMED, args={**BIOMED["args"], "hf_proj_type": "odd"}).message
+
+
+def test_from_the_package(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({"name": "mine", "arch": "test_vit", "text": CLIP}), encoding="utf-8")
+    assert medbench.load_text_model(path, "random").dim == DIM
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Iterator[Path]:
+    """Return a place for a file of half a gigabyte, which is deleted after the test."""
+    yield tmp_path / "official.bin"
+    (tmp_path / "official.bin").unlink(missing_ok=True)
+
+
+def off(found: Tensor, expected: Any) -> float:
+    """Return the relative error: norm of the difference over norm."""
+    exact = expected.astype(np.float64)
+    return float(np.linalg.norm(found.double().numpy() - exact) / np.linalg.norm(exact))
+
+
+def test_the_names_of_biomedclips_file(fake: Any, official: Path) -> None:
+    fake.write_checkpoint("biomedclip", official)
+    with pytest.raises(WeightsError, match="missing") as caught:
+        load_text("biomedclip", official)
+    assert not {"unknown:", "misshaped:"} & set(caught.value.message.split()), "all of the few that the fixture has fit"
+
+
+@pytest.mark.parametrize(("fixture", "name"), PARITY)
+def test_parity_with_the_official_code(fixture: str, name: str, fake: Any, shared: Path, official: Path) -> None:
+    folder = shared / "parity" / fixture
+    golden, arrays = json.loads((folder / "golden.json").read_text()), np.load(folder / "golden.npz")
+    fake.write_checkpoint(fixture, official, golden["seed"])
+    text = load_text(name, official)
+    given = [torch.from_numpy(arrays[key]).long() for key in golden["inputs"]["text"]["arrays"]]
+    with torch.inference_mode():
+        found = {key: getattr(text, method)(*given) for key, method in PARITY[fixture, name].items()}
+    if "logits_224" in arrays:
+        assert text.logit_scale is not None
+        found["logits_224"] = text.logit_scale * torch.from_numpy(arrays["proj_224"]) @ found["text_512"].T
+    errors = {key: off(value, arrays[key]) for key, value in found.items()}
+    print({key: f"{error:.1e}" for key, error in errors.items()})
+    assert max(errors.values()) < TOLERANCE, errors
