@@ -9,6 +9,7 @@ from pathlib import Path
 from medbench import paths
 from medbench.cards.base import Card
 from medbench.cards.dataset import DatasetCard
+from medbench.cards.library import is_library_name, library_card
 from medbench.cards.load import load_card
 from medbench.cards.model import ModelCard
 from medbench.cards.paper import PaperCard
@@ -45,7 +46,12 @@ def _load(kind: str, path: Path) -> Card:
 
 
 def find_model(name: str) -> ModelCard:
-    """Return the model card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    """Return the model card called `name`, or that lies in the file `name` (ending in .yaml).
+
+    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list.
+    """
+    if is_library_name(name) and not is_file_name(name):
+        return library_card(name)
     card = _find("models", name)
     assert isinstance(card, ModelCard)
     return card
@@ -89,6 +95,11 @@ def is_file_name(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def _is_elsewhere(kind: str, word: str) -> bool:
+    """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
+    return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
+
+
 def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
 
@@ -104,7 +115,7 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
             if not matches:
                 raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
             found += matches
-        elif is_file_name(word) or word in known or (kind == "datasets" and Path(word).expanduser().exists()):
+        elif is_file_name(word) or word in known or _is_elsewhere(kind, word):
             found.append(word)
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")

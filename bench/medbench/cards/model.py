@@ -16,6 +16,7 @@ class Hub(Strict):
 
     repo: str = Field(description="Repository id, owner/name.")
     file: str = Field(description="The file in it.")
+    alike: list[str] = Field(default_factory=list, description="Other names under which repositories hold this file.")
     revision: str = Field(description="Commit hash (or tag) the card was written against.")
 
 

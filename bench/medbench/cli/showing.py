@@ -40,6 +40,7 @@ def described(name: str) -> list[dict[str, Any]]:
         CardError: No card has that name, or the card is faulty.
     """
     from medbench.cards import card_files, find
+    from medbench.cards.library import is_library_name
     from medbench.errors import unknown
 
     if find.is_file_name(name):
@@ -47,6 +48,8 @@ def described(name: str) -> list[dict[str, Any]]:
 
         kind, card, path = load_any(name)
         return [_entry(kind, card, path)]
+    if is_library_name(name):
+        return [_entry("models", find.find_model(name), "made from the library's list")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
     kinds = [kind for kind, known in files.items() if name in known]
     if not kinds:

@@ -198,8 +198,8 @@ class Encoder(nn.Module):
 
     def _dim(self) -> int:
         rule, network = self.card.features, self.network
-        width = int(network.num_features)  # type: ignore[arg-type]
-        if self.raw:  # a hierarchical network, cut: the width of the map is nowhere written down
+        width = getattr(network, "num_features", None)
+        if self.raw or not isinstance(width, int):  # the width of a cut network's map is nowhere written down
             with torch.inference_mode():
                 place = next(network.parameters())
                 shape = (1, self.in_chans, self.image_size, self.image_size)

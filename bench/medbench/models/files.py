@@ -97,8 +97,11 @@ def held(card: ModelCard) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub.repo, hub.file, revision=hub.revision)
-    return Path(found) if isinstance(found, str) else None
+    for name in (hub.file, *hub.alike):
+        found = try_to_load_from_cache(hub.repo, name, revision=hub.revision)
+        if (own := path.with_name(name)).is_file() or isinstance(found, str):
+            return own if own.is_file() else Path(str(found))
+    return None
 
 
 def fetch(card: ModelCard) -> Path:
@@ -192,14 +195,21 @@ def _nowhere(card: ModelCard) -> NoReturn:
 
 def _from_hub(card: ModelCard, hub: Hub) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
-        return Path(hf_hub_download(hub.repo, hub.file, revision=hub.revision))
-    except GatedRepoError:
-        return _absent(card, f"{hub.repo} is gated: ask for access on its page, then: hf auth login")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+    names = (hub.file, *hub.alike)
+    for name in names:
+        try:
+            return Path(hf_hub_download(hub.repo, name, revision=hub.revision))
+        except GatedRepoError:
+            return _absent(card, f"{hub.repo} is gated: ask for access on its page, then: hf auth login")
+        except LocalEntryNotFoundError as error:  # no network; a kind of the next one
+            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError) as error:
+            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+    return _absent(card, f"fetching failed: {hub.repo} has no file {' or '.join(names)}")
 
 
 def _download(url: str, target: Path) -> Path:

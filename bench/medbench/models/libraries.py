@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from medbench.cards import ModelCard
 from medbench.errors import CardError
 from medbench.models.seem import seem_focal_tiny
-from medbench.models.units import outputs
+from medbench.models.units import outputs, units
 
 RESERVED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "in_chans"}
 """Arguments of timm that would load a file past the strict loader, or that medbench decides."""
@@ -114,44 +114,63 @@ def _segment_anything(card: ModelCard, image_size: int, in_chans: int) -> nn.Mod
 
 
 class Adapted(nn.Module):
-    """A vision transformer of another library behind timm's names.
+    """An image tower of another library behind timm's names.
 
     Its parameters keep the library's names behind `holder.`.
+
+    Args:
+        network: The library's tower, (b, c, h, w) -> (b, dim).
+        holder: What stands before the names of its parameters.
+        core: Where in it the units are (`units.units`).
+        stem: Where in it the first convolution is.
+        norm: Where in it the last norm is; none: the units' last map is the tower's.
+        prefix: Number of tokens before the patches'; None: the tower passes maps.
+        dim: Length of the pooled vector.
     """
 
     def __init__(
-        self, network: nn.Module, holder: str, blocks: str, norm: str, stem: str, prefix: int, dim: int
+        self,
+        network: nn.Module,
+        holder: str,
+        *,
+        core: str,
+        stem: str,
+        norm: str | None,
+        prefix: int | None,
+        dim: int,
     ) -> None:
         super().__init__()
         self.add_module(holder, network)
-        self.holder, self.places = holder, (f"{holder}.{blocks}", f"{holder}.{norm}")
-        self.num_prefix_tokens = prefix
-        self.num_classes = dim  # of the pooled vector
-        self.num_features = self.norm.get_parameter("weight").shape[0]
         self.default_cfg = {"first_conv": f"{holder}.{stem}"}
+        self.holder, self.core_place = holder, f"{holder}.{core}".rstrip(".")
+        self.norm_place = f"{holder}.{norm}" if norm else None
+        self.num_classes = dim
+        if prefix is not None:
+            self.num_prefix_tokens = prefix
+        if norm:
+            self.num_features = network.get_submodule(norm).get_parameter("weight").shape[0]
 
     @property
-    def blocks(self) -> nn.ModuleList:
-        """The transformer's blocks, each (b, n, d) -> (b, n, d)."""
-        return self.get_submodule(self.places[0])  # type: ignore[return-value]
+    def core(self) -> nn.Module:
+        """The module that holds the units."""
+        return self.get_submodule(self.core_place)
 
     @property
     def norm(self) -> nn.Module:
         """The last norm."""
-        return self.get_submodule(self.places[1])
-
-    def truncate(self, keep: int) -> None:
-        """Keep the first `keep` blocks."""
-        self.set_submodule(self.places[0], self.blocks[:keep])
+        return self.get_submodule(self.norm_place) if self.norm_place else nn.Identity()
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return all tokens after the last norm, (b, n, d)."""
-        found: Tensor = self.norm(outputs(self.forward, [self.blocks[-1]], x)[0])
+        """Return all tokens after the last norm, (b, n, d), or the last map (b, d, h, w)."""
+        if callable(own := getattr(self.core, "forward_features", None)):  # a network of timm's
+            return own(x)  # type: ignore[no-any-return]
+        found: Tensor = self.norm(outputs(self.forward, [units(self.core)[-1]], x)[0])
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the library's pooled vector (b, d)."""
+        """Return the library's pooled vector (b, dim)."""
         found = self.get_submodule(self.holder)(x)
+        found = found[0] if isinstance(found, tuple) else found  # CoCa gives its tokens too
         return found if isinstance(found, Tensor) else found.pooler_output
 
 
@@ -175,18 +194,16 @@ def _open_clip(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     if trunk := getattr(visual, "trunk", None):
         if callable(resize := getattr(trunk, "set_input_size", None)):
             resize(img_size=(image_size, image_size))
-        stem, prefix = f"trunk.{trunk.default_cfg['first_conv']}", int(getattr(trunk, "num_prefix_tokens", 0))
-        blocks, norm = "trunk.blocks", "trunk.norm"
-    else:
-        stem, prefix, blocks, norm = "conv1", 1, "transformer.resblocks", "ln_post"
-    if not {stem, blocks, norm} <= {name for name, _ in visual.named_modules()}:
-        raise CardError(
-            f"model card {card.name}: open_clip's {card.arch} has no transformer for images",
-            "take the network from timm, if it is there: medbench show timm/NAME",
-        )
+        normed = isinstance(getattr(trunk, "norm", None), nn.LayerNorm)
+        places: dict[str, Any] = {"core": "trunk", "stem": f"trunk.{trunk.default_cfg['first_conv']}"}
+        places |= {"norm": "trunk.norm" if normed else None, "prefix": getattr(trunk, "num_prefix_tokens", None)}
+    elif hasattr(visual, "transformer"):
+        places = {"core": "transformer", "stem": "conv1", "norm": "ln_post", "prefix": 1}
+    else:  # CLIP's ResNets
+        places = {"core": "", "stem": "conv1", "norm": None, "prefix": None}
     if in_chans == 1:
-        _grey(visual, stem)
-    return Adapted(visual, "visual", blocks, norm, stem, prefix, dim)
+        _grey(visual, places["stem"])
+    return Adapted(visual, "visual", **places, dim=dim)
 
 
 def _open_clip_tower(card: ModelCard, image_size: int) -> tuple[nn.Module, int]:
@@ -221,7 +238,8 @@ def _transformers(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     stem = "embeddings.patch_embedding"
     if in_chans == 1:
         _grey(network, stem)
-    return Adapted(network, "inner", "encoder.layers", "post_layernorm", stem, prefix, network.config.hidden_size)
+    dim = network.config.hidden_size
+    return Adapted(network, "inner", core="encoder", stem=stem, norm="post_layernorm", prefix=prefix, dim=dim)
 
 
 BUILDERS: dict[str, Callable[[ModelCard, int, int], nn.Module]] = {

@@ -9,19 +9,22 @@ from torch import Tensor, nn
 
 from medbench.errors import CardError
 
-CONTAINERS = ("blocks", "stages", "layers")
+CONTAINERS = ("blocks", "stages", "layers", "resblocks")
 
 
 def units(network: nn.Module) -> list[nn.Module]:
     """Return the units of a network in order: transformer blocks, or the stages of a hierarchical one."""
+    if isinstance(core := getattr(network, "core", None), nn.Module):  # another library's, behind timm's names
+        return units(core)
     for name in CONTAINERS:
         held = getattr(network, name, None)
         if isinstance(held, nn.Sequential | nn.ModuleList):
             return list(held.children())
     if hasattr(network, "layer1"):
-        return [getattr(network, f"layer{i}") for i in range(1, 5)]
-    listed = getattr(network, "feature_info", None)
-    return [network.get_submodule(stage["module"]) for stage in listed] if isinstance(listed, list) else []
+        listed = [getattr(network, f"layer{i}") for i in range(1, 5)]
+        return [stage for stage in listed if not isinstance(stage, nn.Identity)]  # those cut off: see `truncate`
+    info = getattr(network, "feature_info", None)
+    return [network.get_submodule(stage["module"]) for stage in info] if isinstance(info, list) else []
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
@@ -43,6 +46,8 @@ def truncate(network: nn.Module, keep: int) -> bool:
     if callable(own := getattr(network, "truncate", None)):
         own(keep)
         return True
+    if isinstance(core := getattr(network, "core", None), nn.Module):
+        return truncate(core, keep)
     same = len({_width(unit) for unit in units(network)}) == 1
     for name in CONTAINERS:
         held = getattr(network, name, None)
