@@ -129,6 +129,6 @@ def test_toy_encoders_have_none(medbench):
 
 
 def test_unknown_models(medbench):
-    done = medbench("weights", "check", "dinov3")
+    done = medbench("weights", "check", "dinov4")
     assert done.status == 2
     assert "dinov2" in done.err

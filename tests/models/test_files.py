@@ -189,7 +189,7 @@ def test_a_cards_own_file_lies_beside_the_card(tmp_path: Path) -> None:
         files.locate(wrong)
     assert "download" not in caught.value.hint
     (tmp_path / "mine.pth").unlink()
-    with pytest.raises(WeightsError, match="are not at"):
+    with pytest.raises(WeightsError, match="are neither at"):
         files.locate(own)
 
 

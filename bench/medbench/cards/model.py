@@ -131,7 +131,7 @@ class Text(Strict):
 
     library: Literal["open_clip", "transformers"] = Field(description="Who builds it.")
     arch: str = Field(description="The library's name of the architecture: open_clip's model, or `bert`.")
-    args: dict[str, Any] = Field(default_factory=dict, description="transformers: fields of the configuration.")
+    args: dict[str, Any] = Field(default_factory=dict, description="Fields of the library's configuration.")
     weights: Weights = Field(default_factory=Weights, description="How the file's tensors map to the tower.")
     hidden: list[int] = Field(
         default_factory=list, description="`bert`: hidden states averaged over all positions, padding included (FLAIR)."
@@ -235,6 +235,7 @@ class ModelCard(Card):
         found = super().material()
         for text in ("parameters", "pretraining", "text"):
             found.pop(text, None)
+        found.get("features", {}).pop("dim", None)  # a check, no rule
         weights = found.get("weights") or {}
         for place in ("url", "hub", "file", "bytes", "sha256", "licence", "gated", "access"):
             weights.pop(place, None)  # the digest of the file that was really read stands in the key

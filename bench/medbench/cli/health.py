@@ -134,7 +134,7 @@ def _weights() -> Iterator[Finding]:
     """Look whether each model's file is there; its digest is not computed, which would read gigabytes."""
     from medbench import cards
     from medbench.errors import CardError
-    from medbench.models.files import weights_folder
+    from medbench.models.files import held, own_file, place, weights_folder
 
     for name in cards.names("models"):
         try:
@@ -145,10 +145,12 @@ def _weights() -> Iterator[Finding]:
         if card.weights is None:
             yield Finding(f"weights {name}", "ok", "none needed: a toy encoder")
             continue
-        own = card.weights.file if not (card.weights.url or card.weights.hub) else None
-        file = card.folder / Path(own).expanduser() if own else weights_folder() / str(card.weights.filename)
-        if file.is_file():
+        fetched = card.weights.url or card.weights.hub
+        file = own_file(card) or (held(card) if fetched else None)
+        if file is not None:
             yield Finding(f"weights {name}", "ok", f"{file}; verify: medbench weights check {name}")
-        else:
-            gate = "gated; " if card.weights.gated else ""
-            yield Finding(f"weights {name}", "note", f"not in {file.parent}; {gate}medbench weights download {name}")
+            continue
+        gate = "gated; " if card.weights.gated else ""
+        how = f"medbench weights download {name}" if fetched else card.weights.access or "get it from its authors"
+        folder = place(card).parent if fetched else weights_folder()
+        yield Finding(f"weights {name}", "note", f"not in {folder}; {gate}{how}")

@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 
 from medbench import files, paths
 from medbench.cards import ModelCard
-from medbench.cards.model import Hub, Weights
+from medbench.cards.model import Hub
 from medbench.errors import WeightsError
 from medbench.hashes import file_digests
 from medbench.locks import alone
@@ -62,9 +62,9 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         official = weights is not None and weights.sha256 is not None and sha.startswith(weights.sha256)
         return WeightsFile(path, sha, "official" if official else "file")
     assert weights is not None
-    if (own := _own_file(card, weights)) is not None:
+    if (own := own_file(card)) is not None:
         return WeightsFile(own, _digest(card, own, "mend weights in the card, or pass --weights FILE"), "file")
-    if weights.filename is None:
+    if weights.url is None and weights.hub is None:
         _nowhere(card)
     cached = held(card) or (fetch(card) if download else _absent(card, ""))
     mend = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
@@ -143,18 +143,12 @@ def _from_url(card: ModelCard, url: str, target: Path) -> None:
     part.replace(target)
 
 
-def _own_file(card: ModelCard, weights: Weights) -> Path | None:
-    """Return the local file that a card names; None when it names none, or names an address for want of it."""
-    if weights.file is None:
+def own_file(card: ModelCard) -> Path | None:
+    """Return the local file that a card names, where the card says or among the official files; None: not there."""
+    if card.weights is None or card.weights.file is None:
         return None
-    path = card.folder / Path(weights.file).expanduser()
-    if path.is_file():
-        return path
-    if weights.url is not None or weights.hub is not None:
-        return None
-    raise WeightsError(
-        f"the weights of {card.name} are not at {path}", "mend weights.file in the card, or pass --weights FILE"
-    )
+    path = card.folder / Path(card.weights.file).expanduser()
+    return next((place for place in (path, weights_folder() / path.name) if place.is_file()), None)
 
 
 def _digest(card: ModelCard, path: Path, mend: str) -> str:
@@ -187,6 +181,12 @@ def _absent(card: ModelCard, reason: str) -> NoReturn:
 def _nowhere(card: ModelCard) -> NoReturn:
     """Raise the error for a card that names no file to fetch."""
     how = card.weights.access if card.weights else ""
+    if card.weights is not None and card.weights.file is not None:
+        path = card.folder / Path(card.weights.file).expanduser()
+        raise WeightsError(
+            f"the weights of {card.name} are neither at {path} nor in {weights_folder()}",
+            f"{how or 'mend weights.file in the card'}; put the file there, or pass it with --weights FILE",
+        )
     raise WeightsError(
         f"the card of {card.name} names no address of a weights file",
         f"{how or 'get the file from its authors'}; then pass it with --weights FILE",

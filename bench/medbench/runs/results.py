@@ -22,7 +22,17 @@ from medbench.records import Record, SplitCount, store
 from medbench.runs.inputs import JobInputs
 from medbench.runs.plan import Job
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "pandas")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "open_clip_torch",
+    "transformers",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "pandas",
+)
 
 
 def write_records(
@@ -104,6 +114,11 @@ def provenance(job: Job, inputs: JobInputs) -> dict[str, Any]:
             "sha256": job.weights.sha256,
             "origin": job.weights.origin,
             "licence": job.model.weights.licence if job.model.weights else "",
+        },
+        "encoder": {
+            "library": job.model.library,
+            "features": job.model.features.model_dump(mode="json", exclude_none=True),
+            "transform": job.settings.transform,
         },
         "data": {
             "digest": job.dataset.digest,
