@@ -23,26 +23,44 @@ Class = Annotated[ClassInfo, BeforeValidator(lambda v: {"name": str(v)} if isins
 
 
 class Table(Strict):
-    """One CSV of labels."""
+    """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
-    file: str = Field(description="Path below the data folder.")
+    file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
     split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
     image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; what stands above is passed over.")
+    unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
 
 
 class CsvLayout(Strict):
-    """Labels in one or more CSV files; templates like `train_images/{id_code}.png` name columns in braces."""
+    """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
 
     kind: Literal["csv"]
     tables: list[Table] = Field(min_length=1)
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     image: str = Field(description="Template of the image path below the data folder.")
+    replace: dict[str, str] = Field(
+        default_factory=dict, description="Regular expression -> replacement in the filled image path, in order."
+    )
+    match: Literal["exact", "stem"] = Field(
+        "exact", description="`stem`: the file may have another ending than the table says, in upper or lower case."
+    )
     id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
-    label: str | None = Field(None, description="Column with the class (index, name, or a key of `values`).")
+    label: str | list[str] | None = Field(
+        None, description="Column with the class (index, name, or a key of `values`); of several the first not empty."
+    )
+    listed: bool = Field(False, description="The label cell is a list as Python writes it; its first element counts.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
+    none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
+    where: dict[str, list[str]] = Field(
+        default_factory=dict, description="Column -> texts: rows with another text in it are left out."
+    )
     group: str | None = Field(None, description="Template of what a split must not cut: patient, lesion, eye.")
+    group_pattern: str | None = Field(
+        None, description="Regular expression on the image path with a named part `group`, instead of `group`."
+    )
     split: str | None = Field(None, description="Column with the official split.")
     split_values: dict[str, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
 
@@ -50,17 +68,33 @@ class CsvLayout(Strict):
     def _one_label_form(self) -> CsvLayout:
         if (self.label is None) == (self.labels is None):
             raise ValueError("give either `label` (one column) or `labels` (one column per class)")
+        if self.group and self.group_pattern:
+            raise ValueError("give either `group` (a template) or `group_pattern` (on the image path)")
         return self
 
 
 class FolderLayout(Strict):
-    """Class folders, below one folder per split if the release has a split."""
+    """Class folders, below one folder per split if the release has a split; or images whose names hold the class."""
 
     kind: Literal["folders"]
     splits: dict[Split, str] = Field(default_factory=dict, description="Split -> folder; none: classes on top.")
     folders: dict[str, int] = Field(default_factory=dict, description="Folder -> class index; default: class names.")
+    label: str | None = Field(
+        None,
+        description="Regular expression on the path below the data folder with a named part `label`, a key of"
+        " `folders`: then there are no class folders.",
+    )
+    only: str | None = Field(None, description="Regular expression: images whose path does not match are left out.")
+    first: int | None = Field(None, gt=0, description="Take only so many images of each class, by the sorted paths.")
     group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
+
+
+class NpzLayout(Strict):
+    """A MedMNIST file: arrays `train_images` (n, h, w[, 3]) uint8 and `train_labels` (n, 1 or classes), and so on."""
+
+    kind: Literal["npz"]
+    file: str = Field(description="The .npz file below the data folder.")
 
 
 class ListLayout(Strict):
@@ -84,22 +118,39 @@ class ToyLayout(Strict):
     seed: int = 0
 
 
-Layout = Annotated[CsvLayout | FolderLayout | ListLayout | ToyLayout, Field(discriminator="kind")]
+Layout = Annotated[CsvLayout | FolderLayout | ListLayout | NpzLayout | ToyLayout, Field(discriminator="kind")]
 
 
 class SplitRule(Strict):
     """How one named split is made.
 
-    `official` takes the release's own (and cuts `val` from train where it has none); `stratified` draws samples and
-    `grouped` draws whole groups, both keeping class shares; `shuffle` is the WACV 2024 rule: `random.Random(seed)`
-    shuffles the row numbers, the first `int(held_out * n)` are val then test by halves, the rest is train.
+    - `official` takes the release's own (and cuts `val` from train where it has none);
+    - `stratified` draws samples and `grouped` draws whole groups, both keeping class shares;
+    - `kfold` draws whole groups into `folds` parts, keeping class shares: part `fold` is test, the next one val;
+    - `fewshot` draws `shots` training and `shots` validation samples of each class by whole groups, from the training
+      part of the rule `base`, whose test part stays;
+    - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
+      next `int(train * n)` train; `val` is cut from train by us, since every choice here needs one;
+    - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
+      val then test by halves, the rest is train;
+    - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
+      by halves, the rest is train.
     """
 
-    method: Literal["official", "stratified", "grouped", "shuffle"]
+    method: Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
     seed: int = 0
     val: float = Field(0.15, ge=0, lt=1, description="Share of validation (for `official`: of train, if it has none).")
     test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
-    held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`: share of val and test together.")
+    train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: what is not test.")
+    folds: int = Field(5, gt=2, description="`kfold`: number of parts.")
+    fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
+    shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
+    base: Name | None = Field(None, description="`fewshot`: the rule whose training part is drawn from.")
+    held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
+    extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
+    disjoint: bool = Field(
+        True, description="`contiguous`: whole groups, no row twice; false: to the row, as the WACV code cut."
+    )
     check: dict[Split, list[int]] = Field(
         default_factory=dict, description="`shuffle`: the first row numbers of each split, published; held on reading."
     )
@@ -119,12 +170,23 @@ class Splits(Strict):
         return self
 
 
+class Download(Strict):
+    """One file that anyone may fetch."""
+
+    urls: list[str] = Field(min_length=1, description="Its addresses: mirrors are tried in turn.")
+    name: str = Field(description="Its name in the data folder.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    bytes: int | None = Field(None, gt=0)
+    unpack: bool = Field(True, description="Whether a zip or tar archive is unpacked in the data folder.")
+
+
 class Access(Strict):
     """How to get the data."""
 
     kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
     url: str = ""
     steps: str = Field("", description="What to do, command by command; shown when the data are not there.")
+    files: list[Download] = Field(default_factory=list, description="What may simply be fetched, in this order.")
 
 
 class Counts(Strict):
