@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +35,51 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@dataclass
+class Server:
+    """A web server on this machine: serves `content`, in ranges, and cuts the connection after `cut` bytes."""
+
+    content: bytes = CONTENT
+    cut: int | None = None
+    ranges: bool = True
+    url: str = ""
+    asked: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            state.asked.append(asked)
+            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
+            size = len(state.content)
+            if asked and state.ranges and start >= size:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206 if asked and state.ranges else 200)
+            if asked and state.ranges:
+                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+            self.send_header("Content-Length", str(size - start))
+            self.end_headers()
+            end = size if state.cut is None else state.cut
+            self.wfile.write(state.content[start:end])
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        state.url = f"http://127.0.0.1:{running.server_address[1]}/a/weights.pth"
+        yield state
+        running.shutdown()
+        thread.join()

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import huggingface_hub
@@ -27,59 +25,11 @@ def card(**weights: object) -> ModelCard:
     return ModelCard.model_validate({"name": "far", "arch": "test_vit", "weights": weights})
 
 
-@dataclass
-class Server:
-    """A web server on this machine: serves `content`, in ranges, and cuts the connection after `cut` bytes."""
-
-    content: bytes = CONTENT
-    cut: int | None = None
-    ranges: bool = True
-    url: str = ""
-    asked: list[str | None] = field(default_factory=list)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            state.asked.append(asked)
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
-            size = len(state.content)
-            if asked and state.ranges and start >= size:
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{size}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206 if asked and state.ranges else 200)
-            if asked and state.ranges:
-                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-            self.send_header("Content-Length", str(size - start))
-            self.end_headers()
-            end = size if state.cut is None else state.cut
-            self.wfile.write(state.content[start:end])
-
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
-        state.url = f"http://127.0.0.1:{running.server_address[1]}/a/weights.pth"
-        yield state
-        running.shutdown()
-        thread.join()
-
-
 def part() -> Path:
     return files.weights_folder() / "weights.pth.part"
 
 
-def test_a_download_is_kept_and_not_repeated(server: Server) -> None:
+def test_a_download_is_kept_and_not_repeated(server: Any) -> None:
     found = files.locate(card(url=server.url, sha256=SHA))
     assert found == files.WeightsFile(paths.home() / "weights" / "weights.pth", SHA, "official")
     assert found.path is not None
@@ -89,7 +39,7 @@ def test_a_download_is_kept_and_not_repeated(server: Server) -> None:
     assert not part().exists()
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server: Server) -> None:
+def test_a_broken_download_goes_on_where_it_stopped(server: Any) -> None:
     server.cut = 3_000_000
     with pytest.raises(WeightsError, match="connection ended after 3,000,000 of 5,120,000"):
         files.locate(card(url=server.url, sha256=SHA))
@@ -99,34 +49,34 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server) -> None:
     assert server.asked == [None, "bytes=3000000-"]
 
 
-def test_a_server_that_does_not_resume_sends_the_whole_file(server: Server) -> None:
+def test_a_server_that_does_not_resume_sends_the_whole_file(server: Any) -> None:
     server.ranges = False
     part().parent.mkdir(parents=True)
     part().write_bytes(b"x" * 1000)
     assert files.locate(card(url=server.url, sha256=SHA)).sha256 == SHA
 
 
-def test_a_partial_file_that_is_whole_is_used(server: Server) -> None:
+def test_a_partial_file_that_is_whole_is_used(server: Any) -> None:
     part().parent.mkdir(parents=True)
     part().write_bytes(CONTENT)
     assert files.locate(card(url=server.url)).sha256 == SHA
     assert server.asked == [f"bytes={len(CONTENT)}-"]
 
 
-def test_a_partial_file_longer_than_the_file_is_thrown_away(server: Server) -> None:
+def test_a_partial_file_longer_than_the_file_is_thrown_away(server: Any) -> None:
     part().parent.mkdir(parents=True)
     part().write_bytes(CONTENT + b"more")
     assert files.locate(card(url=server.url)).sha256 == SHA
 
 
-def test_a_download_with_a_wrong_digest_is_not_kept(server: Server) -> None:
+def test_a_download_with_a_wrong_digest_is_not_kept(server: Any) -> None:
     with pytest.raises(WeightsError, match="wrong sha256"):
         files.locate(card(url=server.url, sha256="0" * 64))
     assert not part().exists()
     assert not (files.weights_folder() / "weights.pth").exists()
 
 
-def test_two_that_want_one_file_fetch_it_once(server: Server) -> None:
+def test_two_that_want_one_file_fetch_it_once(server: Any) -> None:
     found: list[str] = []
     want = card(url=server.url, sha256=SHA)
     threads = [threading.Thread(target=lambda: found.append(files.locate(want).sha256)) for _ in range(4)]
@@ -155,7 +105,7 @@ def test_only_web_addresses_are_fetched(address: str, monkeypatch: pytest.Monkey
         files.locate(card(url=address))
 
 
-def test_offline_nothing_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_nothing_is_asked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE forbids fetching"):
         files.locate(card(url=server.url))
@@ -164,13 +114,13 @@ def test_offline_nothing_is_asked(server: Server, monkeypatch: pytest.MonkeyPatc
         files.locate(card(hub={"repo": "o/r", "file": "m.bin", "revision": COMMIT}))
 
 
-def test_without_leave_nothing_is_asked(server: Server) -> None:
+def test_without_leave_nothing_is_asked(server: Any) -> None:
     with pytest.raises(WeightsError, match="are not in"):
         files.locate(card(url=server.url), download=False)
     assert server.asked == []
 
 
-def test_a_damaged_official_file_is_told(server: Server) -> None:
+def test_a_damaged_official_file_is_told(server: Any) -> None:
     want = card(url=server.url, sha256=SHA)
     files.place(want).parent.mkdir(parents=True)
     files.place(want).write_bytes(CONTENT[:-1])
@@ -193,7 +143,7 @@ def test_a_cards_own_file_lies_beside_the_card(tmp_path: Path) -> None:
         files.locate(own)
 
 
-def test_a_local_file_stands_in_for_an_address(tmp_path: Path, server: Server) -> None:
+def test_a_local_file_stands_in_for_an_address(tmp_path: Path, server: Any) -> None:
     both = card(file=str(tmp_path / "mine.pth"), url=server.url, sha256=SHA)
     assert files.locate(both).origin == "official"
     (tmp_path / "mine.pth").write_bytes(CONTENT)

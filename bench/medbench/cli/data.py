@@ -208,7 +208,7 @@ def download(
     dataset: Annotated[str, typer.Argument(metavar="D", help="A data set.")],
     data_root: Root = None,
 ) -> None:
-    """Say how to get a data set and where it is expected; toy sets are drawn."""
+    """Fetch a data set where that is allowed (a broken download goes on), else say how to get it."""
     from medbench import cards, paths
     from medbench.errors import DataError
 
@@ -219,6 +219,13 @@ def download(
         output.write(f"{found.name}: drawn into {toy.ensure(found)}")
         return
     place = paths.data_root(found.name, data_root)
+    if place and found.access.files:
+        from medbench.data.download import download as fetch
+
+        made = fetch(found, place)
+        output.write(f"{found.name}: in {place}; fetched now: {', '.join(made) or 'nothing, it was there'}")
+        output.note(f"verify it: medbench data check {found.name}")
+        return
     if place and place.is_dir():
         output.write(f"{found.name}: there already, in {place}; verify it: medbench data check {found.name}")
         return

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from medbench import files, paths
+from medbench import paths
 from medbench.cards import ModelCard
 from medbench.cards.model import Hub
 from medbench.errors import WeightsError
+from medbench.fetch import FetchError, fetch_part
 from medbench.hashes import file_digests
 from medbench.locks import alone
-from medbench.progress import bar, say
-
-CHUNK = 1 << 20
-TIMEOUT = 30.0  # seconds without a byte
+from medbench.progress import say
 
 
 @dataclass(frozen=True)
@@ -131,10 +126,9 @@ def fetch(card: ModelCard) -> Path:
 
 def _from_url(card: ModelCard, url: str, target: Path) -> None:
     try:
-        part = _download(url, target)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        _absent(card, f"fetching failed: {getattr(reason, 'strerror', None) or str(reason) or type(error).__name__}")
+        part = fetch_part(url, target)
+    except FetchError as error:
+        _absent(card, f"fetching failed: {error}")
     try:
         _digest(card, part, "its address may serve another file now; get the right one and put it there by hand")
     except WeightsError:
@@ -210,36 +204,3 @@ def _from_hub(card: ModelCard, hub: Hub) -> Path:
         except (HfHubHTTPError, OSError) as error:
             return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
     return _absent(card, f"fetching failed: {hub.repo} has no file {' or '.join(names)}")
-
-
-def _download(url: str, target: Path) -> Path:
-    """Download to `target`.part, going on where an earlier download stopped; returns the whole .part file."""
-    if not url.startswith(("https://", "http://")):
-        raise ValueError(f"not a web address: {url}")
-    part = target.with_name(target.name + ".part")
-    with files.writing(part):
-        part.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
-    try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - http(s) only, checked above
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != 416 or not have:
-                raise
-            if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
-                return part  # nothing was left to fetch
-        part.unlink()  # the partial file is longer than the file: it was of another
-        return _download(url, target)
-    with answer:
-        if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-            have = 0  # the server does not resume: it sends the whole file
-        total = have + int(answer.headers.get("Content-Length") or 0)
-        mode = "ab" if have else "wb"
-        with files.writing(part), part.open(mode) as file, bar(target.name, total, "bytes", done=have) as advance:
-            while block := answer.read(CHUNK):
-                file.write(block)
-                advance(len(block))
-    if answer.headers.get("Content-Length") and part.stat().st_size != total:
-        raise OSError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; run it again to go on")
-    return part

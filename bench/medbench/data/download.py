@@ -1,0 +1,128 @@
+"""Fetching a data set that anyone may fetch: from several mirrors, resumable, held against its digests, unpacked.
+
+Files that are done stand in `.medbench-download.json` of the data folder, written after each of them: a download that
+was stopped goes on with the first that is not. An archive is unpacked beside its place and moved in when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from medbench import files
+from medbench.cards.dataset import DatasetCard, Download
+from medbench.errors import DataError
+from medbench.fetch import FetchError, fetch_part
+from medbench.hashes import file_digests
+from medbench.locks import alone
+from medbench.progress import say
+
+DONE = ".medbench-download.json"
+
+
+def download(card: DatasetCard, root: Path) -> list[str]:
+    """Fetch and unpack what a card's `access.files` name into `root`; return the names of what was fetched now.
+
+    Of several processes one fetches, the others wait.
+
+    Raises:
+        DataError: No mirror gave the right file, or an archive is damaged or would leave its folder.
+        OutputError: The folder cannot be written, or the disk is full.
+    """
+    made = []
+    with alone(root.parent / f".{root.name}.lock", f"another process is fetching {card.name}; waiting for it"):
+        done = _done(root)
+        for file in card.access.files:
+            if file.name in done:
+                continue
+            say(f"{card.name}: fetching {file.name} (licence: {card.licence or 'see its page'})")
+            sha = _fetched(card, file, root)
+            if file.unpack:
+                _unpack(root / file.name, root)
+            files.write_json(root / DONE, done := {**done, file.name: sha})
+            made.append(file.name)
+    return made
+
+
+def _done(root: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((root / DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
+    """Fetch one file from the first mirror that has the right one, and return its sha256."""
+    target = files.inside(root, file.name)
+    if target.is_file() and (found := file_digests([target])[0]) == (file.sha256 or found):
+        return found  # fetched before, and stopped while it was unpacked
+    faults = []
+    for url in file.urls:
+        try:
+            part = fetch_part(url, target)
+        except FetchError as error:
+            faults.append(f"{url}: {error}")
+            continue
+        sha = file_digests([part])[0]
+        if sha != (file.sha256 or sha):
+            part.unlink()  # whole but wrong: nothing to resume
+            faults.append(f"{url}: its sha256 {sha[:16]}… is not the card's {str(file.sha256)[:16]}…")
+            continue
+        part.replace(target)
+        return sha
+    steps = card.access.steps.strip() or card.access.url
+    raise DataError(
+        f"{card.name}: {file.name} could not be fetched: {'; '.join(faults)}",
+        f"run the same command again to go on; or get it by hand:\n{steps}",
+    )
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    """Unpack a zip or tar archive in `root` and remove it; other files stay as they are.
+
+    Raises:
+        DataError: The archive is damaged, or a member's path leads out of the folder.
+    """
+    kind = zipfile.is_zipfile(archive) or tarfile.is_tarfile(archive)
+    if not kind:
+        return
+    with files.writing(root):
+        place = Path(tempfile.mkdtemp(prefix=".unpacking.", dir=root))
+        try:
+            _extract(archive, place)
+            for item in sorted(place.iterdir()):
+                _move(item, root / item.name)
+            archive.unlink()
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
+            archive.unlink(missing_ok=True)
+            raise DataError(
+                f"{archive} cannot be unpacked: {error}", "run the same command to fetch it again"
+            ) from error
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _extract(archive: Path, place: Path) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as held:
+            for name in held.namelist():
+                files.inside(place, name)  # zipfile would quietly put it elsewhere
+            held.extractall(place)  # noqa: S202 - checked above
+    else:
+        with tarfile.open(archive) as held_tar:
+            held_tar.extractall(place, filter="data")  # refuses paths that leave
+
+
+def _move(item: Path, target: Path) -> None:
+    """Move a file or folder to `target`, into the folder that is there already, if one is."""
+    if item.is_dir() and target.is_dir():
+        for inner in sorted(item.iterdir()):
+            _move(inner, target / inner.name)
+    else:
+        item.replace(target)
