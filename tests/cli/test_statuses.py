@@ -127,3 +127,13 @@ def test_an_unknown_format(medbench, runs):
     done = medbench("table", "dataset/toy", "--format", "pdf")
     assert (done.status, done.out) == (2, "")
     assert "unknown format 'pdf'" in done.err
+
+
+def test_status_marks_models_that_have_seen_the_data(medbench, runs):
+    record = finish(runs, 5, 0.9, model="seen")
+    path = record.path / "record.json"
+    path.write_text(
+        path.read_text().replace('"warnings": []', '"warnings": ["contamination: seen was pre-trained on toy"]')
+    )
+    rows = {row["model"]: row["seen"] for row in json.loads(medbench("status", "--json").out)}
+    assert rows == {"m": False, "other": False, "seen": True}

@@ -14,6 +14,7 @@ from medbench.errors import MedbenchError
 from medbench.records import store
 from medbench.report import dataset_table, list_tables, render, table, write_dataset_tables
 from medbench.report.dataset import RANDOM
+from medbench.report.groups import SEEN, SEEN_MARK
 
 
 def test_rows_columns_and_numbers(synthetic):
@@ -146,3 +147,15 @@ def test_broken_record_is_passed_over(synthetic, save, tmp_path):
     bad = next(tmp_path.glob("*/*/*/*/record.json"))
     bad.write_text(json.dumps({"schema_version": 99}))
     assert table("dataset/aptos", tmp_path).rows[0].heads[-1] == "1"
+
+
+SEEN_IT = "contamination: flair was pre-trained on aptos"
+
+
+def test_a_model_that_has_seen_the_data_is_marked(synthetic):
+    made = dataset_table("aptos", synthetic() + synthetic(model="flair", warnings=[SEEN_IT]))
+    marks = {row.heads[0]: {cell.mark for cell in row.cells} for row in made.rows}
+    assert marks == {"dinov2": {""}, "flair": {SEEN_MARK}}
+    assert f"0.820 ± 0.016{SEEN_MARK}" in render(made, "md")
+    assert SEEN in made.notes
+    assert SEEN not in dataset_table("aptos", synthetic()).notes

@@ -12,6 +12,7 @@ import yaml
 from medbench import cards
 from medbench.cards import PaperCard
 from medbench.report import paper_table, render, table
+from medbench.report.groups import SEEN, SEEN_MARK
 from medbench.report.paper import RANDOM_MARK
 
 SHARED = Path(__file__).parents[2].parent / "shared/published/wacv2024.yaml"
@@ -191,3 +192,11 @@ def test_by_name_from_the_store(synthetic, save, tmp_path, shipped):
     row = frame[(frame["model"] == "dinov2") & (frame["protocol"] == "linear-frozen")].iloc[0]
     assert row["aptos_kappa_quadratic_mean"] == pytest.approx(0.82)
     assert row["aptos_kappa_quadratic_published"] == 0.881
+
+
+def test_a_cell_of_a_model_that_has_seen_the_data_is_marked(card, synthetic):
+    seen = synthetic(warnings=["contamination: dinov2 was pre-trained on aptos"])
+    made = paper_table(card, "table1", seen)
+    assert [cell.mark for row in made.rows for cell in row.cells if cell.value is not None] == [SEEN_MARK]
+    assert SEEN in made.notes
+    assert SEEN not in paper_table(card, "table1", synthetic()).notes

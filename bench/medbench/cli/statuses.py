@@ -10,14 +10,14 @@ import typer
 
 from medbench.cli import output
 
-COLUMNS = ("dataset", "model", "protocol", "preset", "done", "failed", "seeds", "metric", "mean")
+COLUMNS = ("dataset", "model", "protocol", "preset", "done", "failed", "seeds", "metric", "mean", "seen")
 
 
 def status(
     out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show which units are done and which failed, with their errors."""
+    """Show which units are done and which failed, with their errors, and where a model has seen the data."""
     from medbench import paths
 
     runs = paths.runs_dir(out)
@@ -39,7 +39,8 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     """Return one mapping per (data set, model, protocol, preset, weights) found in the run store.
 
     Keys: those five, `done` and `failed` (units), `seeds` (finished ones), `metric` with the `mean` of its defined
-    values over the finished seeds, and `failures` (seed, error, folder).
+    values over the finished seeds, `seen` (whether the model's pre-training has seen the data: contamination), and
+    `failures` (seed, error, folder).
     """
     from medbench.records import Unit, store
 
@@ -68,5 +69,6 @@ def _row(place: tuple[str, ...], records: list[Any], failures: list[dict[str, An
         "seeds": sorted({record.unit.seed for record in records}),
         "metric": records[0].metric if records else None,
         "mean": mean,
+        "seen": any(text.startswith("contamination:") for record in records for text in record.warnings),
         "failures": failures,
     }

@@ -12,7 +12,7 @@ from medbench.errors import MedbenchError
 from medbench.locks import alone
 from medbench.metrics import METRICS
 from medbench.records import Record, store
-from medbench.report.groups import Group, collect, pick, title
+from medbench.report.groups import SEEN, SEEN_MARK, Group, collect, pick, title
 from medbench.report.render import render
 from medbench.report.table import Cell, Column, Row, Table
 
@@ -88,7 +88,7 @@ def _row(group: Group, columns: tuple[Column, ...]) -> Row:
     cells = []
     for column in columns:
         mean, std, n = group.summary(column.metric)
-        cells.append(Cell(mean, std, n, show_n=n != group.n))
+        cells.append(Cell(mean, std, n, show_n=n != group.n, mark=SEEN_MARK if group.contaminated else ""))
     about = {
         "model": unit.model,
         "protocol": unit.protocol,
@@ -130,6 +130,7 @@ def _notes(groups: list[Group]) -> list[str]:
         usual = sizes.most_common(1)[0][0]
         odd = [f"{title(g)}: {g.first.n['test'].images}" for g in groups if g.first.n["test"].images != usual]
         notes.append(f"test images differ ({usual} elsewhere), so these rows do not compare: {'; '.join(odd)}")
+    notes += [SEEN] if any(group.contaminated for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
     said: dict[str, list[str]] = {}

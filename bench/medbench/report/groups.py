@@ -12,6 +12,8 @@ from medbench import files, stats
 from medbench.records import Record
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+SEEN_MARK = "‡"
+SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Group:
         """When its last record was written, seconds; 0 for records that lie in no folder."""
         found = [r.path / "record.json" for r in self.records if r.path is not None]
         return max((path.stat().st_mtime for path in found if path.exists()), default=0.0)
+
+    @property
+    def contaminated(self) -> bool:
+        """Whether the model's pre-training is known to have seen the data set."""
+        return any(text.startswith("contamination:") for text in self.first.warnings)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, int]:
         """Return (mean, sample standard deviation, n) of a metric on the test split."""

@@ -14,7 +14,7 @@ from medbench.cards.paper import Row as PaperRow
 from medbench.errors import MedbenchError
 from medbench.records import Record
 from medbench.report.dataset import spoken
-from medbench.report.groups import Group, collect, pick
+from medbench.report.groups import SEEN, SEEN_MARK, Group, collect, pick
 from medbench.report.table import Cell, Column, Row, Table
 
 RANDOM_MARK = "†"
@@ -94,7 +94,8 @@ def _cell(work: _Work, row: PaperRow, column: PaperColumn) -> Cell:
     if group is None or mean is None:
         return Cell(published=paper[0], published_std=paper[1], command=_command(work, [(row, column)]))
     _footnotes(work, group, column)
-    return Cell(mean, std, n, *paper, show_n=True, mark=RANDOM_MARK if random else "")
+    mark = (RANDOM_MARK if random else "") + (SEEN_MARK if group.contaminated else "")
+    return Cell(mean, std, n, *paper, show_n=True, mark=mark)
 
 
 def _choose(work: _Work, row: PaperRow, column: PaperColumn) -> Group | None:
@@ -154,8 +155,10 @@ def _legend(work: _Work, rows: tuple[Row, ...]) -> list[str]:
         lines.append(f"in parentheses: published (over {work.content.seeds} seeds), and ours − published")
     if few := sum(0 < cell.n < work.content.seeds for cell in cells):
         lines.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {work.content.seeds} seeds: see n")
-    if any(cell.mark for cell in cells):
+    if any(RANDOM_MARK in cell.mark for cell in cells):
         lines.append(f"{RANDOM_MARK} random weights: a sanity figure, not a result")
+    if any(SEEN_MARK in cell.mark for cell in cells):
+        lines.append(SEEN)
     return lines
 
 
