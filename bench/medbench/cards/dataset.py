@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,6 +10,8 @@ from medbench.cards.base import Card, Name, Strict
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = Literal["train", "val", "test"]
+Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class ClassInfo(Strict):
@@ -22,6 +24,13 @@ class ClassInfo(Strict):
 Class = Annotated[ClassInfo, BeforeValidator(lambda v: {"name": str(v)} if isinstance(v, (str, int)) else v)]
 
 
+class Join(Strict):
+    """A second table with further columns of the same rows."""
+
+    file: str = Field(description="Path below the data folder.")
+    on: str = Field(description="The column that both tables have; its cells are unique in the second one.")
+
+
 class Table(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
@@ -30,6 +39,18 @@ class Table(Strict):
     image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
     header: int = Field(1, gt=0, description="Line of the column names, from 1; what stands above is passed over.")
     unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
+    join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
+
+
+class Slices(Strict):
+    """A second input of each sample: a picture, or a folder of pictures that are the slices of a volume."""
+
+    image: str = Field(description="Template of the picture, or of the folder, below the data folder.")
+    slices: str | None = Field(
+        None,
+        description="Regular expression on the file name with a named part `index`, a whole number; none: a picture.",
+    )
+    channels: Literal[1, 3] | None = Field(None, description="Where they differ from the card's.")
 
 
 class CsvLayout(Strict):
@@ -53,6 +74,13 @@ class CsvLayout(Strict):
     listed: bool = Field(False, description="The label cell is a list as Python writes it; its first element counts.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
     none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
+    separator: str | None = Field(
+        None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
+    )
+    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that stand for no class.")
+    pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
+    input: str = Field("image", description="What the images at `image` are called, where a sample has several inputs.")
+    inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
     where: dict[str, list[str]] = Field(
         default_factory=dict, description="Column -> texts: rows with another text in it are left out."
@@ -127,17 +155,18 @@ class SplitRule(Strict):
     - `official` takes the release's own (and cuts `val` from train where it has none);
     - `stratified` draws samples and `grouped` draws whole groups, both keeping class shares;
     - `kfold` draws whole groups into `folds` parts, keeping class shares: part `fold` is test, the next one val;
-    - `fewshot` draws `shots` training and `shots` validation samples of each class by whole groups, from the training
+    - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
       part of the rule `base`, whose test part stays;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
       next `int(train * n)` train; `val` is cut from train by us, since every choice here needs one;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
       val then test by halves, the rest is train;
     - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
-      by halves, the rest is train.
+      by halves, the rest is train. With `disjoint: false` its slices are taken to the row; the row that it has in val
+      and test counts as val, the one in test and train as train (a row has one split).
     """
 
-    method: Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
+    method: Method
     seed: int = 0
     val: float = Field(0.15, ge=0, lt=1, description="Share of validation (for `official`: of train, if it has none).")
     test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
@@ -232,8 +261,9 @@ class DatasetCard(Card):
             raise ValueError(f"a binary task has 2 classes, not {n}")
         if isinstance(self.layout, CsvLayout) and self.layout.labels is not None and len(self.layout.labels) != n:
             raise ValueError(f"layout.labels names {len(self.layout.labels)} columns for {n} classes")
-        if self.task == "multilabel" and getattr(self.layout, "labels", None) is None and not self.toy:
-            raise ValueError("a multilabel task needs layout.labels, one column per class")
+        several = getattr(self.layout, "labels", None) or getattr(self.layout, "separator", None)
+        if self.task == "multilabel" and not several and self.layout.kind not in ("toy", "npz"):
+            raise ValueError("a multilabel task needs layout.labels, one column per class, or layout.separator")
         if (self.mean is None) != (self.std is None):
             raise ValueError("give both mean and std, or neither")
         for stat in (self.mean, self.std):

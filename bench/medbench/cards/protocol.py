@@ -38,6 +38,17 @@ class Settings(Strict):
     channel_rule: Literal["slice", "sum"] = Field(
         "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
     )
+    inputs: list[str] | None = Field(
+        None, min_length=1, description="Where samples have several inputs: the ones that are used; none: all."
+    )
+    encoders: dict[str, str] = Field(
+        default_factory=dict, description="Input -> the model that encodes it, where it is not the run's own."
+    )
+    slices: Literal["mean", "max", "centre"] = Field(
+        "mean", description="What becomes of the features of a volume's slices; `centre`: the middle slice alone."
+    )
+    stride: Positive = Field(1, description="Of a volume's slices every so many is used, counted from the middle.")
+    balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
     split: str | None = Field(None, description="Name of the data set's split, or a split file; none: its default.")
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from medbench import cards, hashes, paths
+from medbench import cards, files, hashes, paths
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import is_file_name
 from medbench.data import folders, own, read, split
 from medbench.data.digests import rows_digest
+from medbench.data.inputs import further_inputs
 from medbench.errors import CardError, DataError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Dataset:
         digest: sha256 over ids, content, targets and groups.
         content: sha256 of each image file's bytes, in samples' order.
         grouped: Whether groups (patients, lesions) are known.
+        inputs: Further inputs of each sample, by name: a data set of pictures each (`inputs.further_inputs`).
     """
 
     card: DatasetCard
@@ -50,6 +53,7 @@ class Dataset:
     digest: str
     content: tuple[str, ...]
     grouped: bool
+    inputs: dict[str, Dataset] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:
@@ -164,7 +168,7 @@ def load_dataset(
     split_name, assigned = choose_split(card, samples, split)
     samples = _with_split(samples, assigned)
     content = tuple(hashes.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
-    return Dataset(
+    found = Dataset(
         card=card,
         root=place,
         samples=samples,
@@ -174,6 +178,10 @@ def load_dataset(
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
     )
+    if not (extra := further_inputs(found)):
+        return found
+    digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
+    return dataclasses.replace(found, inputs=extra, digest=digest)
 
 
 def split_digest_of(samples: pd.DataFrame) -> str:
@@ -193,7 +201,7 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
         return name, split.frozen_split(card, samples, name)
     path = Path(name).expanduser()
     if path.is_file() or name.endswith(".csv") or os.sep in name:
-        assigned = split.read_split(path, samples["id"].tolist())
+        assigned = split.read_split(path, samples["id"].tolist(), split.data_digest(samples))
         split.refuse_empty(assigned, str(path))
         return path.name, assigned
     raise CardError(

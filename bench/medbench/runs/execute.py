@@ -21,6 +21,7 @@ from medbench.protocols import KINDS
 from medbench.protocols.base import Context
 from medbench.records import Record, store
 from medbench.report import write_dataset_tables
+from medbench.runs.combined import CombinedInputs
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.inputs import Encoders, JobInputs
 from medbench.runs.plan import Job, Plan, Result
@@ -71,7 +72,8 @@ def _run_job(job: Job, encoders: Encoders, workers: int) -> tuple[list[Record], 
         say(f"{job.name}: {len(before) - (0 if overwrite else sum(before))} of {len(before)} units to do")
         start, tally = time.perf_counter(), Tally()
         partial = paths.home() / "partial" / job.group[:16]
-        inputs = JobInputs(job, encoders, workers, tally)
+        kind = CombinedInputs if job.dataset.inputs else JobInputs
+        inputs = kind(job, encoders, workers, tally)
         prepared = time.perf_counter()
         dataset = inputs.dataset
         context = Context(

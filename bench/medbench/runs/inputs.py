@@ -69,12 +69,16 @@ class JobInputs:
         self.left_out = dict(self.store.unreadable)
         if self.left_out and job.options.unreadable == "stop":
             pixels.refuse_unreadable(self.store)
-        self.dataset = _without(job.dataset, set(self.left_out)) if self.left_out else job.dataset
+        self.dataset = without(job.dataset, set(self.left_out)) if self.left_out else job.dataset
         self.mean, self.std = self._statistics()
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
-        return self._clean()[self.dataset.rows(split)]
+        return self.everything()[self.dataset.rows(split)]
+
+    def described(self) -> dict[str, Any]:
+        """Return what the network was given, for the record."""
+        return {"mean": self.mean, "std": self.std, "store": self.store.digest}
 
     def views(self) -> list[NDArray[np.float32]]:
         """Return the features of each augmented view of the training images, (n, d), as maps of their files."""
@@ -93,7 +97,8 @@ class JobInputs:
             found.append(self._features(Task(drawn, images, len(rows), what)))
         return found
 
-    def _clean(self) -> NDArray[np.float32]:
+    def everything(self) -> NDArray[np.float32]:
+        """Return the features of all images of the data set under the evaluation transform, (n, d)."""
         rows = np.arange(len(self.dataset.samples))
         images = Clean(self.store, rows, self.job.image_size)
         what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
@@ -138,7 +143,7 @@ class JobInputs:
         return known["mean"], known["std"]
 
 
-def _without(dataset: Dataset, ids: set[str]) -> Dataset:
+def without(dataset: Dataset, ids: set[str]) -> Dataset:
     """Return the data set with some samples in no split; their rows stay, as the prepared store has them."""
     samples = dataset.samples.copy()
     samples.loc[samples["id"].isin(ids), "split"] = ""

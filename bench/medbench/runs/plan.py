@@ -12,6 +12,7 @@ from medbench import cards, files, paths
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.native import native
 from medbench.data import load_dataset
+from medbench.data.inputs import choose_inputs
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.models.files import WeightsFile, locate
 from medbench.protocols import KINDS
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
 
 KEY_SCHEMA = 1
+MANY = {"inputs", "encoders", "slices", "stride", "balance"}
+"""Settings that mean something only where samples have several inputs."""
 ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
 """Settings whose outcome stands elsewhere in the key: the split's digest, the size, the model card, other settings."""
 Overwrite = Literal["missing", "always", "never"]
@@ -77,6 +80,8 @@ class Job:
     precision: str
     changes: dict[str, Any]
     options: Options
+    others: dict[str, tuple[ModelCard, WeightsFile]] = field(default_factory=dict)
+    """Input -> the encoder that `settings.encoders` names for it."""
 
     @property
     def name(self) -> str:
@@ -90,8 +95,11 @@ class Job:
         The device is not part of it: precision is, and on one precision devices differ in rounding alone; the record
         says which it was.
         """
-        settings = self.settings.model_dump(mode="json", exclude=ABSORBED)
+        unused = set() if self.dataset.inputs else MANY
+        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused)
+        others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
         return {
+            **({"encoders": others} if others else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
             "weights": self.weights.sha256,
@@ -211,8 +219,22 @@ def make_plan(
                 seeds = options.seed_list if KINDS[recipe.kind].seeded else [0]
                 size = options.image_size or settings.image_size or card.input.size
                 weights = located[card.name]
-                jobs.append(Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, changes, options))
+                others = _others(data.card, settings, options)
+                jobs.append(
+                    Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, changes, options, others)
+                )
     return Plan(jobs, options)
+
+
+def _others(dataset: DatasetCard, settings: Settings, options: Options) -> dict[str, tuple[ModelCard, WeightsFile]]:
+    """Find the encoders that the settings name for single inputs; random weights go for all or for none."""
+    choose_inputs(dataset, settings.inputs, settings.encoders)
+    found = {}
+    for name, model in settings.encoders.items():
+        card = cards.find_model(model).resolved(options.preset)
+        chosen = "random" if options.weights == "random" else None
+        found[name] = (card, locate(card, chosen, download=options.download))
+    return found
 
 
 def _check_options(options: Options, models: list[ModelCard]) -> None:

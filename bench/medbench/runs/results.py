@@ -19,6 +19,7 @@ from medbench.cards.contamination import seen
 from medbench.data.dataset import Dataset
 from medbench.protocols.base import Outcome
 from medbench.records import Record, SplitCount, store
+from medbench.runs.combined import CombinedInputs
 from medbench.runs.inputs import JobInputs
 from medbench.runs.plan import Job
 
@@ -37,7 +38,7 @@ LIBRARIES = (
 
 def write_records(
     job: Job,
-    inputs: JobInputs,
+    inputs: JobInputs | CombinedInputs,
     outcomes: dict[int, Outcome],
     timings: dict[str, float],
     counts: dict[str, float],
@@ -82,7 +83,7 @@ def write_records(
     return records
 
 
-def warnings_of(job: Job, inputs: JobInputs) -> list[str]:
+def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
     """Return what a reader must know about a job whatever its outcome."""
     card, found = job.dataset.card, []
     if job.weights.origin == "random":
@@ -99,7 +100,7 @@ def warnings_of(job: Job, inputs: JobInputs) -> list[str]:
     return found
 
 
-def provenance(job: Job, inputs: JobInputs) -> dict[str, Any]:
+def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
     """Return where a number comes from: code, libraries, machine, weights, data and split."""
     device = inputs.encoders.device
     return {
@@ -127,7 +128,7 @@ def provenance(job: Job, inputs: JobInputs) -> dict[str, Any]:
             "split_digest": job.dataset.split_digest,
             "left_out": inputs.left_out,
         },
-        "input": {"mean": inputs.mean, "std": inputs.std, "store": inputs.store.digest},
+        "input": inputs.described(),
         "seeds": list(job.seeds),
     }
 
