@@ -139,3 +139,45 @@ def test_unknown_data_sets(medbench, command):
     done = medbench("data", command, "topy")
     assert done.status == 2
     assert "toy" in done.err.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("--name kfold --fold 2 --folds 4", "labels-kfold-folds4-fold2.csv"),
+        ("--name fewshot --shots 3 --seed 1", "labels-fewshot-shots3-1.csv"),
+        ("--name holdout --seed 3", "labels-holdout-3.csv"),
+        ("--name contiguous", "labels-contiguous.csv"),
+    ],
+)
+def test_split_by_a_method_that_no_card_lists(medbench, own, tmp_path, monkeypatch, words, file):
+    from medbench import load_dataset
+
+    monkeypatch.chdir(tmp_path)
+    done = medbench("data", "split", own / "labels.csv", *words.split())
+    assert done.status == 0, done.err
+    assert f"split file: {file}\n" in done.out
+    data = load_dataset(str(own / "labels.csv"), split=file)
+    counts = [len(data.rows(part)) for part in ("train", "val", "test")]
+    assert min(counts) > 0
+    if "shots" in words:
+        assert counts[:2] == [6, 6]
+
+
+def test_split_with_a_number_that_the_rule_does_not_take(medbench, own):
+    done = medbench("data", "split", own / "labels.csv", "--name", "grouped", "--fold", "1")
+    assert (done.status, done.err) == (
+        2,
+        "error: the split rule 'grouped' (grouped) takes no --fold\nhint: --fold is for kfold\n",
+    )
+    done = medbench("data", "split", own / "labels.csv", "--name", "kfold", "--fold", "5")
+    assert (done.status, done.err) == (2, "error: labels: there is no fold 5 of 5\nhint: folds count from 0 to 4\n")
+
+
+def test_a_split_file_of_other_labels_is_refused(medbench, own, tmp_path):
+    out = tmp_path / "s.csv"
+    medbench("data", "split", own / "labels.csv", "--name", "grouped", "--out", out)
+    text = (own / "labels.csv").read_text()
+    (own / "labels.csv").write_text(text.replace("img/4.png,ill", "img/4.png,well"))
+    done = medbench("data", "check", own / "labels.csv", "--split", out)
+    assert f"{out} was made for other data" in done.out

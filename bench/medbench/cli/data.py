@@ -20,6 +20,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prep
 USUAL_SIZE = 224
 """Input side of nearly all encoders; `--image-size` for the others."""
 
+TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
+"""Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
+
 Name = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where the data lie (else MEDBENCH_DATA).")]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the data folder.")]
@@ -115,54 +118,69 @@ def synth(
 @app.command()
 def split(
     dataset: Name,
-    name: Annotated[str, typer.Option(help="A rule of the card, or stratified or grouped; default: the card's.")] = "",
+    name: Annotated[
+        str, typer.Option(help="A rule of the card, or a method such as grouped or kfold; default: the card's.")
+    ] = "",
     seed: Annotated[int | None, typer.Option(help="Another seed than the rule's.")] = None,
+    folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="kfold: the part that is test, from 0.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="fewshot: samples of each class.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; default: <data set>-<rule>.csv here.")] = None,
     data_root: Root = None,
     allow_outside: Outside = False,
 ) -> None:
     """Write a split file (CSV: id, split) and count what is in it."""
-    card, rows, path = written_split(dataset, name, seed, out, data_root, allow_outside)
+    asked = {"folds": folds, "fold": fold, "shots": shots, "seed": seed}
+    given = {key: value for key, value in asked.items() if value is not None}
+    card, rows, path = written_split(dataset, name, given, out, data_root, allow_outside)
     output.write_rows(rows, list(rows[0]), title=f"{card.name}: images per split")
     output.write(f"split file: {path}")
     output.note(f"use it: medbench run --dataset {dataset} --set split={path} …")
 
 
 def written_split(
-    dataset: str, name: str, seed: int | None, out: Path | None, root: Path | None, allow_outside: bool
+    dataset: str, name: str, given: dict[str, int], out: Path | None, root: Path | None, allow_outside: bool
 ) -> tuple[DatasetCard, list[dict[str, Any]], Path]:
     """Draw a split, write it and return (card, images per split and class, file).
 
     Raises:
-        CardError: The card has no such rule and medbench no such method.
+        CardError: The card has no such rule and medbench no such method, or the rule has no such number.
         DataError: The data are not there, or too few for the split.
         OutputError: The file cannot be written.
     """
     from medbench.data.dataset import find_source
     from medbench.data.read import read_samples
-    from medbench.data.split import make_split, write_split
+    from medbench.data.split import data_digest, make_split, write_split
 
     source = find_source(dataset, root)
-    card, rule = _with_rule(source.card, name or source.card.splits.default, seed)
+    card, rule = _with_rule(source.card, name or source.card.splits.default, given)
     samples = read_samples(card, source.root, allow_outside, source.tables)
     assigned = make_split(card, samples, rule)
-    path = out or Path(f"{card.name}-{rule}{'' if seed is None else f'-{seed}'}.csv")
-    write_split(path, samples["id"].tolist(), assigned)
+    told = "".join(f"-{'' if key == 'seed' else key}{value}" for key, value in given.items())
+    path = out or Path(f"{card.name}-{rule}{told}.csv")
+    write_split(path, samples["id"].tolist(), assigned, data_digest(samples))
     return card, _counts(card, samples, assigned), path
 
 
-def _with_rule(card: DatasetCard, name: str, seed: int | None) -> tuple[DatasetCard, str]:
-    """Return the card with the rule called `name` (its own or a drawn one) under the seed asked for."""
-    from medbench.cards.dataset import SplitRule
-    from medbench.errors import unknown
+def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
+    """Return the card with the rule called `name`, its own or one of that method, with the numbers asked for."""
+    from medbench.cards.dataset import METHODS, SplitRule
+    from medbench.errors import CardError, unknown
 
     rules = dict(card.splits.rules)
-    if name in ("stratified", "grouped"):
-        rules.setdefault(name, SplitRule(method=name))
     if name not in rules:
-        raise unknown(f"split rule of {card.name}", name, {*rules, "stratified", "grouped"})
-    if seed is not None:
-        rules[name] = rules[name].model_copy(update={"seed": seed})
+        if name not in METHODS:
+            raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
+        default = rules[card.splits.default]
+        base = default.base if default.method == "fewshot" else card.splits.default
+        rules[name] = SplitRule.model_validate({"method": name, "base": base if name == "fewshot" else None})
+    method = rules[name].method
+    for key in given:
+        if method not in (methods := TAKEN_BY.get(key, METHODS)):
+            raise CardError(
+                f"the split rule '{name}' ({method}) takes no --{key}", f"--{key} is for {', '.join(methods)}"
+            )
+    rules[name] = rules[name].model_copy(update=given)
     return card.model_copy(update={"splits": card.splits.model_copy(update={"rules": rules})}), name
 
 

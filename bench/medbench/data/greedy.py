@@ -113,7 +113,7 @@ def _covers(placed: npt.NDArray[np.intp], hot: npt.NDArray[np.bool_], splits: in
     return all(hot[placed == split].any(axis=0).all() for split in range(splits))
 
 
-def _shuffled(names: list[str], salt: str) -> list[int]:
+def shuffled(names: list[str], salt: str) -> list[int]:
     """Return the units in the order of the digests of their salted names.
 
     As good as random, and unlike a generator's shuffle the same for all versions of all libraries.
@@ -124,7 +124,7 @@ def _shuffled(names: list[str], salt: str) -> list[int]:
 
 def _place(units: Units, weights: list[float], salt: str) -> npt.NDArray[np.intp]:
     """Place every unit: rarest remaining class first, its largest units first, equals in shuffled order."""
-    order = _shuffled(units.names, salt)
+    order = shuffled(units.names, salt)
     holders: list[list[tuple[int, int]]] = [[] for _ in units.totals]
     for unit in order:
         for index, count in units.contents[unit]:

@@ -1,37 +1,42 @@
-"""Splits: how each rule draws them, and the frozen files that keep them."""
+"""Splits: made by a card's rules, and kept in files that are frozen."""
 
 from __future__ import annotations
 
 import csv
 import io
-import random
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from medbench import files, paths
-from medbench.cards.dataset import DatasetCard, SplitRule
+from medbench.cards.dataset import DatasetCard
+from medbench.data import rules
 from medbench.data.digests import rows_digest
-from medbench.data.greedy import draw
+from medbench.data.rules import Assigned
 from medbench.data.table import read_columns
-from medbench.errors import DataError
+from medbench.errors import CardError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "val", "test")
-MARK = "# medbench split sha256="
-Assigned = npt.NDArray[np.object_]
+COMMENT = "# medbench "
+MARK = f"{COMMENT}split sha256="
+DATA_MARK = f"{COMMENT}data sha256="
+FIRST_METHODS = ("official", "stratified", "grouped", "shuffle")
+LATER_FIELDS = {"train", "folds", "fold", "shots", "base", "extra", "disjoint"}
+"""Of no meaning to the first methods; left out of the names of their files, which were there before these fields."""
 
 
 def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
     """Return the split of each sample under one of the card's rules: train, val or test, or empty for left out.
 
-    `stratified` and `grouped` depend on the seed and on the set of (id, target, group) alone, not on the order of the
-    rows; `shuffle` is a rule about row numbers and does depend on it.
+    `stratified`, `grouped`, `kfold` and `fewshot` depend on the seed and on the set of (id, target, group) alone, not
+    on the order of the rows; `shuffle`, `holdout` and, unless `disjoint`, `contiguous` are rules about row numbers and
+    do depend on it.
 
     Args:
         card: The card; `card.splits.rules[name]` is the rule.
@@ -39,18 +44,29 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
         name: Name of the rule.
 
     Raises:
+        CardError: The rule draws from another one that cannot be used.
         DataError: A class has fewer samples (or groups) than there are splits, or a split comes out empty.
     """
     rule = card.splits.rules[name]
-    if rule.method == "shuffle":
-        assigned = _shuffle(card, rule, len(samples))
-    elif rule.method == "official":
-        assigned = _official(card, rule, samples)
+    if rule.method == "fewshot":
+        # from the frozen file: the test part is then the one that runs under the other rule are tested on
+        assigned = rules.fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
     else:
-        shares = {"train": 1 - rule.val - rule.test, "val": rule.val, "test": rule.test}
-        assigned = _drawn(card, samples, shares, rule.seed, grouped=rule.method == "grouped")
+        assigned = rules.RULES[rule.method](card, rule, samples)
     refuse_empty(assigned, f"{card.name}, split {name}")
     return assigned
+
+
+def _base(card: DatasetCard, name: str) -> str:
+    base = card.splits.rules[name].base
+    fit = [other for other, rule in card.splits.rules.items() if rule.method != "fewshot"]
+    if base in fit:
+        return base
+    what = f"'{base}'" if base else "no rule"
+    raise CardError(
+        f"{card.name}: the rule '{name}' names {what} as base, from whose training part it could draw",
+        f"give one of these as base: {', '.join(fit)}" if fit else "add a rule to the card, such as grouped",
+    )
 
 
 def refuse_empty(assigned: Assigned | Sequence[str], where: str) -> None:
@@ -67,72 +83,31 @@ def refuse_empty(assigned: Assigned | Sequence[str], where: str) -> None:
         )
 
 
-def _shuffle(card: DatasetCard, rule: SplitRule, n: int) -> Assigned:
-    """Follow the WACV 2024 rule, and hold it against the published first rows where the copy is whole."""
-    order = list(range(n))
-    random.Random(rule.seed).shuffle(order)  # noqa: S311 - the published rule
-    held = int(rule.held_out * n)
-    parts = {"val": order[: held // 2], "test": order[held // 2 : held], "train": order[held:]}
-    if n == card.counts.images:
-        for split, rows in rule.check.items():
-            if parts[split][: len(rows)] != rows:
-                raise DataError(
-                    f"{card.name}: the {split} rows {parts[split][: len(rows)]} are not the published {rows}",
-                    "mend the card's check values; if they are right, this Python shuffles differently",
-                )
-    assigned: Assigned = np.full(n, "", object)
-    for part, rows in parts.items():
-        assigned[rows] = part
-    return assigned
-
-
-def _official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
-    """Take the release's own split; where it has no validation, cut it from train, whole groups if they are known."""
-    assigned: Assigned = samples["official"].to_numpy(object).copy()
-    if not any(assigned):
-        raise DataError(f"{card.name} has no official split on disk", _others(card))
-    if "val" in assigned or rule.val == 0:
-        return assigned
-    rows = np.flatnonzero(assigned == "train")
-    shares = {"train": 1 - rule.val, "val": rule.val}
-    assigned[rows] = _drawn(card, samples.iloc[rows], shares, rule.seed, grouped=True)
-    return assigned
-
-
-def _others(card: DatasetCard) -> str:
-    others = [name for name, rule in card.splits.rules.items() if rule.method != "official"]
-    return f"choose another rule: {', '.join(others)}" if others else "give a split file, or add a rule to the card"
-
-
-def _drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
-    """Draw whole groups (or single samples) into splits in the given shares, class by class."""
-    if min(shares.values()) < 0 or shares["train"] <= 0:
-        raise DataError(f"{card.name}: shares of val and test leave nothing for train", "mend val and test in the card")
-    columns = [name for name in samples.columns if name.startswith("target")]
-    targets = samples[columns].to_numpy()
-    hot = targets.astype(bool) if card.task == "multilabel" else _one_hot(targets[:, 0], len(card.classes))
-    units = samples["group" if grouped else "id"].tolist()
-    strict = card.task != "multilabel"
-    return draw(units, hot, card.class_names, shares, seed, where=card.name, strict=strict)
-
-
-def _one_hot(targets: npt.NDArray[Any], n: int) -> npt.NDArray[np.bool_]:
-    hot = np.zeros((len(targets), n), bool)
-    hot[np.arange(len(targets)), targets] = True
-    return hot
-
-
 def split_digest(ids: Iterable[str], assigned: Iterable[str]) -> str:
     """Return the sha256 over (id, split), in the order given."""
     return rows_digest(zip(ids, assigned, strict=True))
 
 
+def data_digest(samples: pd.DataFrame) -> str:
+    """Return the sha256 over (id, target, group) of all samples, sorted by id: what a split file was made for."""
+    columns = ["id", *(name for name in samples.columns if name.startswith("target")), "group"]
+    return rows_digest(sorted(zip(*(samples[name].tolist() for name in columns), strict=True)))
+
+
 def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
     """Return the path of a rule's frozen file: it carries the digest of the rule and of what it drew from."""
-    rule = card.splits.rules[name].model_dump(mode="json", exclude={"source"})
-    rows = zip(*(samples[column].tolist() for column in samples.columns if column != "path"), strict=True)
-    found = rows_digest(rows, files.canonical([rule, card.class_names]))
+    rule = card.splits.rules[name]
+    used = [_fields(card, name), *([_fields(card, _base(card, name))] if rule.method == "fewshot" else [])]
+    columns = [column for column in samples.columns if column != "path" or rule.method == "contiguous"]
+    rows = zip(*(samples[column].tolist() for column in columns), strict=True)
+    found = rows_digest(rows, files.canonical([*used, card.class_names]))
     return paths.home() / "splits" / card.name / f"{name}-{found[:12]}.csv"
+
+
+def _fields(card: DatasetCard, name: str) -> dict[str, Any]:
+    rule = card.splits.rules[name]
+    left_out = {"source", *(LATER_FIELDS if rule.method in FIRST_METHODS else ())}
+    return rule.model_dump(mode="json", exclude=left_out)
 
 
 def frozen_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
@@ -143,15 +118,24 @@ def frozen_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigne
     """
     path = split_file(card, samples, name)
     ids = samples["id"].tolist()
+    data = data_digest(samples)
     if not path.is_file():
-        write_split(path, ids, make_split(card, samples, name))
-    assigned = read_split(path, ids, frozen=True)
+        write_split(path, ids, make_split(card, samples, name), data)
+    assigned = read_split(path, ids, data, frozen=True)
     refuse_empty(assigned, str(path))
     return assigned
 
 
-def write_split(path: Path, ids: Sequence[str], assigned: Iterable[str]) -> str:
-    """Write a split file (a line with its digest, then CSV: id, split) by atomic rename; return the digest.
+def write_split(path: Path, ids: Sequence[str], assigned: Iterable[str], data: str = "") -> str:
+    """Write a split file by atomic rename and return its digest.
+
+    It holds a line with its own digest, one with that of the data, then CSV: id, split.
+
+    Args:
+        path: The file.
+        ids: The samples' ids.
+        assigned: The split of each.
+        data: What `data_digest` returns; empty: no such line.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -160,6 +144,7 @@ def write_split(path: Path, ids: Sequence[str], assigned: Iterable[str]) -> str:
     found = split_digest(ids, assigned)
     text = io.StringIO(newline="")
     text.write(f"{MARK}{found}\n")
+    text.write(f"{DATA_MARK}{data}\n" if data else "")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "split"))
     writer.writerows(zip(ids, assigned, strict=True))
@@ -167,22 +152,23 @@ def write_split(path: Path, ids: Sequence[str], assigned: Iterable[str]) -> str:
     return found
 
 
-def read_split(path: Path, ids: Sequence[str], *, frozen: bool = False) -> Assigned:
-    """Read a split file: CSV with the columns id and split, optionally headed by medbench's digest line.
+def read_split(path: Path, ids: Sequence[str], data: str = "", *, frozen: bool = False) -> Assigned:
+    """Read a split file: CSV with the columns id and split, optionally headed by medbench's digest lines.
 
     An empty split leaves the sample out; every sample must be named.
 
     Args:
         path: The file.
         ids: The data set's ids; the result is in their order.
-        frozen: Whether the digest line must be there.
+        data: What `data_digest` returns for the data set, held against the file's; empty: not held.
+        frozen: Whether the line with the split's digest must be there.
 
     Raises:
-        DataError: The file is missing, does not fit its digest line, names unknown ids, misses some, names one twice
+        DataError: The file is missing, does not fit its digest lines, names unknown ids, misses some, names one twice
             or holds something that is no split.
     """
-    promised = _promise(path)
-    columns = read_columns(path, ("id", "split"), hint="check the path of the split file", skip=MARK)
+    promised, made_for = _promises(path)
+    columns = read_columns(path, ("id", "split"), hint="check the path of the split file", skip=COMMENT)
     found: dict[str, str] = {}
     for row, (name, split) in enumerate(zip(columns.cells["id"], columns.cells["split"], strict=True)):
         if split not in (*SPLITS, ""):
@@ -196,16 +182,25 @@ def read_split(path: Path, ids: Sequence[str], *, frozen: bool = False) -> Assig
             f"{path} was changed: its rows do not fit the digest in its first line",
             "put the original back; or, to split anew, delete the file; if it is meant, copy it without that line",
         )
+    if data and made_for and made_for != data:
+        raise DataError(
+            f"{path} was made for other data: the ids are the same, but labels or groups are not",
+            f"make it anew for these data; or, if the change is meant, take out the line '{DATA_MARK}…'",
+        )
     return np.array([found[name] for name in ids], object)
 
 
-def _promise(path: Path) -> str:
+def _promises(path: Path) -> tuple[str, str]:
+    """Return the digests of the split and of the data at the head of a split file, or empty texts."""
+    found = {MARK: "", DATA_MARK: ""}
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first = file.readline().strip()
+            for line in itertools.takewhile(lambda line: line.startswith(COMMENT), file):
+                mark, _, value = line.strip().partition("=")
+                found[f"{mark}="] = value
     except (OSError, UnicodeDecodeError):
-        return ""  # read_columns says what is wrong
-    return first.removeprefix(MARK) if first.startswith(MARK) else ""
+        pass  # read_columns says what is wrong
+    return found[MARK], found[DATA_MARK]
 
 
 def _same_ids(path: Path, found: dict[str, str], ids: Sequence[str]) -> None:
