@@ -31,16 +31,21 @@ def tables_dir(out: Path | None = None) -> Path:
     return runs_dir(out).parent / "tables"
 
 
+def data_folder(name: str) -> str:
+    """Return the name of the folder of data set `name`; the sets of MedMNIST, one file each, share one."""
+    return "medmnist" if name.startswith("medmnist--") else name
+
+
 def data_root(name: str, chosen: Path | None = None) -> Path | None:
     """Return where data set `name` lies: `chosen`, else the folder `name` in `MEDBENCH_DATA`, else None (not told).
 
-    A `chosen` folder may be the data set's own or one that holds a folder of its name.
+    A `chosen` folder may be the data set's own or one that holds a folder of its name (`data_folder`).
     """
     base = chosen or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)
     if base is None:
         return None
     base = base.expanduser()
-    inner = base / name
+    inner = base / data_folder(name)
     return inner if chosen is None or inner.is_dir() else base
 
 

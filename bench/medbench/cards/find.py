@@ -11,6 +11,7 @@ from medbench.cards.base import Card
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.library import is_library_name, library_card
 from medbench.cards.load import load_card
+from medbench.cards.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.model import ModelCard
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
@@ -58,7 +59,12 @@ def find_model(name: str) -> ModelCard:
 
 
 def find_dataset(name: str) -> DatasetCard:
-    """Return the data set card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    """Return the data set card called `name`, or that lies in the file `name` (ending in .yaml).
+
+    `medmnist/NAME` is any flat set of MedMNIST.
+    """
+    if is_medmnist_name(name) and not is_file_name(name):
+        return medmnist_card(name)
     card = _find("datasets", name)
     assert isinstance(card, DatasetCard)
     return card
@@ -100,6 +106,16 @@ def _is_elsewhere(kind: str, word: str) -> bool:
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
+def _medmnist_sets(word: str) -> list[str]:
+    """Return the path-safe name of one set of MedMNIST, or those a glob (`medmnist/*_224`) matches."""
+    if not any(c in word for c in "*?["):
+        return [medmnist_card(word).name]
+    matches = fnmatch.filter(medmnist_names(), safe_name(word))
+    if not matches:
+        raise unknown("data set", word, medmnist_names())
+    return matches
+
+
 def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
 
@@ -110,7 +126,9 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     found: list[str] = []
     known = names(kind)
     for word in filter(None, listed):
-        if any(c in word for c in "*?["):
+        if kind == "datasets" and is_medmnist_name(word) and not is_file_name(word):
+            found += _medmnist_sets(word)
+        elif any(c in word for c in "*?["):
             matches = fnmatch.filter(known, word)
             if not matches:
                 raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")

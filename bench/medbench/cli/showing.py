@@ -41,6 +41,7 @@ def described(name: str) -> list[dict[str, Any]]:
     """
     from medbench.cards import card_files, find
     from medbench.cards.library import is_library_name
+    from medbench.cards.medmnist import is_medmnist_name
     from medbench.errors import unknown
 
     if find.is_file_name(name):
@@ -50,6 +51,8 @@ def described(name: str) -> list[dict[str, Any]]:
         return [_entry(kind, card, path)]
     if is_library_name(name):
         return [_entry("models", find.find_model(name), "made from the library's list")]
+    if is_medmnist_name(name):
+        return [_entry("datasets", find.find_dataset(name), "made from MedMNIST's list")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
     kinds = [kind for kind, known in files.items() if name in known]
     if not kinds:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from medbench import cards, files, hashes, paths
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import is_file_name
+from medbench.cards.medmnist import is_medmnist_name
 from medbench.data import folders, own, read, split
 from medbench.data.digests import rows_digest
 from medbench.data.inputs import further_inputs
@@ -106,7 +107,7 @@ def find_source(name: str, root: Path | None = None) -> Source:
     """Find the card and the folders of a data set.
 
     Args:
-        name: A card's name, a card file (.yaml), a .csv of labels, or a folder of class folders.
+        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder, or one that holds a folder of the card's name. Without it: `MEDBENCH_DATA`/<name>; for
             a card file else the folder it lies in; for a CSV the folder it lies in.
 
@@ -121,7 +122,8 @@ def find_source(name: str, root: Path | None = None) -> Source:
         card = own.card_from_csv(path, root)
         place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
         return Source(card, place, path.parent)
-    if not is_file_name(name) and name not in cards.names("datasets") and path.is_dir():
+    known = is_file_name(name) or is_medmnist_name(name) or name in cards.names("datasets")
+    if not known and path.is_dir():
         return Source(own.card_from_folder(path), path, path)
     card = cards.find_dataset(name)
     if card.toy:
@@ -133,6 +135,10 @@ def find_source(name: str, root: Path | None = None) -> Source:
     if is_file_name(name) and root is None and (found is None or not found.is_dir()):
         found = path.parent
     place = _existing(card, found)
+    if card.layout.kind == "npz":
+        from medbench.data import npz
+
+        place = npz.ensure(card, place, read.access_hint(card), SYNTHETIC)
     return Source(card, place, place)
 
 

@@ -12,6 +12,7 @@ What is decided here, once for all rooms:
   floats up to 1 are taken as fractions; a TIFF that declares white as 0 is inverted.
 - RGB of 16 bits keeps the high byte (Pillow decodes no more): within one level of the rule for grey at 16 bits.
 - CMYK and YCCK by Pillow's arithmetic, without colour profiles.
+- DICOM: see `dicom`.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def open_image(path: Path, channels: int, draft_size: int | None = None) -> Imag
     """
     data = read_bytes(path)
     try:
-        return decode(data, channels, draft_size)
+        return decode(data, channels, draft_size, path.name)
     except Unreadable as error:
         raise Unreadable(error.reason, path) from error
 
@@ -84,11 +85,15 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
-def decode(data: bytes, channels: int, draft_size: int | None = None) -> Image.Image:
-    """Decode the bytes of an image file; see `open_image`."""
+def decode(data: bytes, channels: int, draft_size: int | None = None, name: str = "") -> Image.Image:
+    """Decode the bytes of an image file called `name`; see `open_image`."""
     if not data:
         raise Unreadable("empty file (0 bytes)")
     try:
+        if data[128:132] == b"DICM" or name.lower().endswith(".dcm"):
+            from medbench.data import dicom
+
+            return convert(dicom.image(data), channels)
         with _lifted(), Image.open(io.BytesIO(data), formats=_formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -118,7 +123,7 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     orientation = _orientation(image)  # after loading: TIFF files are turned by Pillow as they load
     inverted = _white_is_zero(image)
     if image.mode[0] in "IF":
-        flat = _eight_bits(np.asarray(image), _declared_bits(image))
+        flat = eight_bits(np.asarray(image), _declared_bits(image))
         image = Image.fromarray(255 - flat if inverted else flat)
     elif _transparent(image):
         image = image.convert("RGBA")
@@ -148,8 +153,13 @@ def _unmapped(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def _eight_bits(values: np.ndarray[Any, Any], declared: int) -> np.ndarray[Any, Any]:
-    """Scale grey values of a greater range to uint8 by the rule at the top of this module."""
+def eight_bits(values: np.ndarray[Any, Any], declared: int) -> np.ndarray[Any, Any]:
+    """Scale grey values of a greater range to uint8 by the rule at the top of this module.
+
+    Args:
+        values: Of any shape and number type.
+        declared: Depth in bits that the file declares, or `DEPTHS[0]`.
+    """
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0)
     top = max(float(values.max(initial=0)), 0.0)

@@ -240,7 +240,7 @@ def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
         raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
     rule = work.rule
     try:
-        image = fitted(decode(data, rule.channels, rule.draft_size), rule)
+        image = fitted(decode(data, rule.channels, rule.draft_size, work.files[row].name), rule)
     except Unreadable as error:
         return error.reason
     return np.asarray(image, np.uint8).reshape(rule.shape)

@@ -11,56 +11,92 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard, FolderLayout
+from medbench.data import naming
 from medbench.errors import DataError
 
 
 def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
-    """List the images of class folders: (paths below `root`, class of each, official split of each or empty).
+    """List the images of a folder layout: (paths below `root`, class of each, official split of each or empty).
 
     Folders below a class folder belong to it. The order is that of the splits in the card, the classes and the
-    sorted paths. Hidden files, and files of other extensions, are no images.
+    sorted paths; `first` counts within a split and class. Hidden files, and files of other extensions, are no images.
 
     Raises:
-        DataError: A split's folder is missing, a folder is no class, a class has no folder, or there are no images.
+        DataError: A split's folder is missing, a folder is no class, a name tells no class, a class has no images.
+        CardError: A regular expression of the card is malformed.
     """
     classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
-    paths: list[str] = []
-    targets: list[int] = []
-    official: list[str] = []
+    found: list[tuple[str, int, str]] = []
     for split, folder in ({str(k): v for k, v in layout.splits.items()} or {"": ""}).items():
-        base = root / folder
-        _check_folders(base, classes)
-        for name, target in classes.items():
-            found = sorted(images_below(base / name, layout.extensions))
-            prefix = "/".join(filter(None, (folder.strip("/"), name)))
-            paths += [f"{prefix}/{path}" for path in found]
-            targets += [target] * len(found)
-            official += [str(split)] * len(found)
+        labelled = _by_name if layout.label else _by_folder
+        by_class: dict[int, list[str]] = defaultdict(list)
+        for path, target in labelled(layout, root, folder, classes):
+            by_class[target].append(path)
+        for target in dict.fromkeys(classes.values()):
+            found += [(path, target, split) for path in sorted(by_class[target])[: layout.first]]
+    paths = [path for path, _, _ in found]
+    targets = np.asarray([target for _, target, _ in found], np.int64)
     if odd := next((path for path in paths if not path.isascii() and _undecodable(path)), None):
         raise DataError(f"below {root} the file name {odd!r} is not UTF-8", "rename the file")
-    if not paths:
-        listed = ", ".join(classes)
+    _require_all(layout, root, classes, set(targets.tolist()))
+    return paths, targets, [split for _, _, split in found]
+
+
+def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], there: set[int]) -> None:
+    what = "names that tell one of the classes" if layout.label else "the class folders"
+    only = f", names match {layout.only}" if layout.only else ""
+    if not there:
         raise DataError(
-            f"no images in the class folders {listed} below {root}", f"extensions: {' '.join(layout.extensions)}"
+            f"no images in {what} {', '.join(classes)} below {root}",
+            f"extensions: {' '.join(layout.extensions)}{only}",
         )
-    empty = [name for name, target in classes.items() if target not in set(targets)]
+    empty = [name for name, target in classes.items() if target not in there]
     if empty:
         raise DataError(
             f"no images of class {', '.join(empty)} below {root}", "put them there, or take the class out of the card"
         )
-    return paths, np.asarray(targets, np.int64), official
+
+
+def _by_folder(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield (path below `root`, class) of the images in class folders; `only` lets other folders stand beside them."""
+    _check_folders(root / folder, classes, beside=layout.only is not None)
+    only = naming.compiled(layout.only, "layout.only") if layout.only else None
+    for name, target in classes.items():
+        prefix = "/".join(filter(None, (folder.strip("/"), name)))
+        for path in images_below(root / folder / name, layout.extensions):
+            if only is None or only.search(f"{prefix}/{path}"):
+                yield f"{prefix}/{path}", target
+
+
+def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield (path below `root`, class) of the images whose path tells their class."""
+    base = root / folder
+    if not base.is_dir():
+        raise DataError(f"the folder {base} is not there", "it should hold the images; point --data-root at its place")
+    only = naming.compiled(layout.only, "layout.only") if layout.only else None
+    prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
+    paths = [f"{prefix}{path}" for path in images_below(base, layout.extensions)]
+    paths = sorted(path for path in paths if only is None or only.search(path))
+    raws = naming.parts(paths, layout.label or "", "label", [str(root / path) for path in paths])
+    for path, raw in zip(paths, raws, strict=True):
+        if raw not in classes:
+            raise DataError(
+                f"{root / path}: its name tells the class '{raw}', which the card does not know",
+                f"known: {', '.join(classes)}. Name it in layout.folders, or leave the file out by layout.only",
+            )
+        yield path, classes[raw]
 
 
 def _undecodable(path: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
-def _check_folders(base: Path, classes: dict[str, int]) -> None:
+def _check_folders(base: Path, classes: dict[str, int], *, beside: bool) -> None:
     if not base.is_dir():
         raise DataError(f"the folder {base} is not there", f"it should hold the class folders {', '.join(classes)}")
     tops = {name.split("/")[0] for name in classes}
     extra = sorted(d.name for d in base.iterdir() if d.is_dir() and not hidden(d.name) and d.name not in tops)
-    if extra:
+    if extra and not beside:
         raise DataError(
             f"{base} holds folders that are no class of the card: {', '.join(extra[:5])}",
             f"classes: {', '.join(classes)}. Move the others away, or name them in layout.folders",

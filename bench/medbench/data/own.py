@@ -10,7 +10,8 @@ from typing import Any
 
 from medbench.cards.dataset import Access, CsvLayout, DatasetCard, FolderLayout, SplitRule, Splits, Table, Task
 from medbench.data import folders
-from medbench.data.read import FIELD, USUAL_SPLITS
+from medbench.data.naming import FIELD
+from medbench.data.read import USUAL_SPLITS
 from medbench.data.table import Columns, read_columns
 from medbench.errors import DataError
 

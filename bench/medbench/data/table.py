@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.data.workbook import is_workbook, workbook_rows
 from medbench.errors import DataError
 
 
@@ -31,6 +32,11 @@ class Columns:
         """Return `file:line` (and the column) of a row, for messages."""
         return f"{self.file}:{self.lines[row]}" + (f": column '{column}'" if column else "")
 
+    def picked(self, rows: Sequence[int]) -> Columns:
+        """Return these rows alone."""
+        cells = {name: [column[row] for row in rows] for name, column in self.cells.items()}
+        return Columns(self.file, cells, [self.lines[row] for row in rows])
+
 
 def missing_file(file: Path, hint: str) -> DataError:
     """Build the error for a label file that is not there."""
@@ -45,31 +51,36 @@ def read_columns(
     encoding: str = "utf-8-sig",
     hint: str = "",
     skip: str = "",
+    header: int = 1,
+    unnamed: str | None = None,
 ) -> Columns:
-    """Read columns of a CSV file as text. Blank lines are passed over.
+    """Read columns of a CSV file, or of the first sheet of an .xlsx workbook, as text. Blank lines are passed over.
 
     Args:
-        file: The CSV file; its first row names the columns.
+        file: The file; one of its rows names the columns.
         wanted: The columns to keep; None: all that have a name.
         delimiter: One character between cells.
         encoding: Text encoding.
         hint: What to do when the file is not there.
         skip: Lines above the header that start with this text are passed over.
+        header: Line of the column names, from 1.
+        unnamed: Name for the first column that has none.
 
     Raises:
-        DataError: The file is missing, empty, not text or not CSV, a column is missing or stands twice, a row is
-            longer or shorter than the header, or there are no rows.
+        DataError: The file is missing, empty, not text, not CSV or no workbook, a column is missing or stands twice, a
+            row is longer or shorter than the header, or there are no rows.
     """
-    rows = _rows(file, delimiter, encoding, hint, skip)
-    header = _header(file, rows)
-    names = list(dict.fromkeys(wanted if wanted is not None else filter(None, header)))
-    picks = [_position(file, header, name) for name in names]
+    book = is_workbook(file)
+    rows = _sheet(file, hint, header) if book else _rows(file, delimiter, encoding, hint, skip, header)
+    heads = _header(file, rows, unnamed)
+    names = list(dict.fromkeys(wanted if wanted is not None else filter(None, heads)))
+    picks = [_position(file, heads, name) for name in names]
     stores: list[list[str]] = [[] for _ in names]
     lines: list[int] = []
-    width, pairs = len(header), list(zip(stores, picks, strict=True))
+    width, pairs = len(heads), list(zip(stores, picks, strict=True))
     for line, row in rows:
         if len(row) != width:
-            row = _mended(file, line, row, header, picks)
+            row = _mended(file, line, row, heads, picks)
         if not any(row) or not any(map(str.strip, row)):
             continue
         for store, at in pairs:
@@ -98,14 +109,26 @@ def read_lines(file: Path, hint: str = "") -> Columns:
     return Columns(file, {"name": [name for _, name in kept]}, [number for number, _ in kept])
 
 
-def _rows(file: Path, delimiter: str, encoding: str, hint: str, skip: str = "") -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells), with the faults of the file itself turned into errors that name it."""
-    line = 1
+def _sheet(file: Path, hint: str, header: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row number, cells) of a workbook from the header on."""
+    try:
+        yield from (pair for pair in workbook_rows(file) if pair[0] >= header)
+    except FileNotFoundError as error:
+        raise missing_file(file, hint) from error
+
+
+def _rows(
+    file: Path, delimiter: str, encoding: str, hint: str, skip: str = "", header: int = 1
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) from the header on, with the faults of the file itself turned into errors that name it."""
+    line, above = 1, header - 1
     try:
         with file.open(encoding=encoding, newline="") as handle:
+            for _ in range(above):
+                handle.readline()
             reader = csv.reader(handle, delimiter=delimiter)
             for row in reader:
-                line = reader.line_num
+                line = reader.line_num + above
                 if row and not (skip and row[0].startswith(skip)):
                     skip = ""
                     yield line, row
@@ -122,11 +145,14 @@ def _rows(file: Path, delimiter: str, encoding: str, hint: str, skip: str = "") 
         raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
 
 
-def _header(file: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+def _header(file: Path, rows: Iterator[tuple[int, list[str]]], unnamed: str | None) -> list[str]:
     _, header = next(rows, (0, []))
     if not header:
-        raise DataError(f"{file} is empty", "its first row should name the columns")
-    return [name.strip() for name in header]
+        raise DataError(f"{file} is empty", "one of its rows, the first if the card names none, has the column names")
+    names = [name.strip() for name in header]
+    if unnamed and "" in names and unnamed not in names:
+        names[names.index("")] = unnamed
+    return names
 
 
 def _position(file: Path, header: list[str], name: str) -> int:

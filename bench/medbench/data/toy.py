@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from medbench import files, paths
 from medbench.cards.dataset import CsvLayout, DatasetCard, Table, ToyLayout
-from medbench.data import drawing
+from medbench.data import drawing, made
 from medbench.errors import CardError
-from medbench.locks import alone
 
 VERSION = 1
 """Raised whenever the drawing changes: the images lie in a folder of their own per version."""
@@ -46,13 +43,8 @@ def ensure(card: DatasetCard) -> Path:
     _check(card, layout)
     key = files.digest([layout.model_dump(mode="json"), card.class_names])[:8]
     folder = paths.home() / "toy" / f"{card.name}-{VERSION}-{key}"
-    if _whole(folder, layout.n):
-        return folder
     busy = f"{card.name}: another process draws this set; waiting for it"
-    with alone(folder.with_name(folder.name + ".lock"), busy), files.writing(folder):
-        if not _whole(folder, layout.n):
-            _make(card, layout, folder)
-    return folder
+    return made.ensure(folder, busy, lambda: _whole(folder, layout.n), lambda part: draw_into(card, layout, part))
 
 
 def _check(card: DatasetCard, layout: ToyLayout) -> None:
@@ -74,21 +66,6 @@ def _whole(folder: Path, n: int) -> bool:
         return (folder / "labels.csv").is_file() and sum(1 for _ in (folder / "images").iterdir()) == n
     except OSError:
         return False
-
-
-def _make(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
-    """Draw into a folder beside and rename it. The lock is ours: what a killed process left is swept away."""
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    if folder.exists():
-        shutil.rmtree(folder)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        draw_into(card, layout, part)
-        part.chmod(0o755)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def draw_into(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
