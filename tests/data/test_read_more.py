@@ -187,7 +187,7 @@ def test_rows_are_left_out_before_their_labels_are_read(make_csv, make_card):
 def test_columns_of_a_second_table(make_csv, make_card):
     make_csv("image,age,lesion", [("y", "1", "L2"), ("x", "2", "L1"), ("w", "3", "L9")], images=False, name="meta.csv")
     root = make_csv("image,label,age", [("x", "a", "5"), ("y", "b", "6")], images=False)
-    table = {"file": "labels.csv", "join": {"file": "meta.csv", "on": "image"}}
+    table = {"file": "labels.csv", "join": {"file": "meta.csv", "by": "image"}}
     card = make_card(layout={"tables": [table], "image": "{image}.jpg", "group": "{lesion}", "id": "{age}"})
     frame = read_samples(card, root)
     assert frame["group"].tolist() == ["L1", "L2"]

@@ -132,7 +132,7 @@ def test_twin_of_findings(tmp_path, make_card):
 
 
 def test_twin_of_joined_tables_and_inputs(tmp_path, make_card):
-    table = {"file": "l.csv", "join": {"file": "meta.csv", "on": "image"}}
+    table = {"file": "l.csv", "join": {"file": "meta.csv", "by": "image"}}
     card = make_card(layout={"tables": [table], "image": "{image}.jpg", "group": "{lesion}", "where": {"view": ["F"]}})
     root = synthesise(card, tmp_path / "join", 60)
     assert rows_of(root / "l.csv")[0] == ["image", "label"]

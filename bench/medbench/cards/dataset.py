@@ -28,7 +28,7 @@ class Join(Strict):
     """A second table with further columns of the same rows."""
 
     file: str = Field(description="Path below the data folder.")
-    on: str = Field(description="The column that both tables have; its cells are unique in the second one.")
+    by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
 
 
 class Table(Strict):

@@ -64,7 +64,7 @@ def read_table(layout: CsvLayout, table: Table, folder: Path, hint: str) -> Colu
         every = read(file, None, header=table.header, unnamed=table.unnamed)
         mine = [name for name in wanted if name in every.cells]
         other = [name for name in wanted if name not in every.cells]
-        second = read(folder / table.join.file, [table.join.on, *other])
+        second = read(folder / table.join.file, [table.join.by, *other])
         columns = _joined(every, mine, second, other, table.join)
     for name, width in layout.pad.items():
         if name in columns.cells:
@@ -73,21 +73,21 @@ def read_table(layout: CsvLayout, table: Table, folder: Path, hint: str) -> Colu
 
 
 def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], join: Join) -> Columns:
-    if join.on not in first.cells:
-        raise DataError(f"{first.file} has no column '{join.on}'", "name the right one in the card: tables.join.on")
+    if join.by not in first.cells:
+        raise DataError(f"{first.file} has no column '{join.by}'", "name the right one in the card: tables.join.by")
     rows: dict[str, int] = {}
-    for row, key in enumerate(second.cells[join.on]):
+    for row, key in enumerate(second.cells[join.by]):
         if key in rows:
             raise DataError(
-                f"{second.where(row, join.on)}: '{key}' stands already at {second.where(rows[key])}",
+                f"{second.where(row, join.by)}: '{key}' stands already at {second.where(rows[key])}",
                 "leave one of the rows",
             )
         rows[key] = row
-    keys = first.cells[join.on]
+    keys = first.cells[join.by]
     lone = next((row for row, key in enumerate(keys) if key not in rows), None)
     if lone is not None:
         raise DataError(
-            f"{first.where(lone, join.on)}: no row of {second.file} has '{keys[lone]}'", "get the files of one release"
+            f"{first.where(lone, join.by)}: no row of {second.file} has '{keys[lone]}'", "get the files of one release"
         )
     cells = {name: first.cells[name] for name in mine}
     cells |= {name: [second.cells[name][rows[key]] for key in keys] for name in other}

@@ -93,7 +93,7 @@ def _row(card: DatasetCard, layout: CsvLayout, table: Table, fake: Fake, names: 
         told[layout.split] = raws.get(fake.split, fake.split)
     path, cells = _named(layout, table, _plain_cells(layout, table, fake) | told, fake, names, set(told))
     if table.join:
-        cells.setdefault(table.join.on, f"{fake.number:05d}")
+        cells.setdefault(table.join.by, f"{fake.number:05d}")
     if layout.match == "stem":
         path = naming.stem(path) + OTHER_ENDINGS[fake.number % len(OTHER_ENDINGS)]
     return cells, path
@@ -229,10 +229,10 @@ def _split_off(layout: CsvLayout, table: Table, cells: Cells) -> Cells:
     """Move the columns that name neither image nor label to the second table of a join; return its row."""
     assert table.join
     texts = [table.image or layout.image, layout.id or "", *(rule.image for rule in layout.inputs.values())]
-    kept = {name for text in texts for name in FIELD.findall(text)} | {table.join.on}
+    kept = {name for text in texts for name in FIELD.findall(text)} | {table.join.by}
     kept |= {layout.label} if isinstance(layout.label, str) else set(layout.label or layout.labels or [])
     moved = {name: cells.pop(name) for name in list(cells) if name not in kept}
-    return {table.join.on: cells[table.join.on], **(moved or {"remark": "made up"})}
+    return {table.join.by: cells[table.join.by], **(moved or {"remark": "made up"})}
 
 
 def _write(file: Path, rows: Sequence[Cells], layout: CsvLayout, table: Table | None) -> None:
