@@ -181,3 +181,45 @@ def test_a_split_file_of_other_labels_is_refused(medbench, own, tmp_path):
     (own / "labels.csv").write_text(text.replace("img/4.png,ill", "img/4.png,well"))
     done = medbench("data", "check", own / "labels.csv", "--split", out)
     assert f"{out} was made for other data" in done.out
+
+
+def again(own: Path, source: int, number: int) -> None:
+    """Write image `source` over image `number`, larger: a near duplicate."""
+    with Image.open(own / "img" / f"{source}.png") as image:
+        image.resize((16, 16)).save(own / "img" / f"{number}.png")
+
+
+def test_check_shows_near_duplicates_on_a_page(medbench, own, tmp_path):
+    again(own, 0, 2)
+    done = medbench("data", "check", own / "labels.csv", "--html", tmp_path / "page.html")
+    assert done.status == 0, done.err
+    assert "img/0.png" in done.out
+    assert "warning: near-duplicate-labels: 1 set " in done.out
+    assert f"page: {tmp_path / 'page.html'}\n" in done.err
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("<figure>") == 2
+    listed = json.loads(medbench("data", "check", own / "labels.csv", "--json").out)["findings"]
+    sets = next(finding["sets"] for finding in listed if finding["kind"] == "near-duplicate-labels")
+    assert [(member["id"], member["label"]) for member in sets[0]] == [("img/0.png", "ill"), ("img/2.png", "well")]
+    for option in (["--no-near"], ["--no-images"], ["--radius", "0"]):
+        assert "near" not in medbench("data", "check", own / "labels.csv", *option).out
+    assert medbench("data", "check", own / "labels.csv", "--radius", "900").status == 2
+
+
+def test_split_keeps_near_duplicates_whole(medbench, own, tmp_path):
+    from medbench import load_dataset
+
+    for number in (8, 15, 22):
+        again(own, 0, number)
+    out = tmp_path / "s.csv"
+    for seed in ("0", "1", "2"):
+        done = medbench(
+            "data", "split", own / "labels.csv", "--name", "grouped", "--near", "--seed", seed, "--out", out
+        )
+        assert done.status == 0, done.err
+        data = load_dataset(str(own / "labels.csv"), split=str(out))  # which knows of no near duplicates
+        split = dict(zip(data.samples["id"], data.samples["split"], strict=True))
+        assert len({split[f"img/{i}.png"] for i in (0, 1, 8, 9, 14, 15, 22, 23)}) == 1
+    assert sum(int(line.split()[2]) for line in done.out.splitlines()[1:4]) == 17  # of 20 patients, 4 are one
+    done = medbench("data", "split", own / "labels.csv", "--name", "stratified", "--near")
+    assert (done.status, done.err.splitlines()[1]) == (2, "hint: --near is for grouped, kfold")

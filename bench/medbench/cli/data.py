@@ -23,6 +23,9 @@ USUAL_SIZE = 224
 TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
 """Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
 
+GROUPED = ("grouped", "kfold")
+"""Methods that draw whole groups."""
+
 Name = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where the data lie (else MEDBENCH_DATA).")]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the data folder.")]
@@ -34,27 +37,46 @@ def check(
     data_root: Root = None,
     split_name: Annotated[str | None, typer.Option("--split", help="The split to count and look across.")] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Do not decode the images.")] = False,
+    near: Annotated[bool, typer.Option("--near/--no-near", help="Look for near duplicates, if decoding.")] = True,
+    radius: Annotated[
+        int | None, typer.Option(min=0, max=128, help="Bits of 256 in which near duplicates may differ; default: 80.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the findings to this page, duplicates as pictures.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if anything but notes is found.")] = False,
     allow_outside: Outside = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Hold a copy on disk against its card: counts, missing, unreadable and duplicate files, groups across splits."""
-    from dataclasses import asdict
-
+    """Hold a copy on disk against its card: counts, missing, unreadable and repeated images, groups across splits."""
     from medbench.data.check import check as examine
+    from medbench.data.near import RADIUS
 
-    report = examine(dataset, data_root, allow_outside=allow_outside, images=not no_images, split_name=split_name)
-    if as_json:
-        output.write_json(asdict(report))
-    else:
-        if report.rows:
-            rows = [dict(zip(report.columns, row, strict=True)) for row in report.rows]
-            output.write_rows(rows, report.columns, title=f"{report.name} in {report.root}, split {report.split}")
-        for finding in report.findings:
-            output.write(f"{finding.severity}: {finding.kind}: {finding.text}")
-        output.note(f"{report.name} in {report.root}: {_verdict(report)}")
+    bits = (RADIUS if radius is None else radius) if near else None
+    images = not no_images
+    report = examine(
+        dataset, data_root, allow_outside=allow_outside, images=images, split_name=split_name, near_radius=bits
+    )
+    if html is not None:
+        from medbench.data.page import write_page
+
+        write_page(report, html)
+        output.note(f"page: {html}")
+    _write_report(report, as_json)
     if strict and not report.clean:
         raise typer.Exit(1)
+
+
+def _write_report(report: Report, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        output.write_json(asdict(report))
+        return
+    if report.rows:
+        rows = [dict(zip(report.columns, row, strict=True)) for row in report.rows]
+        output.write_rows(rows, report.columns, title=f"{report.name} in {report.root}, split {report.split}")
+    for finding in report.findings:
+        output.write(f"{finding.severity}: {finding.kind}: {finding.text}")
+    output.note(f"{report.name} in {report.root}: {_verdict(report)}")
 
 
 def _verdict(report: Report) -> str:
@@ -101,7 +123,7 @@ def prepare(
 @app.command()
 def synth(
     dataset: Annotated[str, typer.Argument(metavar="D", help="A data set, or its card file.")],
-    n: Annotated[int, typer.Option("--n", help="Images.")] = 60,
+    n: Annotated[int | None, typer.Option("--n", help="Images; default: 60, or what the classes need.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The folder; default: <data set>-synthetic here.")] = None,
 ) -> None:
@@ -125,6 +147,7 @@ def split(
     folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="kfold: the part that is test, from 0.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="fewshot: samples of each class.")] = None,
+    near: Annotated[bool, typer.Option("--near", help="grouped, kfold: near duplicates join groups.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file; default: <data set>-<rule>.csv here.")] = None,
     data_root: Root = None,
     allow_outside: Outside = False,
@@ -132,19 +155,26 @@ def split(
     """Write a split file (CSV: id, split) and count what is in it."""
     asked = {"folds": folds, "fold": fold, "shots": shots, "seed": seed}
     given = {key: value for key, value in asked.items() if value is not None}
-    card, rows, path = written_split(dataset, name, given, out, data_root, allow_outside)
+    card, rows, path = written_split(dataset, name, given, out, data_root, allow_outside, near=near)
     output.write_rows(rows, list(rows[0]), title=f"{card.name}: images per split")
     output.write(f"split file: {path}")
     output.note(f"use it: medbench run --dataset {dataset} --set split={path} …")
 
 
 def written_split(
-    dataset: str, name: str, given: dict[str, int], out: Path | None, root: Path | None, allow_outside: bool
+    dataset: str,
+    name: str,
+    given: dict[str, int],
+    out: Path | None,
+    root: Path | None,
+    allow_outside: bool,
+    *,
+    near: bool = False,
 ) -> tuple[DatasetCard, list[dict[str, Any]], Path]:
     """Draw a split, write it and return (card, images per split and class, file).
 
     Raises:
-        CardError: The card has no such rule and medbench no such method, or the rule has no such number.
+        CardError: The card has no such rule and medbench no such method, or the rule has no such number, or no groups.
         DataError: The data are not there, or too few for the split.
         OutputError: The file cannot be written.
     """
@@ -155,11 +185,24 @@ def written_split(
     source = find_source(dataset, root)
     card, rule = _with_rule(source.card, name or source.card.splits.default, given)
     samples = read_samples(card, source.root, allow_outside, source.tables)
-    assigned = make_split(card, samples, rule)
+    drawn_from = _near_grouped(card, rule, source.root, samples) if near else samples
+    assigned = make_split(card, drawn_from, rule)
     told = "".join(f"-{'' if key == 'seed' else key}{value}" for key, value in given.items())
-    path = out or Path(f"{card.name}-{rule}{told}.csv")
+    path = out or Path(f"{card.name}-{rule}{told}{'-near' if near else ''}.csv")
     write_split(path, samples["id"].tolist(), assigned, data_digest(samples))
-    return card, _counts(card, samples, assigned), path
+    return card, _counts(card, drawn_from, assigned), path
+
+
+def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples with groups joined that hold near duplicates."""
+    from medbench.data.near import near_groups
+    from medbench.errors import CardError
+
+    method = card.splits.rules[rule].method
+    if method not in GROUPED:
+        hint = f"--near is for {', '.join(GROUPED)}"
+        raise CardError(f"the split rule '{rule}' ({method}) does not keep groups whole and takes no --near", hint)
+    return samples.assign(group=near_groups(card, root, samples))
 
 
 def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
@@ -210,9 +253,10 @@ def card(
     """Print a card as YAML: for data of your own, what medbench made of it, ready to be edited."""
     from medbench import cards
     from medbench.cards.find import is_file_name
+    from medbench.cards.medmnist import is_medmnist_name
     from medbench.data.own import card_yaml
 
-    if is_file_name(dataset) or dataset in cards.names("datasets"):
+    if is_file_name(dataset) or is_medmnist_name(dataset) or dataset in cards.names("datasets"):
         found = cards.find_dataset(dataset)
     else:
         from medbench.data.dataset import find_source

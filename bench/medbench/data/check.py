@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medbench import hashes
 from medbench.cards.dataset import DatasetCard
-from medbench.data import dataset, folders, read, split
-from medbench.data.faults import ORDER, Finding, duplicates, listed, unreadable
+from medbench.data import dataset, folders, near, read, split
+from medbench.data.faults import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
+from medbench.data.store import Store
 from medbench.errors import DataError, MedbenchError
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def check(
     allow_outside: bool = False,
     images: bool = True,
     split_name: str | None = None,
+    near_radius: int | None = near.RADIUS,
 ) -> Report:
     """Check a copy of a data set and report all that is found; the first fault does not end it.
 
@@ -62,6 +65,8 @@ def check(
         allow_outside: Let image paths lead out of the data folder.
         images: Decode every image. False: only look whether the files are there, empty, or the same.
         split_name: The split to count and to look across; None: the card's default.
+        near_radius: Bits of 256 in which the hashes of near duplicates may differ. They are not looked for if it is
+            None or `images` False, nor in toy sets and synthetic twins.
 
     Raises:
         CardError: No such card.
@@ -83,9 +88,8 @@ def check(
     findings += _missing(samples, missing)
     there = np.ones(len(samples), bool)
     there[missing] = False
-    kept = samples[there]
-    findings += unreadable(card, place, kept, images)
-    findings += duplicates(card, place, kept)
+    made_up = card.toy or twin  # drawn images are alike by intent
+    findings += _images(card, place, samples[there], images, None if made_up else near_radius)
     findings += _groups_across(samples)
     findings += _absent(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
@@ -159,6 +163,29 @@ def _missing(samples: pd.DataFrame, missing: list[int]) -> list[Finding]:
         return []
     text = f"{len(missing)} of {len(samples)} images are not there: {listed(samples['path'].iloc[missing])}"
     return [Finding("missing", "error", text, samples["id"].iloc[missing].tolist())]
+
+
+def _images(
+    card: DatasetCard, place: Path, samples: pd.DataFrame, decode: bool, near_radius: int | None
+) -> list[Finding]:
+    """Look at the files that are there: whether they can be read, and whether one is another again."""
+    try:
+        content = hashes.file_digests([place / path for path in samples["path"]], f"hashing {card.name}")
+    except DataError as error:
+        return [*unreadable(card, place, samples, decode), Finding("unreadable", "error", str(error))]
+    findings: list[Finding] = []
+    store: Store | None = None
+    if decode and near_radius is not None and len(samples):
+        try:
+            store = near.pictures(card, place, samples, content)
+        except MedbenchError as error:
+            findings.append(Finding("near", "warning", f"near duplicates were not looked for: {error}"))
+    findings += unreadable(card, place, samples, decode, store.unreadable if store else None)
+    findings += duplicates(card, samples, content)
+    if store is not None and near_radius is not None:
+        clusters = near.near_clusters(store.images, content, near_radius, f"comparing {card.name}")
+        findings += near_duplicates(card, samples, clusters)
+    return findings
 
 
 def _groups_across(samples: pd.DataFrame) -> list[Finding]:
