@@ -12,7 +12,6 @@ import copy
 import ctypes
 import gc
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from medbench.models.libraries import Undrawn
 
 SIDE = 224  # of an image on a CPU, where the card's is larger
 IMAGES, LARGE, FEW = 4, 200, 1  # in a batch on a CPU; from so many million parameters on, so few
-SECONDS, ROUNDS = 6.0, (3, 12)  # spent on the turns of one network, within so many rounds
+SECONDS, ROUNDS = 5.0, (3, 12)  # spent on the turns of one network, within so many rounds
 AIM = 0.98
 SAME = {"deit_base_patch16_224": "vit_base_patch16_224"}  # timm's names of one network
 ALIKE = 0.02  # relative difference of the two sides' features: they must be one feature, rounding (bf16's) aside
@@ -74,16 +73,17 @@ def measure(group: list[ModelCard], size: int, place: torch.device, top: float |
     encoder.to(place)
     plain = library_forward(card, encoder.network if encoder.sequential else copy.deepcopy(encoder.network))
     ours = encoder.channels_last().pooled
-    x, seconds, peaks = fitting([plain, ours], card, size, place, precision)
-    rounds = min(max(round(SECONDS / seconds), ROUNDS[0]), ROUNDS[1])
     with running(place, precision):
-        theirs, mine = by_turns(*(lambda side=side: forward(side, x) for side in (plain, ours)), rounds=rounds)
+        x, seconds = fitting(plain, ours, card, size, place)
+        rounds = min(max(round(SECONDS / seconds), ROUNDS[0]), ROUNDS[1])
+        theirs, mine = by_turns(lambda: forward(plain, x), lambda: forward(ours, x), rounds=rounds)
+        peaks = [peak(side, x) for side in (plain, ours)]
     n = len(x)
     share = f", {work(plain, x, precision) * n / mine / top:.0%} of the matmul's FLOP/s" if top else ""
     return Row(
         f"zoo, {', '.join(card.name for card in group)}: {n} × {size} px, {precision}, noise weights",
-        f"{n / mine:.{1 if n / mine < 100 else 0}f} images/s, {peaks[1]}{share}",
-        f"{card.library}'s {card.arch} {n / theirs:.{1 if n / theirs < 100 else 0}f} images/s, {peaks[0]}",
+        f"{rate(n / mine)}, {peaks[1]}{share}",
+        f"{card.library}'s {card.arch} {rate(n / theirs)}, {peaks[0]}",
         theirs / mine,
         f"≥ {AIM}",
         theirs / mine >= AIM,
@@ -107,7 +107,7 @@ def library_forward(card: ModelCard, network: nn.Module) -> Forward:
     if card.library == "transformers":
         tower = network.get_submodule("inner")
         return lambda x: tower(pixel_values=x).pooler_output
-    if rule.pooled in ("head", "cls") and rule.norm or card.library == "medbench":
+    if (rule.pooled in ("head", "cls") and rule.norm) or card.library == "medbench":
         return network
     if rule.norm:
         return lambda x: pool(network.forward_features(x), card, network)
@@ -145,41 +145,41 @@ def forward(side: Forward, x: Tensor) -> Tensor:
     return found
 
 
-def fitting(
-    sides: list[Forward], card: ModelCard, size: int, place: torch.device, precision: str
-) -> tuple[Tensor, float, list[str]]:
-    """Return a batch that fits the device, the seconds that both sides take, and the memory that each needs."""
+def fitting(plain: Forward, ours: Forward, card: ModelCard, size: int, place: torch.device) -> tuple[Tensor, float]:
+    """Return a batch that the device holds, and the seconds that both sides take together the first time."""
     n = BATCH["cuda"] if place.type == "cuda" else FEW if (card.parameters or 0) > LARGE else IMAGES
+    pixels = torch.randint(256, (n, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     while True:
-        pixels = torch.randint(256, (n, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        x = normalise(pixels.to(place), card.input.mean, card.input.std)
+        x = normalise(pixels[:n].to(place), card.input.mean, card.input.std)
+        start = time.perf_counter()
         try:
-            start = time.perf_counter()
-            with running(place, precision):
-                (theirs, before), (ours, after) = (watched(side, x) for side in sides)
-            seconds = time.perf_counter() - start
+            theirs, mine = forward(plain, x).float(), forward(ours, x).float()
         except torch.cuda.OutOfMemoryError:
-            if n == 1:
-                raise
             n //= 2
+            assert n, f"{card.name}: the device does not hold one image"
             torch.cuda.empty_cache()
             continue
-        apart = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()
-        assert math.isfinite(apart), f"{card.name}: features are not finite, or all 0"
-        assert apart < ALIKE, f"{card.name}: the two sides are not the same feature: {apart:.1e} apart"
-        return x, seconds, [before, after]
+        apart = ((mine - theirs).norm() / theirs.norm()).item()
+        assert apart < ALIKE, f"{card.name}: the two sides are not the same feature: {apart:.1e} apart"  # or NaN
+        return x, time.perf_counter() - start
 
 
-def watched(side: Forward, x: Tensor) -> tuple[Tensor, str]:
-    """Return the features of a batch, and the memory that they took above what was held before."""
+def rate(images: float) -> str:
+    return f"{images:.{2 if images < 10 else 1 if images < 100 else 0}f} images/s"
+
+
+def peak(side: Forward, x: Tensor) -> str:
+    """Return the memory that a forward takes above what is held before it: weights and batch."""
     if x.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
-        found = forward(side, x)
-        return found, f"{(torch.cuda.max_memory_allocated() - held) / 2**20:.0f} MB"
-    before = forget_peak()
-    found = side(x)
-    return found, "–" if before is None else f"{(resident('VmHWM') - before) / 2**10:.0f} MB"
+        forward(side, x)
+        return f"{(torch.cuda.max_memory_allocated() - held) / 2**20:.0f} MB"
+    held = forget_peak()
+    if held is None:
+        return "–"
+    side(x)
+    return f"{(resident('VmHWM') - held) / 2**10:.0f} MB"
 
 
 def forget_peak() -> int | None:

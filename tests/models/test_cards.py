@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,46 @@ import torch
 from pydantic import ValidationError
 
 from medbench import cards
+from medbench.cards import ModelCard
 from medbench.cards.model import Weights
 from medbench.models import load_model
-from medbench.models.build import BUILDERS
-from medbench.models.files import place
+from medbench.models.encoder import Encoder
+from medbench.models.files import RANDOM, place
+from medbench.models.libraries import construct
 
 OWN = Path(__file__).parents[1] / "cards" / "mobilenet-v2-tf.yaml"
 
 
+def on_meta(card: ModelCard) -> tuple[Encoder, float]:
+    """Return the card's encoder at its native size, without memory for it, and its millions of parameters."""
+    size = card.input.native or card.input.size
+    with torch.device("meta"):
+        enc = Encoder(card, RANDOM, construct(card, size, 3), size, 3)
+    found = enc.pooled(torch.zeros(1, 3, size, size, device="meta"))
+    assert found.shape == (1, enc.dim)
+    return enc, sum(p.numel() for p in enc.network.parameters()) / 1e6
+
+
 @pytest.mark.parametrize("name", [*cards.names("models"), str(OWN)])
 def test_every_card_builds_what_it_says(name: str) -> None:
+    """Its own network, and the same one under every preset and by every other library that it names."""
     card = cards.find_model(name)
-    size = card.input.native or card.input.size
-    with torch.device("meta"), warnings.catch_warnings():
-        network = BUILDERS[card.library](card, size, 3)
-    millions = sum(p.numel() for p in network.parameters()) / 1e6
-    assert card.parameters == pytest.approx(millions, rel=0.005)
-    assert card.features.dim is not None
-    assert network(torch.zeros(1, 3, size, size, device="meta")).shape[1] == card.features.dim
+    same = [card.resolved(), *(card.resolved(preset) for preset in card.presets)]
+    for chosen in [*same, *(card.resolved(library=library) for library in card.libraries)]:
+        enc, millions = on_meta(chosen)
+        assert millions == pytest.approx(card.parameters, abs=0.0015)  # cards give three decimals
+        assert enc.dim == chosen.features.dim == card.features.dim
+        assert enc.blocks
+
+
+@pytest.mark.parametrize("name", [name for name in cards.names("models") if cards.find_model(name).alternatives])
+def test_every_alternative_builds_what_it_says(name: str) -> None:
+    card = cards.find_model(name)
+    for pooled in card.alternatives:
+        for library in (None, *card.libraries):
+            chosen = card.resolved(library=library, pooled=pooled)
+            assert chosen.features.dim is not None
+            assert on_meta(chosen)[0].dim == chosen.features.dim
 
 
 def test_the_models_that_must_be_there() -> None:

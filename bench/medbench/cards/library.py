@@ -70,7 +70,7 @@ def _timm(name: str) -> dict[str, Any]:
         "mean": list(found.mean),
         "std": list(found.std),
         "interpolation": found.interpolation,
-        "crop": found.crop_pct or 1.0,
+        "crop": min(found.crop_pct or 1.0, 1.0),  # VOLO's is larger at 448 pixels: a rim of black
         "fit": "squash" if found.crop_mode == "squash" else "shortest",
     }
     title = f"{arch}.{found.tag}" if found.tag else arch
@@ -108,7 +108,9 @@ def _open_clip(rest: str) -> dict[str, Any]:
         source = {"hub": {"repo": repo, "revision": "main", **names}}
     if not repo and not source["url"]:
         raise CardError(f"open_clip names no file for {rest}", "choose another tag of it")
-    trunk = vision.get("timm_model_name")
+    convolutional = isinstance(vision.get("layers"), list)  # CLIP's ResNets, which pool by attention
+    table = "attnpool.positional_embedding" if convolutional else "positional_embedding"
+    table = "trunk.pos_embed" if "timm_model_name" in vision else table
     custom = config.get("custom_text") or "hf_model_name" in text
     mapping = {"prefix": "text."} if custom else {"drop": [r"visual\..*"]}
     tower = {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}
@@ -133,7 +135,7 @@ def _open_clip(rest: str) -> dict[str, Any]:
             "crop": 1.0,
             "fit": found["resize_mode"],
         },
-        "position": {"table": "visual.trunk.pos_embed" if trunk else "visual.positional_embedding"},
+        "position": {"table": f"visual.{table}"},
         "features": {"pooled": "head", "token_norm": False, "dim": config["embed_dim"]},
         "text": tower if readable else None,
         "pretraining": {"method": f"CLIP, {tag}"},

@@ -184,7 +184,7 @@ class ModelCard(Card):
         for field, overlays in self._overlays().items():
             for name, overlay in overlays.items():
                 try:
-                    self._over(overlay)
+                    self._over({"library": name, **overlay} if field == "libraries" else overlay)
                 except ValidationError as error:
                     fault = error.errors()[0]
                     where = ".".join(map(str, (field, name, *fault["loc"])))
@@ -235,7 +235,10 @@ class ModelCard(Card):
         found = super().material()
         for text in ("parameters", "pretraining", "text"):
             found.pop(text, None)
-        found.get("features", {}).pop("dim", None)  # a check, no rule
+        features = found.pop("features", {})
+        features.pop("dim", None)  # a check, no rule
+        if features:
+            found["features"] = features
         weights = found.get("weights") or {}
         for place in ("url", "hub", "file", "bytes", "sha256", "licence", "gated", "access"):
             weights.pop(place, None)  # the digest of the file that was really read stands in the key

@@ -47,10 +47,11 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
 
 def add_axes(state: dict[str, Tensor], network: nn.Module, names: list[str]) -> None:
     """Give tensors the leading axes of length one that the network's have (CLIP's class token, (d,) for (1, 1, d))."""
+    wanted = dict(network.named_parameters())
     for name in names:
         value = state.get(name)
-        if value is not None:
-            state[name] = value.reshape((1,) * (network.get_parameter(name).ndim - value.ndim) + value.shape)
+        if value is not None and name in wanted:
+            state[name] = value.reshape((1,) * (wanted[name].ndim - value.ndim) + value.shape)
 
 
 def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:

@@ -130,7 +130,9 @@ class Encoder(nn.Module):
         return (self._raw(x) if raw else self._last(x))[:, self.prefix :]
 
     def _features(self, x: Tensor) -> Tensor:
-        found: Tensor = self.network.forward_features(x)  # type: ignore[operator]
+        found = self.network.forward_features(x)  # type: ignore[operator]
+        if not isinstance(found, Tensor):
+            raise CardError(f"{self.card.name} has several last maps", "only its own pooled feature, head, can be had")
         return found
 
     def _last(self, x: Tensor) -> Tensor:
@@ -156,6 +158,8 @@ class Encoder(nn.Module):
         if not 0 <= i < len(modules):
             raise MedbenchError(f"{self.card.name} has {len(modules)} {what}s; there is no {what} {i}", "count from 0")
         found = outputs(self._features, [modules[i]], x)[0]
+        if not isinstance(found, Tensor) or len(found) != len(x):
+            raise CardError(f"the {what}s of {self.card.name} do not pass one map for each image", "report this card")
         return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
 
     @property
@@ -207,7 +211,7 @@ class Encoder(nn.Module):
         if rule.pooled == "head":
             found = int(getattr(network, "num_classes", 0) or getattr(network, "head_hidden_size", 0) or width)
         else:
-            found = width * (4 if rule.pooled == "last4" else len(rule.pooled.split("+")))
+            found = width * len(self.blocks[-4:] if rule.pooled == "last4" else rule.pooled.split("+"))
         if self.whole and rule.dim not in (None, found):
             raise CardError(
                 f"model card {self.card.name}: features.dim is {rule.dim}, the network gives {found}",
@@ -225,9 +229,9 @@ def _rows(found: Tensor, channels_end: bool) -> Tensor:
 
 def _channels_end(network: nn.Module) -> bool:
     """Tell whether the last map of a network is (b, h, w, c), as in a Swin."""
-    return getattr(network, "output_fmt", "") == "NHWC"
+    return getattr(getattr(network, "core", network), "output_fmt", "") == "NHWC"
 
 
 def _blocks_end(network: nn.Module) -> bool:
-    """Tell whether maps between the blocks of a network are (b, h, w, c): in a Swin, and in SAM."""
-    return getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"
+    """Tell whether maps between the blocks of a network are (b, h, w, c): where the last one is, and in SAM."""
+    return _channels_end(network) or getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"

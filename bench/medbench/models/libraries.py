@@ -103,7 +103,8 @@ def _segment_anything(card: ModelCard, image_size: int, in_chans: int) -> nn.Mod
     args: dict[str, Any] = {"embed_dim": width, "depth": depth, "num_heads": heads, "window_size": 14, "out_chans": 256}
     args["global_attn_indexes"] = tuple(range(every - 1, depth, every))
     args |= {"norm_layer": functools.partial(nn.LayerNorm, eps=1e-6), "use_rel_pos": True, "qkv_bias": True}
-    network = ImageEncoderViT(img_size=image_size, patch_size=16, in_chans=in_chans, **{**args, **card.args})
+    args |= card.args
+    network = ImageEncoderViT(img_size=image_size, patch_size=16, in_chans=in_chans, **args)
     network.forward_features = network.forward
     network.num_features, network.embed_dim = args["out_chans"], args["embed_dim"]
     network.num_prefix_tokens = 0
@@ -198,7 +199,8 @@ def _open_clip(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
         places: dict[str, Any] = {"core": "trunk", "stem": f"trunk.{trunk.default_cfg['first_conv']}"}
         places |= {"norm": "trunk.norm" if normed else None, "prefix": getattr(trunk, "num_prefix_tokens", None)}
     elif hasattr(visual, "transformer"):
-        places = {"core": "transformer", "stem": "conv1", "norm": "ln_post", "prefix": 1}
+        pool = getattr(visual, "attn_pool", None)  # CoCa's: behind it the last norm is one of pooled vectors
+        places = {"core": "transformer", "stem": "conv1", "norm": "ln_post" if pool is None else None, "prefix": 1}
     else:  # CLIP's ResNets
         places = {"core": "", "stem": "conv1", "norm": None, "prefix": None}
     if in_chans == 1:
@@ -214,6 +216,8 @@ def _open_clip_tower(card: ModelCard, image_size: int) -> tuple[nn.Module, int]:
     if config is None:
         raise _unknown(card, open_clip.list_models())
     gelu = card.args.get("quick_gelu", config.get("quick_gelu", False))
+    if odd := sorted(set(card.args) - {"quick_gelu"}):
+        raise ValueError(f"of an architecture that it lists it takes quick_gelu alone, not {odd[0]}")
     pair = open_clip.CustomTextCLIP(
         config["embed_dim"],
         vision_cfg={**config["vision_cfg"], "image_size": image_size, "timm_model_pretrained": False},

@@ -118,8 +118,8 @@ def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, 
         if not name.startswith(prefix):
             continue
         short = _renamed(name[len(prefix) :], weights)
-        if dropped(short, weights):
-            continue
+        if dropped(short, weights) and not (weights.convert and isinstance(value, Tensor)):
+            continue  # a library's conversion tells layouts by tensors that are dropped after it (DINOv2's mask token)
         if not isinstance(value, Tensor):
             raise WeightsError(f"{path}: '{name}' is not a tensor but {type(value).__name__}", "drop it in the card")
         if short in found:

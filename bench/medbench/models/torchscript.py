@@ -33,12 +33,15 @@ def is_torchscript(path: Path) -> bool:
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """Return the parameters and buffers of the archived module under the names of its state dict.
 
+    Other tensors that a module holds come too: only its programme tells them apart.
+
     Raises:
         pickle.UnpicklingError: The archive would make something else than modules and tensors.
         ValueError: It is damaged.
     """
     with zipfile.ZipFile(path) as archive:
-        data = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
+        listed = archive.namelist()
+        data = next((name for name in listed if name.count("/") == 1 and name.endswith("/data.pkl")), "data.pkl")
         with archive.open(data) as file:
             module = _Reader(file, archive, data.removesuffix("data.pkl")).load()
     return dict(_tensors(module, ""))
@@ -81,6 +84,7 @@ class _Reader(pickle.Unpickler):
         known = {
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+            ("torch.jit._pickle", "restore_type_tag"): lambda value, _: value,
             ("collections", "OrderedDict"): OrderedDict,
         }
         if (module, name) in known:

@@ -20,11 +20,12 @@ def units(network: nn.Module) -> list[nn.Module]:
         held = getattr(network, name, None)
         if isinstance(held, nn.Sequential | nn.ModuleList):
             return list(held.children())
-    if hasattr(network, "layer1"):
+    if hasattr(network, "layer4"):
         listed = [getattr(network, f"layer{i}") for i in range(1, 5)]
         return [stage for stage in listed if not isinstance(stage, nn.Identity)]  # those cut off: see `truncate`
-    info = getattr(network, "feature_info", None)
-    return [network.get_submodule(stage["module"]) for stage in info] if isinstance(info, list) else []
+    info, held = getattr(network, "feature_info", None), dict(network.named_modules())
+    places = [stage["module"] for stage in info] if isinstance(info, list) else []
+    return [held[place] for place in places] if all(held.get(place, network) is not network for place in places) else []
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
@@ -54,7 +55,7 @@ def truncate(network: nn.Module, keep: int) -> bool:
         if isinstance(held, nn.Sequential | nn.ModuleList):
             setattr(network, name, held[:keep])
             return same
-    if not hasattr(network, "layer1"):
+    if not hasattr(network, "layer4"):
         raise CardError(f"a {type(network).__name__} cannot be cut into units", "leave it whole")
     for i in range(keep + 1, 5):
         setattr(network, f"layer{i}", nn.Identity())
