@@ -18,7 +18,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bench" / "medbench"
 CARD_FOLDERS = ("model_zoo", "datasets", "protocols", "results")
 HEAVY = ("torch", "pandas", "torchvision", "timm", "sklearn", "skimage", "scipy", "matplotlib")
-LEAVES = ("errors", "files", "fetch", "paths", "progress", "seeding", "hashes", "locks", "cards", "records", "metrics", "stats")
+LEAVES = (
+    "errors",
+    "files",
+    "fetch",
+    "paths",
+    "progress",
+    "seeding",
+    "hashes",
+    "locks",
+    "cards",
+    "records",
+    "metrics",
+    "stats",
+)
 FLOW = ("data", "models", "features", "training", "protocols", "runs")
 """Data flows one way: a room imports from the leaves and from the rooms before it."""
 
