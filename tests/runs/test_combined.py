@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import medbench
@@ -153,6 +154,24 @@ def test_an_encoder_of_its_own(pairs: Path) -> None:
     assert own.provenance["input"]["oct"]["model"] == "toy-vit"
     assert own.provenance["input"]["fundus"]["model"] == "toy-cnn"
     assert own.key != run(pairs).key
+
+
+def test_one_random_or_contaminated_encoder_marks_the_record(pairs: Path, tmp_path: Path) -> None:
+    torch.save(load_model("toy-cnn").network.state_dict(), tmp_path / "own.pth")
+    seen = yaml.safe_load((Path(__file__).parents[2] / "model_zoo" / "toy-vit.yaml").read_text())
+    (tmp_path / "seen.yaml").write_text(yaml.safe_dump({**seen, "name": "seen", "pretraining": {"data": ["pairs"]}}))
+    options = {
+        "model": "toy-cnn",
+        "protocol": "knn",
+        "dataset": str(pairs / "pairs.yaml"),
+        "weights": tmp_path / "own.pth",
+    }
+    (plain,) = medbench.run(**options, set={"k": 3})
+    assert (plain.unit.weights, plain.warnings) == ("file", [])
+    (mixed,) = medbench.run(**options, set={"k": 3, "encoders": {"oct": str(tmp_path / "seen.yaml")}})
+    assert mixed.unit.weights == "random"
+    assert any(w.startswith("random weights") for w in mixed.warnings)
+    assert "contamination: seen was pre-trained on pairs" in mixed.warnings
 
 
 def test_unknown_inputs_are_told(pairs: Path) -> None:

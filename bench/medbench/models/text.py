@@ -16,7 +16,7 @@ from medbench.cards.model import Text
 from medbench.errors import CardError, MedbenchError, WeightsError, unknown
 from medbench.models.files import WeightsFile, locate
 from medbench.models.libraries import REFUSED, Undrawn
-from medbench.models.load import GET_ANOTHER, fill, read_file, read_state, select
+from medbench.models.load import GET_ANOTHER, fill, map_names, read_file, select
 from medbench.seeding import seed_of
 
 SCALE = "logit_scale"  # the file's logarithm of the factor on cosines
@@ -51,11 +51,12 @@ def load_text(
         network = _construct(card, card.text)
     scale = None
     if file.path is not None:
-        state = read_state(file.path, card.text.weights)
-        own = state.pop(SCALE, None)  # where the tower has no prefix; elsewhere it is outside
-        fill(network, state, file.path, absent=card.text.weights.absent)
-        whole = {SCALE: own} if own is not None else select(read_file(file.path), card.text.weights.key, file.path)
-        scale = _scale(whole.get(SCALE), file.path)
+        rules = card.text.weights
+        held = select(read_file(file.path), rules.key, file.path)
+        state = map_names(held, rules, file.path)
+        state.pop(SCALE, None)  # where the tower has no prefix; elsewhere it is outside
+        fill(network, state, file.path, absent=rules.absent)
+        scale = _scale(held.get(SCALE), file.path)
     return TextEncoder(card, file, network, scale).to(device)
 
 

@@ -84,6 +84,17 @@ class Job:
     """Input -> the encoder that `settings.encoders` names for it."""
 
     @property
+    def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
+        """All encoders of the job: the run's own, then those of single inputs."""
+        return [(self.model, self.weights), *self.others.values()]
+
+    @property
+    def origin(self) -> str:
+        """Where the weights are from; `random` as soon as one encoder's are."""
+        origins = [weights.origin for _, weights in self.encoders]
+        return "random" if "random" in origins else origins[0]
+
+    @property
     def name(self) -> str:
         """For people: model, protocol and data set."""
         return f"{self.model.name} · {self.protocol.name} · {self.dataset.card.name}"
@@ -133,7 +144,7 @@ class Job:
                     seed=seed,
                     preset=self.options.preset,
                     options=shown,
-                    weights=self.weights.origin,
+                    weights=self.origin,
                     toy=self.dataset.toy,
                 ),
                 files.digest({**self.material, "seed": seed}),

@@ -86,12 +86,13 @@ def write_records(
 def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
     """Return what a reader must know about a job whatever its outcome."""
     card, found = job.dataset.card, []
-    if job.weights.origin == "random":
+    if job.origin == "random":
         found.append("random weights: this is a sanity row, not a result")
     if job.dataset.toy:
         found.append("toy data: generated images that say nothing about medicine")
-    if named := seen(job.model, card):
-        found.append(f"contamination: {job.model.name} was pre-trained on {', '.join(named)}")
+    for model in {model.name: model for model, _ in job.encoders}.values():
+        if named := seen(model, card):
+            found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
     if inputs.left_out:
