@@ -26,7 +26,7 @@ def synthetic(
         "metric": next(iter(values)),
         "n": {"test": SplitCount(images=changes.pop("images", 549), classes={"No DR": 300, "Mild": 249})},
         "group": files.digest([model, protocol, dataset, material]),
-        "provenance": {"synthetic": True, "data": {"split": changes.pop("split", "wacv2024")}},
+        "provenance": {"synthetic": True, "data": {"split": changes.pop("split", "paper")}},
     } | changes
     return [
         Record(

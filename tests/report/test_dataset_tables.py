@@ -15,6 +15,7 @@ from medbench.records import store
 from medbench.report import dataset_table, list_tables, render, table, write_dataset_tables
 from medbench.report.dataset import RANDOM
 from medbench.report.groups import SEEN, SEEN_MARK
+from medbench.report.marks import SPLIT_MARK
 
 
 def test_rows_columns_and_numbers(synthetic):
@@ -68,7 +69,7 @@ def test_notes(synthetic):
     assert "toy data" not in text  # the title says so
     assert "recall_macro leave out DF (absent from test)" in text
     assert "test images differ" in text
-    assert "540" in text
+    assert "dino · linear-frozen (paper): split paper, 540 images" in text
 
 
 def test_fewer_defined_values_than_seeds_show(synthetic):
@@ -125,7 +126,7 @@ def test_by_name(synthetic, save, tmp_path, shipped):
     save(runs, synthetic())
     (runs / "empty" / "m").mkdir(parents=True)
     names = list_tables(runs)
-    assert names[:3] == ["wacv2024/table1", "wacv2024/table2", "wacv2024/table3"]
+    assert names[:4] == ["flair/transfer", "wacv2024/table1", "wacv2024/table2", "wacv2024/table3"]
     assert [name for name in names if name.startswith("dataset/")] == ["dataset/aptos"]
     assert table("dataset/aptos", runs).rows[0].heads[0] == "dinov2"
     for wrong in ("dataset/aptoss", "wacv2024/tabel1", "wacv2024", "dataset/../aptos", "dataset/*"):
@@ -147,6 +148,48 @@ def test_broken_record_is_passed_over(synthetic, save, tmp_path):
     bad = next(tmp_path.glob("*/*/*/*/record.json"))
     bad.write_text(json.dumps({"schema_version": 99}))
     assert table("dataset/aptos", tmp_path).rows[0].heads[-1] == "1"
+
+
+def test_the_best_and_the_second_of_each_column_are_marked(synthetic):
+    def of(model, kappa, loss, **more):
+        return synthetic(
+            model=model, values={"kappa_quadratic": [kappa] * 2, "log_loss": [loss] * 2}, seeds=(0, 1), **more
+        )
+
+    records = of("a", 0.9, 0.3) + of("b", 0.8, 0.1) + of("c", 0.7, 0.2)
+    out = of("d", 0.99, 0.0, weights="random") + of("e", 0.98, 0.0, warnings=[SEEN_IT]) + of("f", 0.97, 0.0, images=9)
+    made = dataset_table("aptos", records + out, include_random=True)
+    ranks = {row.heads[0]: [cell.rank for cell in row.cells] for row in made.rows}
+    assert ranks == {
+        "a": ["best", ""],
+        "b": ["second", "best"],  # a low loss is better
+        "c": ["", "second"],
+        "d": ["", ""],
+        "e": ["", ""],
+        "f": ["", ""],
+    }
+    assert "**0.900 ± 0.000**" in render(made, "md")
+    assert "0.900 ± 0.000¹" in render(made, "text")
+    assert "(rows with ‡ or § or random weights left out)" in made.ranking
+    assert {row.heads[0]: row.cells[0].mark for row in made.rows}["f"] == SPLIT_MARK
+
+
+def test_one_row_is_not_the_best_of_one(synthetic):
+    made = dataset_table("aptos", synthetic())
+    assert {cell.rank for row in made.rows for cell in row.cells} == {""}
+    two = dataset_table(
+        "aptos", synthetic() + synthetic(model="dino", values={"kappa_quadratic": [0.1], "log_loss": [1]}, seeds=(0,))
+    )
+    assert [row.cells[0].rank for row in two.rows] == ["best", ""], "of two, the other is not the second best"
+
+
+def test_what_prints_alike_ranks_alike(synthetic):
+    records = [
+        synthetic(model=m, values={"kappa_quadratic": [v]}, seeds=(0,))
+        for m, v in zip("abc", (0.80041, 0.80039, 0.79), strict=True)
+    ]
+    made = dataset_table("aptos", [record for group in records for record in group])
+    assert [row.cells[0].rank for row in made.rows] == ["best", "best", "second"]
 
 
 SEEN_IT = "contamination: flair was pre-trained on aptos"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+import pytest
+
 from medbench.records import store
 from medbench.report.groups import collect, differing, leaves, pick
 
@@ -23,6 +26,18 @@ def test_undefined_values_do_not_count(synthetic):
     mean, std, n = group.summary("auroc")
     assert (round(mean, 9), round(std, 9), n) == (0.6, round(0.02**0.5, 9), 2)
     assert group.summary("ap") == (None, None, 0)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5, 9, 17])
+def test_many_summaries_at_once_are_the_single_ones(synthetic, seeds):
+    rng = np.random.default_rng(seeds)
+    values = {name: rng.random(seeds).tolist() for name in "abc"} | {
+        "d": [None] * seeds,
+        "e": [0.1] * (seeds - 1) + [None],
+    }
+    (group,) = collect(synthetic(seeds=range(seeds), values=values))
+    names = [*"abcde", "absent"]
+    assert group.summaries(names) == [group.summary(name) for name in names], "to the last digit"
 
 
 def test_preset_options_and_weights_tell_rows_apart(synthetic):

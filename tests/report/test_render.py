@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -142,6 +143,119 @@ def test_terminal_leaves_out_what_does_not_fit():
     text = shown(made, 62)
     assert "column2" in text
     assert "6 more columns than fit here (column3, column4, column5," in text
+
+
+@pytest.fixture
+def ranked() -> Table:
+    """One column: the best, the second, one tied with the best, one neither, one that does not count."""
+    cells = (
+        Cell(0.9, 0.01, 5, low=0.85, high=0.95, rank="best"),
+        Cell(0.8, 0.02, 5, rank="second", gain=1.25),
+        Cell(0.7, 0.03, 5, tied=True, published=0.75, published_gain=-0.5),
+        Cell(0.6, None, 1, show_n=True),
+        Cell(0.95, 0.04, 5, mark="†"),
+    )
+    rows = tuple(Row((f"r{i}",), (cell,), {"model": f"r{i}"}) for i, cell in enumerate(cells))
+    return Table("t/2", "title", ("head",), (Column("c", "column", "kappa", "aptos"),), rows, ranking="its column")
+
+
+PLAIN = ["0.900 ± 0.010", "0.800 ± 0.020", "0.700 ± 0.030≈", "0.600 n=1", "0.950 ± 0.040†"]
+
+
+def test_marks_in_text(ranked):
+    lines = render(ranked, "text").splitlines()
+    shown = [re.split(r"  +", line)[1] for line in lines if re.match(r"r\d ", line)]
+    assert shown == [
+        "0.900 ± 0.010¹",
+        "0.800 ± 0.020² +1.2 pt",
+        "0.700 ± 0.030≈ (0.750 -0.5 pt, -0.050)",
+        "0.600 n=1",
+        "0.950 ± 0.040†",
+    ]
+    assert "note: ¹: the best of its column, ²: the second, as printed" in lines
+    assert any(line.startswith("note: ≈ not separated from the best") for line in lines)
+
+
+def test_marks_in_md(ranked):
+    out = render(ranked, "md")
+    assert "| **0.900 ± 0.010** |" in out
+    assert "| 0.800 ± 0.020² +1.2 pt |" in out
+    assert "- bold: the best of its column, ²: the second, as printed" in out
+
+
+def test_marks_in_latex(ranked):
+    out = render(ranked, "latex")
+    assert r"r0 & \textbf{0.900 $\pm$ 0.010} \\" in out
+    assert r"r1 & \underline{0.800 $\pm$ 0.020} +1.2 pt \\" in out
+    assert r"r2 & 0.700 $\pm$ 0.030$\approx$ (0.750 -0.5 pt, -0.050) \\" in out
+    assert r"r4 & 0.950 $\pm$ 0.040$\dagger$ \\" in out
+    assert "bold: the best of its column, underlined: the second" in out
+
+
+def test_marks_in_html(ranked):
+    out = render(ranked, "html")
+    assert "><b>0.900 &#177; 0.010</b></td>" in out
+    assert "><u>0.800 &#177; 0.020</u> +1.2 pt</td>" in out
+    assert "bold: the best of its column, underlined: the second" in out
+
+
+def test_marks_in_json_and_csv(ranked):
+    found = json.loads(render(ranked, "json"))
+    cells = [row["cells"]["c"] for row in found["rows"]]
+    assert [cell["rank"] for cell in cells] == ["best", "second", "", "", ""]
+    assert [cell["tied"] for cell in cells] == [False, False, True, False, False]
+    assert (cells[0]["low"], cells[0]["high"], cells[1]["gain"]) == (0.85, 0.95, 1.25)
+    rows = list(csv.DictReader(io.StringIO(render(ranked, "csv"))))
+    assert [(row["c_low"], row["c_high"]) for row in rows] == [("0.85", "0.95")] + [("", "")] * 4
+    assert [row["c_gain"] for row in rows] == ["", "1.25", "", "", ""]
+    assert rows[2]["c_published_gain"] == "-0.5"
+
+
+def test_marks_on_a_terminal(ranked):
+    out = shown(ranked, 200)
+    assert "\x1b[1m0.900 ± 0.010\x1b[0m" in out
+    assert "\x1b[4m0.800 ± 0.020\x1b[0m" in out
+    assert "bold: the best" in out
+
+
+def test_intervals_show_only_on_request(ranked):
+    on = dataclasses.replace(ranked, intervals=True)
+    for form in ("text", "md", "latex", "html"):
+        assert "0.850" not in render(ranked, form)
+        assert re.search(r"\[0\.850, 0\.950\\?\]", render(on, form))
+        assert "95" in render(on, form)
+
+
+def test_a_legend_explains_only_what_is_there(made):
+    for form in ("text", "md", "latex", "html"):
+        out = render(made, form)
+        assert "the best of" not in out
+        assert "95 % interval" not in out
+
+
+def test_latex_is_well_formed(made, ranked):
+    """No TeX here: what stops it is looked for by hand."""
+    bracket = dataclasses.replace(ranked.rows[0], heads=("[x]",))
+    odd = dataclasses.replace(ranked, rows=(bracket, *ranked.rows[1:]), title="λ ☃ “q” — é %", notes=("50 % of x_1",))
+    for table in (made, odd):
+        out = render(table, "latex")
+        assert out.startswith("% needs \\usepackage{booktabs}\n")
+        assert [out.count(rule) for rule in (r"\toprule", r"\bottomrule")] == [1, 1]
+        bare = re.sub(r"\\[{}%&#_$]", "", out)
+        depth = 0
+        for sign in bare:
+            depth += {"{": 1, "}": -1}.get(sign, 0)
+            assert depth >= 0
+        assert depth == 0
+        assert bare.count("$") % 2 == 0
+        environments = re.findall(r"\\(begin|end)\{(\w+)\}", out)
+        assert environments == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
+        lines = [line for line in out.splitlines() if not line.startswith("%")]
+        assert not any(re.search(r"(?<!\\)[%#_]", line) for line in lines), "signs that TeX would act on"
+        assert all(ord(sign) < 0x180 for sign in out)
+    assert "{}{[}" not in out
+    assert "{}[x] &" in out
+    assert "\\caption{? ? ``q'' --- é \\%}" in out
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medbench.cli import filling
+
 if TYPE_CHECKING:
-    from medbench.runs import Plan, Result
+    from medbench.runs import Options, Plan, Result
 
 
 def run(
-    model: Annotated[str, typer.Option(help="Names, comma lists, globs (dinov2*) or card files.")],
-    protocol: Annotated[str, typer.Option(help="Likewise.")],
-    dataset: Annotated[str, typer.Option(help="Likewise; also a labels CSV or a folder of class folders of your own.")],
-    preset: Annotated[str, typer.Option(help="paper, wacv-code or fixed.")] = "paper",
-    seeds: Annotated[str, typer.Option(help="A number of seeds, or a list like 0,1,2.")] = "5",
+    model: Annotated[str | None, typer.Option(help="Names, comma lists, globs (dinov2*) or card files.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Likewise; also a labels CSV or a folder of class folders of your own.")
+    ] = None,
+    paper: Annotated[
+        str | None, typer.Option(help="All that a paper's tables and figures need (or such models, … of it).")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="paper, wacv-code or fixed; default: paper.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="A number of seeds, or a list like 0,1,2; default: 5, or the paper's.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any protocol field.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the data lie (else MEDBENCH_DATA).")] = None,
     weights: Annotated[str | None, typer.Option(metavar="FILE|random", help="Instead of the official file.")] = None,
@@ -37,9 +46,10 @@ def run(
     from medbench.runs import Options, carry_out, make_plan
     from medbench.runs.settings import parse_changes
 
+    repeats = seeds_of(seeds)
     options = Options(
-        preset=preset,
-        seeds=_seeds(seeds),
+        preset=preset or "paper",
+        seeds=5 if repeats is None else repeats,
         changes=parse_changes(set_ or []),
         data_root=data_root,
         weights=weights,
@@ -53,32 +63,64 @@ def run(
         allow_outside=allow_outside,
         download=not dry_run,
     )
+    choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     with progress.quiet(quiet):
-        plan = make_plan(model, protocol, dataset, options)
+        if paper is not None:
+            done = _paper(paper, options, repeats, preset, choose, dry_run)
+            if done is not None:
+                _report(*done, as_json=as_json)
+            return
+        named = [_needed(option, value) for option, value in choose]
+        plan = make_plan(*named, options)
         if dry_run:
-            _show_plan(plan)
+            for line in filling.job_lines(plan):
+                typer.echo(line)
             return
         result = carry_out(plan)
     _report(plan, result, as_json=as_json)
 
 
-def _seeds(text: str) -> int | list[int]:
+def _paper(
+    name: str,
+    options: Options,
+    seeds: int | list[int] | None,
+    preset: str | None,
+    choose: tuple[tuple[str, str | None], ...],
+    dry_run: bool,
+) -> tuple[Plan, Result] | None:
+    from medbench import cards
     from medbench.errors import MedbenchError
 
+    if options.image_size is not None:
+        raise MedbenchError(
+            f"--image-size {options.image_size} with --paper: its rows have sizes of their own",
+            "leave it out, or run other sizes with --model, --protocol and --dataset",
+        )
+    paper = cards.find_paper(name)
+    return filling.fill(paper, None, options, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run)
+
+
+def _needed(option: str, value: str | None) -> str:
+    from medbench.errors import MedbenchError
+
+    if value is None:
+        raise MedbenchError(
+            f"--{option} is missing: nothing tells what to run",
+            "give --model, --protocol and --dataset, or --paper for all that a paper shows; see: medbench run -h",
+        )
+    return value
+
+
+def seeds_of(text: str | None) -> int | list[int] | None:
+    """Return what `--seeds` asks for: a number, a list, or None where it was not given."""
+    from medbench.errors import MedbenchError
+
+    if text is None:
+        return None
     try:
         return [int(part) for part in text.split(",")] if "," in text else int(text)
     except ValueError as error:
         raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error
-
-
-def _show_plan(plan: Plan) -> None:
-    total = done = 0
-    for job in plan.jobs:
-        finished = job.done()
-        total, done = total + len(finished), done + sum(finished)
-        state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
-        typer.echo(f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}")
-    typer.echo(f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do")
 
 
 def _report(plan: Plan, result: Result, *, as_json: bool) -> None:
@@ -90,12 +132,5 @@ def _report(plan: Plan, result: Result, *, as_json: bool) -> None:
         from medbench.cli.summary import print_summary
 
         print_summary(plan, result)
-    for job, mistake in result.mistakes:
-        typer.echo(f"error: {job}: {mistake.message}", err=True)
-        typer.echo(f"hint: {mistake.hint}", err=True)
-    for job, error in result.failures:
-        typer.echo(f"failed: {job}: {error}", err=True)
-    if result.failures:
-        typer.echo("hint: see medbench status; the other units are done, the same command tries these again", err=True)
-    if result.mistakes or result.failures:
-        raise typer.Exit(2 if result.mistakes else 1)
+    if status := filling.complain(result):
+        raise typer.Exit(status)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from medbench import cards, paths
+from medbench.cards import PaperCard
+from medbench.cards.wanted import wanted_of
 from medbench.errors import unknown
-from medbench.records import store
+from medbench.records import Record, store
 from medbench.report.dataset import dataset_table, write_dataset_tables
 from medbench.report.paper import paper_table
+from medbench.report.reading import collector_off, records_of
 from medbench.report.render import FORMATS, render, rich_table
 from medbench.report.table import Cell, Column, Row, Table
 
@@ -20,7 +24,9 @@ __all__ = [
     "Table",
     "dataset_table",
     "list_tables",
+    "paper_records",
     "paper_table",
+    "records_of",
     "render",
     "rich_table",
     "table",
@@ -40,7 +46,14 @@ def list_tables(runs: Path | None = None) -> list[str]:
     return papers + [f"dataset/{name}" for name in run]
 
 
-def table(name: str, runs: Path | None = None, published: bool = False, include_random: bool = False) -> Table:
+def table(
+    name: str,
+    runs: Path | None = None,
+    published: bool = False,
+    include_random: bool = False,
+    intervals: bool = False,
+    preset: str | None = None,
+) -> Table:
     """Return a table by name.
 
     Args:
@@ -48,6 +61,8 @@ def table(name: str, runs: Path | None = None, published: bool = False, include_
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         published: In papers' tables, show the published numbers and the differences.
         include_random: Show random weights too, marked.
+        intervals: Give the 95 % intervals, from stored predictions.
+        preset: In papers' tables, what was run under another preset than the paper's.
 
     Raises:
         CardError: There is no such table.
@@ -55,10 +70,18 @@ def table(name: str, runs: Path | None = None, published: bool = False, include_
     """
     place = paths.runs_dir(runs)
     kind, _, rest = name.partition("/")
-    if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
-        return dataset_table(rest, store.read_all(place, rest), include_random)
-    if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
-        needed = dict.fromkeys(column.dataset for column in paper.tables[rest].columns)
-        records = (record for dataset in needed for record in store.read_all(place, dataset))
-        return paper_table(paper, rest, records, published, include_random)
+    with collector_off():
+        if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
+            return dataset_table(rest, records_of(place, rest), include_random, intervals)
+        if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
+            records = paper_records(paper, place, [rest])
+            return paper_table(paper, rest, records, published, include_random, intervals, preset)
     raise unknown("table", name, list_tables(runs), "All: medbench table")
+
+
+def paper_records(paper: PaperCard, runs: Path, tables: Iterable[str]) -> list[Record]:
+    """Return the records that can stand in a paper's tables; no other folder of the run store is opened."""
+    needed: dict[str, list[tuple[str, str]]] = {}
+    for one in wanted_of(paper, tables):
+        needed.setdefault(one.dataset, []).append((one.model, one.protocol))
+    return [record for dataset, places in needed.items() for record in records_of(runs, dataset, places)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -11,21 +12,26 @@ from medbench import files
 from medbench.errors import MedbenchError
 from medbench.locks import alone
 from medbench.metrics import METRICS
-from medbench.records import Record, store
+from medbench.records import Record
 from medbench.report.groups import SEEN, SEEN_MARK, Group, collect, pick, title
+from medbench.report.marks import SPLIT_MARK, interval, ranked
+from medbench.report.reading import collector_off, records_of
 from medbench.report.render import render
 from medbench.report.table import Cell, Column, Row, Table
 
 RANDOM = "random weights (sanity rows, not results)"
 
 
-def dataset_table(dataset: str, records: Iterable[Record], include_random: bool = False) -> Table:
+def dataset_table(
+    dataset: str, records: Iterable[Record], include_random: bool = False, intervals: bool = False
+) -> Table:
     """Return the table of one data set, best primary metric first.
 
     Args:
         dataset: The data set's name.
         records: Records; those of other data sets are passed over.
         include_random: Show random weights too, in a section of their own.
+        intervals: Give the primary metric's 95 % intervals, from stored predictions.
 
     Raises:
         MedbenchError: Nothing has been run on it.
@@ -40,7 +46,13 @@ def dataset_table(dataset: str, records: Iterable[Record], include_random: bool 
     columns = _columns(dataset, primary, found)
     random = [group for group in found if group.first.unit.weights == "random"]
     shown = [group for group in found if include_random or group.first.unit.weights != "random"]
-    rows = [_row(group, columns) for group in sorted(shown, key=lambda g: _rank(g, primary))]
+    shown.sort(key=lambda g: _rank(g, primary))
+    alike = _alike(shown)
+    cells = [_cells(group, columns, alike) for group in shown]
+    if intervals:
+        _add_intervals(cells, shown, columns)
+    _mark(cells, shown, columns)
+    rows = [_row(group, line) for group, line in zip(shown, cells, strict=True)]
     if random and not include_random:
         notes.append(f"{len(random)} row{'s' * (len(random) > 1)} with random weights left out")
     return Table(
@@ -50,6 +62,8 @@ def dataset_table(dataset: str, records: Iterable[Record], include_random: bool 
         columns=columns,
         rows=tuple(rows),
         notes=tuple(notes + _notes(shown)),
+        ranking="its column" + _unranked(cells, shown),
+        intervals=intervals,
     )
 
 
@@ -64,10 +78,12 @@ def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
         MedbenchError: Nothing has been run on the data set.
     """
     with alone(tables / f".{dataset}.lock", f"{dataset}: another process writes its tables; waiting for it"):
-        table = dataset_table(dataset, store.read_all(runs, dataset), include_random=True)
-        written = [tables / f"{dataset}.{suffix}" for suffix in ("md", "csv")]
+        with collector_off():
+            table = dataset_table(dataset, records_of(runs, dataset), include_random=True, intervals=True)
+        shown = {"md": dataclasses.replace(table, intervals=False), "csv": table}
+        written = [tables / f"{dataset}.{suffix}" for suffix in shown]
         for path in written:
-            files.write_text(path, render(table, path.suffix[1:]))
+            files.write_text(path, render(shown[path.suffix[1:]], path.suffix[1:]))
     return written
 
 
@@ -83,12 +99,52 @@ def _arrow(name: str) -> str:
     return name if metric is None or metric.higher_is_better else f"{name} ↓"
 
 
-def _row(group: Group, columns: tuple[Column, ...]) -> Row:
+def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[Cell]:
+    mark = (SEEN_MARK if group.contaminated else "") + ("" if group.first.group in alike else SPLIT_MARK)
+    return [
+        Cell(mean, std, n, show_n=n != group.n, mark=mark)
+        for mean, std, n in group.summaries([column.metric for column in columns])
+    ]
+
+
+def _alike(groups: list[Group]) -> set[str]:
+    """Return the groups (by digest) whose test images are those of most: the others do not compare with them."""
+    random = {group.first.group for group in groups if group.first.unit.weights == "random"}
+    counts = Counter(_test_of(group) for group in groups if group.first.group not in random)
+    usual = max(counts, key=lambda test: (counts[test], test), default=None)
+    return random | {group.first.group for group in groups if _test_of(group) == usual}
+
+
+def _test_of(group: Group) -> tuple[int, str, str]:
+    """Return what the test images are told by: their number, the split's name and its digest."""
+    record = group.first
+    images = record.n["test"].images if "test" in record.n else 0
+    return images, str(group.split), str(record.material.get("split", ""))
+
+
+def _add_intervals(cells: list[list[Cell]], groups: list[Group], columns: tuple[Column, ...]) -> None:
+    for line, group in zip(cells, groups, strict=True):
+        low, high = interval(group, columns[0].metric)
+        line[0] = dataclasses.replace(line[0], low=low, high=high)
+
+
+def _mark(cells: list[list[Cell]], groups: list[Group], columns: tuple[Column, ...]) -> None:
+    """Mark the best of each column; ties with it are tested under the primary metric alone, which comes first."""
+    for i, column in enumerate(columns):
+        done = ranked([line[i] for line in cells], groups, column.metric, test=i == 0)
+        for line, cell in zip(cells, done, strict=True):
+            line[i] = cell
+
+
+def _unranked(cells: list[list[Cell]], groups: list[Group]) -> str:
+    marks = "".join(line[0].mark for line in cells if line)
+    out = [sign for sign in (SEEN_MARK, SPLIT_MARK) if sign in marks]
+    out += ["random weights"] if any(group.first.unit.weights == "random" for group in groups) else []
+    return f" (rows with {' or '.join(out)} left out)" if out else ""
+
+
+def _row(group: Group, cells: list[Cell]) -> Row:
     unit = group.first.unit
-    cells = []
-    for column in columns:
-        mean, std, n = group.summary(column.metric)
-        cells.append(Cell(mean, std, n, show_n=n != group.n, mark=SEEN_MARK if group.contaminated else ""))
     about = {
         "model": unit.model,
         "protocol": unit.protocol,
@@ -125,11 +181,10 @@ def _title(dataset: str, groups: list[Group], primary: str) -> str:
 def _notes(groups: list[Group]) -> list[str]:
     """Return footnotes: unequal test splits, absent classes, undefined metrics and the records' own warnings."""
     notes = []
-    sizes = Counter(group.first.n["test"].images for group in groups if "test" in group.first.n)
-    if len(sizes) > 1:
-        usual = sizes.most_common(1)[0][0]
-        odd = [f"{title(g)}: {g.first.n['test'].images}" for g in groups if g.first.n["test"].images != usual]
-        notes.append(f"test images differ ({usual} elsewhere), so these rows do not compare: {'; '.join(odd)}")
+    alike = _alike(groups)
+    if odd := [group for group in groups if group.first.group not in alike]:
+        who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
+        notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
     notes += [SEEN] if any(group.contaminated for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)

@@ -2,54 +2,75 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from medbench import cards, files
+from medbench import stats
 from medbench.cards import PaperCard
-from medbench.cards.paper import Column as PaperColumn
 from medbench.cards.paper import PaperTable
 from medbench.cards.paper import Row as PaperRow
-from medbench.errors import MedbenchError
+from medbench.cards.wanted import Wanted, cells_of
+from medbench.errors import unknown
 from medbench.records import Record
+from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
-from medbench.report.groups import SEEN, SEEN_MARK, Group, collect, pick
+from medbench.report.fitting import Found, other_split
+from medbench.report.groups import SEEN, SEEN_MARK, Group
+from medbench.report.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
 from medbench.report.table import Cell, Column, Row, Table
 
-RANDOM_MARK = "†"
+__all__ = ["RANDOM_MARK", "paper_table"]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a table shows: the arguments of `paper_table`."""
+
+    published: bool
+    include_random: bool
+    intervals: bool
+    preset: str | None
 
 
 @dataclass
 class _Work:
-    """One table in the making.
+    """One table in the making."""
 
-    Attributes:
-        content: The paper's table.
-        groups: (model, protocol, data set) -> groups of records.
-        published: Whether published numbers are shown.
-        include_random: Whether random weights may fill a cell.
-        known: Kind of card -> names of this version.
-        notes: Footnotes gathered on the way.
-        missing: Cells to fill: (row, column).
-    """
-
-    content: PaperTable
-    groups: dict[tuple[str, str, str], list[Group]]
-    published: bool
-    include_random: bool
-    known: dict[str, set[str]]
+    card: PaperCard
+    name: str
+    found: Found
+    shown: _Shown
+    commands: Commands = field(default_factory=Commands)
     notes: list[str] = field(default_factory=list)
-    missing: list[tuple[PaperRow, PaperColumn]] = field(default_factory=list)
+    missing: list[Wanted] = field(default_factory=list)
+
+    @property
+    def content(self) -> PaperTable:
+        return self.card.tables[self.name]
+
+
+@dataclass
+class _Line:
+    """One row in the making: its cells and the records behind them."""
+
+    row: PaperRow
+    cells: list[Cell] = field(default_factory=list)
+    groups: list[Group | None] = field(default_factory=list)
 
 
 def paper_table(
-    card: PaperCard, name: str, records: Iterable[Record], published: bool = False, include_random: bool = False
+    card: PaperCard,
+    name: str,
+    records: Iterable[Record],
+    published: bool = False,
+    include_random: bool = False,
+    intervals: bool = False,
+    preset: str | None = None,
 ) -> Table:
     """Return one table of a paper, its cells filled with what was run.
 
-    A record fills a cell if model, protocol, data set, metric, preset and changed settings are the cell's, its weights
-    are the official file, and its data are real. Another split of the data set is shown with a footnote.
+    `fitting.fits` says which records fill a cell. Another split of the data set is shown with a mark and a footnote.
 
     Args:
         card: The paper.
@@ -57,149 +78,192 @@ def paper_table(
         records: Records, in any order.
         published: Show the published number and the difference beside ours, and alone where nothing was run.
         include_random: Let random weights fill cells that nothing else fills, marked.
+        intervals: Give the 95 % intervals, from stored predictions.
+        preset: Show what was run under another preset than the paper's.
+
+    Raises:
+        CardError: The paper has no such table.
     """
-    content = card.tables[name]
-    groups: dict[tuple[str, str, str], list[Group]] = {}
-    wanted = {(row.model, row.protocol, column.dataset) for row in content.rows for column in content.columns}
-    for group in collect(r for r in records if (r.unit.model, r.unit.protocol, r.unit.dataset) in wanted):
-        groups.setdefault(group.label[:3], []).append(group)  # type: ignore[arg-type]
-    known = {kind: set(cards.names(kind)) for kind in ("models", "protocols", "datasets")}
-    work = _Work(content, groups, published, include_random, known)
-    rows = tuple(_row(work, row) for row in content.rows)
+    if name not in card.tables:
+        raise unknown("table", name, card.tables)
+    work = _Work(card, name, Found(records), _Shown(published, include_random, intervals, preset))
+    content = work.content
+    cells = cells_of(content, name)
+    lines = [_line(work, row, wanted) for row, wanted in zip(content.rows, cells, strict=True)]
+    columns = [Column(f"{c.dataset}_{c.metric}", c.title, c.metric, c.dataset) for c in content.columns]
+    if content.average:
+        same = {column.metric for column in columns}
+        columns.append(Column("average", content.average, same.pop() if len(same) == 1 else "", ""))
+        for line in lines:
+            line.cells.append(_average(work, line))
+            line.groups.append(None)
+    _show_n(lines)
+    _rank(lines, [column.metric for column in columns])
+    blocks = len({row.section for row in content.rows}) > 1
     return Table(
         name=f"{card.name}/{name}",
         title=f"{card.title or card.name}, {content.source}: {content.title}",
         heads=tuple(content.heads),
-        columns=tuple(Column(f"{c.dataset}_{c.metric}", c.title, c.metric, c.dataset) for c in content.columns),
-        rows=rows,
-        notes=tuple(_legend(work, rows) + list(dict.fromkeys(work.notes)) + _not_here(work)),
-        commands=tuple(_commands(work)),
+        columns=tuple(columns),
+        rows=tuple(_row(content, line) for line in lines),
+        notes=tuple(_legend(work, lines) + list(dict.fromkeys(work.notes)) + work.commands.lacking(work.missing)),
+        commands=tuple(work.commands.table(f"{card.name}/{name}", work.missing)),
+        ranking="its column" + (" in its block" if blocks else "") + _unranked(lines),
+        intervals=intervals,
     )
 
 
-def _row(work: _Work, row: PaperRow) -> Row:
-    about = dict(zip(work.content.heads, row.labels, strict=True))
-    about |= {"model": row.model, "protocol": row.protocol}
-    return Row(tuple(row.labels), tuple(_cell(work, row, column) for column in work.content.columns), about)
+def _line(work: _Work, row: PaperRow, wanted: list[Wanted]) -> _Line:
+    line = _Line(row)
+    reference = work.card.reference(work.name, row)
+    for one in wanted:
+        if work.shown.preset is not None:
+            one = dataclasses.replace(one, preset=work.shown.preset)
+        group = _choose(work, one)
+        cell = _cell(work, row, one, group)
+        if cell.value is not None and reference is not None:
+            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, cell.value))
+        line.cells.append(cell)
+        line.groups.append(group if cell.value is not None else None)
+    if row.note and work.shown.published:
+        work.notes.append(f"{', '.join(row.labels)}: {row.note}")
+    return line
 
 
-def _cell(work: _Work, row: PaperRow, column: PaperColumn) -> Cell:
-    printed = row.published.get(column.dataset, []) if work.published else []
-    paper = (printed[0] if printed else None, printed[1] if len(printed) > 1 else None)
-    group = _choose(work, row, column)
-    mean, std, n = group.summary(column.metric) if group else (None, None, 0)
-    random = group is not None and group.first.unit.weights == "random"
-    if n < work.content.seeds or random:
-        work.missing.append((row, column))
-    if group is None or mean is None:
-        return Cell(published=paper[0], published_std=paper[1], command=_command(work, [(row, column)]))
-    _footnotes(work, group, column)
-    mark = (RANDOM_MARK if random else "") + (SEEN_MARK if group.contaminated else "")
-    return Cell(mean, std, n, *paper, show_n=True, mark=mark)
-
-
-def _choose(work: _Work, row: PaperRow, column: PaperColumn) -> Group | None:
-    """Return the group that fills a cell, noting what was run but does not."""
-    found = work.groups.get((row.model, row.protocol, column.dataset), [])
-    fitting = [group for group in found if _fits(work, group, row, column)]
-    official = [group for group in fitting if group.first.unit.weights != "random"]
-    if others := [g for g in found if g not in fitting and g.first.unit.weights != "random"]:
-        how = "; ".join(dict.fromkeys(f"{g.settings}, {g.weights} weights" for g in others))
+def _choose(work: _Work, one: Wanted) -> Group | None:
+    choice = work.found.choose(one, work.shown.include_random)
+    if choice.others:
+        how = "; ".join(dict.fromkeys(f"{g.settings}, {g.weights} weights" for g in choice.others))
         work.notes.append(
-            f"{row.model} · {row.protocol} · {column.dataset} was also run otherwise ({how}): not this table's cell, "
-            f"see medbench table dataset/{column.dataset}"
+            f"{one.model} · {one.protocol} · {one.dataset} was also run otherwise ({how}): not this table's cell, "
+            f"see medbench table dataset/{one.dataset}"
         )
-    # Official files given by path and by download are one and the same here: only the number of seeds decides.
-    ranked = sorted(official or fitting, key=lambda g: (g.n, g.newest, g.first.group))
-    if len(ranked) > 1:
-        work.notes += pick(ranked)[1]
-    return ranked[-1] if ranked else None
+    work.notes += choice.notes
+    return choice.group
 
 
-def _fits(work: _Work, group: Group, row: PaperRow, column: PaperColumn) -> bool:
-    unit = group.first.unit
-    options = {key: value for key, value in unit.options.items() if key != "split"}
-    return (
-        not unit.toy
-        and unit.preset == work.content.preset
-        and files.canonical(options) == files.canonical({k: v for k, v in row.set.items() if k != "split"})
-        and any(record.metrics.get(column.metric) is not None for record in group.records)
-        and (work.include_random if unit.weights == "random" else unit.weights == "official" or _matching(group, row))
+def _cell(work: _Work, row: PaperRow, one: Wanted, group: Group | None) -> Cell:
+    printed = row.published.get(one.dataset, []) if work.shown.published else []
+    paper = Cell(
+        published=printed[0] if printed else None,
+        published_std=printed[1] if len(printed) > 1 else None,
+        published_gain=row.gains.get(one.dataset) if work.shown.published else None,
     )
+    mean, std, n = group.summary(one.metric) if group else (None, None, 0)
+    random = group is not None and group.first.unit.weights == "random"
+    other = other_split(group, one) if group else None
+    if n < one.seeds or random or other:
+        work.missing.append(one)
+    if group is None or mean is None:
+        return dataclasses.replace(paper, command=work.commands.cell(one))
+    _footnotes(work, group, one)
+    low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
+    marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (SPLIT_MARK, other is not None)
+    mark = "".join(sign for sign, holds in marks if holds)
+    return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
 
 
-def _matching(group: Group, row: PaperRow) -> bool:
-    """Tell whether weights given as a file are the card's official ones, by their digest."""
-    try:
-        weights = cards.find_model(row.model).weights
-    except MedbenchError:
-        return False
-    digest = str(group.first.material.get("weights", ""))
-    return bool(weights and weights.sha256 and digest.startswith(weights.sha256))
+def _gain(work: _Work, one: Wanted, reference: PaperRow, value: float) -> float | None:
+    """Return a cell's gain in points over the row it is measured from, or None where that was not run."""
+    start = dataclasses.replace(one, set={k: v for k, v in reference.set.items() if k != "split"})
+    group = work.found.choose(start, work.shown.include_random).group
+    mean = group.summary(one.metric)[0] if group else None
+    return None if mean is None else round(100 * (value - mean), 10)
 
 
-def _footnotes(work: _Work, group: Group, column: PaperColumn) -> None:
-    unit, record = group.first.unit, group.first
+def _average(work: _Work, line: _Line) -> Cell:
+    """Return the unweighted mean of a row's cells; its deviation is that of the seeds' own means."""
+    cell = Cell(published=line.row.average if work.shown.published else None)
+    values = [one.value for one in line.cells if one.value is not None]
+    groups = [group for group in line.groups if group is not None]
+    if len(values) < len(line.cells) or not values:
+        return cell
+    mark = "".join(sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if any(sign in c.mark for c in line.cells))
+    seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
+    whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
+    if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
+        return whole
+    metrics = [column.metric for column in work.content.columns]
+    rows = zip(*(_values(group, metric) for group, metric in zip(groups, metrics, strict=True)), strict=True)
+    return dataclasses.replace(whole, std=stats.summary(sum(row) / len(row) for row in rows)[1])
+
+
+def _values(group: Group, metric: str) -> list[float]:
+    return [value for record in group.records if (value := record.metrics.get(metric)) is not None]
+
+
+def _show_n(lines: list[_Line]) -> None:
+    """Put the number of seeds into the cells where it differs between them."""
+    counts = {cell.n for line in lines for cell in line.cells if cell.n}
+    for line in lines:
+        line.cells = [dataclasses.replace(cell, show_n=len(counts) > 1) for cell in line.cells]
+
+
+def _rank(lines: list[_Line], metrics: list[str]) -> None:
+    """Mark the best of each column within each block of rows."""
+    for section in dict.fromkeys(line.row.section for line in lines):
+        block = [line for line in lines if line.row.section == section]
+        for i, metric in enumerate(metrics):
+            groups = [line.groups[i] for line in block]
+            done = ranked([line.cells[i] for line in block], groups, metric)
+            for line, cell in zip(block, done, strict=True):
+                line.cells[i] = cell
+
+
+def _row(content: PaperTable, line: _Line) -> Row:
+    row = line.row
+    about = dict(zip(content.heads, row.labels, strict=True))
+    about |= {"section": row.section} if row.section else {}
+    about |= {"model": row.model, "protocol": row.protocol}
+    return Row(tuple(row.labels), tuple(line.cells), about, row.section)
+
+
+def _unranked(lines: list[_Line]) -> str:
+    """Return the exception to the ranking, where some cells are out of it."""
+    marks = "".join(cell.mark for line in lines for cell in line.cells)
+    out = [sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if sign in marks]
+    return f" (cells with {' or '.join(out)} left out)" if out else ""
+
+
+def _footnotes(work: _Work, group: Group, one: Wanted) -> None:
+    unit = group.first.unit
     who = f"{unit.model} · {unit.protocol} · {unit.dataset}"
-    split, paper = record.provenance.get("data", {}).get("split"), work.content.splits.get(unit.dataset)
-    if split and paper and split != paper:
-        work.notes.append(f"{who}: split '{split}', the paper's is '{paper}'")
-    work.notes += [f"{who}: {line}" for line in group.left_out() if column.metric in line]
+    if split := other_split(group, one):
+        work.notes.append(f"{who}: split '{split}', the paper's is '{one.split}'")
+    recipe = group.first.material.get("protocol", {})
+    views, epochs = recipe.get("views"), recipe.get("epochs")
+    if views is not None and epochs is not None and views < epochs:
+        kept = f"{views} augmented views of each training image" if views else "the training images as they are"
+        work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
+    work.notes += [f"{who}: {line}" for line in group.left_out() if one.metric in line]
     work.notes += [f"{who}: {line}" for line in spoken(group)]
 
 
-def _legend(work: _Work, rows: tuple[Row, ...]) -> list[str]:
-    cells = [cell for row in rows for cell in row.cells]
-    lines = [f"preset {work.content.preset}; mean ± sample standard deviation over n seeds, test split"]
-    if work.published:
-        lines.append(f"in parentheses: published (over {work.content.seeds} seeds), and ours − published")
-    if few := sum(0 < cell.n < work.content.seeds for cell in cells):
-        lines.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {work.content.seeds} seeds: see n")
-    if any(RANDOM_MARK in cell.mark for cell in cells):
-        lines.append(f"{RANDOM_MARK} random weights: a sanity figure, not a result")
-    if any(SEEN_MARK in cell.mark for cell in cells):
-        lines.append(SEEN)
-    return lines
+def _legend(work: _Work, lines: list[_Line]) -> list[str]:
+    content, shown = work.content, work.shown
+    cells = [cell for line in lines for cell in line.cells[: len(content.columns)]]
+    preset = f"preset {shown.preset or content.preset}"
+    preset += "" if shown.preset in (None, content.preset) else f" (the paper's table is preset {content.preset})"
+    counts = {cell.n for cell in cells if cell.n}
+    over = f"{counts.pop()} seeds" if len(counts) == 1 else "n seeds"
+    found = [f"{preset}; mean ± sample standard deviation over {over}, test split"]
+    if any(cell.gain is not None or cell.published_gain is not None for cell in cells):
+        over = work.card.tables[content.gain_over].source if content.gain_over else ""
+        found.append(f"pt: gain in points (hundredths) over the same row of {over[:1].lower()}{over[1:]}")
+    if shown.published:
+        repeats = {row.seeds or content.seeds for row in content.rows}
+        over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
+        found.append(f"in parentheses: published{over}, and ours − published")
+    if few := sum(0 < c.n < one.seeds for line in _wanted(work, lines) for c, one in line):
+        found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
+    marks = "".join(cell.mark for cell in cells)
+    found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    found += [SEEN] if SEEN_MARK in marks else []
+    found += [f"{SPLIT_MARK} another split of the data than the paper's"] if SPLIT_MARK in marks else []
+    return found
 
 
-def _lacking(work: _Work, row: PaperRow, column: PaperColumn) -> list[tuple[str, str]]:
-    """Return (kind, name) of what a cell needs and this version has no card of."""
-    needed = (("models", row.model), ("protocols", row.protocol), ("datasets", column.dataset))
-    return [(kind, name) for kind, name in needed if name not in work.known[kind]]
-
-
-def _not_here(work: _Work) -> list[str]:
-    """Return a note naming the cards that cells to fill need and this version does not have."""
-    lacking = dict.fromkeys(pair for cell in work.missing for pair in _lacking(work, *cell))
-    parts = [
-        f"{kind} {', '.join(name for k, name in lacking if k == kind)}"
-        for kind in ("models", "protocols", "datasets")
-        if any(k == kind for k, _ in lacking)
+def _wanted(work: _Work, lines: list[_Line]) -> list[list[tuple[Cell, Wanted]]]:
+    return [
+        list(zip(line.cells, row, strict=False)) for line, row in zip(lines, cells_of(work.content, ""), strict=True)
     ]
-    return [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] if parts else []
-
-
-def _commands(work: _Work) -> list[str]:
-    """Return one command per protocol and settings that fills all its missing cells (finished ones are skipped)."""
-    batches: dict[tuple[str, str], list[tuple[PaperRow, PaperColumn]]] = {}
-    for row, column in work.missing:
-        if not _lacking(work, row, column):
-            batches.setdefault((row.protocol, files.canonical(row.set)), []).append((row, column))
-    return [command for cells in batches.values() if (command := _command(work, cells))]
-
-
-def _command(work: _Work, cells: list[tuple[PaperRow, PaperColumn]]) -> str | None:
-    """Return the command that fills `cells` of one protocol and settings; None if this version cannot."""
-    if any(_lacking(work, *cell) for cell in cells):
-        return None
-    first = cells[0][0]
-    models = ",".join(dict.fromkeys(row.model for row, _ in cells))
-    datasets = ",".join(dict.fromkeys(column.dataset for _, column in cells))
-    words = [f"medbench run --model {models} --protocol {first.protocol} --dataset {datasets}"]
-    words += [f"--preset {work.content.preset}"] if work.content.preset != "paper" else []
-    words += [f"--seeds {work.content.seeds}"] if work.content.seeds != 5 else []
-    return " ".join(words + [f"--set {key}={_yaml(value)}" for key, value in first.set.items()])
-
-
-def _yaml(value: Any) -> str:
-    return value if isinstance(value, str) else files.canonical(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import re
@@ -11,18 +10,24 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medbench.errors import unknown
-from medbench.report.table import Row, Table
+from medbench.report.marks import Words, legend
+from medbench.report.render_html import render_html
+from medbench.report.render_latex import render_latex
+from medbench.report.table import DASH, Cell, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 FEW = 6  # columns of numbers that a terminal shows in any case
-LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$", "κ": r"$\kappa$",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": r"$^2$", "…": r"\ldots{}", "†": r"\dag{}",
-}  # fmt: skip
+TEXT, MARKDOWN, TERMINAL = Words("¹", "²"), Words("bold", "²"), Words("bold", "underlined")
+PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
+JSON = Words("rank best", "rank second")
+SIGNS = {"best": "¹", "second": "²"}
+FIELDS = (
+    "text", "style", "value", "std", "n", "low", "high", "gain", "published", "published_std", "published_gain",
+    "difference", "mark", "rank", "tied", "command",
+)  # fmt: skip
 
 
 def render(table: Table, form: str = "text") -> str:
@@ -40,21 +45,26 @@ def _heads(table: Table) -> list[str]:
     return [*table.heads, *(column.title for column in table.columns)]
 
 
-def _texts(row: Row) -> list[str]:
-    return [" ".join(text.split()) for text in (*row.heads, *(cell.text for cell in row.cells))]
+def _texts(row: Row, cells: Callable[[Cell], str]) -> list[str]:
+    return [" ".join(text.split()) for text in (*row.heads, *map(cells, row.cells))]
 
 
-def _notes(table: Table) -> list[str]:
-    return [" ".join(note.split()) for note in table.notes]
+def _notes(table: Table, words: Words) -> list[str]:
+    return [" ".join(note.split()) for note in (*legend(table, words), *table.notes)]
+
+
+def _plain(cell: Cell, intervals: bool) -> str:
+    return (cell.number + SIGNS.get(cell.rank, "") + cell.rest(intervals)).strip() or DASH
 
 
 def render_text(table: Table) -> str:
     """Return aligned columns, two spaces apart, one line a row; notes and commands below."""
     lines = [table.title]
     for name, rows in table.sections():
-        lines += ["", *([name] if name else []), *_aligned([_heads(table), *map(_texts, rows)], len(table.heads))]
+        texts = [_texts(row, lambda cell: _plain(cell, table.intervals)) for row in rows]
+        lines += ["", *([name] if name else []), *_aligned([_heads(table), *texts], len(table.heads))]
         lines += [] if rows else ["(no rows)"]
-    return "\n".join([*lines, *_below(table)]) + "\n"
+    return "\n".join([*lines, *_below(table, TEXT)]) + "\n"
 
 
 def _aligned(rows: list[list[str]], left: int) -> list[str]:
@@ -64,8 +74,9 @@ def _aligned(rows: list[list[str]], left: int) -> list[str]:
     return ["  ".join(line).rstrip() for line in lines]
 
 
-def _below(table: Table) -> list[str]:
-    lines = ["", *(f"note: {note}" for note in _notes(table))] if table.notes else []
+def _below(table: Table, words: Words) -> list[str]:
+    notes = _notes(table, words)
+    lines = ["", *(f"note: {note}" for note in notes)] if notes else []
     return lines + (["", "to fill what is missing:", *(f"  {c}" for c in table.commands)] if table.commands else [])
 
 
@@ -75,14 +86,24 @@ def render_md(table: Table) -> str:
     rule = ["---"] * len(table.heads) + ["---:"] * len(table.columns)
     for name, rows in table.sections():
         lines += ["", *([f"### {_md(name)}", ""] if name else [])]
-        for cells in ([_md(head) for head in _heads(table)], rule, *([_md(t) for t in _texts(row)] for row in rows)):
+        for cells in ([_md(head) for head in _heads(table)], rule, *(_md_row(row, table.intervals) for row in rows)):
             lines.append(f"| {' | '.join(cells)} |")
         lines += [] if rows else ["", "(no rows)"]
-    if table.notes:
-        lines += ["", *(f"- {_md(note)}" for note in _notes(table))]
+    if notes := _notes(table, MARKDOWN):
+        lines += ["", *(f"- {_md(note)}" for note in notes)]
     if table.commands:
         lines += ["", "To fill what is missing:", "", "```sh", *table.commands, "```"]
     return "\n".join(lines) + "\n"
+
+
+def _md_row(row: Row, intervals: bool) -> list[str]:
+    return [*(_md(" ".join(head.split())) for head in row.heads), *(_md_cell(cell, intervals) for cell in row.cells)]
+
+
+def _md_cell(cell: Cell, intervals: bool) -> str:
+    number = f"**{_md(cell.number)}**" if cell.rank == "best" else _md(cell.number)
+    sign = SIGNS["second"] if cell.rank == "second" else ""
+    return (number + sign + _md(cell.rest(intervals))).strip() or DASH
 
 
 def _md(text: str) -> str:
@@ -93,77 +114,24 @@ def _md(text: str) -> str:
 def render_csv(table: Table) -> str:
     """Return one line per row with plain numbers: mean, std and n of each column, in full precision.
 
-    Published numbers and deviations have the three decimals they were printed with.
+    Published numbers and deviations have the three decimals they were printed with, published gains their one.
     """
     names, rows = table.flat()
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    printed = [name.endswith(("_published", "_published_std")) for name in names]
+    printed = [next((digits for end, digits in PRINTED.items() if name.endswith(end)), None) for name in names]
     for row in rows:
-        writer.writerow([_number(v, fixed) for v, fixed in zip(row, printed, strict=True)])
+        writer.writerow([_number(v, digits) for v, digits in zip(row, printed, strict=True)])
     return out.getvalue()
 
 
-def _number(value: Any, fixed: bool) -> str:
+def _number(value: Any, digits: int | None) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.3f}" if fixed else repr(value) if isinstance(value, float) else str(value)
-
-
-def render_latex(table: Table) -> str:
-    """Return a `table` environment that needs no package."""
-    form = "l" * len(table.heads) + "r" * len(table.columns)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}", rf"\begin{{tabular}}{{{form}}}"]
-    lines += [r"\hline", _latex_line(_heads(table)), r"\hline"]
-    for name, rows in table.sections():
-        if name:
-            lines += [r"\hline", rf"\multicolumn{{{len(form)}}}{{l}}{{{_latex(name)}}} \\"]
-        lines += [_latex_line(_texts(row)) for row in rows]
-    lines += [r"\hline", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in _notes(table)]
-    lines += [rf"% {command}" for command in table.commands]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _latex_line(texts: list[str]) -> str:
-    return " & ".join(map(_latex, texts)) + r" \\"
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX.get(sign, sign) for sign in text)
-
-
-def render_html(table: Table) -> str:
-    """Return one `<section>` in plain ASCII (other signs as references), so it reads rightly in any page."""
-    parts = ['<section class="medbench">', "<table>", f"<caption>{_html(table.title)}</caption>", "<thead><tr>"]
-    parts += [f"<th>{_html(head)}</th>" for head in _heads(table)] + ["</tr></thead>"]
-    for name, rows in table.sections():
-        parts.append("<tbody>")
-        if name:
-            parts.append(f'<tr><th colspan="{len(table.heads) + len(table.columns)}">{_html(name)}</th></tr>')
-        parts += [_html_row(row) for row in rows] + ["</tbody>"]
-    parts.append("</table>")
-    if table.notes:
-        parts += ["<ul>", *(f"<li>{_html(note)}</li>" for note in _notes(table)), "</ul>"]
-    if table.commands:
-        parts += [f"<pre>{_html(chr(10).join(table.commands))}</pre>"]
-    return "\n".join([*parts, "</section>"]) + "\n"
-
-
-def _html_row(row: Row) -> str:
-    cells = [f"<th>{_html(head)}</th>" for head in row.heads]
-    for cell in row.cells:
-        grey = "" if cell.style == "ours" else ' style="color:#777"'
-        hover = f' title="{_html(cell.command)}"' if cell.command else f' title="n={cell.n}"' if cell.n else ""
-        cells.append(f'<td class="{cell.style}"{grey}{hover}>{_html(cell.text)}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _html(text: str) -> str:
-    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
+    return f"{value:.{digits}f}" if digits else repr(value) if isinstance(value, float) else str(value)
 
 
 def render_json(table: Table) -> str:
@@ -182,15 +150,14 @@ def render_json(table: Table) -> str:
         "title": table.title,
         "columns": [vars(column) for column in table.columns],
         "rows": rows,
-        "notes": list(table.notes),
+        "notes": [*legend(table, JSON), *table.notes],
         "commands": list(table.commands),
     }
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _json_cell(cell: Any) -> dict[str, Any]:
-    names = ("text", "style", "value", "std", "n", "published", "published_std", "difference", "command")
-    return {name: getattr(cell, name) for name in names}
+    return {name: getattr(cell, name) for name in FIELDS}
 
 
 def rich_table(table: Table, width: int = 80) -> RenderableType:
@@ -203,7 +170,7 @@ def rich_table(table: Table, width: int = 80) -> RenderableType:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    texts = [_heads(table), *map(_texts, table.rows)]
+    texts = [_heads(table), *(_texts(row, lambda cell: _plain(cell, table.intervals)) for row in table.rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
     shown = len(widths) if len(table.columns) <= FEW else _fitting(widths, len(table.heads), width)
     parts: list[RenderableType] = []
@@ -213,13 +180,23 @@ def rich_table(table: Table, width: int = 80) -> RenderableType:
             left = i < len(table.heads)
             grid.add_column(Text(head), justify="left" if left else "right", overflow="fold", no_wrap=left)
         for row in rows:
-            styles = ["" for _ in row.heads] + ["" if cell.style == "ours" else "dim" for cell in row.cells]
-            grid.add_row(*(Text(t, style=s) for t, s in list(zip(_texts(row), styles, strict=True))[:shown]))
+            heads = [Text(" ".join(head.split())) for head in row.heads]
+            grid.add_row(*[*heads, *(_styled(cell, table.intervals) for cell in row.cells)][:shown])
         parts.append(grid)
     if hidden := len(texts[0]) - shown:
         names = ", ".join(_heads(table)[shown:])
         parts.append(Text(f"{hidden} more columns than fit here ({names}): --format md, csv or json", style="dim"))
-    return Group(*parts, *(Text(line) for line in _below(table)))
+    return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))
+
+
+def _styled(cell: Cell, intervals: bool) -> Text:
+    """Return a cell for a terminal: the best bold, the second underlined, published numbers dim."""
+    from rich.text import Text
+
+    if cell.style != "ours":
+        return Text(cell.text, style="dim")
+    styles = {"best": "bold", "second": "underline"}
+    return Text.assemble((cell.number, styles.get(cell.rank, "")), cell.rest(intervals))
 
 
 def _fitting(widths: list[int], heads: int, width: int) -> int:

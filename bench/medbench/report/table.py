@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "–"
+TIE_MARK = "≈"
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,15 @@ class Cell:
         n: Seeds behind the mean.
         published: The paper's number, where it is to be shown.
         published_std: The paper's deviation; None where it prints none.
+        low: Lower end of the 95 % interval; None: not asked for, or no predictions are stored.
+        high: Its upper end.
+        gain: Points (hundredths) over the cell that the table measures gains from.
+        published_gain: The same as printed.
         style: `ours`, `published` (the paper's number alone) or `missing`.
         show_n: Whether the number of seeds is part of the text.
-        mark: A sign set behind the number, explained in the table's notes.
+        mark: Signs set behind the number, explained in the table's notes.
+        rank: `best` or `second` of its column, or neither.
+        tied: Whether a paired test does not separate it from the best of its column.
         command: What fills the cell, where it was not run and this version can.
     """
 
@@ -32,8 +39,14 @@ class Cell:
     n: int = 0
     published: float | None = None
     published_std: float | None = None
+    low: float | None = None
+    high: float | None = None
+    gain: float | None = None
+    published_gain: float | None = None
     show_n: bool = False
     mark: str = ""
+    rank: Literal["", "best", "second"] = ""
+    tied: bool = False
     command: str | None = None
 
     @property
@@ -47,15 +60,30 @@ class Cell:
         return None if self.value is None or self.published is None else round(self.value - self.published, 12)
 
     @property
-    def text(self) -> str:
-        """The cell for people: ours, then the published number and the difference in parentheses; else a dash."""
+    def number(self) -> str:
+        """Our mean and deviation, which formats set off for the best of a column; empty: nothing was run."""
+        return "" if self.value is None else mean_std(self.value, self.std)
+
+    def rest(self, intervals: bool = False) -> str:
+        """Return what follows `number`: marks, interval, seeds, gain, then the published number in parentheses."""
         parts = []
         if self.value is not None:
-            parts.append(mean_std(self.value, self.std) + self.mark + (f" n={self.n}" if self.show_n else ""))
+            if intervals and self.low is not None and self.high is not None:
+                parts.append(f"[{self.low:.3f}, {self.high:.3f}]")
+            parts += [f"n={self.n}"] if self.show_n else []
+            parts += [] if self.gain is None else [points(self.gain)]
         if self.published is not None:
-            gap = "" if self.difference is None else f", {self.difference:+.3f}"
-            parts.append(f"({mean_std(self.published, self.published_std)}{gap})")
-        return " ".join(parts) or DASH
+            shown = mean_std(self.published, self.published_std)
+            shown += "" if self.published_gain is None else " " + points(self.published_gain)
+            shown += "" if self.difference is None else f", {self.difference:+.3f}"
+            parts.append(f"({shown})")
+        lead = self.mark + (TIE_MARK if self.tied else "")
+        return lead + "".join(f" {part}" for part in parts)
+
+    @property
+    def text(self) -> str:
+        """The cell as plain text, without what sets off the best; a dash where there is no number."""
+        return (self.number + self.rest()).strip() or DASH
 
 
 @dataclass(frozen=True)
@@ -104,6 +132,8 @@ class Table:
         rows: The rows, those of one section together.
         notes: Footnotes.
         commands: What fills the cells that were not run.
+        ranking: What `best` and `second` are chosen among, for the legend; empty: nothing is ranked.
+        intervals: Whether texts show the 95 % intervals; CSV and JSON carry them in any case.
     """
 
     name: str
@@ -113,29 +143,34 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    ranking: str = ""
+    intervals: bool = False
 
     def sections(self) -> list[tuple[str, list[Row]]]:
-        """Return (heading, rows) of each part, the main part first and also if it is empty."""
-        names = dict.fromkeys(["", *(row.section for row in self.rows)])
+        """Return (heading, rows) of each part, the main part (no heading) first; of a table without rows that part."""
+        names = dict.fromkeys(sorted((row.section for row in self.rows), key=bool) or [""])
         return [(name, [row for row in self.rows if row.section == name]) for name in names]
 
     def flat(self) -> tuple[list[str], list[list[Any]]]:
-        """Return (names, rows) of plain values: what each row stands for, then mean, std and n of each column.
+        """Return (names, rows) of plain values: what each row stands for, then the numbers of each column.
 
-        Tables with published numbers carry those, their deviation and the difference as further columns.
+        They are mean, std, n, low and high; tables with gains carry those; tables with published numbers these, their
+        deviation, the difference and published gains.
         """
         about = list(dict.fromkeys(key for row in self.rows for key in row.about))
-        parts = ["mean", "std", "n"]
-        if any(cell.published is not None for row in self.rows for cell in row.cells):
-            parts += ["published", "published_std", "difference"]
+        cells = [cell for row in self.rows for cell in row.cells]
+        parts = {"mean": "value", "std": "std", "n": "n", "low": "low", "high": "high"}
+        if gains := any(cell.gain is not None or cell.published_gain is not None for cell in cells):
+            parts |= {"gain": "gain"}
+        if any(cell.published is not None for cell in cells):
+            parts |= {name: name for name in ("published", "published_std", "difference")}
+            parts |= {"published_gain": "published_gain"} if gains else {}
         names = about + [f"{column.id}_{part}" for column in self.columns for part in parts]
-        rows = []
-        for row in self.rows:
-            values = [row.about.get(key) for key in about]
-            for cell in row.cells:
-                numbers = (cell.value, cell.std, cell.n, cell.published, cell.published_std, cell.difference)
-                values += numbers[: len(parts)]
-            rows.append(values)
+        rows = [
+            [row.about.get(key) for key in about]
+            + [getattr(cell, field) for cell in row.cells for field in parts.values()]
+            for row in self.rows
+        ]
         return names, rows
 
     def frame(self) -> pd.DataFrame:
@@ -149,3 +184,8 @@ class Table:
 def mean_std(mean: float, std: float | None) -> str:
     """Return `0.881 ± 0.002`, or the mean alone where there is no deviation."""
     return f"{mean:.3f}" if std is None else f"{mean:.3f} ± {std:.3f}"
+
+
+def points(gain: float) -> str:
+    """Return `+1.4 pt`: a gain in hundredths of the metric's unit."""
+    return f"{gain:+.1f} pt"

@@ -1,0 +1,53 @@
+"""A table as a piece of a web page."""
+
+from __future__ import annotations
+
+import html
+
+from medbench.report.marks import Words, legend
+from medbench.report.table import DASH, Cell, Row, Table
+
+WORDS = Words("bold", "underlined")
+TAGS = {"best": "b", "second": "u"}
+
+
+def render_html(table: Table) -> str:
+    """Return one `<section>` in plain ASCII (other signs as references), so it reads rightly in any page."""
+    heads = [*table.heads, *(column.title for column in table.columns)]
+    parts = ['<section class="medbench">', "<table>", f"<caption>{_text(table.title)}</caption>", "<thead><tr>"]
+    parts += [f"<th>{_text(head)}</th>" for head in heads] + ["</tr></thead>"]
+    for name, rows in table.sections():
+        parts.append("<tbody>")
+        if name:
+            parts.append(f'<tr><th colspan="{len(heads)}">{_text(name)}</th></tr>')
+        parts += [_row(row, table.intervals) for row in rows] + ["</tbody>"]
+    parts.append("</table>")
+    if notes := [*legend(table, WORDS), *table.notes]:
+        parts += ["<ul>", *(f"<li>{_text(note)}</li>" for note in notes), "</ul>"]
+    if table.commands:
+        parts += [f"<pre>{_escaped(chr(10).join(table.commands))}</pre>"]
+    return "\n".join([*parts, "</section>"]) + "\n"
+
+
+def _row(row: Row, intervals: bool) -> str:
+    cells = [f"<th>{_escaped(head)}</th>" for head in row.heads]
+    for cell in row.cells:
+        grey = "" if cell.style == "ours" else ' style="color:#777"'
+        hover = f' title="{_text(cell.command)}"' if cell.command else f' title="n={cell.n}"' if cell.n else ""
+        cells.append(f'<td class="{cell.style}"{grey}{hover}>{_cell(cell, intervals)}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _cell(cell: Cell, intervals: bool) -> str:
+    number, rest = _text(cell.number), _escaped(cell.rest(intervals))
+    tag = TAGS.get(cell.rank)
+    shown = f"<{tag}>{number}</{tag}>" if tag else number
+    return (shown + rest).strip() or _text(DASH)
+
+
+def _text(text: str) -> str:
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()

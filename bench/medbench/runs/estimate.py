@@ -1,0 +1,136 @@
+"""What a plan will cost: image forwards, and hours as far as this machine's own records tell."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from medbench import files
+from medbench.cards import Settings
+from medbench.records import Record
+from medbench.runs.device import choose_device
+from medbench.runs.plan import Job, Plan
+
+FROM_FEATURES = ("linear-frozen", "linear-probe", "knn")
+"""Kinds whose images go through the encoder once a view; the features are kept and shared."""
+Speed = tuple[str, str, int, str]
+"""(model, kind of protocol or `features`, image size, precision)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a plan's unfinished jobs.
+
+    Attributes:
+        forwards: Image forwards, at most: what the feature store holds already is not taken off.
+        hours: Of what can be told; None: nothing can.
+        basis: Measured images per second behind the hours, one text per model and kind.
+        unknown: What nothing was measured of.
+        device: The device, as records name it.
+    """
+
+    forwards: int
+    hours: float | None
+    basis: tuple[str, ...]
+    unknown: tuple[str, ...]
+    device: str
+
+
+def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
+    """Return what a plan's unfinished jobs cost.
+
+    Hours are forwards over images per second, plus the time that the protocol itself took; both are medians over the
+    finished jobs of the same model, kind, size and precision (the latter: kind and data set) on the same device.
+
+    Args:
+        plan: The plan.
+        records: Finished units, of any machine: those of other devices do not count.
+    """
+    device = device_name(plan.options.device)
+    speeds, heads = _measured(record for record in records if record.provenance.get("device") == device)
+    seconds, forwards = 0.0, 0
+    basis: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    for speed, number in _forwards(plan.todo).items():
+        forwards += number
+        what = f"{speed[0]} {speed[1]} at {speed[2]} px"
+        if speed in speeds:
+            seconds += number / speeds[speed]
+            basis[f"{what} {speeds[speed]:,.0f}"] = None
+        else:
+            unknown[what] = None
+    for job in plan.todo if basis else ():
+        seconds += heads.get((job.protocol.kind, job.dataset.card.name), 0.0)
+    return Estimate(forwards, seconds / 3600 if basis else None, tuple(basis), tuple(unknown), device)
+
+
+def device_name(asked: str) -> str:
+    """Return the device as records name it; torch is asked only for a GPU's."""
+    device = choose_device(asked)
+    if device == "cpu":
+        return f"cpu ({platform.machine()})"
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def trained_forwards(job: Job) -> int:
+    """Return the image forwards of a job that trains the network: every candidate rate, seed and epoch, no early end.
+
+    In each epoch training and validation images go through once, DINO's crops each; test images once a unit.
+    """
+    settings = job.settings
+    train, val, test = (len(job.dataset.rows(split)) for split in ("train", "val", "test"))
+    epochs = getattr(settings, "epochs", None)
+    if epochs is None:
+        return len(job.dataset.samples)
+    crops = 4 + getattr(settings, "local_crops", 0) if hasattr(settings, "local_crops") else 1
+    rates, seeds = len(getattr(settings, "learning_rates", (0,))), len(job.seeds)
+    searched = min(getattr(settings, "lr_search_seeds", seeds), seeds)
+    runs = (rates * searched + seeds - searched) * max(1, len(job.units) // seeds)
+    return int(runs * epochs * (crops * train + val) + len(job.units) * test)
+
+
+def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
+    """Return the forwards of jobs by what their speed depends on; features that jobs share are counted once."""
+    found: dict[Speed, int] = {}
+    shared: dict[str, tuple[Speed, int]] = {}
+    for job in jobs:
+        kind = job.protocol.kind
+        speed: Speed = (job.model.name, "features" if kind in FROM_FEATURES else kind, job.image_size, job.precision)
+        if kind in FROM_FEATURES:
+            views = getattr(job.settings, "views", 0)
+            number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
+            number += views * len(job.dataset.rows("train"))
+            common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
+            key = files.digest([speed, job.weights.sha256, job.dataset.digest, common])
+            shared[key] = (speed, max(number, shared.get(key, (speed, 0))[1]))
+        else:
+            found[speed] = found.get(speed, 0) + trained_forwards(job)
+    for speed, number in shared.values():
+        found[speed] = found.get(speed, 0) + number
+    return found
+
+
+def _measured(records: Iterable[Record]) -> tuple[dict[Speed, float], dict[tuple[str, str], float]]:
+    """Return images per second of each speed, and seconds of the protocol itself by kind and data set."""
+    jobs = {record.group: record for record in records}  # the seeds of a job share its times
+    speeds: dict[Speed, list[float]] = {}
+    heads: dict[tuple[str, str], list[float]] = {}
+    for record in jobs.values():
+        kind = str(record.material.get("protocol", {}).get("kind", ""))
+        extract, own = (record.timings.get(name, 0.0) for name in ("extract", "protocol"))
+        from_features = kind in FROM_FEATURES
+        if from_features:
+            heads.setdefault((kind, record.unit.dataset), []).append(own)
+        forwards, seconds = record.counts.get("forwards", 0.0), extract if from_features else extract + own
+        if forwards > 0 and seconds > 0:
+            size, precision = int(record.material.get("image_size", 0)), str(record.material.get("precision", ""))
+            speed = (record.unit.model, "features" if from_features else kind, size, precision)
+            speeds.setdefault(speed, []).append(forwards / seconds)
+    return (
+        {speed: statistics.median(values) for speed, values in speeds.items()},
+        {place: statistics.median(values) for place, values in heads.items()},
+    )

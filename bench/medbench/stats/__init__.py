@@ -1,0 +1,23 @@
+"""Statistics of results: means with their spread, intervals, and tests of a difference.
+
+numpy alone at import; scipy where it is needed.
+"""
+
+from medbench.stats.bootstrap import Draws, Interval, bootstrap
+from medbench.stats.families import Wilcoxon, holm, wilcoxon
+from medbench.stats.paired import detectable, paired, permutation
+from medbench.stats.summary import paired_se, summary
+
+__all__ = [
+    "Draws",
+    "Interval",
+    "Wilcoxon",
+    "bootstrap",
+    "detectable",
+    "holm",
+    "paired",
+    "paired_se",
+    "permutation",
+    "summary",
+    "wilcoxon",
+]
