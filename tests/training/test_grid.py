@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.training import grid
 from medbench.training.grid import Problem, train_grid
 from medbench.training.heads import initial, loss_and_slope, order, predict
