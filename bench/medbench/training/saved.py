@@ -65,7 +65,7 @@ def load_fit(file: Path, fit: Fit) -> None:
     restore_optimizer(fit.optimizer, parts["optimizer"])
     fit.curve = _curve(arrays)
     for name in PLATEAU:
-        setattr(fit.plateau, name, arrays[f"plateau_{name}"])
+        setattr(fit.plateau, name, arrays[f"plateau_{name}"].reshape(()))  # files have no arrays without axes
     fit.done, fit.stale, fit.best_epoch = facts["done"], facts["stale"], facts["best_epoch"]
     fit.running += facts["running"]
     fit.best, fit.held = float(facts["best"]), float(facts["held"])
