@@ -27,9 +27,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "retfound": VIT,
     "sam": {**VIT, "window_size": 2, "global_attn_indexes": [1], "neck_chans": 8},
     "seem": {"embed_dim": 16, "depths": [1, 1, 1, 1]},
-    "resnet152": {"layers": [1, 1, 1, 1], "channels": [16, 16, 32, 32], "zero_init_last": False},
+    "resnet152": {"layers": [1, 1, 1, 1], "channels": [8, 16, 16, 24]},
+    "resnet50": {"layers": [1, 1, 1, 1], "channels": [16, 16, 32, 32], "zero_init_last": False},
 }
-UNITS = {"seem": 4, "resnet152": 4}
+UNITS = {"seem": 4, "resnet152": 4, "resnet50": 4}
 SIZES = {
     "seem": 64,
     "resnet152": 64,
@@ -43,7 +44,7 @@ SHORT = {
     "augment": {"vertical_flip": 0.0, "jitter": 0.0},
 }
 
-OWN = {"resnet152": {"epochs": 16, "learning_rates": [2e-3]}}  # batch norm's running statistics need some steps
+OWN = {"resnet50": {"epochs": 16, "learning_rates": [2e-3]}}
 
 
 def shrunk(name: str) -> dict[str, Any]:
@@ -111,9 +112,17 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_it_learns_and_moves_what_it_may(place: Path, family: str, protocol: str) -> None:
+def pairs() -> list[tuple[str, str]]:
+    """All protocols with all families. Of the two of ResNet the one whose blocks start as identities (ImageNet's own
+    first weights) says too little when frozen, and the other is left out where it would only cost time.
+    """
+    kinds = {True: "resnet152", False: "resnet50"}
+    left_out = [(p, kinds[p in ("deit-frozen", "decapitate-frozen")]) for p in PROTOCOLS]
+    return [(p, family) for p in PROTOCOLS for family in FAMILIES if (p, family) not in left_out]
+
+
+@pytest.mark.parametrize(("protocol", "family"), pairs())
+def test_it_learns_and_moves_what_it_may(place: Path, protocol: str, family: str) -> None:
     (record,) = go(place, family, protocol, **PROTOCOLS[protocol])
     assert record.metrics["recall_macro"] >= CHANCE + MARGIN
     kept = load_file(record.path / "weights.safetensors")
