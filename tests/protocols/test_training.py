@@ -44,7 +44,7 @@ SHORT = {
     "augment": {"vertical_flip": 0.0, "jitter": 0.0},
 }
 
-OWN = {"resnet50": {"epochs": 16, "learning_rates": [2e-3]}}
+OWN = {"resnet50": {"epochs": 20, "learning_rates": [1e-3]}}
 
 
 def shrunk(name: str) -> dict[str, Any]:
