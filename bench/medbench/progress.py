@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
+from typing import Protocol
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+_log: ContextVar[Path | None] = ContextVar("log", default=None)
 PLAIN_EVERY = 20.0  # seconds between lines where there is no terminal
+
+
+class Advance(Protocol):
+    """Counts steps that were done; `note` is what is worth knowing besides, such as an epoch's metric."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None: ...  # noqa: D102
 
 
 @contextlib.contextmanager
@@ -22,16 +31,35 @@ def quiet(hush: bool = True) -> Iterator[None]:
         _quiet.reset(token)
 
 
+def is_quiet() -> bool:
+    """Tell whether nothing is shown here."""
+    return _quiet.get()
+
+
+@contextlib.contextmanager
+def logged(file: Path, wanted: bool = True) -> Iterator[None]:
+    """Add every line that is said inside this block to `file` too, with the time, quiet or not."""
+    token = _log.set(file if wanted else None)
+    try:
+        yield
+    finally:
+        _log.reset(token)
+
+
 def say(line: str) -> None:
-    """Print one line about the work to standard error, unless quiet."""
+    """Print one line about the work to standard error, unless quiet, and add it to the log file, if there is one."""
+    if (file := _log.get()) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
     if not _quiet.get():
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)` for a piece of work of `total` steps, `done` of which were done before.
+def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+    """Yield `advance(n, note)` for a piece of work of `total` steps, `done` of which were done before.
 
     The rate counts the steps of this block alone.
     """
@@ -44,12 +72,12 @@ def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[
         yield _plain(what, total, unit, done)
 
 
-def _silent(n: int = 1) -> None:
+def _silent(n: int = 1, note: str = "") -> None:
     """Show nothing."""
 
 
 @contextlib.contextmanager
-def _rich_bar(what: str, total: int, unit: str, done: int) -> Iterator[Callable[[int], None]]:
+def _rich_bar(what: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -59,32 +87,36 @@ def _rich_bar(what: str, total: int, unit: str, done: int) -> Iterator[Callable[
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(what, total=total, completed=done, rate="")
+        task = display.add_task(what, total=total, completed=done, rate="", note="")
         new = 0
 
-        def advance(n: int = 1) -> None:
+        def advance(n: int = 1, note: str = "") -> None:
             nonlocal new
             new += n
             rate = new / max(time.perf_counter() - start, 1e-9)
             display.update(task, advance=n, rate=f"{rate:,.1f} {unit}/s")
+            if note:
+                display.update(task, note=note)
 
         yield advance
 
 
-def _plain(what: str, total: int, unit: str, done: int) -> Callable[[int], None]:
+def _plain(what: str, total: int, unit: str, done: int) -> Advance:
     start = last = time.perf_counter()
-    new = 0
+    new, said = 0, ""
 
-    def advance(n: int = 1) -> None:
-        nonlocal new, last
-        new += n
+    def advance(n: int = 1, note: str = "") -> None:
+        nonlocal new, last, said
+        new, said = new + n, note or said
         now = time.perf_counter()
         if now - last >= PLAIN_EVERY:
             last = now
             rate = new / (now - start)
-            say(f"{what}: {done + new:,}/{total:,} {unit}, {rate:,.1f}/s, {(total - done - new) / rate:,.0f} s left")
+            left = (total - done - new) / max(rate, 1e-9)
+            say(f"{what}: {done + new:,}/{total:,} {unit}, {rate:,.1f}/s, {left:,.0f} s left" + (said and f"; {said}"))
 
     return advance

@@ -39,10 +39,16 @@ def main() -> None:
 
 
 def benchmarks(device: str) -> list:
-    from benchmarks import cka, commands, extraction, heads, neighbours, unit, zoo
+    from benchmarks import cka, commands, extraction, heads, neighbours, training, unit, zoo
 
-    on_device = [("extraction", extraction.run), ("heads", heads.run), ("unit", unit.run), ("zoo", zoo.run)]
-    on_device += [("cka", cka.run)]
+    on_device = [
+        ("cka", cka.run),
+        ("extraction", extraction.run),
+        ("heads", heads.run),
+        ("training", training.run),
+        ("unit", unit.run),
+        ("zoo", zoo.run),
+    ]
     on_cpu = [("neighbours", neighbours.run), ("commands", commands.run)]
     return on_device + (on_cpu if device == "cpu" else [])
 

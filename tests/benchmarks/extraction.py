@@ -11,7 +11,8 @@ import torch
 from benchmarks.pictures import encoder_card, labelled
 from benchmarks.row import Row, by_turns
 from medbench import progress
-from medbench.cards.protocol import Augment, LinearFrozen
+from medbench.cards.recipes import LinearFrozen
+from medbench.cards.settings import Augment
 from medbench.data import load_dataset
 from medbench.data.store import prepare, rule_of
 from medbench.data.transforms import Clean, Views, normalise

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.row import Row, by_turns
 from medbench import progress
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.training.grid import Problem, train_grid
 from medbench.training.heads import order
 

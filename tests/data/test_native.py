@@ -18,7 +18,8 @@ from torchvision.transforms import functional
 
 from medbench.cards import DatasetCard, ModelCard, Settings
 from medbench.cards.native import native
-from medbench.cards.protocol import Augment, Knn, LinearFrozen
+from medbench.cards.recipes import Knn, LinearFrozen
+from medbench.cards.settings import Augment
 from medbench.data import filling
 from medbench.data.dataset import Dataset
 from medbench.data.decode import Unreadable

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
-from medbench.cards.protocol import Augment
+from medbench.cards.settings import Augment
 from medbench.data import transforms
 from medbench.data.decode import open_image
 from medbench.data.fit import fitted

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from medbench import load_dataset, load_model
-from medbench.cards.protocol import Augment, Settings
+from medbench.cards.settings import Augment, Settings
 from medbench.data.store import Store, prepare, rule_of
 from medbench.data.transforms import Clean, Transform, Views
 from medbench.features import extract

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from medbench.cards.protocol import Knn
+from medbench.cards.recipes import Knn
 from medbench.protocols import knn
 from medbench.protocols.base import Context
 

@@ -19,7 +19,8 @@ from medbench.models.encoder import Encoder
 from medbench.protocols import knn, linear_frozen
 from medbench.records import Record, store
 from medbench.runs import RunFailedError
-from medbench.runs.plan import Options, make_plan
+from medbench.runs.plan import Options
+from medbench.runs.planning import make_plan
 
 from .conftest import SHORT
 

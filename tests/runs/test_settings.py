@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench.cards import ProtocolCard, find_protocol
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.errors import CardError, MedbenchError
 from medbench.runs.settings import fitting, parse_changes, resolve
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.training import grid
 from medbench.training.grid import Problem, train_grid
 from medbench.training.heads import initial, loss_and_slope, order, predict
@@ -238,3 +238,39 @@ def test_a_state_of_other_seeds_or_a_damaged_one_is_not_taken_up(tmp_path, monke
     assert np.array_equal(other.curve, train_grid(problem(), settings(epochs=4), [2, 3], CPU).curve)
     state.write_bytes(b"torn")
     assert np.array_equal(train_grid(problem(), settings(epochs=4), [2, 3], CPU, state).curve, other.curve)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_slopes_are_autograds(multilabel: bool, smoothing: float) -> None:
+    source = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, generator=source, requires_grad=True)  # (s, l, c, b)
+    labels = torch.randint(2, (2, 5, 4), generator=source).float()
+    target = labels if multilabel else torch.randint(4, (2, 5), generator=source)
+    loss, slope = loss_and_slope(logits.detach().clone(), target, smoothing)
+    for s, head in np.ndindex(2, 3):
+        z = logits[s, head].T
+        if multilabel:
+            soft = labels[s] * (1 - smoothing) + smoothing / 2
+            expected = torch.nn.functional.binary_cross_entropy_with_logits(z, soft)
+        else:
+            expected = torch.nn.functional.cross_entropy(z, target[s], label_smoothing=smoothing)
+        torch.testing.assert_close(loss[s, head], expected.detach())
+        (gradient,) = torch.autograd.grad(expected, logits, retain_graph=True)
+        torch.testing.assert_close(slope[s, head], gradient[s, head])
+
+
+def test_early_stopping_keeps_what_a_shorter_training_would() -> None:
+    p = problem(multilabel=False)
+    whole = train_grid(p, settings(), [0, 1], torch.device("cpu"))
+    stopped = train_grid(p, settings(early_stopping=2, early_from=3, early_threshold=0.01), [0, 1], torch.device("cpu"))
+    for s, head in np.ndindex(2, 3):
+        best, held, stale = -np.inf, -np.inf, 0
+        for epoch, value in enumerate(whole.curve[:, s, head]):
+            best = max(best, value)
+            if epoch >= 3:
+                held, stale = (value, 0) if value > held + 0.01 else (held, stale + 1)
+            if stale >= 2:
+                break
+        assert stopped.best[s, head] == best
+    assert len(stopped.curve) <= len(whole.curve)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from medbench.training.schedule import Plateau, warmup
+from medbench.cards.recipes import LinearUnfrozen
+from medbench.training.schedule import Plateau, rate_at, warmup
 
 
 def test_warmup_ramps_exactly_to_the_rate() -> None:
@@ -51,3 +52,18 @@ def test_an_undefined_metric_never_counts_as_an_improvement() -> None:
     plateau.step(np.array([np.nan]), np.array([1.0]))
     assert plateau.best[0] == 0.5
     assert plateau.scale[0] == pytest.approx(0.1)
+
+
+def test_cosine_after_the_warmup_is_torchs() -> None:
+    settings = LinearUnfrozen(plateau=False, cosine=True, epochs=10, warmup_epochs=2, min_rate=1e-6)
+    base = np.asarray(1e-3)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8 * 5, eta_min=1e-6)
+    for step in range(10, 50):
+        assert float(rate_at(base, step, 5, settings)) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        cosine.step()
+    assert float(rate_at(base, 5, 5, settings)) == pytest.approx((1e-3 + 1e-8) / 2)
+    assert float(rate_at(base, 60, 5, settings)) == pytest.approx(1e-6)
+    with pytest.raises(ValueError, match="either the plateau or the cosine"):
+        LinearUnfrozen(cosine=True)

@@ -5,7 +5,8 @@ from medbench.cards.find import card_files, expand, find_dataset, find_model, fi
 from medbench.cards.load import load_card
 from medbench.cards.model import ModelCard
 from medbench.cards.paper import PaperCard
-from medbench.cards.protocol import SETTINGS, ProtocolCard, Settings
+from medbench.cards.protocol import SETTINGS, ProtocolCard
+from medbench.cards.settings import Settings
 
 __all__ = [
     "SETTINGS",

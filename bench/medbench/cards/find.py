@@ -12,7 +12,7 @@ from medbench.cards.dataset import DatasetCard
 from medbench.cards.library import is_library_name, library_card
 from medbench.cards.load import load_card
 from medbench.cards.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
-from medbench.cards.model import ModelCard
+from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.errors import CardError, unknown
@@ -49,13 +49,22 @@ def _load(kind: str, path: Path) -> Card:
 def find_model(name: str) -> ModelCard:
     """Return the model card called `name`, or that lies in the file `name` (ending in .yaml).
 
-    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list.
+    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
+    that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`).
     """
+    base, at, maker = name.rpartition("@")
+    if at and maker in names("protocols"):
+        plain = find_model(base)
+        return plain.model_copy(update={"name": name, "weights": Weights(licence=_licence(plain))})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
     card = _find("models", name)
     assert isinstance(card, ModelCard)
     return card
+
+
+def _licence(card: ModelCard) -> str:
+    return card.weights.licence if card.weights else ""
 
 
 def find_dataset(name: str) -> DatasetCard:
@@ -106,6 +115,12 @@ def _is_elsewhere(kind: str, word: str) -> bool:
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
+def _is_trained(kind: str, word: str) -> bool:
+    base, at, maker = word.rpartition("@")
+    known = base in names("models") or is_file_name(base) or is_library_name(base)
+    return bool(kind == "models" and at and known and maker in names("protocols"))
+
+
 def _medmnist_sets(word: str) -> list[str]:
     """Return the path-safe name of one set of MedMNIST, or those a glob (`medmnist/*_224`) matches."""
     if not any(c in word for c in "*?["):
@@ -133,7 +148,7 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
             if not matches:
                 raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
             found += matches
-        elif is_file_name(word) or word in known or _is_elsewhere(kind, word):
+        elif is_file_name(word) or word in known or _is_elsewhere(kind, word) or _is_trained(kind, word):
             found.append(word)
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")

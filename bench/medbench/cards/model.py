@@ -165,6 +165,7 @@ class ModelCard(Card):
     alternatives: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name of another pooled feature of this model -> fields that change."
     )
+    units: int | None = Field(None, gt=0, description="Units that freezing and truncation count; none: not counted.")
     parameters: float | None = Field(None, gt=0, description="Millions of parameters of the encoder as used.")
     pretraining: Pretraining = Field(default_factory=Pretraining)
 
@@ -233,7 +234,7 @@ class ModelCard(Card):
     def material(self) -> dict[str, Any]:
         """Return what can change a feature: architecture, mapping of the file, input and output rules."""
         found = super().material()
-        for text in ("parameters", "pretraining", "text"):
+        for text in ("units", "parameters", "pretraining", "text"):
             found.pop(text, None)
         features = found.pop("features", {})
         features.pop("dim", None)  # a check, no rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from medbench.cards.model import ModelCard
-from medbench.cards.protocol import Settings
+from medbench.cards.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,12 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Loader processes.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
     overwrite: Annotated[str, typer.Option(help="missing: run what is not done; always; never.")] = "missing",
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the best weights of trained networks beside their records.")
+    ] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="tensorboard|wandb", help="Also send curves there; can be repeated.")
+    ] = None,
     unreadable: Annotated[str, typer.Option(help="stop, or leave-out such images.")] = "stop",
     allow_outside: Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the root.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
@@ -62,6 +69,8 @@ def run(
         unreadable=unreadable,  # type: ignore[arg-type]
         allow_outside=allow_outside,
         download=not dry_run,
+        keep_weights=keep_weights,
+        log=tuple(log or ()),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     with progress.quiet(quiet):
@@ -77,7 +86,8 @@ def run(
                 typer.echo(line)
             return
         result = carry_out(plan)
-    _report(plan, result, as_json=as_json)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first speaks
+        _report(plan, result, as_json=as_json)
 
 
 def _paper(

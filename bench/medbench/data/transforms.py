@@ -18,7 +18,7 @@ from medbench.data.fit import fitted
 from medbench.data.store import Store, StoreRule, take
 
 if TYPE_CHECKING:
-    from medbench.cards.protocol import Augment
+    from medbench.cards.settings import Augment
 
 CROP_TRIES = 10
 
@@ -105,6 +105,32 @@ class Views(Clean):
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, self.view, row))))
             views[place] = augment(self.store.images[row], self.size, self.recipe, rng)
         return torch.from_numpy(views)
+
+
+class Drawn(Clean):
+    """Augmented images of any view: an index is a (view, position) pair, and names the draw as in `Views`."""
+
+    def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int) -> None:
+        super().__init__(store, rows, size)
+        self.recipe, self.seed = recipe, seed
+
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
+        """Return (b, size, size, c) uint8."""
+        views = {view for view, _ in indices}
+        found = torch.empty((len(indices), self.size, self.size, self.store.images.shape[-1]), dtype=torch.uint8)
+        for view in views:
+            places = [i for i, (own, _) in enumerate(indices) if own == view]
+            drawn = Views(self.store, self.rows, self.size, self.recipe, self.seed, view)
+            found[places] = drawn.__getitems__([indices[i][1] for i in places])
+        return found
+
+
+class Still(Clean):
+    """Clean images in the place of augmented ones: an index is a (view, position) pair, the view being all one."""
+
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
+        """Return (b, size, size, c) uint8."""
+        return super().__getitems__([index for _, index in indices])
 
 
 def augment(image: NDArray[np.uint8], size: int, recipe: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:

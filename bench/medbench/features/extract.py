@@ -22,18 +22,24 @@ from medbench.models.encoder import Encoder
 from medbench.progress import bar, say
 
 PART_SECONDS = 10.0  # a kill loses at most this much work
+PART_BYTES = 1 << 28  # and no more than this waits in memory
 BATCH = {"cpu": 32, "cuda": 256}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+Outputs = Callable[[Encoder, Tensor], list[Tensor]]
+"""Images to what is kept of them, one tensor (b, …) for each spec."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """One set of features to make: what it depends on and the uint8 images (b, h, w, c) it is made from."""
+    """Features to make in one pass: what each depends on, and the uint8 images (b, h, w, c) they are made from."""
 
-    spec: FeatureSpec
+    specs: list[FeatureSpec]
     images: Dataset[Any]
     n: int
     what: str
+    outputs: Outputs = lambda encoder, x: [encoder.pooled(x)]
 
 
 @dataclass
@@ -47,54 +53,73 @@ class Tally:
 
 def features(
     task: Task, encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
-) -> NDArray[np.float32]:
-    """Return the features of a task (n, d): from the store if they are there and whole, else made now.
+) -> list[NDArray[np.float32]]:
+    """Return the features of each spec of a task, (n, …): from the store if they are there and whole, else made now.
 
     `encoder` is called only if something is to be made. Another process that makes the same features is waited for.
     """
-    folder = FeatureFolder(task.spec, task.n)
-    found = folder.load()
-    if found is not None:
-        tally.reused += task.n
+    folders = [FeatureFolder(spec, task.n) for spec in task.specs]
+    if (found := _load(folders, tally)) is not None:
         return found
-    lock = folder.path.parent / f".{folder.path.name}.lock"
+    lock = folders[0].path.parent / f".{folders[0].path.name}.lock"
     with alone(lock, f"{task.what}: another process makes these features; waiting for it"):
-        found = folder.load()
-        if found is not None:
-            tally.reused += task.n
+        if (found := _load(folders, tally)) is not None:
             return found
-        if not folder.path.exists() and task.spec.view is None and (reason := folder.why_not()):
+        first = folders[0]
+        plain = first.spec.view is None and first.spec.output == "pooled"
+        if plain and not first.path.exists() and (reason := first.why_not()):
             say(f"{task.what}: features made before do not serve: {reason}")
-        return _make(task, folder, encoder(), device, workers, tally)
+        return _make(task, folders, encoder(), device, workers, tally)
+
+
+def _load(folders: list[FeatureFolder], tally: Tally) -> list[NDArray[np.float32]] | None:
+    found = []
+    for folder in folders:
+        if (values := folder.load()) is None:
+            return None
+        found.append(values)
+    tally.reused += folders[0].n
+    return found
 
 
 def _make(
-    task: Task, folder: FeatureFolder, encoder: Encoder, device: torch.device, workers: int, tally: Tally
-) -> NDArray[np.float32]:
-    spans = folder.start()
+    task: Task, folders: list[FeatureFolder], encoder: Encoder, device: torch.device, workers: int, tally: Tally
+) -> list[NDArray[np.float32]]:
+    spans = _common([folder.start() for folder in folders])
     first = spans[-1][1] if spans else 0
     tally.reused += first
     began = saved = time.perf_counter()
-    pending: list[Tensor] = []
+    pending: list[list[Tensor]] = [[] for _ in folders]
     at = first
     before = encoder.state_digest()
-    with bar(task.what, task.n, done=first) as advance, exact(task.spec.precision), torch.inference_mode():
+    with bar(task.what, task.n, done=first) as advance, exact(task.specs[0].precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
-            # A copy: a class token is a view, which would hold all its batch's tokens until the part is full.
-            pending.append(_forward(encoder, batch, task.spec, device).float().clone())
+            for kept, values, folder in zip(pending, _forward(encoder, batch, task, device), folders, strict=True):
+                # A copy: a class token is a view, which would hold all its batch's tokens until the part is full.
+                kept.append(values.to(getattr(torch, folder.spec.dtype)).clone())
             advance(len(batch))
             at += len(batch)
-            if time.perf_counter() - saved > PART_SECONDS or at == task.n:
-                values = torch.cat(pending).cpu().numpy()
-                folder.add(at - len(values), values)
-                spans.append((at - len(values), at))
-                pending, saved = [], time.perf_counter()
+            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _held(pending) > PART_BYTES:
+                start = spans[-1][1] if spans else 0
+                for folder, kept in zip(folders, pending, strict=True):
+                    folder.add(start, torch.cat(kept).cpu().numpy())
+                spans.append((start, at))
+                pending, saved = [[] for _ in folders], time.perf_counter()
     if encoder.state_digest() != before or encoder.training:
-        raise AssertionError(f"{task.spec.model} changed while its features were made: a frozen encoder must not")
+        raise AssertionError(f"{task.specs[0].model} changed while its features were made: a frozen encoder must not")
     seconds = time.perf_counter() - began
     tally.forwards, tally.seconds = tally.forwards + task.n - first, tally.seconds + seconds
     facts = {"device": str(device), "torch": torch.__version__, "batch": BATCH[device.type], "seconds": seconds}
-    return folder.finish(spans, facts)
+    return [folder.finish(spans, facts) for folder in folders]
+
+
+def _common(done: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """Return the parts that all folders have, from the first row on: a kill may have come between two of them."""
+    return [span for span, *others in zip(*done, strict=False) if all(other == span for other in others)]
+
+
+def _held(pending: list[list[Tensor]]) -> int:
+    return sum(values.nbytes for kept in pending for values in kept)
 
 
 def _batches(task: Task, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
@@ -115,12 +140,13 @@ def _as_is(batch: Any) -> Any:
     return batch  # `__getitems__` has made the whole batch
 
 
-def _forward(encoder: Encoder, batch: Tensor, spec: FeatureSpec, device: torch.device) -> Tensor:
+def _forward(encoder: Encoder, batch: Tensor, task: Task, device: torch.device) -> list[Tensor]:
+    spec = task.specs[0]
     x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std)
     if spec.precision == "fp32":
-        return encoder.pooled(x)
+        return task.outputs(encoder, x)
     with torch.autocast(device.type, dtype=AUTOCAST[spec.precision]):
-        return encoder.pooled(x)
+        return task.outputs(encoder, x)
 
 
 @contextlib.contextmanager

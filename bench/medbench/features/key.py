@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from medbench import files
-from medbench.cards.protocol import Augment
+from medbench.cards.settings import Augment
 
 VERSION = 1  # raise when extraction computes something else
 
@@ -31,6 +31,7 @@ class FeatureSpec:
         view: Number of the augmented view, or None for the clean pass.
         augment: Recipe of the view.
         view_seed: Seed of the views.
+        output: What is kept of the network: `pooled`, or the tokens or the raw output of a unit.
     """
 
     dataset: str
@@ -48,10 +49,20 @@ class FeatureSpec:
     view: int | None = None
     augment: dict[str, Any] | None = None
     view_seed: int = 0
+    output: str = "pooled"
+
+    @property
+    def dtype(self) -> str:
+        """How numbers are kept: tokens made in half precision in half precision, all else in single."""
+        return "float32" if self.output == "pooled" or self.precision == "fp32" else "float16"
 
     def of_view(self, view: int, rows: str, augment: Augment, seed: int) -> FeatureSpec:
         """Return the spec of augmented view number `view` of other rows, drawn under `seed`."""
         return replace(self, view=view, rows=rows, augment=augment.model_dump(mode="json"), view_seed=seed)
+
+    def of_output(self, name: str) -> FeatureSpec:
+        """Return the spec of another output of the same images."""
+        return replace(self, output=name)
 
     def material(self) -> dict[str, Any]:
         """Return the fields that make the key."""

@@ -1,8 +1,8 @@
 """The feature store: one folder per key, trusted only when its manifest says so.
 
 While features are made the folder holds `key.json` and parts `part-START-STOP.npy`, each written by atomic rename;
-at the end the parts become `features.npy` (n, d) float32 and `manifest.json` is written last, with the array's
-digest. A killed extraction goes on after its last whole part.
+at the end the parts become `features.npy`, (n, d) or, of a unit's output, (n, …), and `manifest.json` is written last,
+with the array's digest. A killed extraction goes on after its last whole part.
 """
 
 from __future__ import annotations
@@ -83,16 +83,16 @@ class FeatureFolder:
     def finish(self, spans: list[tuple[int, int]], facts: dict[str, Any]) -> NDArray[np.float32]:
         """Join the parts to `features.npy`, write the manifest, remove the parts; returns the features."""
         arrays = [np.load(self._part(*span), mmap_mode="r", allow_pickle=False) for span in spans]
-        dim = arrays[0].shape[1]
+        shape = (self.n, *arrays[0].shape[1:])
         with files.atomic(self.path / "features.npy") as part:
-            whole = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(self.n, dim))
+            whole = np.lib.format.open_memmap(part, mode="w+", dtype=arrays[0].dtype, shape=shape)
             for (start, stop), array in zip(spans, arrays, strict=True):
                 whole[start:stop] = array
             whole.flush()
         joined: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
         manifest = {
             "material": self._material(),
-            "shape": [self.n, dim],
+            "shape": list(shape),
             "digest": _digest(joined),
             "facts": facts,
         }

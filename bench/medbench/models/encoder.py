@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -128,6 +128,23 @@ class Encoder(nn.Module):
         """
         raw = self.sequential and not (self.card.features.token_norm if norm is None else norm)
         return (self._raw(x) if raw else self._last(x))[:, self.prefix :]
+
+    def depths(self, x: Tensor, kept: Sequence[int]) -> list[Tensor]:
+        """Return the `tokens` of this encoder cut after so many units, (b, n_i, d_i) each, from one forward pass.
+
+        Args:
+            x: Images (b, c, h, w).
+            kept: Ascending numbers of units, 1 to n - 1.
+        """
+        found = []
+        for units_kept, raw in zip(kept, outputs(self._features, [self.blocks[k - 1] for k in kept], x), strict=True):
+            rows = _rows(raw, _blocks_end(self.network))
+            if self.sequential:
+                rows = self.network.norm(rows) if self.card.features.token_norm else rows  # type: ignore[operator]
+            elif callable(norm := getattr(self.network, f"norm{units_kept - 1}", None)):  # SEEM's, one for each stage
+                rows = norm(rows)
+            found.append(rows[:, self.prefix :])
+        return found
 
     def _features(self, x: Tensor) -> Tensor:
         found = self.network.forward_features(x)  # type: ignore[operator]

@@ -23,13 +23,13 @@ class WeightsFile:
 
     Attributes:
         path: The file, or None for random weights.
-        sha256: Of the file; `random:0` for random weights.
-        origin: `official` (the card's own file), `file` (a person's) or `random`.
+        sha256: Of the file; `random:0` for random weights; `unit:KEY` of those that a unit of ours trained.
+        origin: `official` (the card's own file), `file` (a person's), `random` or `trained`.
     """
 
     path: Path | None
     sha256: str
-    origin: Literal["official", "file", "random"]
+    origin: Literal["official", "file", "random", "trained"]
 
 
 RANDOM = WeightsFile(None, "random:0", "random")

@@ -62,6 +62,13 @@ def truncate(network: nn.Module, keep: int) -> bool:
     return False
 
 
+def replace(network: nn.Module, modules: Sequence[nn.Module]) -> None:
+    """Put `modules` in the place of the first units of a network."""
+    for unit, module in zip(units(network), modules, strict=False):
+        name = next(place for place, held in network.named_modules() if held is unit)
+        network.set_submodule(name, module)
+
+
 def _width(unit: nn.Module) -> int | None:
     """Return the length of a unit's first vector, a norm's."""
     return next((len(p) for p in unit.parameters() if p.ndim == 1), None)

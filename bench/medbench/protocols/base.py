@@ -14,10 +14,31 @@ from medbench.cards import Settings
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from medbench.features.extract import Outputs
+    from medbench.models.encoder import Encoder
+    from medbench.training.machine import Machine
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Outputs of a frozen encoder, of clean images and of views, as maps of files.
+
+    Attributes:
+        splits: Split -> (n, …).
+        views: One (n, …) a view, of the training images.
+    """
+
+    splits: dict[str, NDArray[np.floating]]
+    views: list[NDArray[np.floating]]
 
 
 class Inputs(Protocol):
-    """The frozen encoder's view of the data."""
+    """A job's features, images and networks. A job whose samples have several inputs has features alone."""
+
+    image_size: int
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
@@ -26,6 +47,33 @@ class Inputs(Protocol):
         """Return the features of each augmented view of the training images, (n, d); the clean pass if there are none.
 
         They may be maps of files.
+        """
+
+    def encoder(self, units: int | None = None, drop_path: float | None = None) -> Encoder:
+        """Return a new copy of the encoder, frozen, with its first `units` alone if told so."""
+
+    def second(self) -> Encoder:
+        """Return a new copy of the encoder that the settings name besides the run's own (the stacked DeiT)."""
+
+    def images(self, split: str) -> Dataset[Tensor]:
+        """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
+
+    def drawn(self, seed: int) -> Dataset[Tensor]:
+        """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8."""
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
+
+    def bank(self, outputs: dict[str, Outputs], wanted: str, limit_gb: float) -> Bank | None:
+        """Return the bank of one of several outputs, made together in one pass; None where it would not be cheaper.
+
+        That is where every epoch draws its views anew, or where the whole would be larger than `limit_gb` or than half
+        of the free disk.
+
+        Args:
+            outputs: Name of the output -> images to it.
+            wanted: The one to return.
+            limit_gb: Room for all of them.
         """
 
 
@@ -45,6 +93,11 @@ class Context:
         inputs: Features of all splits; labels of train and validation only.
         device: Where to compute.
         partial: Folder for the state of unfinished work; removed when the records are written.
+        name: The job's, for people.
+        machine: Processes and precision, for protocols that train networks.
+        sweep: All values of the depth that the request asks for, the job's own among them.
+        tuned: Weights of the fine-tuned network that this protocol looks at, if it does.
+        keep_weights: Whether outcomes should carry the best weights.
     """
 
     settings: Settings
@@ -58,6 +111,11 @@ class Context:
     inputs: Inputs
     device: torch.device
     partial: Path
+    name: str = ""
+    machine: Machine | None = None
+    sweep: tuple[int, ...] = ()
+    tuned: Path | None = None
+    keep_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,17 +123,29 @@ class Outcome:
     """What one seed gave.
 
     Attributes:
-        scores_val: Class scores on validation, (m, c).
-        scores_test: Class scores on test, (t, c).
+        scores_val: Class scores on validation, (m, c); None: this protocol classifies nothing.
+        scores_test: Class scores on test, (t, c); likewise.
         chosen: Hyper-parameters chosen on validation.
         selection: Every candidate with its validation curve.
         history: Column -> values, one row per epoch and candidate.
         warnings: What a reader must know.
+        metrics: Numbers of a protocol that classifies nothing; the first is its primary one.
+        counts: What this seed cost or counted.
+        weights: Tensors to keep beside the record.
+        arrays: Name -> array to keep beside the record as `name.npy`.
+        tables: Name -> columns to keep beside the record as `name.csv`.
+        failed: Why this seed broke; the other fields are empty then.
     """
 
-    scores_val: NDArray[np.float32]
-    scores_test: NDArray[np.float32]
+    scores_val: NDArray[np.float32] | None = None
+    scores_test: NDArray[np.float32] | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
     history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    failed: str = ""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench import metrics
-from medbench.cards.protocol import Knn
+from medbench.cards.recipes import Knn
 from medbench.protocols.base import Context, Outcome
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time

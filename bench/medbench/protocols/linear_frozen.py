@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.protocols.base import Context, Outcome
 from medbench.training.grid import Problem, Trained, train_grid
 from medbench.training.heads import predict
@@ -30,7 +30,7 @@ def run(context: Context) -> dict[int, Outcome]:
         val=val,
         val_targets=context.val_targets,
         classes=context.classes,
-        metric=context.metric,
+        metric=settings.select or context.metric,
     )
     trained = train_grid(problem, settings, context.seeds, context.device, context.partial / "grid.safetensors")
     test = torch.from_numpy(np.array(context.inputs.clean("test")))
@@ -42,7 +42,7 @@ def run(context: Context) -> dict[int, Outcome]:
             trained.best,
             scores,
             context.val_targets,
-            context.metric,
+            problem.metric,
             settings.learning_rates,
             "learning rate",
             context.val_groups,
@@ -66,6 +66,7 @@ def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) ->
     return {
         "learning_rate": settings.learning_rates[choice.winner],
         "epoch": int(trained.best_epoch[i, choice.winner]),
+        "step": int(trained.best_epoch[i, choice.winner] + 1) * trained.steps,
         "val": _number(trained.best[i, choice.winner]),
     }
 

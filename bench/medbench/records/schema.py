@@ -21,7 +21,7 @@ class Unit(BaseModel):
     seed: int
     preset: str
     options: dict[str, Any] = Field(default_factory=dict, description="What --set, --image-size and so on changed.")
-    weights: Literal["official", "file", "random"] = "official"
+    weights: Literal["official", "file", "random", "trained"] = "official"
     toy: bool = Field(False, description="Toy data: generated images that say nothing about medicine.")
 
 

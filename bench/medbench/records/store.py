@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import ValidationError
 
 from medbench import files
@@ -15,10 +16,12 @@ from medbench.records.schema import SCHEMA, Record, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
+WEIGHTS = "weights.safetensors"
 
 
 def folder_of(runs: Path, unit: Unit, key: str) -> Path:
@@ -54,17 +57,37 @@ def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
             yield record
 
 
-def write(runs: Path, record: Record, predictions: pd.DataFrame, history: pd.DataFrame) -> Record:
+def write(
+    runs: Path,
+    record: Record,
+    predictions: pd.DataFrame | None,
+    history: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    arrays: Mapping[str, NDArray[np.generic]] | None = None,
+) -> Record:
     """Write a unit's predictions and history, then its record; an earlier failure note is removed.
+
+    Args:
+        runs: The run store.
+        record: Of the unit.
+        predictions: Scores of validation and test; None for protocols that classify nothing.
+        history: Epochs or candidates.
+        tables: Name -> what is kept as `name.csv` besides.
+        arrays: Name -> what is kept as `name.npy` besides.
 
     Raises:
         OutputError: The folder is read-only or full.
     """
     folder = folder_of(runs, record.unit, record.key)
-    with files.atomic(folder / PREDICTIONS) as part:
-        predictions.to_parquet(part, index=False)
-    with files.atomic(folder / HISTORY) as part:
-        history.to_csv(part, index=False)
+    if predictions is not None:
+        with files.atomic(folder / PREDICTIONS) as part:
+            predictions.to_parquet(part, index=False)
+    for name, frame in {HISTORY: history, **{f"{name}.csv": frame for name, frame in (tables or {}).items()}}.items():
+        with files.atomic(folder / name) as part:
+            frame.to_csv(part, index=False)
+    for name, values in (arrays or {}).items():
+        with files.atomic(folder / f"{name}.npy") as part, part.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
     files.write_text(folder / RECORD, record.model_dump_json(indent=1) + "\n")
     (folder / FAILURE).unlink(missing_ok=True)
     record._path = folder
@@ -74,6 +97,14 @@ def write(runs: Path, record: Record, predictions: pd.DataFrame, history: pd.Dat
 def write_failure(runs: Path, unit: Unit, key: str, error: str) -> None:
     """Note why a unit failed; `medbench status` shows it and a later run tries again."""
     files.write_json(folder_of(runs, unit, key) / FAILURE, {"unit": unit.model_dump(), "key": key, "error": error})
+
+
+def failures_of(folders: Iterable[Path]) -> Iterator[tuple[int, str]]:
+    """Yield (seed, error) of those units in `folders` that failed and were not completed since."""
+    for folder in folders:
+        if (folder / FAILURE).is_file() and not (folder / RECORD).is_file():
+            note = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
+            yield note["unit"]["seed"], note["error"]
 
 
 def failures(runs: Path) -> Iterator[tuple[Path, dict[str, object]]]:

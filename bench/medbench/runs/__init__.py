@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.errors import MedbenchError
 from medbench.records import store
-from medbench.runs.plan import Options, Plan, Result, make_plan
+from medbench.runs.plan import Options, Plan, Result
+from medbench.runs.planning import make_plan
 
 if TYPE_CHECKING:
     from medbench.records import Record

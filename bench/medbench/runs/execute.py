@@ -9,15 +9,15 @@ import shutil
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from medbench import files, paths
+from medbench import files, paths, progress
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
 from medbench.locks import alone
 from medbench.progress import say
-from medbench.protocols import KINDS
 from medbench.protocols.base import Context
 from medbench.records import Record, store
 from medbench.report import write_dataset_tables
@@ -33,63 +33,98 @@ log = logging.getLogger(__name__)
 def execute(plan: Plan) -> Result:
     """Run what is missing of a plan; a job that fails does not stop the others.
 
+    Started by torchrun or `accelerate launch`, every process runs the plan: all of them train, the first alone does
+    what one process can do, and writes.
+
     Raises:
         OutputError: The run store cannot be written; nothing has been computed then.
     """
-    _check_writable(plan.options.runs)
-    device = torch.device(choose_device(plan.options.device))
-    workers = choose_workers(plan.options.workers, device.type)
-    encoders = Encoders(device)
+    options, work = plan.options, _Work(plan)
+    if work.first:
+        _check_writable(options.runs)
     result = Result()
     todo = {id(job) for job in plan.todo}
-    for job in plan.jobs:
-        if id(job) not in todo:
-            result.records += [r for folder in job.folders() if (r := store.read(folder))]
-            continue
-        try:
-            records, made = _run_job(job, encoders, workers)
-            result.records += records
-            result.made += made
-        except MedbenchError as error:
-            result.mistakes.append((job.name, error))
-        except Exception as error:  # noqa: BLE001 - whatever breaks one job must not take the others with it
-            log.debug("%s", traceback.format_exc())
-            _note_failure(job, error)
-            result.failures.append((job.name, f"{type(error).__name__}: {error}"))
-    for name in sorted({record.unit.dataset for record in result.records}):
-        result.tables += write_dataset_tables(plan.options.runs, paths.tables_dir(plan.options.out), name)
+    with progress.quiet(not work.first or progress.is_quiet()), progress.logged(options.runs / "log.txt", work.first):
+        for number, job in enumerate(plan.jobs, start=1):
+            if id(job) not in todo:
+                result.records += _done(job)
+                continue
+            say(f"job {number} of {len(plan.jobs)}")
+            try:
+                records, made = _run_job(job, work)
+                result.records += records
+                result.made += made
+            except MedbenchError as error:
+                result.mistakes.append((job.name, error))
+            except Exception as error:  # whatever breaks one job must not take the others with it
+                log.debug("%s", traceback.format_exc())
+                _note_failure(job, error)
+                result.failures.append((job.name, f"{type(error).__name__}: {error}"))
+                if work.world > 1:
+                    raise  # the others wait in a step that this process will never make
+            result.failures += _broken(job)
+    for folder in work.banks:
+        shutil.rmtree(folder, ignore_errors=True)
+    if work.first:
+        for name in sorted({record.unit.dataset for record in result.records}):
+            result.tables += write_dataset_tables(options.runs, paths.tables_dir(options.out), name)
     return result
 
 
-def _run_job(job: Job, encoders: Encoders, workers: int) -> tuple[list[Record], int]:
+class _Work:
+    """What the jobs of a plan share: device, processes, the last encoder.
+
+    Attributes:
+        device: Where this process computes.
+        workers: Loader processes.
+        encoders: Keeps the last encoder.
+        machine: Processes and precision, where anything is trained.
+        world: Number of processes.
+        first: Whether this one writes.
+        banks: Folders to be removed at the end.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        options = plan.options
+        place = choose_device(options.device)
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.workers = choose_workers(options.workers, torch.device(place).type)
+        self.machine = None
+        if self.world > 1 or any(job.kind.images for job in plan.todo):
+            from medbench.training.machine import machine
+
+            folder = options.runs / "logs"
+            self.machine = machine(plan.jobs[0].precision, place, self.workers, options.log, folder)
+        self.device = torch.device(place) if self.machine is None else self.machine.device
+        self.first = self.machine is None or self.machine.rank == 0
+        self.encoders = Encoders(self.device)
+        self.banks: list[Path] = []
+
+    def told(self, value: Any) -> Any:
+        """Return the first process's value in all of them."""
+        if self.world == 1:
+            return value
+        from medbench.training.machine import agreed
+
+        return agreed(value)
+
+
+def _run_job(job: Job, work: _Work) -> tuple[list[Record], int]:
     """Run one job under its lock; returns its records and how many were made now."""
     lock = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
-    with alone(lock, f"{job.name}: another process works on this; waiting for it"):
+    busy = f"{job.name}: another process works on this; waiting for it"
+    with alone(lock, busy) if work.first else contextlib.nullcontext():
         overwrite = job.options.overwrite == "always"
-        before = job.done()
+        before = work.told(job.done())
         if all(before) and not overwrite:  # another process did it while this one waited
-            return [r for folder in job.folders() if (r := store.read(folder))], 0
+            return _done(job), 0
+        _check_needs(job)
         say(f"{job.name}: {len(before) - (0 if overwrite else sum(before))} of {len(before)} units to do")
         start, tally = time.perf_counter(), Tally()
-        partial = paths.home() / "partial" / job.group[:16]
-        kind = CombinedInputs if job.dataset.inputs else JobInputs
-        inputs = kind(job, encoders, workers, tally)
+        inputs = _inputs(job, work, tally)
         prepared = time.perf_counter()
-        dataset = inputs.dataset
-        context = Context(
-            settings=job.settings,
-            seeds=list(job.seeds),
-            classes=dataset.n_classes,
-            multilabel=dataset.multilabel,
-            metric=dataset.card.metric,
-            train_targets=dataset.targets("train"),
-            val_targets=dataset.targets("val"),
-            val_groups=dataset.samples["group"].to_numpy()[dataset.rows("val")] if dataset.grouped else None,
-            inputs=inputs,
-            device=encoders.device,
-            partial=partial,
-        )
-        outcomes = KINDS[job.protocol.kind].run(context)
+        context = _context(job, inputs, work)
+        outcomes = job.kind.run(context) if job.kind.images or work.first else {}
         timings = {
             "prepare": prepared - start,
             "extract": tally.seconds,
@@ -99,11 +134,64 @@ def _run_job(job: Job, encoders: Encoders, workers: int) -> tuple[list[Record], 
             "forwards": float(tally.forwards),
             "forwards_reused": float(tally.reused),
             "images_per_second": tally.forwards / tally.seconds if tally.seconds else 0.0,
-            "peak_memory_mb": peak_memory_mb(encoders.device),
+            "peak_memory_mb": peak_memory_mb(work.device),
         }
-        records = write_records(job, inputs, outcomes, timings, counts, overwrite=overwrite)
-        shutil.rmtree(partial, ignore_errors=True)
-        return records, len(before) - (0 if overwrite else sum(before))
+        work.banks += getattr(inputs, "banks", [])
+        records = []
+        if work.first:
+            records = write_records(job, inputs, outcomes, timings, counts, overwrite=overwrite)
+            shutil.rmtree(context.partial, ignore_errors=True)
+        work.told(None)
+        return records, sum(not outcome.failed for outcome in outcomes.values()) if work.first else 0
+
+
+def _inputs(job: Job, work: _Work, tally: Tally) -> JobInputs | CombinedInputs:
+    if job.dataset.inputs:
+        return CombinedInputs(job, work.encoders, work.workers, tally)
+    if not job.kind.images:
+        return JobInputs(job, work.encoders, work.workers, tally)
+    from medbench.runs.networks import NetworkInputs
+
+    return NetworkInputs(job, work.encoders, work.workers, tally)
+
+
+def _context(job: Job, inputs: Any, work: _Work) -> Context:
+    dataset = inputs.dataset
+    return Context(
+        settings=job.settings,
+        seeds=list(job.seeds),
+        classes=dataset.n_classes,
+        multilabel=dataset.multilabel,
+        metric=dataset.card.metric,
+        train_targets=dataset.targets("train"),
+        val_targets=dataset.targets("val"),
+        val_groups=dataset.samples["group"].to_numpy()[dataset.rows("val")] if dataset.grouped else None,
+        inputs=inputs,
+        device=work.device,
+        partial=paths.home() / "partial" / job.partial,
+        name=job.name,
+        machine=work.machine,
+        sweep=job.sweep,
+        tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.kind.seeded), None),
+        keep_weights=bool(job.keep),
+    )
+
+
+def _check_needs(job: Job) -> None:
+    """Refuse a job whose weights are not there: the job that makes them broke."""
+    for needed in job.needs:
+        if not (file := needed.weights_of(needed.seeds[0])).is_file():
+            raise MedbenchError(f"{job.name} needs {file}, which {needed.name} did not make", "see: medbench status")
+
+
+def _done(job: Job) -> list[Record]:
+    return [record for folder in job.folders() if (record := store.read(folder))]
+
+
+def _broken(job: Job) -> list[tuple[str, str]]:
+    """Return the seeds of a job that broke by themselves (a loss that is no number), the others being done."""
+    known = store.failures_of(job.folders())
+    return [(f"{job.name}, seed {seed}", text) for seed, text in known if not text.startswith("Traceback")]
 
 
 def _note_failure(job: Job, error: Exception) -> None:

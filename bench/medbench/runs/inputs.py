@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from medbench import files
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.data import store as pixels
 from medbench.data.dataset import Dataset
 from medbench.data.split import refuse_empty
@@ -64,6 +65,7 @@ class JobInputs:
 
     def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
+        self.banks: list[Path] = []  # folders that go when the plan is through: they can be large
         rule = pixels.rule_of(job.settings, job.image_size, job.dataset.card.channels)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
@@ -94,7 +96,7 @@ class JobInputs:
             images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
             what = f"{name}: view {view + 1}/{settings.views}"
             drawn = spec.of_view(view, marked, settings.augment, VIEW_SEED)
-            found.append(self._features(Task(drawn, images, len(rows), what)))
+            found += self._features(Task([drawn], images, len(rows), what))
         return found
 
     def everything(self) -> NDArray[np.float32]:
@@ -102,9 +104,9 @@ class JobInputs:
         rows = np.arange(len(self.dataset.samples))
         images = Clean(self.store, rows, self.job.image_size)
         what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
-        return self._features(Task(self._spec(), images, len(rows), what))
+        return self._features(Task([self._spec()], images, len(rows), what))[0]
 
-    def _features(self, task: Task) -> NDArray[np.float32]:
+    def _features(self, task: Task) -> list[NDArray[np.float32]]:
         encoder: Callable[[], Encoder] = lambda: self.encoders.get(self.job)  # noqa: E731 - built only on a miss
         return features(task, encoder, self.encoders.device, self.workers, self.tally)
 

@@ -1,24 +1,20 @@
-"""The plan: which units a request means, their keys, and which are done. No torch is imported here."""
+"""A plan: jobs, their units and keys, and which are done. No torch is imported here; `planning` makes plans."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from medbench import cards, files, paths
-from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
-from medbench.cards.native import native
-from medbench.data import load_dataset
-from medbench.data.inputs import choose_inputs
-from medbench.errors import CardError, MedbenchError, unknown
-from medbench.models.files import WeightsFile, locate
-from medbench.protocols import KINDS
+from medbench import files, paths
+from medbench.cards import ModelCard, ProtocolCard, Settings
+from medbench.cards.recipes import EXECUTION
+from medbench.errors import MedbenchError
+from medbench.models.files import WeightsFile
+from medbench.protocols import KINDS, Kind
 from medbench.records import Record, Unit, store
-from medbench.runs.device import choose_device, choose_precision
-from medbench.runs.settings import fitting, resolve
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
@@ -51,6 +47,8 @@ class Options:
     unreadable: Unreadable = "stop"
     allow_outside: bool = False
     download: bool = True
+    keep_weights: bool = False
+    log: Sequence[str] = ()
 
     @property
     def seed_list(self) -> list[int]:
@@ -81,7 +79,20 @@ class Job:
     changes: dict[str, Any]
     options: Options
     others: dict[str, tuple[ModelCard, WeightsFile]] = field(default_factory=dict)
-    """Input -> the encoder that `settings.encoders` names for it."""
+    """Input -> the encoder that `settings.encoders` names for it; `second` -> the network stacked on the encoder."""
+    sweep: tuple[int, ...] = ()
+    """All depths of the request, this job's own among them: what they share is made for all at once."""
+    fold: str = ""
+    """Template of the split's name, where each seed has a split of its own; the job is of one seed then."""
+    keep: tuple[int, ...] = ()
+    """Seeds whose best weights stay beside their records."""
+    needs: tuple[Job, ...] = ()
+    """Jobs whose weights this one takes up."""
+
+    @property
+    def kind(self) -> Kind:
+        """The protocol's kind."""
+        return KINDS[self.protocol.kind]
 
     @property
     def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
@@ -96,8 +107,9 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For people: model, protocol and data set."""
-        return f"{self.model.name} · {self.protocol.name} · {self.dataset.card.name}"
+        """For people: model, protocol (with the value of its sweep) and data set."""
+        at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
+        return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
 
     @cached_property
     def material(self) -> dict[str, Any]:
@@ -107,20 +119,22 @@ class Job:
         says which it was.
         """
         unused = set() if self.dataset.inputs else MANY
-        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused)
+        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused | EXECUTION)
         others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
         return {
             **({"encoders": others} if others else {}),
+            **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
+            **({"device": self.options.device} if self.protocol.kind == "timing" else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
             "weights": self.weights.sha256,
             "dataset": self.dataset.card.material(),
             "data": self.dataset.digest,
-            "split": self.dataset.split_digest,
-            "protocol": {"kind": self.protocol.kind, "version": KINDS[self.protocol.kind].version, **settings},
+            "split": self.fold or self.dataset.split_digest,
+            "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
             "image_size": self.image_size,
             "precision": self.precision,
-            "seeds": list(self.seeds),
+            "seeds": "folds" if self.fold else list(self.seeds),
             "unreadable": self.options.unreadable,
         }
 
@@ -129,10 +143,16 @@ class Job:
         """Digest of the material: the same for all seeds of a table cell."""
         return files.digest(self.material)
 
+    @property
+    def partial(self) -> str:
+        """Name of the folder for unfinished work."""
+        return f"{self.group[:16]}-{self.seeds[0]}" if self.fold else self.group[:16]
+
     @cached_property
     def units(self) -> list[tuple[Unit, str]]:
         """The job's units with their keys."""
-        shown = dict(self.changes)
+        shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
+        fold = {"fold": self.dataset.split_digest} if self.fold else {}
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
         return [
@@ -147,14 +167,20 @@ class Job:
                     weights=self.origin,
                     toy=self.dataset.toy,
                 ),
-                files.digest({**self.material, "seed": seed}),
+                files.digest({**self.material, **fold, "seed": seed}),
             )
             for seed in self.seeds
         ]
 
     def done(self) -> list[bool]:
-        """Tell for each unit whether its record is there."""
-        return [store.is_done(self.options.runs, unit, key) for unit, key in self.units]
+        """Tell for each unit whether its record is there, and its weights where they are to be kept."""
+        runs = self.options.runs
+        kept = [unit.seed not in self.keep or self.weights_of(unit.seed).is_file() for unit, _ in self.units]
+        return [is_kept and store.is_done(runs, *unit) for is_kept, unit in zip(kept, self.units, strict=True)]
+
+    def weights_of(self, seed: int) -> Path:
+        """Return where the best weights of one seed are, if they were kept."""
+        return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
 
     def folders(self) -> list[Path]:
         """Return the folder of each unit."""
@@ -195,83 +221,3 @@ class Result:
     mistakes: list[tuple[str, MedbenchError]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
-
-
-def make_plan(
-    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
-) -> Plan:
-    """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is looked at here.
-
-    Raises:
-        MedbenchError: Anything in the request is wrong; nothing has been computed or written then.
-    """
-    models = [cards.find_model(name) for name in cards.expand("models", model)]
-    protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
-    datasets = cards.expand("datasets", dataset)
-    recipes = [(card, fitting(card.kind, options.changes, [other.kind for other in protocols])) for card in protocols]
-    _check_options(options, models)
-    precision = choose_precision(options.precision, options.device)
-    located = {card.name: locate(card, options.weights, download=options.download) for card in models}
-    jobs = []
-    loaded: dict[tuple[str, str | None], Dataset] = {}
-    for name in datasets:
-        for model_card in models:
-            for recipe, changes in recipes:
-                settings = resolve(recipe, options.preset, Path(name).stem, changes)
-                card = model_card.resolved(options.preset, settings.library, settings.pooled)
-                settings = native(settings, card)
-                place = (name, settings.split)
-                if place not in loaded:
-                    loaded[place] = load_dataset(
-                        name, options.data_root, settings.split, allow_outside=options.allow_outside
-                    )
-                data = loaded[place]
-                _check_metric(data.card)
-                seeds = options.seed_list if KINDS[recipe.kind].seeded else [0]
-                size = options.image_size or settings.image_size or card.input.size
-                weights = located[card.name]
-                others = _others(data.card, settings, options)
-                jobs.append(
-                    Job(card, weights, recipe, settings, data, tuple(seeds), size, precision, changes, options, others)
-                )
-    return Plan(jobs, options)
-
-
-def _others(dataset: DatasetCard, settings: Settings, options: Options) -> dict[str, tuple[ModelCard, WeightsFile]]:
-    """Find the encoders that the settings name for single inputs; random weights go for all or for none."""
-    choose_inputs(dataset, settings.inputs, settings.encoders)
-    found = {}
-    for name, model in settings.encoders.items():
-        card = cards.find_model(model).resolved(options.preset)
-        chosen = "random" if options.weights == "random" else None
-        found[name] = (card, locate(card, chosen, download=options.download))
-    return found
-
-
-def _check_options(options: Options, models: list[ModelCard]) -> None:
-    if options.weights not in (None, "random") and len(models) > 1:
-        names = ", ".join(card.name for card in models)
-        raise MedbenchError(
-            f"--weights {options.weights} is one file, but {len(models)} models are named: {names}",
-            "run one model at a time with --weights FILE",
-        )
-    for value, known, what in (
-        (options.overwrite, ("missing", "always", "never"), "--overwrite"),
-        (options.unreadable, ("stop", "leave-out"), "--unreadable"),
-    ):
-        if value not in known:
-            raise unknown(f"value of {what}", value, known)
-    if options.image_size is not None and options.image_size <= 0:
-        raise MedbenchError(f"--image-size {options.image_size} is not a size", "give pixels, e.g. --image-size 224")
-    choose_device(options.device)
-    _ = options.seed_list
-
-
-def _check_metric(card: DatasetCard) -> None:
-    from medbench import metrics
-
-    if not metrics.get(card.metric, card.task).higher_is_better:
-        raise CardError(
-            f"data set card {card.name}: metric: '{card.metric}' falls as models get better",
-            "choose one that rises: every choice takes the highest",
-        )

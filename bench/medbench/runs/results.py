@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from safetensors.torch import save_file
 
-from medbench import metrics
+from medbench import files, metrics
 from medbench.cards.contamination import seen
 from medbench.data.dataset import Dataset
 from medbench.protocols.base import Outcome
@@ -27,6 +27,7 @@ LIBRARIES = (
     "torch",
     "torchvision",
     "timm",
+    "accelerate",
     "open_clip_torch",
     "transformers",
     "numpy",
@@ -47,40 +48,60 @@ def write_records(
 ) -> list[Record]:
     """Score each seed on validation and test and write its record; records that are there stay unless `overwrite`."""
     dataset = inputs.dataset
-    card = dataset.card
     shared = {
         "group": job.group,
         "material": job.material,
-        "metric": card.metric,
         "n": {split: _count(dataset, split) for split in ("train", "val", "test")},
         "timings": {name: round(value, 3) for name, value in timings.items()},
-        "counts": {name: round(value, 3) for name, value in counts.items()},
         "provenance": provenance(job, inputs),
     }
-    records = []
-    for (unit, key), done in zip(job.units, job.done(), strict=True):
+    runs, records = job.options.runs, []
+    for unit, key in job.units:
         outcome = outcomes[unit.seed]
-        if done and not overwrite:
-            kept = store.read(store.folder_of(job.options.runs, unit, key))
-            if kept is not None:
-                records.append(kept)
-                continue
-        tested, absent = metrics.compute(card.task, outcome.scores_test, dataset.targets("test"))
-        validated, _ = metrics.compute(card.task, outcome.scores_val, dataset.targets("val"))
+        if outcome.failed:
+            store.write_failure(runs, unit, key, outcome.failed)
+            continue
+        folder = store.folder_of(runs, unit, key)
+        if outcome.weights and unit.seed in job.keep:
+            with files.atomic(folder / store.WEIGHTS) as part:
+                save_file({name: value.contiguous().cpu() for name, value in outcome.weights.items()}, part)
+        kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
+        if kept is not None:
+            records.append(kept)
+            continue
         record = Record(
             key=key,
             unit=unit,
-            metrics=tested,
-            metrics_val=validated,
-            absent={name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes},
             chosen=outcome.chosen,
             selection=outcome.selection,
             warnings=[*warnings_of(job, inputs), *outcome.warnings],
+            counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
+            **_metrics(dataset, outcome),
             **shared,
         )
-        frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
-        records.append(store.write(job.options.runs, record, frame, pd.DataFrame(dict(outcome.history))))
+        frame = None
+        if outcome.scores_test is not None:
+            frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
+        tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
+        history = pd.DataFrame(dict(outcome.history))
+        records.append(store.write(runs, record, frame, history, tables, outcome.arrays))
     return records
+
+
+def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
+    """Return the record's metrics: of the scores, or those that the protocol gave itself."""
+    if outcome.scores_test is None or outcome.scores_val is None:
+        return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
+    card = dataset.card
+    tested, absent = metrics.compute(card.task, outcome.scores_test, dataset.targets("test"))
+    validated, _ = metrics.compute(card.task, outcome.scores_val, dataset.targets("val"))
+    missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
+    return {
+        "metric": card.metric,
+        "metrics": {**tested, **outcome.metrics},
+        "metrics_val": validated,
+        "absent": missing,
+    }
 
 
 def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
@@ -154,7 +175,8 @@ def _count(dataset: Dataset, split: str) -> SplitCount:
 
 def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:
     rows = dataset.rows(split)
-    scores: NDArray[np.float32] = outcome.scores_val if split == "val" else outcome.scores_test
+    scores = outcome.scores_val if split == "val" else outcome.scores_test
+    assert scores is not None
     columns = [name for name in dataset.samples.columns if name == "target" or name.startswith("target_")]
     frame = dataset.samples.loc[rows, ["id", "group", "split", *columns]].reset_index(drop=True)
     for i, name in enumerate(dataset.card.class_names):

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medbench import metrics
-from medbench.cards.protocol import LinearFrozen
+from medbench.cards.recipes import LinearFrozen
 from medbench.progress import bar
 from medbench.seeding import generator
 from medbench.training.checkpoint import load_state, save_state
 from medbench.training.heads import initial, loss_and_slope, order, predict
-from medbench.training.schedule import Plateau, warmup
+from medbench.training.schedule import Plateau, rate_at, warmup_steps
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults for AdamW
 CHECKPOINT_SECONDS = 60.0
+STOPPING = ("held", "stale", "stopped")  # arrays of early stopping
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Trained:
         curve: Validation metric after each epoch, (e, s, l).
         loss: Mean training loss of each epoch, (e, s, l).
         rate: Learning rate at the end of each epoch, (e, s, l).
+        steps: Iterations of an epoch.
     """
 
     weight: Tensor
@@ -76,6 +78,7 @@ class Trained:
     curve: NDArray[np.float64]
     loss: NDArray[np.float64]
     rate: NDArray[np.float64]
+    steps: int
 
 
 def train_grid(
@@ -99,10 +102,12 @@ def train_grid(
             for epoch in range(start, settings.epochs):
                 grid.epoch(epoch)
                 advance(1)
+                if grid.stopped.all():
+                    return grid.trained(epoch + 1)
                 if resume is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                     grid.save(resume, epoch + 1)
                     saved = time.monotonic()
-        return grid.trained()
+        return grid.trained(settings.epochs)
 
 
 class _Grid:
@@ -129,17 +134,20 @@ class _Grid:
         self.grad = self.bank.new_empty(s, len(rates) * problem.classes, d + 1)
         self.root = torch.empty_like(self.weight)
         self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
-        self.warm = settings.warmup_steps if settings.warmup_steps is not None else settings.warmup_epochs * self.steps
+        self.warm = warmup_steps(self.steps, settings)
         self.plateau = Plateau(
             self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold
         )
         self.best = np.full(self.base.shape, -np.inf)
         self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
+        self.held = np.full(self.base.shape, -np.inf)  # early stopping's best
+        self.stale = np.zeros(self.base.shape, dtype=np.int64)  # and the epochs since
+        self.stopped = np.zeros(self.base.shape, dtype=bool)
         self.curve, self.loss, self.rate = (np.zeros((settings.epochs, *self.base.shape)) for _ in range(3))
 
     def rates(self, step: int) -> NDArray[np.float64]:
         """Return each head's learning rate at `step`, (s, l)."""
-        return warmup(self.base, step, self.warm, overshoot=self.settings.warmup_overshoot) * self.plateau.scale
+        return rate_at(self.base, step, self.steps, self.settings) * self.plateau.scale
 
     def epoch(self, epoch: int) -> None:
         """Train one epoch, then validate: plateau, best epoch and curves follow."""
@@ -156,20 +164,30 @@ class _Grid:
         # A division at the plateau needs the recipe's own rate first: the warm-up must be over.
         if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
             self.plateau.step(metric, self.base)
-        better = metric > self.best
+        better = (metric > self.best) & ~self.stopped  # a stopped head goes on, for the others' sake, and is not kept
         self.best = np.where(better, metric, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
         for head in zip(*np.nonzero(better), strict=True):
             self.best_weight[head] = self.weight[head]
         self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
         self.rate[epoch] = self.rates((epoch + 1) * self.steps)
+        self._stop(metric, epoch)
+
+    def _stop(self, metric: NDArray[np.float64], epoch: int) -> None:
+        settings = self.settings
+        if settings.early_stopping is None or epoch < settings.early_from:
+            return
+        better = metric > self.held + settings.early_threshold
+        self.held = np.where(better, metric, self.held)
+        self.stale = np.where(better, 0, self.stale + 1)
+        self.stopped |= self.stale >= settings.early_stopping
 
     def _step(self, rows: Tensor, targets: Tensor, step: int) -> Tensor:
         """One AdamW step of all heads on their batches `rows` (s, b); returns the loss of each head, (s, l)."""
         s, heads, c, d1 = self.weight.shape
         x = torch.index_select(self.bank, 0, rows.reshape(-1), out=self.x).view(s, -1, d1)
         logits = torch.bmm(self.weight.view(s, heads * c, d1), x.transpose(1, 2)).view(s, heads, c, -1)
-        loss, slope = loss_and_slope(logits, targets)
+        loss, slope = loss_and_slope(logits, targets, self.settings.label_smoothing)
         torch.bmm(slope.view(s, heads * c, -1), x, out=self.grad)
         grad = self.grad.view_as(self.weight)
         norm = torch.linalg.vector_norm(grad, dim=(2, 3))  # over all of a head's parameters
@@ -218,9 +236,10 @@ class _Grid:
         shuffled = generator("linear-frozen", "validation", seed, epoch).permutation(m)
         return np.sort(shuffled[: m - m % self.settings.batch_size])
 
-    def trained(self) -> Trained:
-        """Return the finished heads."""
-        return Trained(self.best_weight, self.best, self.best_epoch, self.curve, self.loss, self.rate)
+    def trained(self, epochs: int) -> Trained:
+        """Return the heads after `epochs` epochs."""
+        curve, loss, rate = (values[:epochs] for values in (self.curve, self.loss, self.rate))
+        return Trained(self.best_weight, self.best, self.best_epoch, curve, loss, rate, self.steps)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         plateau = self.plateau
@@ -233,6 +252,7 @@ class _Grid:
             "plateau_scale": plateau.scale,
             "plateau_best": plateau.best,
             "plateau_bad": plateau.bad,
+            **{name: getattr(self, name) for name in STOPPING},
         }
 
     def save(self, file: Path, epoch: int) -> None:
@@ -248,7 +268,7 @@ class _Grid:
         tensors, arrays, facts = state
         for name in ("weight", "mean", "square", "best_weight"):
             setattr(self, name, tensors[name].to(self.device))
-        for name in ("best", "best_epoch", "curve", "loss", "rate"):
+        for name in ("best", "best_epoch", "curve", "loss", "rate", *STOPPING):
             setattr(self, name, arrays[name])
         self.plateau.scale, self.plateau.best, self.plateau.bad = (
             arrays[f"plateau_{name}"] for name in ("scale", "best", "bad")

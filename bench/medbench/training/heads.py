@@ -43,20 +43,23 @@ def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.
     return np.asarray(view * n + images, dtype=np.int64)
 
 
-def loss_and_slope(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def loss_and_slope(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """Return the mean loss of each head (s, l) and its gradient in `logits` (s, l, c, b), by hand.
 
     Targets are (s, b) class numbers or, for multilabel tasks, (s, b, c) zeros and ones. Cross-entropy: softmax minus
     one-hot, over b. Multilabel: binary cross-entropy, averaged over samples and labels; sigmoid minus target, over
-    b * c.
+    b * c. With label smoothing e the target of class k is (1 - e) y_k + e / c, or (1 - e) y_k + e / 2 for labels.
     """
     _, heads, c, b = logits.shape
     if targets.ndim == 3:
-        y = targets.transpose(1, 2)[:, None]
+        y = targets.transpose(1, 2)[:, None] * (1 - smoothing) + smoothing / 2
         loss = (torch.nn.functional.softplus(logits) - logits * y).mean(dim=(2, 3))
         return loss, (logits.sigmoid() - y).div_(b * c)
     index = targets[:, None, None].expand(-1, heads, 1, -1)
     log = logits.log_softmax(2)
-    loss = -log.gather(2, index)[:, :, 0].mean(2)
-    slope = log.exp_().scatter_add_(2, index, torch.full_like(log[:, :, :1], -1.0)).div_(b)
+    loss = -(1 - smoothing) * log.gather(2, index)[:, :, 0].mean(2)
+    if smoothing:
+        loss -= smoothing * log.mean(dim=(2, 3))
+    slope = log.exp_().scatter_add_(2, index, torch.full_like(log[:, :, :1], smoothing - 1.0))
+    slope = slope.sub_(smoothing / c).div_(b) if smoothing else slope.div_(b)
     return loss, slope

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from medbench.cards.recipes import Recipe
 
 FLOOR = 1e-8
 """Where the warm-up starts (WACV 2024 code), and the least change that torch's plateau rule makes."""
@@ -21,6 +24,25 @@ def warmup(base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool 
         return base
     done = min(step, steps + 1 if overshoot else steps)
     return FLOOR + (base - FLOOR) * (done / steps)
+
+
+def warmup_steps(steps: int, settings: Recipe) -> int:
+    """Return the length of the warm-up in steps, an epoch having `steps`."""
+    return settings.warmup_steps if settings.warmup_steps is not None else settings.warmup_epochs * steps
+
+
+def rate_at(base: NDArray[np.float64], step: int, steps: int, settings: Recipe) -> NDArray[np.float64]:
+    """Return the learning rates of `base` (any shape) at `step`, from 0, of epochs of `steps`; plateaus are apart.
+
+    Linear warm-up, then `base`, or half a cosine down to `settings.min_rate` at the last step (Loshchilov and Hutter,
+    2017; per step, as MAE and RETFound have it).
+    """
+    warm = warmup_steps(steps, settings)
+    ramp = warmup(base, step, warm, overshoot=settings.warmup_overshoot)
+    if not settings.cosine or step < warm:
+        return ramp
+    share = (step - warm) / max(settings.epochs * steps - warm, 1)
+    return settings.min_rate + (base - settings.min_rate) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
 @dataclass

@@ -1,0 +1,226 @@
+"""The recipes: what each kind of protocol can be told. Numbers of papers stand in the protocol cards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from medbench.cards.settings import Augment, Positive, Rate, Settings
+
+
+class Recipe(Settings):
+    """What every protocol that trains decides; sources: spec of WACV 2024, section 3."""
+
+    augment: Augment = Field(default_factory=Augment)
+    epochs: int = Field(100, gt=0)
+    batch_size: int = Field(64, gt=0, description="Images per step, over all processes and micro-batches.")
+    learning_rates: list[Rate] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3], min_length=1)
+    weight_decay: float = Field(1e-5, ge=0, description="On weight matrices and kernels, not on biases and norms.")
+    clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
+    warmup_epochs: int = Field(5, ge=0)
+    warmup_steps: int | None = Field(None, ge=0, description="Steps of the warm-up; overrides `warmup_epochs`.")
+    warmup_overshoot: bool = Field(False, description="Q10: end the ramp at lr * (1 + 1/W), as the code did.")
+    plateau: bool = Field(True, description="Q8: divide the rate when validation stops improving.")
+    plateau_factor: float = Field(0.1, gt=0, lt=1)
+    plateau_patience: int = Field(2, ge=0, description="Epochs without improvement that are let pass.")
+    plateau_threshold: float = Field(1e-4, ge=0, description="Relative improvement that counts.")
+    cosine: bool = Field(False, description="Half a cosine from the end of the warm-up to `min_rate`, per step.")
+    min_rate: float = Field(0.0, ge=0, description="Where the cosine ends.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    early_stopping: Positive | None = Field(None, description="Epochs without a better validation metric that end it.")
+    early_from: int = Field(0, ge=0, description="First epoch, from 0, that `early_stopping` counts.")
+    early_threshold: float = Field(0.0, ge=0, description="Gain of the metric that early stopping counts as better.")
+    select: str | None = Field(None, description="Metric that epochs and rates are chosen by; none: the data set's.")
+    round_metric: int | None = Field(None, ge=0, description="Q7: decimals kept before epochs are compared.")
+    val_drop: bool = Field(False, description="Q6: leave a random rest of validation out in each epoch.")
+    val_half: bool = Field(False, description="Q21: validation scores in half precision.")
+
+    @model_validator(mode="after")
+    def _one_decay(self) -> Recipe:
+        if self.cosine and self.plateau:
+            raise ValueError("the rate follows either the plateau or the cosine: set one of them to false")
+        return self
+
+
+class LinearFrozen(Recipe):
+    """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
+
+    views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
+
+
+class Knn(Settings):
+    """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
+
+    k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
+    k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
+    temperature: float = Field(0.1, gt=0)
+    bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
+    batch_size: int = Field(64, gt=0)
+
+
+class Trained(Recipe):
+    """A network trained by gradient descent, one (seed, learning rate) at a time."""
+
+    views: int | None = Field(
+        None, ge=0, description="Bank of augmented views that epochs draw from; 0: clean images; none: anew each epoch."
+    )
+    lr_search_seeds: Positive = Field(1, description="How many of the seeds the learning rate is searched on.")
+    eps: float = Field(1e-8, gt=0, description="AdamW's.")
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="Rate of unit i of n: lr * decay^(n - i); what precedes the units counts as -1."
+    )
+    drop_path: float | None = Field(None, ge=0, lt=1, description="Stochastic depth; none: the model card's.")
+    head_std: float | None = Field(None, gt=0, description="Deviation of the head's first weights; none: torch's own.")
+    loss: Literal["cross-entropy", "weighted", "marginal"] = Field(
+        "cross-entropy",
+        description="`weighted`: classes weigh n / (c n_k). `marginal`: plus an L1 penalty between predicted and"
+        " true class proportions of the batch.",
+    )
+    marginal: float = Field(1.0, ge=0, description="Weight of that penalty.")
+    micro_batch: Positive | None = Field(None, description="Images at once; the rest of a step is accumulated.")
+    checkpointing: bool | None = Field(
+        None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
+    )
+    compile: bool = Field(False, description="torch.compile the network.")
+
+
+EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
+"""Settings that change what a run costs, not what it computes; they are not part of a unit's key."""
+
+
+class LinearUnfrozen(Trained):
+    """Encoder and linear head, fine-tuned together."""
+
+
+class DeitFrozen(Trained):
+    """Patch tokens of a frozen encoder into a trained DeiT."""
+
+    classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
+    cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
+
+
+class DeitUnfrozen(Trained):
+    """Patch tokens of an encoder into a DeiT, both trained."""
+
+    classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
+
+
+class Freeze(Trained):
+    """The first units frozen, the others and a linear head trained."""
+
+    frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
+    train_final_norm: bool = Field(False, description="Whether what follows the units is trained (the code: no).")
+    cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
+
+
+class DecapitateFrozen(DeitFrozen):
+    """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
+
+    kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
+
+
+class DecapitateUnfrozen(DeitUnfrozen):
+    """Patch tokens of the first units of an encoder into a DeiT, both trained."""
+
+    kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
+
+
+class LinearProbe(Settings):
+    """Logistic regression on frozen features."""
+
+    C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
+    balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
+    scale: bool = Field(False, description="Standardise features by training mean and deviation.")
+    max_iter: Positive = 1000
+
+
+class LpFt(LinearUnfrozen):
+    """Logistic regression copied into the head, then fine-tuning."""
+
+    C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
+    balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
+    scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
+    max_iter: Positive = 1000
+
+
+class Timing(Settings):
+    """Time of one instance and throughput, warmed up and synchronised."""
+
+    classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
+        None, description="What stands on the encoder; a list; none: both."
+    )
+    stack: str = Field("imagenet", description="Model card of the stacked network.")
+    batches: list[Positive] = Field(default=[1, 8, 32, 64, 128, 256], min_length=1)
+    warmup: int = Field(5, ge=0, description="Passes that do not count.")
+    repeats: Positive = Field(30, description="Passes that do.")
+    seconds: float = Field(20.0, gt=0, description="A batch size is given up when its passes would take longer.")
+
+
+class DinoPretrain(Settings):
+    """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
+
+    epochs: Positive = 100
+    batch_size: Positive = 64
+    global_size: Positive | None = Field(None, description="Side of the global crops; none: the image size.")
+    local_size: Positive = 96
+    local_crops: int = Field(6, ge=0)
+    global_scale: tuple[float, float] = (0.4, 1.0)
+    local_scale: tuple[float, float] = (0.05, 0.4)
+    horizontal_flip: float = Field(0.5, ge=0, le=1)
+    jitter: float = Field(0.8, ge=0, le=1)
+    brightness: float = Field(0.4, ge=0)
+    contrast: float = Field(0.4, ge=0)
+    saturation: float = Field(0.2, ge=0)
+    hue: float = Field(0.1, ge=0, le=0.5)
+    grey: float = Field(0.2, ge=0, le=1, description="Probability of a grey crop.")
+    blur: tuple[float, float, float] = Field((1.0, 0.1, 0.5), description="Of global 1, global 2 and local crops.")
+    solarize: float = Field(0.2, ge=0, le=1, description="Of the second global crop.")
+    hidden: Positive = 2048
+    bottleneck: Positive = 256
+    outputs: Positive = 4096
+    layers: Positive = Field(3, description="Layers of the head before its last.")
+    student_temperature: float = Field(0.1, gt=0)
+    teacher_temperature: tuple[float, float] = Field((0.04, 0.07), description="Start and end of its warm-up.")
+    teacher_warmup: int = Field(30, ge=0, description="Epochs of that warm-up.")
+    centre_momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.99, ge=0, le=1, description="Of the teacher; rises to 1 along a cosine.")
+    learning_rate: Rate = 1e-4
+    min_rate: float = Field(1e-6, ge=0)
+    warmup_epochs: int = Field(10, ge=0)
+    weight_decay: tuple[float, float] = Field((0.04, 0.4), description="Start and end of its cosine.")
+    freeze_last: int = Field(1, ge=0, description="Epochs with the head's last layer frozen.")
+    clip: float = Field(1.0, gt=0)
+    drop_path: float | None = Field(0.1, ge=0, lt=1, description="Of the student, where it has stochastic depth.")
+    k: Positive = Field(20, description="Neighbours of the k-NN that the record's metrics are of.")
+    temperature: float = Field(0.07, gt=0, description="Of that k-NN's votes.")
+
+
+class Cka(Settings):
+    """Linear CKA between the layers of a network before and after fine-tuning."""
+
+    tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
+        "linear-unfrozen",
+        description="Protocol whose fine-tuned network it is; `deit-*`: the stacked network's layers.",
+    )
+    estimator: Literal["batch", "hsic"] = Field(
+        "hsic", description="Debiased ratio of each batch, averaged; or HSIC summed over batches first."
+    )
+    layers: Literal["blocks", "all"] = Field("blocks", description="`all`: embedding, attention and MLP outputs.")
+    form: Literal["flat", "cls", "pooled"] = Field("flat", description="Which part of a layer's output is compared.")
+    images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
+    batch_size: int = Field(64, ge=4)
+    classifier: str = Field("imagenet", description="`deit-*`: model card of the stacked network.")
+
+    @property
+    def second(self) -> str | None:
+        """The stacked network's card, where there is one."""
+        return None if self.tuned == "linear-unfrozen" else self.classifier
+
+
+class CkaModels(Settings):
+    """Pooled features of a fine-tuned network on test images, to be compared among models."""
+
+    tuned: Literal["linear-unfrozen"] = "linear-unfrozen"
+    images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
+    batch_size: Positive = 64

@@ -1,0 +1,80 @@
+"""A DeiT stacked on the patch tokens of an encoder: whole or decapitated, frozen or not (WACV 2024, 1.9 and Figure 5).
+
+The tokens of a frozen encoder are made once per image and view where that is cheaper, those of all depths in one
+forward pass.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medbench.cards.recipes import DecapitateFrozen, DecapitateUnfrozen, DeitFrozen, Trained
+from medbench.features.extract import Outputs
+from medbench.models.encoder import Encoder
+from medbench.models.stacked import Stacked
+from medbench.protocols.base import Bank, Context, Outcome
+from medbench.protocols.linear_unfrozen import pictures, sample
+from medbench.protocols.tuning import Built, checkpointed, tune
+from medbench.training.banked import banked
+from medbench.training.networks import OnTokens, leave_out_unused, thaw
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Train the stack, and the encoder below it where it is not frozen."""
+    settings = context.settings
+    assert isinstance(settings, Trained)
+    if not isinstance(settings, DeitFrozen):
+        return tune(context, lambda seed: _both(context, seed, frozen=False))
+    kept = settings.kept if isinstance(settings, DecapitateFrozen) else None
+    outputs = token_outputs(context.sweep or ((kept,) if isinstance(kept, int) else ()))
+    bank = context.inputs.bank(outputs, f"tokens:{kept}" if kept else "tokens", settings.cache_gb)
+    if bank is None:
+        return tune(context, lambda seed: _both(context, seed, frozen=True))
+    return tune(context, lambda seed: _on_bank(context, bank, seed))
+
+
+def token_outputs(kept: tuple[int, ...]) -> dict[str, Outputs]:
+    """Return the outputs of a bank: the tokens at each depth, or of the whole encoder."""
+    if not kept:
+        return {"tokens": lambda encoder, x: [encoder.tokens(x)]}
+    depths = sorted(kept)
+    return {f"tokens:{k}": partial(_at_depths, kept=depths) for k in depths}
+
+
+def _at_depths(encoder: Encoder, x: Tensor, kept: list[int]) -> list[Tensor]:
+    return encoder.depths(x, kept)
+
+
+def _encoder(context: Context) -> Encoder:
+    settings = context.settings
+    assert isinstance(settings, Trained)
+    kept = settings.kept if isinstance(settings, DecapitateFrozen | DecapitateUnfrozen) else None
+    assert kept is None or isinstance(kept, int)  # the plan makes one job of each depth
+    return context.inputs.encoder(units=kept, drop_path=settings.drop_path)
+
+
+def _stack(context: Context, dim: int, seed: int) -> Stacked:
+    stack = Stacked(context.inputs.second(), dim, context.classes, seed)
+    return stack.set_grad_checkpointing(checkpointed(context, context.inputs.image_size))
+
+
+def _both(context: Context, seed: int, *, frozen: bool) -> Built:
+    encoder = _encoder(context).to(context.device)
+    one = sample(context)
+    width = encoder.tokens(one).shape[-1]
+    if not frozen:
+        encoder.set_grad_checkpointing(checkpointed(context, context.inputs.image_size))
+        thaw(encoder)
+    network = OnTokens(encoder, _stack(context, width, seed), frozen=frozen).to(context.device)
+    leave_out_unused(network, one)
+    return Built(network, pictures(context, seed))
+
+
+def _on_bank(context: Context, bank: Bank, seed: int) -> Built:
+    tokens: NDArray[np.floating] = bank.splits["val"]
+    network: nn.Module = _stack(context, tokens.shape[-1], seed).to(context.device)
+    return Built(network, banked(bank.views, bank.splits["val"], bank.splits["test"]))

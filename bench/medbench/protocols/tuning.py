@@ -1,0 +1,203 @@
+"""What all protocols that train a network share: the search for the rate, the seeds at the winner, the outcome.
+
+One training is one seed at one learning rate. All rates are trained on the first `lr_search_seeds` seeds, the rate is
+chosen on validation, and the other seeds are trained at it alone (WACV 2024 leaves open on how many seeds it searched).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from medbench.cards.recipes import Trained
+from medbench.errors import MedbenchError
+from medbench.protocols.base import Context, Outcome
+from medbench.training.loop import Fit
+from medbench.training.machine import Machine, agreed, frozen_digest
+from medbench.training.saved import load_fitted, save_fitted
+from medbench.training.selection import Choice, choose
+from medbench.training.task import Fitted, Source, Task
+
+CHECKPOINTING_FROM = 512  # pixels: a step at 1024 then fits an 80 GB card
+
+
+@dataclass(frozen=True)
+class Built:
+    """A new network and its data."""
+
+    network: nn.Module
+    source: Source
+
+
+Build = Callable[[int], Built]
+"""Seed to a new network at its first weights, and its data."""
+
+
+class TrainingBrokeError(MedbenchError):
+    """Every candidate's training broke."""
+
+
+def tune(context: Context, build: Build) -> dict[int, Outcome]:
+    """Search the rate, train all seeds at it, score test with the best epoch of each."""
+    settings = context.settings
+    assert isinstance(settings, Trained)
+    rates = settings.learning_rates
+    searched = context.seeds[: settings.lr_search_seeds] if len(rates) > 1 else context.seeds
+    task, metric = _task(context, settings), settings.select or context.metric
+    fits = {(seed, rate): _fit(context, task, build, seed, rate) for seed in searched for rate in rates}
+    sound = [rate for rate in rates if not any(fits[seed, rate].failed for seed in searched)] or [
+        rate for rate in rates if not all(fits[seed, rate].failed for seed in searched)
+    ]
+    if not sound:
+        raise TrainingBrokeError("; ".join(dict.fromkeys(fit.failed for fit in fits.values())), "try smaller rates")
+    choice = _choose(context, fits, searched, sound, metric)
+    rate = sound[choice.winner]
+    for seed in context.seeds:
+        if (seed, rate) not in fits:
+            fits[seed, rate] = _fit(context, task, build, seed, rate)
+    return {seed: _outcome(context, task, build, fits, (seed, rate), choice, searched) for seed in context.seeds}
+
+
+def _task(context: Context, settings: Trained) -> Task:
+    targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
+    return Task(
+        settings=settings,
+        train_targets=targets.float() if context.multilabel else targets.long(),
+        val_targets=context.val_targets,
+        classes=context.classes,
+        metric=settings.select or context.metric,
+        machine=machine_of(context),
+    )
+
+
+def machine_of(context: Context) -> Machine:
+    """Return the context's machine, which every protocol that trains is given."""
+    assert context.machine is not None
+    return context.machine
+
+
+def _fit(context: Context, task: Task, build: Build, seed: int, rate: float) -> Fitted:
+    """Train one seed at one rate, or read it back if that was done before a kill."""
+    name = f"seed{seed}-{rate:g}"
+    finished, state = context.partial / f"{name}.done.safetensors", context.partial / f"{name}.safetensors"
+    if (known := load_fitted(finished)) is not None:
+        return known
+    built = build(seed)
+    before = frozen_digest(built.network)
+    fitted = Fit(built.network, built.source, task, seed, rate, f"{context.name}, seed {seed}, rate {rate:g}").run(
+        state
+    )
+    if frozen_digest(built.network) != before:
+        raise AssertionError("a frozen part of the network changed while it was trained")
+    if task.machine.rank == 0:
+        save_fitted(finished, fitted)
+        state.unlink(missing_ok=True)
+    agreed(None)  # nobody reads before it is written
+    return fitted
+
+
+def _choose(
+    context: Context, fits: dict[tuple[int, float], Fitted], seeds: list[int], rates: list[float], metric: str
+) -> Choice:
+    best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
+    scores = np.stack([[fits[seed, rate].scores for rate in rates] for seed in seeds])
+    return choose(best, scores, context.val_targets, metric, rates, "learning rate", context.val_groups)
+
+
+def _outcome(
+    context: Context,
+    task: Task,
+    build: Build,
+    fits: dict[tuple[int, float], Fitted],
+    at: tuple[int, float],
+    choice: Choice,
+    searched: list[int],
+) -> Outcome:
+    seed, rate = at
+    fitted = fits[at]
+    if fitted.failed:
+        return Outcome(failed=fitted.failed)
+    return Outcome(
+        scores_val=fitted.scores,
+        scores_test=_test(context, task, build, fitted, seed, rate),
+        chosen={
+            "learning_rate": rate,
+            "epoch": fitted.epoch,
+            "step": fitted.step,
+            "val": _number(fitted.best),
+            "val_metric": task.metric,
+        },
+        selection=_selection(fits, choice, searched),
+        history=_history({r: fit for (s, r), fit in fits.items() if s == seed}),
+        warnings=choice.warnings + _warnings(fits, task),
+        counts=_counts(fitted),
+        weights=fitted.state if context.keep_weights else {},
+    )
+
+
+def _test(context: Context, task: Task, build: Build, fitted: Fitted, seed: int, rate: float) -> NDArray[np.float32]:
+    built = build(seed)
+    fit = Fit(built.network, built.source, task, seed, rate, context.name)
+    fit.load(fitted.state)
+    return fit.predict(built.source.test, len(built.source.test))  # type: ignore[arg-type]
+
+
+def _counts(fitted: Fitted) -> dict[str, float]:
+    facts = dict(fitted.facts)
+    seconds, images = facts.pop("train_seconds", 0.0), facts.pop("train_images", 0)
+    return facts | {"train_images_per_second": images / seconds if seconds else 0.0}
+
+
+def _warnings(fits: dict[tuple[int, float], Fitted], task: Task) -> tuple[str, ...]:
+    found = [f"learning rate {rate:g}, seed {seed}: {fit.failed}" for (seed, rate), fit in fits.items() if fit.failed]
+    if task.machine.world > 1:
+        found.append(f"trained by {task.machine.world} processes: batch statistics of batch norm, if any, differ")
+    return tuple(found)
+
+
+def _selection(fits: dict[tuple[int, float], Fitted], choice: Choice, searched: list[int]) -> dict[str, Any]:
+    rates = list(dict.fromkeys(rate for _, rate in fits))
+    return {
+        "by": "mean over the searched seeds of the best epoch's validation metric",
+        "seeds": searched,
+        "gap": _number(choice.gap),
+        "gap_error": _number(choice.error),
+        "candidates": [
+            {
+                "learning_rate": rate,
+                "mean": _number(float(np.mean([fits[seed, rate].best for seed in searched]))),
+                "failed": "; ".join(dict.fromkeys(fits[s, rate].failed for s in searched if fits[s, rate].failed)),
+                "curves": {str(seed): [_number(v) for v in fits[seed, rate].curve.val] for seed in searched},
+            }
+            for rate in rates
+        ],
+    }
+
+
+def _history(fits: dict[float, Fitted]) -> dict[str, list[Any]]:
+    rows = [(rate, epoch, fit.curve) for rate, fit in fits.items() for epoch in range(len(fit.curve.val))]
+    return {
+        "candidate": [rate for rate, _, _ in rows],
+        "epoch": [epoch for _, epoch, _ in rows],
+        "step": [curve.step[epoch] for _, epoch, curve in rows],
+        "loss": [curve.loss[epoch] for _, epoch, curve in rows],
+        "val": [curve.val[epoch] for _, epoch, curve in rows],
+        "learning_rate": [curve.rate[epoch] for _, epoch, curve in rows],
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Return a float for JSON, which knows no NaN."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def checkpointed(context: Context, image_size: int) -> bool:
+    """Tell whether blocks are computed again in the backward pass."""
+    asked = getattr(context.settings, "checkpointing", None)
+    return bool(context.device.type == "cuda" and image_size >= CHECKPOINTING_FROM) if asked is None else bool(asked)

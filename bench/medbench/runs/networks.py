@@ -1,0 +1,128 @@
+"""What a job that trains networks is given besides features: new encoders, images, banks of a frozen part's outputs."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from medbench import files, paths
+from medbench.cards.recipes import Recipe, Trained
+from medbench.data.transforms import Clean, Drawn, Still, Views, normalise
+from medbench.errors import MedbenchError
+from medbench.features.extract import Outputs, Task
+from medbench.features.store import FeatureFolder
+from medbench.models import load_model
+from medbench.models.encoder import Encoder
+from medbench.protocols.base import Bank
+from medbench.runs.inputs import VIEW_SEED, JobInputs
+
+
+class NetworkInputs(JobInputs):
+    """A job's features, images and networks (`protocols.base.Inputs`)."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's input."""
+        return self.job.image_size
+
+    def encoder(self, units: int | None = None, drop_path: float | None = None) -> Encoder:
+        """Return a new copy of the job's encoder, frozen; with `units`, its first ones alone."""
+        job = self.job
+        if units is None and drop_path is None:
+            return copy.deepcopy(self.encoders.get(job))
+        card = job.model
+        if drop_path is not None:
+            card = card.model_copy(update={"args": {**card.args, "drop_path_rate": drop_path}})
+        return load_model(
+            card,
+            job.weights,
+            job.image_size,
+            job.dataset.card.channels,
+            channel_rule=job.settings.channel_rule,
+            units=units,
+            device=str(self.encoders.device),
+        ).channels_last()
+
+    def second(self) -> Encoder:
+        """Return a new copy of the second model, at its own size: the stack resizes its position table itself."""
+        for card, weights in self.job.others.values():
+            return load_model(card, weights, card.input.size, device=str(self.encoders.device))
+        raise MedbenchError(f"{self.job.name}: no second model is named", "set classifier to a model card")
+
+    def images(self, split: str) -> Dataset[Tensor]:
+        """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
+        return Clean(self.store, self.dataset.rows(split), self.job.image_size)
+
+    def drawn(self, seed: int) -> Dataset[Tensor]:
+        """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
+
+        Views that every epoch draws anew are the seed's own; those of a bank are the same for all seeds.
+        """
+        settings, rows = self.job.settings, self.dataset.rows("train")
+        assert isinstance(settings, Trained)
+        if settings.views == 0:
+            return Still(self.store, rows, self.job.image_size)
+        own = VIEW_SEED if settings.views is not None else seed
+        return Drawn(self.store, rows, self.job.image_size, settings.augment, own)
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
+        return normalise(batch, self.mean, self.std)
+
+    def bank(self, outputs: dict[str, Outputs], wanted: str, limit_gb: float) -> Bank | None:
+        """Return the bank of one of several outputs of the frozen encoder, or None where it would not be cheaper."""
+        settings = self.job.settings
+        assert isinstance(settings, Trained)
+        if settings.views is None:
+            return None
+        for chosen in (outputs, {wanted: self._alone(outputs, wanted)}):
+            if self._fits(chosen, settings.views, limit_gb):
+                return self._bank(chosen, wanted, settings.views)
+        return None
+
+    def _alone(self, outputs: dict[str, Outputs], wanted: str) -> Outputs:
+        at = list(outputs).index(wanted)
+        return lambda encoder, x: [outputs[wanted](encoder, x)[at if len(outputs) > 1 else 0]]
+
+    def _fits(self, outputs: dict[str, Outputs], views: int, limit_gb: float) -> bool:
+        encoder = self.encoders.get(self.job)
+        one = self.normalise(Clean(self.store, self.dataset.rows("val")[:1], self.job.image_size)[[0]])
+        with torch.inference_mode():
+            made = next(iter(outputs.values()))(encoder, one.to(self.encoders.device))
+        numbers = sum(value[0].numel() for value in made)
+        size = 4 if self.job.precision == "fp32" else 2
+        images = len(self.dataset.samples) + views * len(self.dataset.rows("train"))
+        free = shutil.disk_usage(_existing(paths.home())).free
+        return numbers * size * images <= min(limit_gb * 2**30, free / 2)
+
+    def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int) -> Bank:
+        names, make = list(outputs), next(iter(outputs.values()))
+        at, size = names.index(wanted), self.job.image_size
+        what = f"{self.job.model.name} on {self.dataset.card.name}: {names[0]}" + (" …" if len(names) > 1 else "")
+        specs = [self._spec().of_output(name) for name in names]
+        every = Clean(self.store, range(len(self.dataset.samples)), size)  # type: ignore[arg-type]
+        clean = self._made(Task(specs, every, len(every), f"{what}, clean", make))[at]
+        rows, drawn = self.dataset.rows("train"), []
+        marked, settings = files.digest(rows.tolist()), self.job.settings
+        assert isinstance(settings, Recipe)
+        for view in range(views):
+            images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
+            own = [spec.of_view(view, marked, settings.augment, VIEW_SEED) for spec in specs]
+            drawn.append(self._made(Task(own, images, len(rows), f"{what}, view {view + 1}/{views}", make))[at])
+        splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
+        return Bank(splits, drawn or [clean[rows]])
+
+    def _made(self, task: Task) -> list[NDArray[np.float32]]:
+        self.banks += [FeatureFolder(spec, task.n).path for spec in task.specs]
+        return self._features(task)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,290 @@
+"""From a request to a plan: names to cards, cards to settings, depths to jobs, jobs to those they need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench import cards
+from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
+from medbench.cards.native import native
+from medbench.data import load_dataset
+from medbench.data.inputs import choose_inputs
+from medbench.errors import CardError, MedbenchError, unknown
+from medbench.models.files import WeightsFile, locate
+from medbench.protocols import KINDS
+from medbench.runs.device import choose_device, choose_precision
+from medbench.runs.plan import Job, Options, Plan
+from medbench.runs.settings import fitting, resolve
+
+if TYPE_CHECKING:
+    from medbench.data.dataset import Dataset
+
+SEED = "{seed}"
+"""In a split's name: each seed has a split of its own, as FLAIR's five hold-outs."""
+
+
+def make_plan(
+    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
+) -> Plan:
+    """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is looked at here.
+
+    Raises:
+        MedbenchError: Anything in the request is wrong; nothing has been computed or written then.
+    """
+    models = [cards.find_model(name) for name in cards.expand("models", model)]
+    protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
+    datasets = cards.expand("datasets", dataset)
+    _check_options(options, models)
+    request = _Request(options, choose_precision(options.precision, options.device), [c.kind for c in protocols])
+    for card in models:
+        request.weights(card)
+    jobs = [
+        job
+        for name in datasets
+        for card in models
+        for recipe in protocols
+        for job in request.jobs(card, recipe, name, options.changes)
+    ]
+    return Plan(_in_order(jobs), options)
+
+
+@dataclass
+class _Request:
+    """What the jobs of one request share.
+
+    Attributes:
+        options: How it is run.
+        precision: Resolved.
+        kinds: Of all protocols that are named, whose settings `changes` may hold.
+        loaded: (data set, split) -> data set.
+        located: Model -> its weights file.
+    """
+
+    options: Options
+    precision: str
+    kinds: list[str]
+    loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
+    located: dict[str, WeightsFile] = field(default_factory=dict)
+
+    def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
+        """Return the jobs of one model, protocol and data set: one, or one a depth, or one a fold."""
+        kind = KINDS[recipe.kind]
+        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.also]
+        own = fitting(recipe.kind, changes, kinds)
+        settings = resolve(recipe, self.options.preset, Path(dataset).stem, own)
+        if not kind.sweep:
+            return self._folds(model, recipe, settings, dataset, changes if kind.also else own)
+        asked = getattr(settings, kind.sweep)
+        values, n = _classifiers(asked), -1
+        if kind.last:
+            values, n = _depths(model, kind.sweep, asked, least=0 if kind.first else 1)
+        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (kind.first and v == 0))
+        found = []
+        for value in values:
+            if (kind.first and value == 0) or (kind.last and value == n):
+                other = cards.find_protocol(kind.first if value == 0 and kind.first else kind.last)
+                rest = {key: v for key, v in changes.items() if key != kind.sweep}
+                found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
+                continue
+            at = settings.model_copy(update={kind.sweep: value})
+            made = self._folds(model, recipe, at, dataset, own | {kind.sweep: value})
+            found += [dataclasses.replace(job, sweep=inner) for job in made]
+        return found
+
+    def _folds(
+        self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
+    ) -> list[Job]:
+        """Return one job, or one for each seed where the split's name has a place for it."""
+        if SEED not in (settings.split or ""):
+            return [self._job(model, recipe, settings, dataset, changes)]
+        assert settings.split is not None
+        return [
+            dataclasses.replace(
+                self._job(
+                    model,
+                    recipe,
+                    settings.model_copy(update={"split": settings.split.replace(SEED, str(seed))}),
+                    dataset,
+                    changes,
+                ),
+                seeds=(seed,),
+                fold=settings.split,
+            )
+            for seed in self.options.seed_list
+        ]
+
+    def _job(
+        self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
+    ) -> Job:
+        options, kind = self.options, KINDS[recipe.kind]
+        card = model.resolved(options.preset, settings.library, settings.pooled)
+        settings = native(settings, card)
+        data = self._data(dataset, settings.split)
+        if kind.images and (data.inputs or settings.inputs):
+            raise MedbenchError(
+                f"{recipe.name} trains on one image a sample, and those of {data.card.name} have several inputs",
+                "run linear-frozen, linear-probe or knn on it",
+            )
+        needs = self._needs(model, settings, recipe, dataset, changes)
+        weights = self.weights(model) if "@" not in model.name else _of(needs[0])
+        size = options.image_size or settings.image_size or card.input.size
+        seeds = tuple(options.seed_list if kind.seeded else [0])
+        keep = seeds if options.keep_weights and kind.images and kind.seeded else ()
+        return Job(
+            model=card,
+            weights=weights,
+            protocol=recipe,
+            settings=settings,
+            dataset=data,
+            seeds=seeds,
+            image_size=size,
+            precision=self.precision,
+            changes=changes,
+            options=options,
+            others=self._others(data.card, settings, recipe),
+            keep=(0,) if recipe.kind == "dino-pretrain" else keep,
+            needs=tuple(needs),
+        )
+
+    def _needs(
+        self, model: ModelCard, settings: Settings, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
+    ) -> list[Job]:
+        """Return the jobs whose weights are taken up: the one that made the model's, and the fine-tuned one."""
+        found = []
+        base, at, maker = model.name.rpartition("@")
+        if at:
+            plain, producer = cards.find_model(base), cards.find_protocol(maker)
+            found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
+        if (tuned := getattr(settings, "tuned", None)) is not None:
+            other = cards.find_protocol(tuned)
+            wanted = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].also])
+            mine = type(settings).model_fields.keys() - SHARED
+            own = {key: value for key, value in wanted.items() if key not in mine}
+            found += [
+                dataclasses.replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
+                for job in self.jobs(model, other, dataset, own)
+            ]
+        return found
+
+    def _data(self, name: str, split: str | None) -> Dataset:
+        if (name, split) not in self.loaded:
+            options = self.options
+            data = load_dataset(name, options.data_root, split, allow_outside=options.allow_outside)
+            _check_metric(data.card)
+            self.loaded[name, split] = data
+        return self.loaded[name, split]
+
+    def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
+        """Return a model's weights file; the options' own unless another is chosen."""
+        if "@" in card.name:
+            return WeightsFile(None, "", "trained")
+        if card.name not in self.located:
+            self.located[card.name] = locate(card, chosen or self.options.weights, download=self.options.download)
+        return self.located[card.name]
+
+    def _others(
+        self, dataset: DatasetCard, settings: Settings, recipe: ProtocolCard
+    ) -> dict[str, tuple[ModelCard, WeightsFile]]:
+        """Find the models that the settings name besides the run's own; random weights go for all or for none."""
+        choose_inputs(dataset, settings.inputs, settings.encoders)
+        named = dict(settings.encoders)
+        kind = KINDS[recipe.kind]
+        second = getattr(settings, kind.second, None) if kind.second else None
+        if second is not None and getattr(settings, "classifier", None) != "linear":
+            named["second"] = second
+        found = {}
+        for name, model in named.items():
+            card = cards.find_model(model).resolved(self.options.preset)
+            chosen = "random" if self.options.weights == "random" else None
+            found[name] = (card, locate(card, chosen, download=self.options.download))
+        return found
+
+
+SHARED = set(Settings.model_fields)
+"""Settings that every protocol has."""
+
+
+def _classifiers(asked: str | list[str] | None) -> list[Any]:
+    return ["linear", "deit"] if asked is None else asked if isinstance(asked, list) else [asked]
+
+
+def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: int) -> tuple[list[Any], int]:
+    """Return the depths of a sweep, and the number of units.
+
+    Raises:
+        MedbenchError: The model has not so many.
+    """
+    n = model.units or _count_units(model)
+    listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
+    for value in listed:
+        if not least <= value <= n:
+            raise MedbenchError(f"{sweep}={value}: {model.name} has {n} units", f"give {least} to {n}")
+    return listed, n
+
+
+def _of(job: Job) -> WeightsFile:
+    """Return the weights that a job leaves; they are named by its unit, since they may not be there yet."""
+    unit = f"unit:{job.units[0][1]}"
+    return WeightsFile(job.weights_of(job.seeds[0]), unit, "random" if job.origin == "random" else "trained")
+
+
+def _count_units(model: ModelCard) -> int:
+    """Count the units of a model whose card does not say: the network is built without memory for its weights."""
+    import torch
+
+    from medbench.models.libraries import construct
+    from medbench.models.units import units
+
+    with torch.device("meta"):
+        return len(units(construct(model, model.input.size, 3)))
+
+
+def _in_order(jobs: list[Job]) -> list[Job]:
+    """Return the jobs with those they need before them, each once, keeping all weights that any of them needs."""
+    found: dict[tuple[str, str], Job] = {}
+
+    def put(job: Job) -> None:
+        for needed in job.needs:
+            put(needed)
+        place = (job.group, job.dataset.split_digest)
+        known = found.get(place)
+        keep = tuple(sorted({*job.keep, *(known.keep if known else ())}))
+        found[place] = dataclasses.replace(known or job, keep=keep)
+
+    for job in jobs:
+        put(job)
+    return list(found.values())
+
+
+def _check_options(options: Options, models: list[ModelCard]) -> None:
+    if options.weights not in (None, "random") and len(models) > 1:
+        names = ", ".join(card.name for card in models)
+        raise MedbenchError(
+            f"--weights {options.weights} is one file, but {len(models)} models are named: {names}",
+            "run one model at a time with --weights FILE",
+        )
+    for value, known, what in (
+        (options.overwrite, ("missing", "always", "never"), "--overwrite"),
+        (options.unreadable, ("stop", "leave-out"), "--unreadable"),
+        *((tracker, ("tensorboard", "wandb"), "--log") for tracker in options.log),
+    ):
+        if value not in known:
+            raise unknown(f"value of {what}", value, known)
+    if options.image_size is not None and options.image_size <= 0:
+        raise MedbenchError(f"--image-size {options.image_size} is not a size", "give pixels, e.g. --image-size 224")
+    choose_device(options.device)
+    _ = options.seed_list
+
+
+def _check_metric(card: DatasetCard) -> None:
+    from medbench import metrics
+
+    if not metrics.get(card.metric, card.task).higher_is_better:
+        raise CardError(
+            f"data set card {card.name}: metric: '{card.metric}' falls as models get better",
+            "choose one that rises: every choice takes the highest",
+        )

@@ -1,0 +1,247 @@
+"""Whole runs of protocols that train: kills, several processes, broken seeds, kept weights, sweeps, folds, trackers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from accelerate import Accelerator
+
+import medbench
+from medbench.errors import MedbenchError
+from medbench.records import Record, store
+from medbench.runs import RunFailedError
+from medbench.runs.plan import Options
+from medbench.runs.planning import make_plan
+from medbench.training import loop
+
+from .conftest import write_pictures
+
+SHORT: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 16,
+    "learning_rates": [3e-3, 1e-3],
+    "warmup_epochs": 1,
+    "views": 2,
+    "classifier": "toy-vit",
+}
+SCRIPT = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+import medbench
+{before}
+if __name__ == "__main__":
+    medbench.run(model="toy-vit", protocol={protocol!r}, dataset={data!r}, seeds=2, set={short!r})
+"""
+KILL = """
+from medbench.training import loop
+loop.CHECKPOINT_SECONDS = 0.0
+step, left = loop.Fit._step, [{steps}]
+def killed(*arguments):
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+loop.Fit._step = killed
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "pictures")
+
+
+def of(protocol: str) -> dict[str, Any]:
+    return {k: v for k, v in SHORT.items() if k != "classifier" or protocol.startswith(("deit", "decap"))}
+
+
+def run(
+    data: Path, protocol: str, seeds: int = 2, changes: dict[str, Any] | None = None, **options: Any
+) -> list[Record]:
+    changes = {**of(protocol), **(changes or {})}
+    return medbench.run(model="toy-vit", protocol=protocol, dataset=str(data), seeds=seeds, set=changes, **options)
+
+
+def numbers() -> dict[str, tuple]:
+    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in store.read_all(medbench.paths.runs_dir())}
+
+
+def script(data: Path, protocol: str, before: str = "") -> str:
+    return textwrap.dedent(SCRIPT).format(before=before, protocol=protocol, data=str(data), short=of(protocol))
+
+
+@pytest.mark.parametrize("protocol", ["linear-unfrozen", "deit-frozen"])
+def test_kills_end_in_the_undisturbed_runs_numbers(data: Path, tmp_path: Path, monkeypatch, protocol: str) -> None:
+    run(data, protocol)
+    expected = numbers()
+    assert len(expected) == 2
+    for name in ("HOME", "RUNS"):
+        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
+    for steps in (2, 7):
+        done = subprocess.run(
+            [sys.executable, "-c", script(data, protocol, KILL.format(steps=steps))], capture_output=True
+        )
+        assert done.returncode == -signal.SIGKILL
+    assert list((medbench.paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
+    run(data, protocol)
+    assert numbers() == expected
+    assert not list((medbench.paths.home() / "partial").rglob("*.safetensors"))
+    assert not list((medbench.paths.home() / "features").rglob("*/features.npy")), "banks go when the plan is through"
+
+
+def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path, monkeypatch) -> None:
+    (one,) = run(data, "linear-unfrozen", seeds=1)
+    for name in ("HOME", "RUNS"):
+        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"two-{name}"))
+    file = tmp_path / "script.py"
+    file.write_text(script(data, "linear-unfrozen").replace("seeds=2", "seeds=1, device='cpu'"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(file)]
+    done = subprocess.run(launch, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (two,) = store.read_all(medbench.paths.runs_dir())
+    assert two.key == one.key, "the number of processes is no part of a unit"
+    assert {k: v for k, v in two.chosen.items() if k != "val"} == {k: v for k, v in one.chosen.items() if k != "val"}
+    scores = [pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, two)]
+    # Sums of gradients in another order: rounding, grown over 12 steps.
+    assert np.abs(scores[0] - scores[1]).max() < 1e-4
+    assert two.metrics["log_loss"] == pytest.approx(one.metrics["log_loss"], rel=1e-4)
+    assert any("2 processes" in warning for warning in two.warnings)
+
+
+def test_a_rate_that_breaks_is_named_and_the_other_wins(data: Path, monkeypatch) -> None:
+    plain = loop.Fit._step
+
+    def broken(self: loop.Fit, *arguments: Any) -> torch.Tensor:
+        value = plain(self, *arguments)
+        return value * float("nan") if float(self.base) > 2e-3 and self.done == 5 else value
+
+    monkeypatch.setattr(loop.Fit, "_step", broken)
+    records = run(data, "linear-unfrozen")
+    assert [r.chosen["learning_rate"] for r in records] == [1e-3, 1e-3]
+    assert any("learning rate 0.003, seed 0: the loss is not finite at step 6" in w for w in records[0].warnings)
+    failed = [c["failed"] for c in records[0].selection["candidates"]]
+    assert failed[0]
+    assert not failed[1]
+
+
+def test_a_seed_that_breaks_fails_alone(data: Path, monkeypatch) -> None:
+    plain = loop.Fit._step
+
+    def broken(self: loop.Fit, *arguments: Any) -> torch.Tensor:
+        return plain(self, *arguments) * (float("nan") if self.seed == 1 else 1.0)
+
+    monkeypatch.setattr(loop.Fit, "_step", broken)
+    with pytest.raises(RunFailedError, match="seed 1: the loss is not finite at step 1, learning rate"):
+        run(data, "linear-unfrozen")
+    (record,) = store.read_all(medbench.paths.runs_dir())
+    assert record.unit.seed == 0
+    ((_, note),) = store.failures(medbench.paths.runs_dir())
+    assert note["unit"]["seed"] == 1
+    monkeypatch.setattr(loop.Fit, "_step", plain)
+    assert len(run(data, "linear-unfrozen")) == 2, "the same command tries it again"
+
+
+def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:
+    first = run(data, "linear-unfrozen", seeds=1)[0]
+    assert not (first.path / "weights.safetensors").exists()
+    again = run(data, "linear-unfrozen", seeds=1, keep_weights=True)[0]
+    assert again.path == first.path
+    assert (first.path / "weights.safetensors").exists()
+    assert again.metrics == first.metrics
+
+
+def test_sweeps_end_in_the_protocols_that_their_ends_are(data: Path) -> None:
+    options = Options(seeds=2, changes=of("freeze"))
+    jobs = make_plan("toy-vit", "freeze", str(data), options).jobs
+    assert [(j.protocol.name, getattr(j.settings, "frozen", None)) for j in jobs] == [
+        ("linear-unfrozen", None), ("freeze", 1), ("freeze", 2), ("freeze", 3), ("linear-frozen", None),
+    ]  # fmt: skip
+    plain = make_plan("toy-vit", "linear-unfrozen", str(data), options).jobs
+    assert jobs[0].group == plain[0].group, "and are those protocols' own units"
+    assert [u.options.get("frozen") for j in jobs for u, _ in j.units][::2] == [None, 1, 2, 3, None]
+    cut = make_plan("toy-vit", "decapitate-frozen", str(data), Options(changes={**of("deit"), "kept": [4, 2]})).jobs
+    assert [(j.protocol.name, j.sweep) for j in cut] == [("deit-frozen", ()), ("decapitate-frozen", (2,))]
+    with pytest.raises(MedbenchError, match="frozen=5: toy-vit has 4 units"):
+        make_plan("toy-vit", "freeze", str(data), Options(changes={**of("freeze"), "frozen": 5}))
+
+
+def test_what_a_run_costs_is_no_part_of_its_key(data: Path) -> None:
+    def key(**changes: Any) -> str:
+        return make_plan("toy-vit", "linear-unfrozen", str(data), Options(changes=changes)).jobs[0].units[0][1]
+
+    assert key() == key(micro_batch=4) == key(checkpointing=True, compile=True)
+    assert key() != key(loss="weighted")
+    assert key() != key(lr_search_seeds=5)
+
+
+def test_checkpointing_changes_nothing(data: Path, tmp_path: Path) -> None:
+    plain = run(data, "linear-unfrozen", seeds=1, out=tmp_path / "a")
+    saved = run(data, "linear-unfrozen", seeds=1, out=tmp_path / "b", changes={"checkpointing": True, "micro_batch": 5})
+    assert saved[0].counts["micro_batch"] == 5
+    assert saved[0].metrics["log_loss"] == pytest.approx(plain[0].metrics["log_loss"], rel=1e-3)
+
+
+def test_rates_are_searched_on_one_seed_or_on_all(data: Path) -> None:
+    one = run(data, "linear-unfrozen")
+    assert one[0].selection["seeds"] == [0]
+    assert set(pd.read_csv(one[1].path / "history.csv")["candidate"]) == {one[1].chosen["learning_rate"]}
+    both = run(data, "linear-unfrozen", changes={"lr_search_seeds": 2})
+    assert both[0].selection["seeds"] == [0, 1]
+    assert set(pd.read_csv(both[1].path / "history.csv")["candidate"]) == {3e-3, 1e-3}
+
+
+def test_the_log_has_plain_lines_even_when_quiet(data: Path) -> None:
+    with medbench.progress.quiet():
+        run(data, "linear-unfrozen", seeds=1)
+    lines = (medbench.paths.runs_dir() / "log.txt").read_text().splitlines()
+    assert any("toy-vit · linear-unfrozen · labels: 1 of 1 units to do" in line for line in lines)
+
+
+def test_curves_go_to_trackers(data: Path, monkeypatch) -> None:
+    said: list[dict[str, float]] = []
+    monkeypatch.setattr(Accelerator, "log", lambda self, values, step=None: said.append(values))
+    run(data, "linear-unfrozen", seeds=1, changes={"learning_rates": [1e-3]})
+    assert len(said) == 3
+    assert {name.rsplit("/", 1)[1] for name in said[0]} == {"val", "loss", "rate"}
+    with pytest.raises(MedbenchError, match="unknown value of --log 'tensorbord'"):
+        run(data, "linear-unfrozen", log=["tensorbord"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MedbenchError, match="package wandb is not installed"):
+        run(data, "linear-unfrozen", log=["wandb"], overwrite="always")
+
+
+def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
+    from medbench.cards import find_dataset
+    from medbench.data.synth import synthesise
+
+    root = synthesise(find_dataset("gamma"), tmp_path / "gamma")
+    with pytest.raises(MedbenchError, match="linear-unfrozen trains on one image a sample"):
+        medbench.run(model="toy-vit", protocol="linear-unfrozen", dataset="gamma", data_root=root)
+
+
+def test_the_record_says_what_was_trained(data: Path) -> None:
+    record = run(data, "deit-frozen", seeds=1)[0]
+    assert record.unit.options["views"] == 2
+    assert record.material["encoders"]["second"][1] == "random:0"
+    history = pd.read_csv(record.path / "history.csv")
+    assert list(history.columns) == ["candidate", "epoch", "step", "loss", "val", "learning_rate"]
+    assert record.counts["forwards"] == 90 + 2 * record.n["train"].images, "each image and view once"
+    assert json.loads((record.path / "record.json").read_text())["counts"]["train_images_per_second"] > 0
