@@ -113,7 +113,7 @@ def _plain(what: str, total: int, unit: str, done: int) -> Advance:
         nonlocal new, last, said
         new, said = new + n, note or said
         now = time.perf_counter()
-        if now - last >= PLAIN_EVERY:
+        if n and now - last >= PLAIN_EVERY:
             last = now
             rate = new / (now - start)
             left = (total - done - new) / max(rate, 1e-9)

@@ -209,7 +209,7 @@ class Cka(Settings):
     layers: Literal["blocks", "all"] = Field("blocks", description="`all`: embedding, attention and MLP outputs.")
     form: Literal["flat", "cls", "pooled"] = Field("flat", description="Which part of a layer's output is compared.")
     images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
-    batch_size: int = Field(64, ge=4)
+    batch: int = Field(64, ge=4, description="Images of one Gram matrix.")
     classifier: str = Field("imagenet", description="`deit-*`: model card of the stacked network.")
 
     @property
@@ -223,4 +223,4 @@ class CkaModels(Settings):
 
     tuned: Literal["linear-unfrozen"] = "linear-unfrozen"
     images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
-    batch_size: Positive = 64
+    batch: Positive = 64

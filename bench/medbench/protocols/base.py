@@ -98,6 +98,7 @@ class Context:
         sweep: All values of the depth that the request asks for, the job's own among them.
         tuned: Weights of the fine-tuned network that this protocol looks at, if it does.
         keep_weights: Whether outcomes should carry the best weights.
+        split_digest: Of the split: two jobs of one digest have the same images in each split.
     """
 
     settings: Settings
@@ -116,6 +117,7 @@ class Context:
     sweep: tuple[int, ...] = ()
     tuned: Path | None = None
     keep_weights: bool = False
+    split_digest: str = ""
 
 
 @dataclass(frozen=True)

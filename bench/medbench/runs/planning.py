@@ -161,9 +161,7 @@ class _Request:
             found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
         if (tuned := getattr(settings, "tuned", None)) is not None:
             other = cards.find_protocol(tuned)
-            wanted = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].also])
-            mine = type(settings).model_fields.keys() - SHARED
-            own = {key: value for key, value in wanted.items() if key not in mine}
+            own = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].also])
             found += [
                 dataclasses.replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
                 for job in self.jobs(model, other, dataset, own)
@@ -202,10 +200,6 @@ class _Request:
             chosen = "random" if self.options.weights == "random" else None
             found[name] = (card, locate(card, chosen, download=self.options.download))
         return found
-
-
-SHARED = set(Settings.model_fields)
-"""Settings that every protocol has."""
 
 
 def _classifiers(asked: str | list[str] | None) -> list[Any]:

@@ -1,0 +1,106 @@
+"""Linear CKA of a network's layers before and after fine-tuning (WACV 2024, Figure 7; the stacked DeiT's: Figure A.1).
+
+Rows are layers of the fine-tuned network, columns those of the network it started from. For a stacked classifier both
+see the tokens of their own encoder: where that is frozen the same ones. Its start is the stack as fine-tuning began,
+ImageNet weights and the seed's own projector (the paper does not say what it compares with).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medbench.cards.recipes import Cka
+from medbench.errors import MedbenchError
+from medbench.features.layers import Layer, Watched, layers_of, layerwise
+from medbench.models.stacked import Stacked
+from medbench.progress import bar
+from medbench.protocols.base import Context, Outcome
+from medbench.seeding import generator
+from medbench.training.networks import Classifier, OnTokens, linear_head
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Compare every layer with every layer on test images; labels are not looked at."""
+    settings = context.settings
+    assert isinstance(settings, Cka)
+    started, tuned = network_of(context), network_of(context, tuned=True)
+    sides = [_watched(network, settings) for network in (tuned, started)]
+    rows = chosen_images(context, settings.images)
+    with bar(context.name, len(rows), "images") as advance:
+        found = layerwise(
+            *sides,
+            batches(context, rows, settings.batch),
+            form=settings.form,
+            estimator=settings.estimator,
+            advance=advance,
+        )
+    tuned_layer, start_layer = np.indices(found.shape)
+    same = min(found.shape)
+    return {
+        context.seeds[0]: Outcome(
+            metrics={"cka_last": float(found[-1, -1]), "cka_diagonal_mean": float(np.diagonal(found)[:same].mean())},
+            chosen={"images": len(rows), "layers": [layer.name for layer in sides[0].layers]},
+            tables={
+                "cka": {
+                    "tuned_layer": tuned_layer.ravel().tolist(),
+                    "start_layer": start_layer.ravel().tolist(),
+                    "cka": found.ravel().tolist(),
+                }
+            },
+        )
+    }
+
+
+def network_of(context: Context, *, tuned: bool = False) -> nn.Module:
+    """Return the network that was fine-tuned, as it was at first or as it is now, in eval mode.
+
+    Raises:
+        MedbenchError: The kept weights are not those of this network.
+    """
+    stacked = getattr(context.settings, "second", None) is not None
+    encoder, seed = context.inputs.encoder(), context.seeds[0]
+    if stacked:
+        one = context.inputs.normalise(context.inputs.images("test")[[0]].to(context.device))
+        with torch.inference_mode():
+            width = encoder.tokens(one).shape[-1]
+        stack = Stacked(context.inputs.second(), width, context.classes, seed)
+        network: nn.Module = OnTokens(encoder, stack, frozen=False)
+    else:
+        network = Classifier(encoder, linear_head(encoder.dim, context.classes, seed))
+    if tuned:
+        assert context.tuned is not None
+        state, own = load_file(context.tuned), network.state_dict()
+        # A stack that was trained on cached tokens has its own names, without the encoder's place in front.
+        state = {name if name in own else f"stack.{name}": value for name, value in state.items()}
+        if missing := sorted(state.keys() - own.keys()):
+            raise MedbenchError(
+                f"{context.tuned} has {missing[0]}, which {context.name} has not", "remove it, run again"
+            )
+        network.load_state_dict({**own, **state})
+    return network.to(context.device).eval()
+
+
+def _watched(network: nn.Module, settings: Cka) -> Watched:
+    if isinstance(network, OnTokens):
+        blocks = network.stack.blocks
+        return Watched(network, [Layer(f"block {i}", module, prefix=1) for i, module in enumerate(blocks)])
+    assert isinstance(network, Classifier)
+    return Watched(network, layers_of(network.encoder, settings.layers, settings.form))
+
+
+def chosen_images(context: Context, n: int) -> list[int]:
+    """Return the test images that are compared: the first n of a named shuffle, in the test split's order."""
+    total = len(context.inputs.images("test"))  # type: ignore[arg-type]
+    return np.sort(generator("cka", "images").permutation(total)[:n]).tolist()
+
+
+def batches(context: Context, rows: list[int], size: int) -> Iterator[Tensor]:
+    """Yield the chosen images as a network's input, (b, c, h, w)."""
+    images = context.inputs.images("test")
+    for start in range(0, len(rows), size):
+        yield context.inputs.normalise(images[rows[start : start + size]].to(context.device))

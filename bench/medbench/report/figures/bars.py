@@ -1,0 +1,108 @@
+"""Bars: one panel per data set and one bar per row, as they are or relative to one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medbench.cards.figure import Bars, FigurePanel, FigureRow
+from medbench.cards.wanted import Wanted
+from medbench.report.figures.data import FigureData, Panel, Point
+from medbench.report.figures.finding import Finder, Values, relative
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from medbench.report.figures.style import Page
+
+
+def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+    """Return the data of a figure of kind `bars`; relative values are changes in per cent."""
+    figure = finder.figure
+    assert isinstance(figure, Bars)
+    points = [point for panel in figure.panels for point in _panel(finder, figure, panel)]
+    notes, commands = finder.closing(any(point.published is not None for point in points))
+    y_title = f"change from {figure.relative_to} (%)" if figure.relative_to else ""
+    return FigureData(
+        name=f"{finder.card.name}/{finder.name}",
+        kind=figure.kind,
+        title=figure.title,
+        panels=tuple(Panel(panel.dataset, panel.title, y_title=y_title) for panel in figure.panels),
+        series={row.label: styles[row.label] for row in figure.rows},
+        points=tuple(points),
+        columns=figure.columns,
+        width=figure.width,
+        reference=figure.relative_to or "",
+        notes=notes,
+        commands=commands,
+    )
+
+
+def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
+    cells = [_wanted(figure, row, panel) for row in figure.rows]
+    found = [
+        finder.find(cell, f"{row.label} on {panel.dataset}") for row, cell in zip(figure.rows, cells, strict=True)
+    ]
+    printed = [finder.published_of(cell) for cell in cells]
+    numbers = [values.summary for values in found]
+    if figure.relative_to is not None:
+        base = next(i for i, row in enumerate(figure.rows) if row.label == figure.relative_to)
+        numbers = [_change(values, found[base].mean) for values in found]
+        printed = [_printed_change(value, printed[base]) for value in printed]
+        # The reference is 0 by definition: alone it says nothing.
+        printed = printed if sum(value is not None for value in printed) > 1 else [None] * len(printed)
+    return [
+        Point(
+            panel=panel.dataset,
+            series=row.label,
+            x=row.label,
+            mean=mean,
+            std=std,
+            n=n,
+            published=value,
+            marks=values.marks,
+            records=values.records,
+        )
+        for row, values, (mean, std, n), value in zip(figure.rows, found, numbers, printed, strict=True)
+    ]
+
+
+def _wanted(figure: Bars, row: FigureRow, panel: FigurePanel) -> Wanted:
+    return Wanted(
+        model=row.model,
+        protocol=row.protocol,
+        dataset=panel.dataset,
+        set=row.set,
+        preset=figure.preset,
+        seeds=figure.seeds,
+        split=figure.splits.get(panel.dataset),
+        metric=panel.metric,
+    )
+
+
+def _change(values: Values, reference: float | None) -> tuple[float | None, float | None, int]:
+    if values.mean is None or not reference:
+        return None, None, 0
+    mean, std, n = relative([values], [reference])
+    return None if mean is None else 100 * (mean - 1), None if std is None else 100 * std, n
+
+
+def _printed_change(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or not reference else 100 * (value / reference - 1)
+
+
+def draw(page: Page, data: FigureData) -> None:
+    """Draw each panel: bars from 0, their values above them, the paper's as hollow diamonds."""
+    for axes, panel in zip(page.grid(len(data.panels), data.columns), data.panels, strict=True):
+        _draw_panel(page, axes, data, panel)
+
+
+def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel) -> None:
+    points = data.of(panel.name)
+    for at, point in enumerate(points):
+        page.bar(axes, at, 0.74, point, page.look(data.series[point.series]))
+    page.names(axes, [str(point.x) for point in points])
+    page.room_for_values(axes, points)
+    axes.set_title(panel.title)
+    axes.set_ylabel(panel.y_title)
+    if data.reference:
+        axes.axhline(0, color="0.2", linewidth=0.6)

@@ -1,0 +1,102 @@
+"""Curves: a metric over how many of a model's units are frozen or kept, one line per model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medbench.cards.figure import Curve, CurvePanel, Curves
+from medbench.cards.wanted import Wanted
+from medbench.report.figures.data import FigureData, Panel, Point
+from medbench.report.figures.finding import Finder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from medbench.report.figures.style import Page
+
+
+def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+    """Return the data of a figure of kind `curves`: the sweep between the ends, which other protocols give."""
+    figure = finder.figure
+    assert isinstance(figure, Curves)
+    points = [
+        point
+        for i, panel in enumerate(figure.panels)
+        for line in figure.lines
+        for point in _line(finder, figure, panel, line, _name(figure, i))
+    ]
+    notes, commands = finder.closing(any(point.published is not None for point in points))
+    return FigureData(
+        name=f"{finder.card.name}/{finder.name}",
+        kind=figure.kind,
+        title=figure.title,
+        panels=tuple(Panel(_name(figure, i), p.title, figure.x_title) for i, p in enumerate(figure.panels)),
+        series={line.label: styles[line.label] for line in figure.lines},
+        points=tuple(points),
+        columns=figure.columns,
+        width=figure.width,
+        notes=notes,
+        commands=commands,
+    )
+
+
+def _name(figure: Curves, i: int) -> str:
+    """Return a panel's name: its data set, and its protocol where the data set has several panels."""
+    panel = figure.panels[i]
+    alone = sum(other.dataset == panel.dataset for other in figure.panels) == 1
+    return panel.dataset if alone else f"{panel.dataset} {panel.protocol}"
+
+
+def _line(finder: Finder, figure: Curves, panel: CurvePanel, line: Curve, name: str) -> list[Point]:
+    points = []
+    for count in range(line.units + 1):
+        ends = {0: panel.first, line.units: panel.last}
+        protocol = ends.get(count, panel.protocol)
+        if protocol is None:
+            continue
+        wanted = Wanted(
+            model=line.model,
+            protocol=protocol,
+            dataset=panel.dataset,
+            set={} if count in ends else {figure.option: count},
+            preset=figure.preset,
+            seeds=figure.seeds,
+            split=figure.splits.get(panel.dataset),
+            metric=panel.metric,
+        )
+        values = finder.find(wanted, f"{line.label} · {protocol} on {panel.dataset}")
+        mean, std, n = values.summary
+        points.append(
+            Point(
+                panel=name,
+                series=line.label,
+                x=count + figure.shift,
+                mean=mean,
+                std=std,
+                n=n,
+                published=finder.published_of(wanted),
+                marks=values.marks,
+                records=values.records,
+            )
+        )
+    return points
+
+
+def draw(page: Page, data: FigureData) -> None:
+    """Draw each panel: lines with markers and error bars, broken where values are missing; published values hollow."""
+    for axes, panel in zip(page.grid(len(data.panels), data.columns), data.panels, strict=True):
+        _draw_panel(page, axes, data, panel)
+    page.legend([(name, page.look(i)) for name, i in data.series.items()], "")
+
+
+def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel) -> None:
+    points = data.of(panel.name)
+    for name, style in data.series.items():
+        page.line(axes, data.of(panel.name, name), page.look(style))
+    if all(point.mean is None and point.published is None for point in points):
+        page.empty(axes)
+    places = [int(point.x) for point in points]
+    axes.set_xlim(min(places) - 0.4, max(places) + 0.4)
+    axes.set_xticks(range(min(places), max(places) + 1, 1 if max(places) < 15 else 4))
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x_title)

@@ -1,0 +1,116 @@
+"""Similarity of models to each other: the CKA of their features of the same images, one square per data set."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from medbench.cards.figure import FigurePanel, Similarity
+from medbench.cards.wanted import Wanted
+from medbench.records import Record
+from medbench.report.figures.data import FigureData, Panel, Point
+from medbench.report.figures.finding import Finder, Values
+
+if TYPE_CHECKING:
+    from medbench.report.figures.style import Page
+
+FILE = "features.npy"
+
+
+def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+    """Return the data of a figure of kind `similarity`: all pairs of models whose features are of the same images."""
+    figure = finder.figure
+    assert isinstance(figure, Similarity)
+    points = [point for panel in figure.panels for point in _panel(finder, figure, panel)]
+    notes, commands = finder.closing(any_published=False)
+    return FigureData(
+        name=f"{finder.card.name}/{finder.name}",
+        kind=figure.kind,
+        title=figure.title,
+        panels=tuple(Panel(panel.dataset, panel.title) for panel in figure.panels),
+        series={row.label: styles[row.label] for row in figure.rows},
+        points=tuple(points),
+        columns=figure.columns,
+        width=figure.width,
+        notes=notes,
+        commands=commands,
+    )
+
+
+def _panel(finder: Finder, figure: Similarity, panel: FigurePanel) -> list[Point]:
+    found = {}
+    for row in figure.rows:
+        wanted = Wanted(
+            model=row.model,
+            protocol=row.protocol,
+            dataset=panel.dataset,
+            set=row.set,
+            preset=figure.preset,
+            seeds=figure.seeds,
+            split=figure.splits.get(panel.dataset),
+        )
+        found[row.label] = finder.find(wanted, f"{row.label} on {panel.dataset}", lambda record: 0.0)
+    features = _features(finder, panel.dataset, found)
+    matrix = _matrix(features)
+    return [
+        Point(
+            panel=panel.dataset,
+            series=a,
+            x=b,
+            mean=matrix.get((a, b)),
+            n=int((a, b) in matrix),
+            marks="".join(dict.fromkeys(found[a].marks + found[b].marks)),
+            records=tuple(dict.fromkeys(found[a].records + found[b].records)) if (a, b) in matrix else (),
+        )
+        for a in found
+        for b in found
+    ]
+
+
+def _features(finder: Finder, dataset: str, found: dict[str, Values]) -> dict[str, Any]:
+    """Return label -> features (n, d) of those that are of the same images as most."""
+    import numpy as np
+
+    records = {label: values.group.first for label, values in found.items() if values.group}
+    usual = _most([_images(record) for record in records.values()])
+    kept = {}
+    for label, record in records.items():
+        file = record.path / FILE if record.path is not None else None
+        if _images(record) != usual:
+            finder.say("features of other images than most models': not compared", f"{label} on {dataset}")
+        elif file is None or not file.is_file():
+            finder.say(f"no {FILE} in its record's folder", f"{label} on {dataset}")
+        else:
+            kept[label] = np.load(file, allow_pickle=False)
+    return kept
+
+
+def _images(record: Record) -> tuple[object, object]:
+    return record.chosen.get("images"), record.chosen.get("ids")
+
+
+def _most(images: list[tuple[object, object]]) -> tuple[object, object] | None:
+    """Return the commonest; of equally common ones the first."""
+    return max(dict.fromkeys(images), key=images.count, default=None)
+
+
+def _matrix(features: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Return (model, model) -> CKA where it is defined."""
+    from medbench.metrics.cka import cka_matrix
+
+    values = cka_matrix(list(features.values()), debiased=True)
+    return {
+        (a, b): float(values[i, j])
+        for i, a in enumerate(features)
+        for j, b in enumerate(features)
+        if math.isfinite(values[i, j])
+    }
+
+
+def draw(page: Page, data: FigureData) -> None:
+    """Draw one square per data set with the numbers in it."""
+    image = None
+    for axes, panel in zip(page.grid(len(data.panels), data.columns, square=True), data.panels, strict=True):
+        image = page.matrix(axes, data.of(panel.name), list(data.series)) or image
+        axes.set_title(panel.title)
+    page.scale(image, "CKA", "", "")
