@@ -11,8 +11,7 @@ import time
 import pytest
 
 from medbench.errors import MedbenchError
-from medbench.records import store
-from medbench.report import dataset_table, list_tables, render, table, write_dataset_tables
+from medbench.report import dataset, dataset_table, list_tables, render, table, write_dataset_tables
 from medbench.report.dataset import RANDOM
 from medbench.report.groups import SEEN, SEEN_MARK
 from medbench.report.marks import SPLIT_MARK
@@ -99,14 +98,14 @@ def test_writers_at_once_lose_no_row(synthetic, save, tmp_path, monkeypatch):
     """Each saves its record, then writes the table, early readers slowly: whoever is last must have seen all."""
     models = [f"m{i}" for i in range(6)]
     delays = iter([0.3, 0.2, 0.1, 0.05, 0, 0])
-    read_all = store.read_all
+    read = dataset.records_of
 
     def slowly(*where):
-        found = list(read_all(*where))
+        found = read(*where)
         time.sleep(next(delays))
         return found
 
-    monkeypatch.setattr(store, "read_all", slowly)
+    monkeypatch.setattr(dataset, "records_of", slowly)
 
     def work(model):
         save(tmp_path / "runs", synthetic(model=model, seeds=(0,)))

@@ -187,7 +187,7 @@ def test_marks_in_latex(ranked):
     out = render(ranked, "latex")
     assert r"r0 & \textbf{0.900 $\pm$ 0.010} \\" in out
     assert r"r1 & \underline{0.800 $\pm$ 0.020} +1.2 pt \\" in out
-    assert r"r2 & 0.700 $\pm$ 0.030$\approx$ (0.750 -0.5 pt, -0.050) \\" in out
+    assert r"r2 & 0.700 $\pm$ 0.030$\approx$ (0.750 $-$0.5 pt, $-$0.050) \\" in out
     assert r"r4 & 0.950 $\pm$ 0.040$\dagger$ \\" in out
     assert "bold: the best of its column, underlined: the second" in out
 

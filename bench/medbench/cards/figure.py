@@ -109,7 +109,7 @@ class Curve(Strict):
 
 
 class Curves(PaperFigure):
-    """A metric over how many of a model's units are frozen, kept, …"""
+    """A metric over a count of a model's units: how many are frozen, kept and so on."""
 
     kind: Literal["curves"]
     option: str = Field(description="The setting that counts the units.")

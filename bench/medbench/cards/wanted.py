@@ -24,7 +24,7 @@ class Wanted:
         set: Settings beyond the preset.
         preset: The preset.
         seeds: Repeats.
-        split: The paper's split of the data set; None: it does not say.
+        split: The paper's split of the data set, `{seed}` in it standing for each repeat's seed; None: it does not say.
         metric: The metric shown; empty: none.
         sweep: (setting, n): one unit for each value from 1 to n - 1 of a setting; None: a single one.
         places: The tables and figures it is for.
@@ -52,14 +52,6 @@ class Wanted:
         """For people."""
         changed = "".join(f", {key}={value}" for key, value in self.set.items())
         return f"{self.model} · {self.protocol} · {self.dataset}{changed}"
-
-    @property
-    def start(self) -> Wanted | None:
-        """What must be run before a model `MODEL@PROTOCOL` is there; None: nothing."""
-        if "@" not in self.model:
-            return None
-        model, protocol = self.model.split("@", 1)
-        return Wanted(model, protocol, self.dataset, preset=self.preset, seeds=1, split=self.split, places=self.places)
 
     def parts(self) -> list[Wanted]:
         """Return one for each value of its sweep; without one, itself."""

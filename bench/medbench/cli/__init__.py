@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import data, demonstration, health, listing, showing, statuses, tables, validating, weights
+from medbench.cli import data, demonstration, figures, health, listing, showing, statuses, tables, validating, weights
 from medbench.cli.run import run
 from medbench.errors import MedbenchError
 
@@ -43,6 +43,7 @@ def _top(
 
 app.command()(run)
 app.command()(tables.table)
+app.command()(figures.figure)
 app.command()(statuses.status)
 app.command()(listing.ls)
 app.command()(showing.show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from medbench.runs.estimate import Estimate
     from medbench.runs.filling import Filling
 
-FEW = 6  # cells that are named where more share a reason
+FEW = 3  # cells that are named where more share a reason
 
 
 def fill(
@@ -44,20 +45,22 @@ def fill(
     from medbench.cards.wanted import wanted_of
     from medbench.records import store
     from medbench.report.reading import collector_off
+    from medbench.runs import carry_out
     from medbench.runs import filling as cells
     from medbench.runs.estimate import estimate
 
-    wanted = chosen(wanted_of(paper, places), choose)
+    every = cells.adapted(wanted_of(paper), options, seeds, preset)
+    wanted = cells.adapted(chosen(wanted_of(paper, places), choose), options, seeds, preset)
     listed = None if isinstance(seeds, int) or seeds is None else list(seeds)
     with collector_off():
         records = list(store.read_all(options.runs))
-        found = cells.plan_filling(cells.adapted(wanted, options, seeds, preset), records, options, listed)
+        found = cells.plan_filling(wanted, records, options, listed, max(one.seeds for one in every))
         cost = estimate(found.plan, records)
         del records
     write = output.write if dry_run else output.note
-    for line in lines(found, cost):
+    for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # of several processes the first
         write(line)
-    return None if dry_run else (found.plan, cells.fill(found, listed))
+    return None if dry_run else (found.plan, carry_out(found.plan))
 
 
 def chosen(wanted: list[Wanted], choose: Sequence[tuple[str, str | None]]) -> list[Wanted]:
@@ -81,18 +84,13 @@ def chosen(wanted: list[Wanted], choose: Sequence[tuple[str, str | None]]) -> li
 
 
 def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
-    """Yield the plan for people: what is there, what will be run, what it costs, what waits and what cannot be run."""
-    there, todo, waiting, blocked = (
-        len(part) for part in (filling.there, filling.todo, filling.waiting, filling.blocked)
-    )
-    yield f"{there} cells are there, {todo} to run, {waiting} after them, {blocked} cannot be run now"
+    """Yield the plan for people: what is there, what will be run, what it costs, and what cannot be run."""
+    there, todo, blocked = (len(part) for part in (filling.there, filling.todo, filling.blocked))
+    yield f"{there} cells are there, {todo} to run, {blocked} cannot be run now"
     if filling.plan.jobs:
         yield from ("", "to run:")
         yield from (f"  {line}" for line in job_lines(filling.plan))
         yield from cost_lines(cost)
-    if filling.waiting:
-        yield from ("", "after that, on what was trained by it:")
-        yield from (f"  {one.name}" for one in filling.waiting)
     if filling.blocked:
         yield from ("", "cannot be run now:")
         yield from (f"  {line}" for line in _blocked_lines(filling))
@@ -131,10 +129,10 @@ def _blocked_lines(filling: Filling) -> Iterator[str]:
         reasons.setdefault((error.message, error.hint), []).append(one.name)
     for (message, hint), names in reasons.items():
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-        yield f"{' '.join(message.split())}"
+        yield " ".join(message.split())
         yield f"  stops {len(names)} cell{'s' * (len(names) > 1)}: {'; '.join(names[:FEW])}{more}"
-        if hint:
-            yield f"  hint: {' '.join(hint.split())}"
+        for i, line in enumerate(hint.splitlines()):
+            yield f"  {'hint: ' if i == 0 else '      '}{line}"
 
 
 def complain(result: Result, write: Callable[[str], None] = output.note) -> int:

@@ -20,6 +20,7 @@ class Kind(str, enum.Enum):
     protocols = "protocols"
     datasets = "datasets"
     tables = "tables"
+    figures = "figures"
     runs = "runs"
 
 
@@ -28,6 +29,7 @@ COLUMNS = {
     Kind.protocols: ("name", "title", "kind", "presets"),
     Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
     Kind.tables: ("name", "title"),
+    Kind.figures: ("name", "kind", "title"),
     Kind.runs: ("dataset", "model", "protocol", "preset", "weights", "seed", "metric", "score", "key"),
 }
 
@@ -37,7 +39,7 @@ def ls(
     select: Annotated[str, typer.Option("--filter", help="A glob on the name (dinov2*), or any text in a row.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List models, protocols, data sets, tables or finished runs."""
+    """List models, protocols, data sets, tables, figures or finished runs."""
     rows, faults = listed(kind.value)
     rows = [row for row in rows if matches(row, select)]
     if as_json:
@@ -51,15 +53,17 @@ def ls(
 
 
 def listed(kind: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return (one mapping per card, table or run of `kind`, what is wrong with the cards that do not load).
+    """Return (one mapping per card, table, figure or run of `kind`, what is wrong with the cards that do not load).
 
     Args:
-        kind: `models`, `protocols`, `datasets`, `tables` or `runs`.
+        kind: `models`, `protocols`, `datasets`, `tables`, `figures` or `runs`.
     """
     if kind == "runs":
         return _runs(), []
     if kind == "tables":
         return table_rows(), []
+    if kind == "figures":
+        return figure_rows(), []
     from medbench import cards
     from medbench.errors import CardError
 
@@ -134,6 +138,18 @@ def table_rows(runs: Path | None = None) -> list[dict[str, Any]]:
         title = f"all that was run on {rest}" if kind == "dataset" else cards.find_paper(kind).tables[rest].title
         rows.append({"name": name, "title": title})
     return rows
+
+
+def figure_rows() -> list[dict[str, Any]]:
+    """Return name, kind and title of every figure of a paper."""
+    from medbench import cards
+
+    papers = [cards.find_paper(name) for name in cards.names("papers")]
+    return [
+        {"name": f"{paper.name}/{name}", "kind": figure.kind, "title": figure.title}
+        for paper in papers
+        for name, figure in paper.figures.items()
+    ]
 
 
 def _runs() -> list[dict[str, Any]]:

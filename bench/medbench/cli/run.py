@@ -76,16 +76,16 @@ def run(
     with progress.quiet(quiet):
         if paper is not None:
             done = _paper(paper, options, repeats, preset, choose, dry_run)
-            if done is not None:
-                _report(*done, as_json=as_json)
-            return
-        named = [_needed(option, value) for option, value in choose]
-        plan = make_plan(*named, options)
-        if dry_run:
-            for line in filling.job_lines(plan):
-                typer.echo(line)
-            return
-        result = carry_out(plan)
+        else:
+            models, protocols, datasets = (_needed(option, value) for option, value in choose)
+            plan = make_plan(models, protocols, datasets, options)
+            if dry_run:
+                for line in filling.job_lines(plan):
+                    typer.echo(line)
+            done = None if dry_run else (plan, carry_out(plan))
+    if done is None:
+        return
+    plan, result = done
     if os.environ.get("RANK", "0") == "0":  # of several processes the first speaks
         _report(plan, result, as_json=as_json)
 

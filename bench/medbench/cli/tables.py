@@ -12,6 +12,7 @@ from medbench.cli import filling, listing, output
 
 if TYPE_CHECKING:
     from medbench.report import Table
+    from medbench.runs import Options
 
 NUMBERS = ("csv", "json")
 """Formats that carry the 95 % intervals in any case."""
@@ -48,8 +49,18 @@ def table(
     _check(name, form)
     status = 0
     if fill:
-        place = {"data_root": data_root, "weights": weights, "device": device, "precision": precision}
-        found = _fill(name, seeds, preset, dry_run, out=runs, workers=workers, **place)
+        from medbench.runs import Options
+
+        how = Options(
+            data_root=data_root,
+            weights=weights,
+            device=device,
+            precision=precision,
+            workers=workers,
+            out=runs,
+            download=not dry_run,
+        )
+        found = _fill(name, how, seeds, preset, dry_run)
         if found is None:
             return
         status, random = found, random or weights == "random"
@@ -103,24 +114,11 @@ def _refuse(fill: bool, dry_run: bool, why: str) -> None:
         raise MedbenchError(f"{option}: {why}", "e.g. medbench table wacv2024/table1 --fill --dry-run")
 
 
-def _fill(
-    name: str,
-    seeds: str | None,
-    preset: str | None,
-    dry_run: bool,
-    *,
-    out: Path | None,
-    data_root: Path | None,
-    weights: str | None,
-    device: str,
-    precision: str,
-    workers: int | None,
-) -> int | None:
+def _fill(name: str, options: Options, seeds: str | None, preset: str | None, dry_run: bool) -> int | None:
     """Run what a paper's table lacks; returns the exit status, or None after a dry run."""
     from medbench import cards
     from medbench.cli.run import seeds_of
     from medbench.errors import MedbenchError, unknown
-    from medbench.runs import Options
 
     kind, _, rest = name.partition("/")
     if kind == "dataset":
@@ -131,14 +129,5 @@ def _fill(
     paper = cards.find_paper(kind)
     if rest not in paper.tables:
         raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")
-    options = Options(
-        data_root=data_root,
-        weights=weights,
-        device=device,
-        precision=precision,
-        workers=workers,
-        out=out,
-        download=not dry_run,
-    )
     done = filling.fill(paper, [rest], options, seeds=seeds_of(seeds), preset=preset, dry_run=dry_run)
     return None if done is None else filling.complain(done[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,9 +32,8 @@ class Commands:
         batches: dict[str, list[Wanted]] = {}
         for one in missing:
             if not lacking(one, self.known):
-                for step in filter(None, (one.start, one)):
-                    recipe = [step.protocol, step.preset, step.seeds, self.changes(step), "@" in step.model]
-                    batches.setdefault(files.canonical(recipe), []).append(step)
+                recipe = [one.protocol, one.preset, one.seeds, self.changes(one)]
+                batches.setdefault(files.canonical(recipe), []).append(one)
         parts = [self._command(cells) for cells in batches.values()]
         return [f"medbench table {name} --fill", *parts] if parts else []
 
@@ -63,8 +63,11 @@ class Commands:
         datasets = ",".join(dict.fromkeys(one.dataset for one in cells))
         words = [f"medbench run --model {models} --protocol {first.protocol} --dataset {datasets}"]
         words += [f"--preset {first.preset}"] if first.preset != "paper" else []
-        words += [f"--seeds {first.seeds}"] if first.seeds != 5 else []
-        return " ".join(words + [f"--set {key}={_yaml(value)}" for key, value in self.changes(first).items()])
+        # One repeat is of a protocol that draws nothing; `--seeds` would speak of the networks that it takes up.
+        words += [f"--seeds {first.seeds}"] if first.seeds not in (1, 5) else []
+        return " ".join(
+            words + [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.changes(first).items()]
+        )
 
 
 def _yaml(value: Any) -> str:

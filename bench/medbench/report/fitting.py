@@ -11,6 +11,9 @@ from medbench.errors import MedbenchError
 from medbench.records import Record
 from medbench.report.groups import Group, collect, pick, rank_of
 
+SEED = "{seed}"
+"""In a split's name: each seed has a split of its own."""
+
 
 @dataclass
 class Choice:
@@ -72,8 +75,13 @@ def fits(group: Group, wanted: Wanted, include_random: bool = False) -> bool:
 
 def other_split(group: Group, wanted: Wanted) -> str | None:
     """Return the name of the records' split where it is not the paper's; None: it is, or one of the two is not told."""
-    split = group.split
-    return split if split and wanted.split and split != wanted.split else None
+    if wanted.split is None:
+        return None
+    for record in group.records:
+        split = record.provenance.get("data", {}).get("split")
+        if split and split != wanted.split.replace(SEED, str(record.unit.seed)):
+            return str(split)
+    return None
 
 
 def seeds_there(found: Found, wanted: Wanted) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,9 @@ def interval(group: Group | None, metric: str) -> tuple[float | None, float | No
         return None, None
 
     found = None if group is None else inference.interval_of(group, metric)
-    return (None, None) if found is None else (found.low, found.high)
+    if found is None or math.isnan(found.low) or math.isnan(found.high):  # too few draws in which it is defined
+        return None, None
+    return found.low, found.high
 
 
 def legend(table: Table, words: Words) -> list[str]:

@@ -43,6 +43,7 @@ class _Work:
     shown: _Shown
     commands: Commands = field(default_factory=Commands)
     notes: list[str] = field(default_factory=list)
+    otherwise: dict[str, list[str]] = field(default_factory=dict)
     missing: list[Wanted] = field(default_factory=list)
 
     @property
@@ -106,7 +107,12 @@ def paper_table(
         heads=tuple(content.heads),
         columns=tuple(columns),
         rows=tuple(_row(content, line) for line in lines),
-        notes=tuple(_legend(work, lines) + list(dict.fromkeys(work.notes)) + work.commands.lacking(work.missing)),
+        notes=tuple(
+            _legend(work, lines)
+            + list(dict.fromkeys(work.notes))
+            + _otherwise(work)
+            + work.commands.lacking(work.missing)
+        ),
         commands=tuple(work.commands.table(f"{card.name}/{name}", work.missing)),
         ranking="its column" + (" in its block" if blocks else "") + _unranked(lines),
         intervals=intervals,
@@ -132,14 +138,18 @@ def _line(work: _Work, row: PaperRow, wanted: list[Wanted]) -> _Line:
 
 def _choose(work: _Work, one: Wanted) -> Group | None:
     choice = work.found.choose(one, work.shown.include_random)
-    if choice.others:
+    if choice.group is None and choice.others:
         how = "; ".join(dict.fromkeys(f"{g.settings}, {g.weights} weights" for g in choice.others))
-        work.notes.append(
-            f"{one.model} · {one.protocol} · {one.dataset} was also run otherwise ({how}): not this table's cell, "
-            f"see medbench table dataset/{one.dataset}"
-        )
+        work.otherwise.setdefault(f"{one.model} · {one.protocol} ({how})", []).append(one.dataset)
     work.notes += choice.notes
     return choice.group
+
+
+def _otherwise(work: _Work) -> list[str]:
+    """Return a note on what was run in other ways than those of the cells that are empty."""
+    who = [f"{how} on {', '.join(datasets)}" for how, datasets in work.otherwise.items()]
+    note = "run otherwise than these cells ask for, and so not in them (see medbench table dataset/NAME): "
+    return [note + "; ".join(who)] if who else []
 
 
 def _cell(work: _Work, row: PaperRow, one: Wanted, group: Group | None) -> Cell:

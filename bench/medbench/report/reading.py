@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,22 @@ def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | Non
         dataset: The data set's name.
         places: (model, protocol) of those that are wanted; None: all. Other folders are not opened.
     """
+    base = runs / dataset
     with collector_off():
         if places is None:
-            return list(store.read_all(runs, dataset))
-        wanted = sorted(set(places))
-        folders = (folder for place in wanted for folder in sorted((runs / dataset).joinpath(*place).glob("*")))
-        return [record for folder in folders if (record := store.read(folder)) is not None]
+            places = [(model, protocol) for model in _names(base) for protocol in _names(base / model)]
+        folders = (base / model / protocol for model, protocol in sorted(set(places)))
+        found = (store.read(folder / key) for folder in folders for key in _names(folder))
+        return [record for record in found if record is not None]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; none where it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 @contextmanager

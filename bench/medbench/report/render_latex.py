@@ -45,7 +45,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell, intervals: bool) -> str:
-    number, rest = _text(cell.number), _text(cell.rest(intervals))
+    number, rest = (_text(part.replace("-", "−")) for part in (cell.number, cell.rest(intervals)))
     lead = " " if cell.rest(intervals).startswith(" ") and number else ""
     shown = {"best": rf"\textbf{{{number}}}", "second": rf"\underline{{{number}}}"}.get(cell.rank, number)
     return (shown + lead + rest).strip() or _text(cell.text)

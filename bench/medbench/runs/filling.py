@@ -1,4 +1,4 @@
-"""From the cells of a paper to a plan: what is there, what can be run, what waits, and what cannot be run and why."""
+"""From the cells of a paper to a plan: what is there, what can be run, and what cannot be run and why."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from medbench.models.files import locate
 from medbench.protocols import KINDS
 from medbench.records import Record
 from medbench.report.commands import Commands
-from medbench.report.fitting import Found, seeds_there
-from medbench.runs.plan import Job, Options, Plan, Result, make_plan
+from medbench.report.fitting import SEED, Found, seeds_there
+from medbench.runs.plan import Job, Options, Plan
+from medbench.runs.planning import make_plan
 from medbench.runs.settings import fitting
 
 
@@ -27,14 +28,12 @@ class Filling:
         plan: The jobs of what can be run, in an order that shares work.
         there: Cells that are filled already.
         todo: Cells that the plan fills.
-        waiting: Cells of a model that the plan has to train first.
         blocked: Cells that cannot be run now, each with the reason.
     """
 
     plan: Plan
     there: list[Wanted] = field(default_factory=list)
     todo: list[Wanted] = field(default_factory=list)
-    waiting: list[Wanted] = field(default_factory=list)
     blocked: list[tuple[Wanted, MedbenchError]] = field(default_factory=list)
 
 
@@ -72,7 +71,7 @@ def plan_filling(
     records: Iterable[Record],
     options: Options,
     seeds: Sequence[int] | None = None,
-    started: bool = False,
+    repeats: int | None = None,
 ) -> Filling:
     """Tell for each cell whether it is filled, can be run now, or why not, and plan what can.
 
@@ -84,7 +83,7 @@ def plan_filling(
         records: What has been run.
         options: How to run; its preset, seeds and changes are the cells' own.
         seeds: The seeds themselves, where they are listed and not just counted.
-        started: Whether the models that had to be trained first have had their turn.
+        repeats: Number of seeds of the networks that protocols without seeds take up; None: the most of these cells.
 
     Raises:
         MedbenchError: `weights` names a file, which can be one model's alone.
@@ -103,25 +102,10 @@ def plan_filling(
         elif lack := lacking(one):
             named = ", ".join(f"{kind.removesuffix('s')} {name}" for kind, name in lack)
             filling.blocked.append((one, CardError(f"not in this version of medbench: {named}")))
-        elif (start := one.start) is not None and not started and not seeds_there(found, start):
-            filling.waiting.append(one)
-            ready += [start] if start.key not in {other.key for other in ready} else []
         else:
             ready.append(one)
-    jobs = _Planner(options, seeds).jobs(ready, filling)
+    jobs = _Planner(options, seeds).jobs(_with_seeds_of_others(ready, repeats), filling)
     return dataclasses.replace(filling, plan=Plan(jobs, options))
-
-
-def fill(filling: Filling, seeds: Sequence[int] | None = None) -> Result:
-    """Run the plan of a filling, then the cells that waited for it."""
-    from medbench.runs import carry_out
-
-    result = carry_out(filling.plan)
-    if filling.waiting:
-        later = plan_filling(filling.waiting, (), filling.plan.options, seeds, started=True)
-        result = _joined(result, carry_out(later.plan))
-        result.mistakes += [(one.name, error) for one, error in later.blocked]
-    return result
 
 
 class _Planner:
@@ -139,33 +123,32 @@ class _Planner:
             if (error := self._refusal(one)) is not None:
                 filling.blocked.append((one, error))
                 continue
-            alone = one.model if "@" in one.model else ""
-            recipe = [one.dataset, one.preset, one.seeds, self.commands.changes(one), alone]
+            recipe = [one.dataset, one.preset, one.seeds, self.commands.changes(one)]
             batches.setdefault(files.canonical(recipe), []).append(one)
-        found: dict[str, Job] = {}
+        found: dict[tuple[str, str], Job] = {}
         for cells in batches.values():
-            for one, jobs in self._planned(cells):
-                if isinstance(jobs, MedbenchError):
-                    filling.blocked.append((one, jobs))
-                else:
-                    filling.todo.append(one)
-                    found.update((job.group, job) for job in jobs if job.group not in found)
-        return sorted(found.values(), key=lambda job: (job.dataset.card.name, job.model.name, job.image_size))
+            for job in self._planned(cells, filling):
+                known = found.setdefault(_place(job), job)
+                found[_place(job)] = dataclasses.replace(known, keep=tuple(sorted({*known.keep, *job.keep})))
+        # Stable, so that what a job needs, which is the same model on the same data, stays before it.
+        return sorted(found.values(), key=lambda job: (job.dataset.card.name, job.model.name.partition("@")[0]))
 
-    def _planned(self, cells: list[Wanted]) -> list[tuple[Wanted, list[Job] | MedbenchError]]:
-        """Return the jobs of each of several cells of one recipe; a cell that is refused is told from the others."""
+    def _planned(self, cells: list[Wanted], filling: Filling) -> list[Job]:
+        """Return the jobs of several cells of one recipe; a cell that is refused is told from the others."""
         try:
             jobs = self._plan(cells)
         except MedbenchError as error:
             if len(cells) == 1:
-                return [(cells[0], error)]
-            return [pair for one in cells for pair in self._planned([one])]
-        if len(cells) == 1:
-            return [(cells[0], jobs)]
-        return [
-            (one, [job for job in jobs if (job.model.name, job.protocol.name) == (one.model, one.protocol)])
-            for one in cells
-        ]
+                filling.blocked.append((cells[0], error))
+                return []
+            return [job for one in cells for job in self._planned([one], filling)]
+        filling.todo.extend(cells)
+        pairs = {(one.model, one.protocol) for one in cells}
+        kept: set[tuple[str, str]] = set()
+        for job in reversed(jobs):  # what a job needs stands before it
+            if (job.model.name, job.protocol.name) in pairs or _place(job) in kept:
+                kept |= {_place(job), *map(_place, job.needs)}
+        return [job for job in jobs if _place(job) in kept]
 
     def _plan(self, cells: list[Wanted]) -> list[Job]:
         first = cells[0]
@@ -195,6 +178,11 @@ class _Planner:
             locate(cards.find_model(model), self.options.weights, download=self.options.download)
 
 
+def _place(job: Job) -> tuple[str, str]:
+    """Return what a job is told by: its group, and its split where each seed has one."""
+    return job.group, job.dataset.split_digest
+
+
 def _error_of(look: Callable[[], object]) -> MedbenchError | None:
     try:
         look()
@@ -203,20 +191,26 @@ def _error_of(look: Callable[[], object]) -> MedbenchError | None:
     return None
 
 
+def _with_seeds_of_others(cells: list[Wanted], repeats: int | None) -> list[Wanted]:
+    """Return cells of which those that draw nothing take the others' number of repeats.
+
+    It is no number of theirs, but that of the networks they take up: with another these would be other units' networks.
+    """
+    most = repeats or max((one.seeds for one in cells), default=1)
+    return [dataclasses.replace(one, seeds=most) if _draws_nothing(one) else one for one in cells]
+
+
 def _needed(one: Wanted) -> int:
-    """Return how many units a cell needs: a protocol that draws nothing has one."""
+    """Return how many units a cell needs: a protocol that draws nothing has one, on each split."""
+    return 1 if _draws_nothing(one) else one.seeds
+
+
+def _draws_nothing(one: Wanted) -> bool:
+    """Tell whether a cell has one unit: neither its protocol nor its split knows of seeds."""
+    if one.split is not None and SEED in one.split:
+        return False
     try:
         kind = KINDS.get(cards.find_protocol(one.protocol).kind)
     except MedbenchError:
-        return one.seeds
-    return 1 if kind is not None and not kind.seeded else one.seeds
-
-
-def _joined(first: Result, second: Result) -> Result:
-    return Result(
-        records=first.records + second.records,
-        made=first.made + second.made,
-        mistakes=first.mistakes + second.mistakes,
-        failures=first.failures + second.failures,
-        tables=list(dict.fromkeys(first.tables + second.tables)),
-    )
+        return False
+    return kind is not None and not kind.seeded

@@ -10,9 +10,7 @@ from medbench.report.figures.data import FigureData, Panel, Point
 from medbench.report.figures.finding import Finder, Values, relative
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 
 def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
@@ -27,7 +25,7 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
         kind=figure.kind,
         title=figure.title,
         panels=tuple(Panel(panel.dataset, panel.title, y_title=y_title) for panel in figure.panels),
-        series={row.label: styles[row.label] for row in figure.rows},
+        series={row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows},
         points=tuple(points),
         columns=figure.columns,
         width=figure.width,
@@ -39,9 +37,7 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
 
 def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
     cells = [_wanted(figure, row, panel) for row in figure.rows]
-    found = [
-        finder.find(cell, f"{row.label} on {panel.dataset}") for row, cell in zip(figure.rows, cells, strict=True)
-    ]
+    found = [finder.find(cell, f"{row.label} on {panel.dataset}") for row, cell in zip(figure.rows, cells, strict=True)]
     printed = [finder.published_of(cell) for cell in cells]
     numbers = [values.summary for values in found]
     if figure.relative_to is not None:
@@ -91,18 +87,22 @@ def _printed_change(value: float | None, reference: float | None) -> float | Non
 
 
 def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: bars from 0, their values above them, the paper's as hollow diamonds."""
-    for axes, panel in zip(page.grid(len(data.panels), data.columns), data.panels, strict=True):
-        _draw_panel(page, axes, data, panel)
-
-
-def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel) -> None:
-    points = data.of(panel.name)
-    for at, point in enumerate(points):
-        page.bar(axes, at, 0.74, point, page.look(data.series[point.series]))
-    page.names(axes, [str(point.x) for point in points])
-    page.room_for_values(axes, points)
-    axes.set_title(panel.title)
-    axes.set_ylabel(panel.y_title)
+    """Draw each panel: bars from 0, their numbers above them, the paper's as hollow diamonds."""
+    panels = page.grid(len(data.panels), data.columns)
+    for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
+        left, bottom = page.outer(at)
+        points = data.of(panel.name)
+        for place, point in enumerate([] if page.nothing(points) else points):
+            page.bar(axes, place, 0.74, point, page.look(data.series[point.series]))
+        page.names(axes, [str(point.x) for point in points])
+        axes.set_title(panel.title)
+        axes.set_ylabel(panel.y_title if left else "")
+        axes.tick_params(labelbottom=bottom)
+        if data.reference:
+            axes.axhline(0, color="0.2", linewidth=0.6)
+    filled = [axes for axes, panel in zip(panels, data.panels, strict=True) if not page.nothing(data.of(panel.name))]
     if data.reference:
-        axes.axhline(0, color="0.2", linewidth=0.6)
+        page.same_height(filled)
+    page.room_for_values(filled)
+    for axes in set(panels) - set(filled):
+        page.empty(axes)

@@ -12,7 +12,7 @@ from medbench.report.figures.finding import Finder
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 
 def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
@@ -83,20 +83,27 @@ def _line(finder: Finder, figure: Curves, panel: CurvePanel, line: Curve, name: 
 
 
 def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: lines with markers and error bars, broken where values are missing; published values hollow."""
-    for axes, panel in zip(page.grid(len(data.panels), data.columns), data.panels, strict=True):
+    """Draw each panel: lines with markers and error bars, broken where values are missing; published values hollow.
+
+    Panels of one data set have the same y axis.
+    """
+    panels = page.grid(len(data.panels), data.columns)
+    for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
         _draw_panel(page, axes, data, panel)
-    page.legend([(name, page.look(i)) for name, i in data.series.items()], "")
+        axes.set_xlabel(panel.x_title if page.outer(at)[1] else "")
+    datasets = [panel.name.split()[0] for panel in data.panels]
+    for dataset in dict.fromkeys(datasets):
+        page.same_height([axes for axes, own in zip(panels, datasets, strict=True) if own == dataset and axes.lines])
+    page.legend_of_lines(data)
 
 
 def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel) -> None:
     points = data.of(panel.name)
     for name, style in data.series.items():
         page.line(axes, data.of(panel.name, name), page.look(style))
-    if all(point.mean is None and point.published is None for point in points):
+    if page.nothing(points):
         page.empty(axes)
     places = [int(point.x) for point in points]
-    axes.set_xlim(min(places) - 0.4, max(places) + 0.4)
+    axes.set_xlim(min(places) - 0.4, max(places) + 0.5)
     axes.set_xticks(range(min(places), max(places) + 1, 1 if max(places) < 15 else 4))
     axes.set_title(panel.title)
-    axes.set_xlabel(panel.x_title)

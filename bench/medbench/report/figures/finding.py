@@ -64,6 +64,7 @@ class Finder:
     Attributes:
         card: The paper.
         name: The figure's name in it.
+        figure: The figure, under the preset that is shown.
         published: Whether published values are shown.
     """
 
@@ -74,9 +75,11 @@ class Finder:
         records: Iterable[Record],
         published: bool = False,
         include_random: bool = False,
+        preset: str | None = None,
     ) -> None:
         self.card, self.name, self.published = card, name, published
-        self.figure: PaperFigure = card.figures[name]
+        own: PaperFigure = card.figures[name]
+        self.figure = own if preset is None else own.model_copy(update={"preset": preset})
         self._include_random = include_random
         self._found = Found(records)
         self._sought = 0
@@ -102,16 +105,22 @@ class Finder:
         by_seed = {} if group is None else _by_seed(group, measure or (lambda r: r.metrics.get(wanted.metric)))
         if group is None or not by_seed:
             for other in choice.others:
-                self.say(f"run otherwise ({other.settings}, {other.weights} weights), which is not shown", who)
+                if not self._other_part(other, wanted):
+                    self.say(f"run otherwise ({other.settings}, {other.weights} weights), which is not shown", who)
             self._missing.append((who, wanted))
             return Values()
         for note in choice.notes:
             self.note(note)
-        self._counts.add(len(by_seed))
+        self._counts |= {len(by_seed)} if wanted.seeds > 1 else set()
         marks = self._marked(group, wanted, who)
         if len(by_seed) < wanted.seeds or RANDOM_MARK in marks or SPLIT_MARK in marks:
             self._fewer.append(wanted)
         return Values(by_seed, group, marks)
+
+    def _other_part(self, group: Group, wanted: Wanted) -> bool:
+        """Tell whether records are another value of the same figure: they differ in what it runs through."""
+        unit, own = group.first.unit, {*wanted.set, getattr(self.figure, "option", None), "split"}
+        return unit.preset == wanted.preset and unit.weights == "official" and own.issuperset(unit.options)
 
     def _marked(self, group: Group, wanted: Wanted, who: str) -> str:
         first = group.first
@@ -160,10 +169,10 @@ class Finder:
         Args:
             any_published: Whether a published value is shown.
         """
-        commands = Commands()
+        commands, name = Commands(), f"{self.card.name}/{self.name}"
         missing = _swept([wanted for _, wanted in self._missing] + self._fewer, self.figure)
-        run = [line for line in commands.table(f"{self.card.name}/{self.name}", missing) if " run " in line]
-        lines = [_how(self.figure, self._counts)]
+        run = [line.replace("medbench table", "medbench figure") for line in commands.table(name, missing)]
+        lines = [_how(self.figure, self._counts, self.card.figures[self.name].preset)]
         if self._synthetic:
             lines.append("SYNTHETIC records: made-up numbers, no results")
         if self.published:
@@ -172,8 +181,9 @@ class Finder:
         lines += [*self.figure.notes, *self._notes]
         lines += [f"{_listed(who)}: {what}" for what, who in self._said.items()]
         if self._missing:
-            count = f"{len(self._missing)} of {self._sought} values"
-            lines.append(f"not run ({count}): {_listed(dict.fromkeys(who for who, _ in self._missing))}")
+            who = _listed(dict.fromkeys(who for who, _ in self._missing))
+            some = f"{len(self._missing)} of {self._sought} values ({who})"
+            lines.append(f"not run: {'all' if len(self._missing) == self._sought else some}")
         lines += commands.lacking(missing)
         return tuple(" ".join(line.split()) for line in lines), tuple(run)
 
@@ -195,11 +205,13 @@ def _swept(missing: Sequence[Wanted], figure: PaperFigure) -> list[Wanted]:
     return [dataclasses.replace(w, set={k: v for k, v in w.set.items() if k != option}) for w in missing]
 
 
-def _how(figure: PaperFigure, counts: set[int]) -> str:
-    line = f"preset {figure.preset}, test split"
-    if counts and max(counts) > 1:
+def _how(figure: PaperFigure, counts: set[int], papers: str) -> str:
+    """Return how to read the values: preset, split, and the seeds behind means and deviations."""
+    line = f"preset {figure.preset}{'' if figure.preset == papers else f' (the paper: {papers})'}, test split"
+    if counts:
         low, high = min(counts), max(counts)
-        line += f"; mean and sample standard deviation over {low if low == high else f'{low} to {high}'} seeds"
+        over = f"{low} seed{'s' * (high > 1)}" if low == high else f"{low} to {high} seeds"
+        line += f"; mean and sample standard deviation over {over}"
     if counts and min(counts) < figure.seeds:
         line += f" (the paper: {figure.seeds})"
     return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from medbench.report.figures.finding import Finder, Values, relative
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 GAIN, IMAGES = "gain", "images"
 
@@ -27,7 +28,7 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     figure = finder.figure
     assert isinstance(figure, Gains)
     table = finder.card.tables[figure.table]
-    cells = cells_of(table, finder.name)
+    cells = [[dataclasses.replace(c, preset=figure.preset) for c in line] for line in cells_of(table, finder.name)]
     base = next(i for i, row in enumerate(table.rows) if row.labels == figure.reference)
     found = [_find(finder, row, line) for row, line in zip(table.rows, cells, strict=True)]
     printed = [[finder.published_of(cell) for cell in line] for line in cells]
@@ -38,11 +39,8 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     points = sorted(points, key=_rank)
     for row, values in zip(table.rows, found, strict=True):
         if any(v.by_seed for v in values) and not all(v.by_seed for v in values):
-            finder.say("no gain is shown, as not all data sets were run", ", ".join(row.labels))
-    sizes = [
-        Point(IMAGES, point.series, point.x, published=figure.images.get(str(point.x).split(" + ")[0]))
-        for point in points
-    ]
+            finder.say("no gain is shown, as not all data sets were run", " ".join(row.labels))
+    sizes = [Point(IMAGES, point.series, point.x, published=figure.images.get(str(point.x))) for point in points]
     notes, commands = finder.closing(any(point.published is not None for point in points))
     groups = dict.fromkeys(row.labels[0] for row in table.rows)
     return FigureData(
@@ -103,16 +101,17 @@ def draw(page: Page, data: FigureData) -> None:
     above.set_ylabel(data.panels[0].y_title)
     above.tick_params(axis="x", bottom=False, labelbottom=False)
     _draw_sizes(page, below, data)
-    page.legend([(name, page.grouped(i)) for name, i in data.series.items()], "Classifier")
+    page.legend_of_groups(data)
 
 
 def _draw_sizes(page: Page, axes: Axes, data: FigureData) -> None:
     points = data.of(IMAGES)
     known = [(at, p.published) for at, p in enumerate(points) if p.published is not None]
     axes.set_yscale("log")
-    axes.set_ylim(1e10, 1e2)  # the bars hang from the gains
-    axes.bar([at for at, _ in known], [v - 1e2 for _, v in known], 0.74, bottom=1e2, color="0.7", edgecolor="0.2", lw=0.5)
-    axes.set_yticks([1e2, 1e6, 1e10])
+    axes.set_ylim(1e10, 1e2)
+    tops = [value - 1e2 for _, value in known]
+    axes.bar([at for at, _ in known], tops, 0.74, bottom=1e2, color="0.75", edgecolor="0.2", linewidth=0.5)
+    axes.set_yticks([1e2, 1e4, 1e6, 1e8, 1e10], labels=["10²", "10⁴", "10⁶", "10⁸", "10¹⁰"])
     axes.minorticks_off()
     axes.set_ylabel(data.panels[1].y_title)
     page.names(axes, [str(point.x) for point in points])

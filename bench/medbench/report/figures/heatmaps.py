@@ -14,7 +14,7 @@ from medbench.report.figures.data import FigureData, Panel, Point
 from medbench.report.figures.finding import Finder, Values
 
 if TYPE_CHECKING:
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 FILE = "cka.csv"
 DIAGONAL = "cka_diagonal_mean"
@@ -35,7 +35,9 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
         name=f"{finder.card.name}/{finder.name}",
         kind=figure.kind,
         title=figure.title,
-        panels=tuple(Panel(_name(figure, i), p.title, figure.x_title, figure.y_title) for i, p in enumerate(figure.panels)),
+        panels=tuple(
+            Panel(_name(figure, i), p.title, figure.x_title, figure.y_title) for i, p in enumerate(figure.panels)
+        ),
         series={row.label: styles[row.label] for row in figure.rows},
         points=tuple(points),
         columns=len(figure.panels) if figure.across == "panels" else len(figure.rows),
@@ -110,9 +112,9 @@ def draw(page: Page, data: FigureData) -> None:
             points = data.of(panel, series)
             image = page.heat(axes, points) or image
             marks = "".join(dict.fromkeys("".join(point.marks for point in points)))
-            head = (series if across else panels[panel].title) if i == 0 else ""
-            axes.set_title(head + marks)
-            if j == 0:
-                axes.set_ylabel(panels[panel].title if across else series)
+            head, side = (series, panels[panel].title) if across else (panels[panel].title, series)
+            axes.set_title((head if i == 0 else "") + marks)
+            axes.set_xlabel(panels[panel].x_title if i == len(rows) - 1 else "")
+            axes.set_ylabel(f"{side}\n{panels[panel].y_title}" if j == 0 else "")
             axes.tick_params(labelbottom=i == len(rows) - 1, labelleft=j == 0)
-    page.scale(image, "CKA", data.panels[0].x_title, data.panels[0].y_title)
+    page.scale(image, "CKA")

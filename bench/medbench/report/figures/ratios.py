@@ -14,19 +14,18 @@ from medbench.report.figures.finding import Finder, Measure, Values, relative
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 SAME = "same"
 STEP = "step"
 Line = tuple[str, str, str, str, dict[str, Any]]
 
 
-def collect(finder: Finder, styles: dict[str, int], ref: str = SAME) -> FigureData:
+def collect(finder: Finder, ref: str = SAME) -> FigureData:
     """Return the data of a figure of kind `ratios`.
 
     Args:
         finder: Finds the records.
-        styles: Not used: groups of bars have styles of their own.
         ref: `same`: each panel is divided by its own reference row; or the name of the panel whose reference row
             divides all panels of its quantity.
 
@@ -50,7 +49,9 @@ def collect(finder: Finder, styles: dict[str, int], ref: str = SAME) -> FigureDa
         name=f"{finder.card.name}/{finder.name}",
         kind=figure.kind,
         title=figure.title,
-        panels=tuple(Panel(panel.name, panel.title, y_title="relative to reference") for panel in figure.panels),
+        panels=tuple(
+            Panel(panel.name, panel.title, y_title=f"relative to {figure.reference[1]}") for panel in figure.panels
+        ),
         series={name: i for i, name in enumerate(groups)},
         points=tuple(points),
         columns=figure.columns,
@@ -132,16 +133,20 @@ def _point(
 
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: labels on the x axis, the groups' bars side by side; a line at 1."""
-    for at, (axes, panel) in enumerate(
-        zip(page.grid(len(data.panels), data.columns), data.panels, strict=True)
-    ):
+    for at, (axes, panel) in enumerate(zip(page.grid(len(data.panels), data.columns), data.panels, strict=True)):
         _draw_panel(page, axes, data, panel, first=at % data.columns == 0)
-    page.legend([(name, page.grouped(i)) for name, i in data.series.items()], "Classifier")
+    page.legend_of_groups(data)
 
 
 def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel, first: bool) -> None:
     points = data.of(panel.name)
     labels = list(dict.fromkeys(str(point.x) for point in points))
+    page.names(axes, labels)
+    axes.set_title(panel.title)
+    axes.set_ylabel(panel.y_title if first else "")
+    if page.nothing(points):
+        page.empty(axes)
+        return
     width = 0.84 / len(data.series)
     for point in points:
         beside = [p.series for p in points if p.x == point.x]
@@ -149,7 +154,5 @@ def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel, first: b
         at = labels.index(str(point.x)) + shift * width
         page.bar(axes, at, width * 0.95, point, page.grouped(data.series[point.series]), label=False)
     axes.axhline(1, color="0.2", linewidth=0.6, linestyle=(0, (3, 2)), zorder=3)
-    page.names(axes, labels)
     axes.set_ylim(bottom=0)
-    axes.set_title(panel.title)
-    axes.set_ylabel(panel.y_title if first else "")
+    page.room_for_values([axes] if any(point.marks for point in points) else [])

@@ -12,7 +12,7 @@ from medbench.report.figures.data import FigureData, Panel, Point
 from medbench.report.figures.finding import Finder, Values
 
 if TYPE_CHECKING:
-    from medbench.report.figures.style import Page
+    from medbench.report.figures.page import Page
 
 FILE = "features.npy"
 
@@ -110,7 +110,10 @@ def _matrix(features: dict[str, Any]) -> dict[tuple[str, str], float]:
 def draw(page: Page, data: FigureData) -> None:
     """Draw one square per data set with the numbers in it."""
     image = None
-    for axes, panel in zip(page.grid(len(data.panels), data.columns, square=True), data.panels, strict=True):
+    panels = page.grid(len(data.panels), data.columns, square=True)
+    for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
+        left, bottom = page.outer(at)
         image = page.matrix(axes, data.of(panel.name), list(data.series)) or image
         axes.set_title(panel.title)
-    page.scale(image, "CKA", "", "")
+        axes.tick_params(labelleft=left, labelbottom=bottom)
+    page.scale(image, "CKA")
