@@ -141,7 +141,7 @@ def synth(
 def split(
     dataset: Name,
     name: Annotated[
-        str, typer.Option(help="A rule of the card, or a method such as grouped or kfold; default: the card's.")
+        str, typer.Option(help="A rule of the card, a method such as kfold, or either @N; default: the card's.")
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Another seed than the rule's.")] = None,
     folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,
@@ -207,23 +207,21 @@ def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFram
 
 def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
     """Return the card with the rule called `name`, its own or one of that method, with the numbers asked for."""
-    from medbench.cards.dataset import METHODS, SplitRule
-    from medbench.errors import CardError, unknown
+    from medbench.cards.dataset import METHODS
+    from medbench.data.numbered import number_field, with_rule
+    from medbench.errors import CardError
 
-    rules = dict(card.splits.rules)
-    if name not in rules:
-        if name not in METHODS:
-            raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
-        default = rules[card.splits.default]
-        base = default.base if default.method == "fewshot" else card.splits.default
-        rules[name] = SplitRule.model_validate({"method": name, "base": base if name == "fewshot" else None})
-    method = rules[name].method
+    card = with_rule(card, name)
+    rule = card.splits.rules[name]
+    method = rule.method
+    if "@" in name and (twice := number_field(rule)) in given:
+        raise CardError(f"'{name}' and --{twice} both tell the {twice}", f"leave out @N or --{twice}")
     for key in given:
         if method not in (methods := TAKEN_BY.get(key, METHODS)):
             raise CardError(
                 f"the split rule '{name}' ({method}) takes no --{key}", f"--{key} is for {', '.join(methods)}"
             )
-    rules[name] = rules[name].model_copy(update=given)
+    rules = {**card.splits.rules, name: rule.model_copy(update=given)}
     return card.model_copy(update={"splits": card.splits.model_copy(update={"rules": rules})}), name
 
 

@@ -19,6 +19,7 @@ from medbench.cards.medmnist import is_medmnist_name
 from medbench.data import folders, own, read, split
 from medbench.data.digests import rows_digest
 from medbench.data.inputs import further_inputs
+from medbench.data.numbered import has_rule
 from medbench.errors import CardError, DataError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Dataset:
         samples: One row a sample, index 0..n-1: id (unique), path (posix, below `root`), group (the id where none is
             known), split (train, val, test; empty for samples left out), and `target` (int64) or, for multilabel
             tasks, one uint8 column `target_<class>` per class, in class order.
-        split_name: The rule, or the split file's name.
+        split_name: The rule, RULE@N, or the split file's name.
         split_digest: sha256 over (id, split).
         digest: sha256 over ids, content, targets and groups.
         content: sha256 of each image file's bytes, in samples' order.
@@ -158,8 +159,8 @@ def load_dataset(
     Args:
         name: A card's name, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder; see `find_source`.
-        split: Name of one of the card's split rules, or path of a split file (CSV with id and split); None: the
-            card's default.
+        split: Name of one of the card's split rules; RULE@N, which is that rule with the seed N (`kfold`: with the
+            part N as test); or path of a split file (CSV with id and split). None: the card's default.
         allow_outside: Let the image paths of a CSV lead out of the data folder.
 
     Raises:
@@ -196,24 +197,19 @@ def split_digest_of(samples: pd.DataFrame) -> str:
 
 
 def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:
-    """Return (name, split of each sample) of a rule of the card or of a split file.
+    """Return (name, split of each sample) of a rule of the card, of RULE@N, or of a split file.
 
     Raises:
         CardError: Neither a rule nor a file.
         DataError: The split cannot be made, or the file is wrong.
     """
     name = chosen or card.splits.default
-    if name in card.splits.rules:
-        return name, split.frozen_split(card, samples, name)
     path = Path(name).expanduser()
-    if path.is_file() or name.endswith(".csv") or os.sep in name:
+    if not has_rule(card, name) and (path.is_file() or name.endswith(".csv") or os.sep in name):
         assigned = split.read_split(path, samples["id"].tolist(), split.data_digest(samples))
         split.refuse_empty(assigned, str(path))
         return path.name, assigned
-    raise CardError(
-        f"data set '{card.name}' has no split '{name}'",
-        f"it has: {', '.join(card.splits.rules)}; or give the path of a CSV with the columns id and split",
-    )
+    return name, split.frozen_split(card, samples, name)
 
 
 def _with_split(samples: pd.DataFrame, assigned: npt.NDArray[np.object_]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from medbench import files, paths
 from medbench.cards.dataset import DatasetCard
 from medbench.data import rules
 from medbench.data.digests import rows_digest
+from medbench.data.numbered import rule_of
 from medbench.data.rules import Assigned
 from medbench.data.table import read_columns
 from medbench.errors import CardError, DataError
@@ -39,15 +40,15 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
     do depend on it.
 
     Args:
-        card: The card; `card.splits.rules[name]` is the rule.
+        card: The card, which has the rule.
         samples: What `read_samples` returns.
-        name: Name of the rule.
+        name: Name of the rule, or RULE@N.
 
     Raises:
-        CardError: The rule draws from another one that cannot be used.
+        CardError: No such rule, or it draws from another one that cannot be used.
         DataError: A class has fewer samples (or groups) than there are splits, or a split comes out empty.
     """
-    rule = card.splits.rules[name]
+    rule = rule_of(card, name)
     if rule.method == "fewshot":
         # from the frozen file: the test part is then the one that runs under the other rule are tested on
         assigned = rules.fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
@@ -58,7 +59,7 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
 
 
 def _base(card: DatasetCard, name: str) -> str:
-    base = card.splits.rules[name].base
+    base = rule_of(card, name).base
     fit = [other for other, rule in card.splits.rules.items() if rule.method != "fewshot"]
     if base in fit:
         return base
@@ -96,7 +97,7 @@ def data_digest(samples: pd.DataFrame) -> str:
 
 def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
     """Return the path of a rule's frozen file: it carries the digest of the rule and of what it drew from."""
-    rule = card.splits.rules[name]
+    rule = rule_of(card, name)
     used = [_fields(card, name), *([_fields(card, _base(card, name))] if rule.method == "fewshot" else [])]
     columns = [column for column in samples.columns if column != "path" or rule.method == "contiguous"]
     rows = zip(*(samples[column].tolist() for column in columns), strict=True)
@@ -105,7 +106,7 @@ def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
 
 
 def _fields(card: DatasetCard, name: str) -> dict[str, Any]:
-    rule = card.splits.rules[name]
+    rule = rule_of(card, name)
     left_out = {"source", *(LATER_FIELDS if rule.method in FIRST_METHODS else ())}
     return rule.model_dump(mode="json", exclude=left_out)
 

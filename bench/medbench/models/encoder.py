@@ -51,6 +51,7 @@ class Encoder(nn.Module):
         self.settings = settings or Settings()
         self.network = network
         self.whole = keep in (None, len(units(network)))
+        self.given = False  # whether stand-ins give the outputs of the first units, of other images than are asked
         self.raw = False  # whether the last unit's own output is the feature: what came after it is gone
         if keep is not None:
             self._truncate(keep)
@@ -175,7 +176,7 @@ class Encoder(nn.Module):
         if not 0 <= i < len(modules):
             raise MedbenchError(f"{self.card.name} has {len(modules)} {what}s; there is no {what} {i}", "count from 0")
         found = outputs(self._features, [modules[i]], x)[0]
-        if not isinstance(found, Tensor) or len(found) != len(x):
+        if not isinstance(found, Tensor) or (len(found) != len(x) and not self.given):
             raise CardError(f"the {what}s of {self.card.name} do not pass one map for each image", "report this card")
         return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
 

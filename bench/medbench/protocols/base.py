@@ -49,8 +49,14 @@ class Inputs(Protocol):
         They may be maps of files.
         """
 
-    def encoder(self, units: int | None = None, drop_path: float | None = None) -> Encoder:
-        """Return a new copy of the encoder, frozen, with its first `units` alone if told so."""
+    def encoder(self, units: int | None = None, drop_path: float | None = None, *, any_size: bool = False) -> Encoder:
+        """Return a new copy of the encoder, frozen, with its first `units` alone if told so.
+
+        With `any_size` a transformer of timm takes images of other sizes too.
+
+        Raises:
+            CardError: The network's library knows no such argument.
+        """
 
     def second(self) -> Encoder:
         """Return a new copy of the encoder that the settings name besides the run's own (the stacked DeiT)."""
@@ -60,6 +66,9 @@ class Inputs(Protocol):
 
     def drawn(self, seed: int) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8."""
+
+    def crops(self, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return the training images in crops: list of (epoch, index) -> (2, b, g, g, c), (l, b, s, s, c) uint8."""
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""

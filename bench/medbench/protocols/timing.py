@@ -66,7 +66,7 @@ def _network(context: Context, settings: Timing) -> nn.Module:
 
 def _timed(network: Callable[[Tensor], Tensor], x: Tensor, settings: Timing) -> NDArray[np.float64]:
     """Return the seconds of each pass over one batch, up to `repeats`, at least three; warm-up passes do not count."""
-    wait = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
+    wait: Callable[[], object] = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
     found: list[float] = []
     for i in range(settings.warmup + settings.repeats):
         wait()

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench import files, paths
-from medbench.cards.recipes import Recipe, Trained
+from medbench.cards.recipes import DinoPretrain, Recipe, Trained
+from medbench.data.crops import Crops
 from medbench.data.transforms import Clean, Drawn, Still, Views, normalise
 from medbench.errors import MedbenchError
 from medbench.features.extract import Outputs, Task
@@ -32,14 +33,20 @@ class NetworkInputs(JobInputs):
         """Side of the network's input."""
         return self.job.image_size
 
-    def encoder(self, units: int | None = None, drop_path: float | None = None) -> Encoder:
-        """Return a new copy of the job's encoder, frozen; with `units`, its first ones alone."""
+    def encoder(self, units: int | None = None, drop_path: float | None = None, *, any_size: bool = False) -> Encoder:
+        """Return a new copy of the job's encoder, frozen; with `units`, its first ones alone.
+
+        With `any_size` a transformer of timm takes images of other sizes too: it resamples its position table itself.
+        """
         job = self.job
-        if units is None and drop_path is None:
+        if units is None and drop_path is None and not any_size:
             return copy.deepcopy(self.encoders.get(job))
-        card = job.model
+        args = dict(job.model.args)
         if drop_path is not None:
-            card = card.model_copy(update={"args": {**card.args, "drop_path_rate": drop_path}})
+            args["drop_path_rate"] = drop_path
+        if any_size:
+            args["dynamic_img_size"] = True
+        card = job.model.model_copy(update={"args": args})
         return load_model(
             card,
             job.weights,
@@ -71,6 +78,13 @@ class NetworkInputs(JobInputs):
             return Still(self.store, rows, self.job.image_size)
         own = VIEW_SEED if settings.views is not None else seed
         return Drawn(self.store, rows, self.job.image_size, settings.augment, own)
+
+    def crops(self, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return the training images in the crops of self-supervision; an index is an (epoch, index) pair."""
+        settings = self.job.settings
+        assert isinstance(settings, DinoPretrain)
+        size = settings.global_size or self.job.image_size
+        return Crops(self.store, self.dataset.rows("train"), size, settings, seed)
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""

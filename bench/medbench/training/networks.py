@@ -72,11 +72,16 @@ class OnTokens(nn.Module):
 
 
 class Given(nn.Module):
-    """Stands in for a unit whose output is known: gives `value` if it has one, else what it gets."""
+    """Stands in for a unit whose output is known: gives `value` if it has one, else what it gets.
 
-    def __init__(self) -> None:
+    Attributes:
+        downsample: The unit's way to the next one, where the network applies it (SEEM); frozen with the unit.
+    """
+
+    def __init__(self, unit: nn.Module | None = None) -> None:
         super().__init__()
         self.value: Tensor | None = None
+        self.downsample = getattr(unit, "downsample", None)
 
     def forward(self, x: Tensor, *_: object, **__: object) -> Tensor:
         """Return the known output."""
@@ -93,9 +98,11 @@ class Resumed(nn.Module):
 
     def __init__(self, classifier: Classifier, f: int) -> None:
         super().__init__()
-        self.classifier, self.place = classifier, Given()
         encoder = classifier.encoder
-        replace(encoder.network, [*(Given() for _ in range(f - 1)), self.place])
+        stand_ins = [*(Given() for _ in range(f - 1)), Given(encoder.blocks[f - 1])]
+        replace(encoder.network, stand_ins)
+        encoder.blocks, encoder.given = [*stand_ins, *encoder.blocks[f:]], True
+        self.classifier, self.place = classifier, stand_ins[-1]
         self.shape = (1, encoder.in_chans, encoder.image_size, encoder.image_size)
 
     @property

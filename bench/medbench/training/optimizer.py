@@ -68,8 +68,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, Tensor
     for name, held in arrays.items():
         i, _, key = name.partition(".")
         value = values[int(i)]
-        # A fused optimizer keeps its counters where its parameters are.
-        optimizer.state[value][key] = held.to(value.device)
+        # A fused optimizer keeps its counters where its parameters are, and goes through parameters and moments in the
+        # order of memory: a moment must lie as its parameter does (channels last, in a convolution).
+        place = torch.empty_like(value) if held.shape == value.shape else torch.empty_like(held, device=value.device)
+        optimizer.state[value][key] = place.copy_(held).detach()
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Any]:

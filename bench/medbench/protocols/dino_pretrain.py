@@ -1,0 +1,136 @@
+"""In-domain self-supervision by DINO (Caron et al. 2021; WACV 2024, Tables B.1 and B.2); labels only measure it.
+
+The encoder starts from the model card's weights. What is kept is the teacher's encoder, whose tensors have the names of
+the card's network: model `NAME@dino-pretrain` reads them. Its k-NN scores are the record's metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from medbench.cards.recipes import DinoPretrain
+from medbench.errors import CardError
+from medbench.models.encoder import Encoder
+from medbench.models.sizes import refusal, whole_patches
+from medbench.protocols.base import Context, Outcome
+from medbench.protocols.knn import vote
+from medbench.protocols.linear_unfrozen import sample
+from medbench.protocols.tuning import checkpointed, machine_of
+from medbench.training.dino import Head, Student, Teacher
+from medbench.training.networks import leave_out_unused, thaw
+from medbench.training.pretrain import Pictures, Pretraining
+
+COLLAPSED = 0.01
+"""Nats of information of the teacher's outputs on the image, of ln(images in a batch) that there could be at most."""
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Pre-train on the training images, score validation and test by k-NN."""
+    settings, inputs, seed = context.settings, context.inputs, context.seeds[0]
+    assert isinstance(settings, DinoPretrain)
+    student, teacher = encoders(context)
+    work = Pretraining(
+        Student(student, Head(student.dim, settings, seed)),
+        Teacher(teacher, Head(teacher.dim, settings, seed)),
+        Pictures(inputs.crops(seed), len(context.train_targets), inputs.normalise),
+        settings,
+        machine_of(context),
+        seed,
+        context.name,
+    )
+    if failed := work.run(_state(context, seed)):
+        return {seed: Outcome(failed=failed)}
+    k = min(settings.k, len(context.train_targets))
+    val, test = _neighbours(context, work, k)
+    outcome = Outcome(
+        scores_val=val,
+        scores_test=test,
+        chosen={"epochs": settings.epochs, "k": k, "loss": work.curve["loss"][-1]},
+        history={"epoch": list(range(settings.epochs)), **work.curve},
+        warnings=_warnings(context, work, k),
+        counts=work.facts(),
+        weights=work.teacher.encoder.network.state_dict(),
+    )
+    return {seed: outcome}
+
+
+def encoders(context: Context) -> tuple[Encoder, Encoder]:
+    """Return the student's encoder and the teacher's: as the job's, but of a kind that takes all crops.
+
+    Raises:
+        CardError: The network takes no crops of a size that the settings ask for.
+    """
+    settings, inputs = context.settings, context.inputs
+    assert isinstance(settings, DinoPretrain)
+    plain = inputs.encoder()
+    any_size = _check_sizes(context, settings, plain)
+    transformer = plain.card.library == "timm" and plain.sequential
+    student = inputs.encoder(drop_path=settings.drop_path if transformer else None, any_size=any_size)
+    student.set_grad_checkpointing(checkpointed(context, inputs.image_size))
+    thaw(student)
+    leave_out_unused(student, sample(context))
+    return student, inputs.encoder(any_size=any_size)
+
+
+def _check_sizes(context: Context, settings: DinoPretrain, plain: Encoder) -> bool:
+    """Tell whether the network must be built for images of any size.
+
+    Raises:
+        CardError: Not even then does it take the crops.
+    """
+    asked = {"global_size": settings.global_size, "local_size": settings.local_size if settings.local_crops else None}
+    refused = {field: size for field, size in asked.items() if size is not None and refusal(plain, size)}
+    if not refused:
+        return False
+    loose = plain
+    with contextlib.suppress(CardError):  # its library knows no such argument
+        loose = context.inputs.encoder(any_size=True)
+    for field, size in refused.items():
+        if why := refusal(loose, size):
+            without = "--set local_crops=0" if field == "local_size" else "leave global_size at the image size"
+            fits = whole_patches(plain, size)
+            hint = f"--set {field}={fits}, a whole number of its patches; or {without}" if fits else without
+            raise CardError(f"{plain.card.name} takes no crops of {size} pixels ({field}): {why}", hint)
+    return True
+
+
+def _state(context: Context, seed: int) -> Path:
+    return context.partial / f"seed{seed}.safetensors"
+
+
+def _neighbours(context: Context, work: Pretraining, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the k-NN scores of validation and test on the teacher's features of clean images."""
+    settings, targets, found = context.settings, context.train_targets, []
+    assert isinstance(settings, DinoPretrain)
+    labels = targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
+    votes = torch.from_numpy(labels).to(context.device)
+    bank = _features(context, work, "train")
+    with torch.inference_mode():
+        for split in ("val", "test"):
+            found.append(vote(_features(context, work, split), bank, votes, [k], settings.temperature)[0])
+    return found[0], found[1]
+
+
+def _features(context: Context, work: Pretraining, split: str) -> Tensor:
+    images = context.inputs.images(split)
+    return normalize(work.embed(images, len(images)), dim=1)  # type: ignore[arg-type]
+
+
+def _warnings(context: Context, work: Pretraining, k: int) -> tuple[str, ...]:
+    settings, found = context.settings, []
+    assert isinstance(settings, DinoPretrain)
+    left = work.curve["information"][-1]
+    if left < COLLAPSED * np.log(2 * work.batch):
+        found.append(f"collapsed: the teacher gives all images nearly one output (information {left:.4f} nats)")
+    if k < settings.k:
+        found.append(f"k = {settings.k} is more than the {k} training images: cut to {k}")
+    if work.machine.world > 1:
+        found.append(f"trained by {work.machine.world} processes: batch statistics of batch norm, if any, differ")
+    return tuple(found)

@@ -1,0 +1,92 @@
+"""Logistic regression on frozen features, FLAIR's linear probe: C = 0.316, balanced classes, no scaling.
+
+One fit for each C on the training images; one C wins on validation. With `refit` the test images are scored by a
+second fit at that C, on training and validation images together: FLAIR has no validation images and trains on all that
+is not test. Validation scores are those of the first fit in any case, and nothing is chosen after the second.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medbench import metrics
+from medbench.cards.recipes import LinearProbe
+from medbench.protocols.base import Context, Outcome
+from medbench.training.heads import predict
+from medbench.training.logistic import Logistic, fit_logistic
+from medbench.training.selection import Choice, choose
+
+
+def run(context: Context) -> dict[int, Outcome]:
+    """Fit each C on train, choose by the validation metric (the least of equals), score test once."""
+    settings = context.settings
+    assert isinstance(settings, LinearProbe)
+    strengths = sorted(set(settings.C))
+    train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
+    fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
+    scores = np.stack([_scores(context, fit, val) for fit in fits])
+    values = metrics.score_many(context.metric, scores, context.val_targets)
+    with np.errstate(invalid="ignore"):  # a metric that validation leaves undefined chooses the least C
+        choice = choose(
+            values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups
+        )
+    best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
+    final = fits[best]
+    if settings.refit:
+        targets = np.concatenate([context.train_targets, context.val_targets])
+        final = _fit(context, settings, np.concatenate([train, val]), targets, strengths[best])
+        told["refit"] = final.warnings
+    curve = [None if np.isnan(value) else float(value) for value in values]
+    outcome = Outcome(
+        scores_val=scores[best],
+        scores_test=_scores(context, final, np.asarray(context.inputs.clean("test"))),
+        chosen={"C": strengths[best], "val": curve[best], "refit": settings.refit},
+        selection=_selection(settings, strengths, curve, choice),
+        history={"C": strengths, "val": [float(value) for value in values]},
+        warnings=(*choice.warnings, *_warnings(told)),
+    )
+    return {context.seeds[0]: outcome}
+
+
+def _fit(
+    context: Context, settings: LinearProbe, features: NDArray[np.floating], targets: NDArray[np.integer], C: float
+) -> Logistic:
+    return fit_logistic(
+        features,
+        targets,
+        context.classes,
+        C=C,
+        balanced=settings.balanced,
+        scale=settings.scale,
+        max_iter=settings.max_iter,
+    )
+
+
+def _scores(context: Context, fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return class scores (n, c), formed in double precision."""
+    head = torch.from_numpy(np.concatenate([fit.weight, fit.bias[:, None]], axis=1))
+    scores: NDArray[np.float32] = predict(
+        head[None], torch.from_numpy(features.astype(np.float64)), multilabel=context.multilabel
+    )[0]
+    return scores
+
+
+def _selection(
+    settings: LinearProbe, strengths: list[float], curve: list[float | None], choice: Choice
+) -> dict[str, object]:
+    return {
+        "by": "validation metric of the fit on train alone",
+        "test": "fit on train and val at the chosen C" if settings.refit else "fit on train alone",
+        "gap": choice.gap if np.isfinite(choice.gap) else None,
+        "gap_error": choice.error if choice.error is not None and np.isfinite(choice.error) else None,
+        "candidates": [{"C": c, "val": value} for c, value in zip(strengths, curve, strict=True)],
+    }
+
+
+def _warnings(told: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return each text once, led by the fits that it is of, or by nothing where it is of all."""
+    texts = dict.fromkeys(text for found in told.values() for text in found)
+    of = {text: [fit for fit, found in told.items() if text in found] for text in texts}
+    return tuple(text if len(fits) == len(told) else f"{', '.join(fits)}: {text}" for text, fits in of.items())

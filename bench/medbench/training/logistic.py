@@ -1,0 +1,119 @@
+"""Logistic regression as a linear head: scikit-learn's optimum, in the form that every other head here has."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+NEVER = 30.0
+"""Bias, as minus this, of a class or label without a training image (plus: of a label that all of them have)."""
+
+Floats = NDArray[np.float64]
+
+
+class Logistic(NamedTuple):
+    """A fitted head: logits are `features @ weight.T + bias`, then a softmax, or a sigmoid per label.
+
+    Attributes:
+        weight: (c, d).
+        bias: (c,).
+        warnings: What a reader must know: no convergence, classes that could not be learned.
+    """
+
+    weight: Floats
+    bias: Floats
+    warnings: tuple[str, ...]
+
+
+def fit_logistic(
+    features: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    classes: int,
+    C: float,
+    balanced: bool = False,
+    scale: bool = False,
+    max_iter: int = 1000,
+) -> Logistic:
+    """Fit logistic regression with an L2 penalty on the weights, none on the bias, by L-BFGS in double precision.
+
+    One class a sample: a softmax over the classes that training holds. Where these are two, scikit-learn fits one
+    logit, and the rows are [0; w], whose softmax is its sigmoid. Several labels: a regression of its own for each.
+
+    What training does not hold cannot be learned. A class without a sample has weight 0 and bias -30. The other
+    logits sum to 0 (two: one of them is 0), so the greatest is at least 0 and the class's probability at most e^-30,
+    about 1e-13. A label that no sample has, or every one, has weight 0 and bias -30 or 30. Both are warned of.
+
+    Args:
+        features: (n, d).
+        targets: (n,) class numbers below `classes`, or (n, c) zeros and ones.
+        classes: c.
+        C: Inverse strength of the penalty: C times the summed loss, plus half the squared weights, is minimised.
+        balanced: Weigh the samples of class k by n / (c n_k), c being the classes that training holds.
+        scale: Standardise features by their mean and deviation here. Both are folded into weight and bias, which are
+            for the features as they were given.
+        max_iter: Iterations at most; no convergence by then is a warning.
+    """
+    x = np.asarray(features, np.float64)
+    scaler = StandardScaler().fit(x) if scale else None
+    x = x if scaler is None else scaler.transform(x)
+    regression = LogisticRegression(
+        C=C, class_weight="balanced" if balanced else None, max_iter=max_iter, random_state=0
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        weight, bias, notes = (_labels if targets.ndim == 2 else _softmax)(regression, x, targets, classes)
+    if scaler is not None:
+        weight = weight / scaler.scale_
+        bias = bias - weight @ scaler.mean_
+    told = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
+    return Logistic(weight, bias, (*notes, *told))
+
+
+Rows = tuple[Floats, Floats, list[str]]
+
+
+def _softmax(regression: LogisticRegression, x: Floats, targets: NDArray[np.integer], classes: int) -> Rows:
+    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -NEVER)
+    present = np.unique(targets)
+    bias[present] = 0.0
+    if len(present) > 1:
+        regression.fit(x, targets)
+        rows = present[1:] if len(present) == 2 else present
+        weight[rows], bias[rows] = regression.coef_, regression.intercept_
+    absent = np.setdiff1d(np.arange(classes), present)
+    return (
+        weight,
+        bias,
+        [f"never predicted, having no training image: {_named('class', absent)}"] if len(absent) else [],
+    )
+
+
+def _labels(regression: LogisticRegression, x: Floats, targets: NDArray[np.integer], classes: int) -> Rows:
+    weight, bias = np.zeros((classes, x.shape[1])), np.zeros(classes)
+    share = targets.mean(axis=0)
+    for k in range(classes):
+        if 0 < share[k] < 1:
+            regression.fit(x, targets[:, k])
+            weight[k], bias[k] = regression.coef_[0], regression.intercept_[0]
+        else:
+            bias[k] = NEVER if share[k] else -NEVER
+    cases = (("never", "no", share == 0), ("always", "every", share == 1))
+    return (
+        weight,
+        bias,
+        [
+            f"{when} predicted, {which} training image having it: {_named('label', np.flatnonzero(found))}"
+            for when, which, found in cases
+            if found.any()
+        ],
+    )
+
+
+def _named(what: str, numbers: NDArray[np.integer]) -> str:
+    return f"{what} {', '.join(str(number) for number in numbers)} (counted from 0)"
