@@ -1,4 +1,7 @@
-"""CKA of all layers of two networks against the forwards that it needs."""
+"""CKA of all layers of two networks against the forwards that it needs.
+
+On a processor both sides have one thread: with more, threads that wait for a busy core decide the ratio.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,38 @@ from torch import Tensor
 from benchmarks.pictures import encoder_card
 from benchmarks.row import Row, by_turns
 from medbench.features.extract import exact
-from medbench.features.layers import layerwise
+from medbench.features.layers import What, layers_of, layerwise
 from medbench.models import load_model
 from medbench.models.encoder import Encoder
 
 BATCH = 64
-SIZES = {"cpu": ("vit_tiny_patch16_224", 112, 2000, 2), "cuda": ("vit_base_patch16_224", 224, 2000, 3)}
-"""Of each device: architecture, side of the images, images, rounds."""
+N, ROUNDS = 2000, 2
+SIZES = {"cpu": ("vit_tiny_patch16_224", 112), "cuda": ("vit_base_patch16_224", 224)}
+"""Of each device: architecture and side of the images."""
 
 
 def run(folder: Path, device: str) -> list[Row]:
     place = torch.device(device)
-    arch, side, n, rounds = SIZES[place.type]
-    rows = [measure(folder, place, arch, side, n, rounds, "blocks")]
-    return [*rows, measure(folder, place, arch, side, n // 4, rounds, "all")]
+    threads = torch.get_num_threads()
+    if place.type == "cpu":
+        torch.set_num_threads(1)
+    rows = [measure(folder, place, N, "blocks"), measure(folder, place, N // 4, "all")]
+    torch.set_num_threads(threads)
+    return rows
 
 
-def measure(folder: Path, place: torch.device, arch: str, side: int, n: int, rounds: int, what: str) -> Row:
+def measure(folder: Path, place: torch.device, n: int, what: What) -> Row:
     """One set of layers: two networks of an architecture, by turns with CKA and without."""
+    arch, side = SIZES[place.type]
     a, b = (load_model(encoder_card(folder, arch), weights="random", image_size=side, device=str(place)) for _ in "ab")
     source = torch.Generator(place).manual_seed(0)
     ready = list(torch.randn(n, 3, side, side, generator=source, device=place).split(BATCH))
     ours, bare = by_turns(
-        lambda: layerwise(a, b, ready, what=what),  # type: ignore[arg-type]
+        lambda: layerwise(a, b, ready, what=what),
         lambda: forwards((a, b), ready),
-        rounds=rounds,
+        rounds=ROUNDS,
     )
-    layers = len(a.layers) if what == "blocks" else 2 * len(a.layers) + 1
+    layers = len(layers_of(a, what))
     return Row(
         f"CKA of {layers} × {layers} layers, {arch} at {side} pixels, {n} images",
         f"{ours:.2f} s",

@@ -56,7 +56,7 @@ def measure(folder: Path, place: torch.device, arch: str, n: int) -> list[Row]:
         fresh = str(time.perf_counter_ns())  # a key of its own: nothing is found done
         spec = FeatureSpec("bench", "bench", {}, fresh, "", 224, 3, "slice", *STATS, precision, "all")
         with progress.quiet():
-            features(Task(spec, images, n, "bench"), lambda: encoder, place, WORKERS[place.type], Tally())
+            features(Task([spec], images, n, "bench"), lambda: encoder, place, WORKERS[place.type], Tally())
 
     plain, ours, augmented = by_turns(bare, lambda: extract(clean), lambda: extract(views))
     return [

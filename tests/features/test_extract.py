@@ -50,12 +50,12 @@ def task(store: Store, view: int | None = None, precision: str = "fp32", model: 
         rows="all",
     )
     if view is None:
-        return Task(spec, Clean(store, rows, 64), len(rows), "clean")
-    return Task(spec.of_view(view, "all", Augment(), 0), Views(store, rows, 64, Augment(), 0, view), len(rows), "view")
+        return Task([spec], Clean(store, rows, 64), len(rows), "clean")
+    return Task([spec.of_view(view, "all", Augment(), 0)], Views(store, rows, 64, Augment(), 0, view), len(rows), "view")
 
 
 def made(job: Task, workers: int = 0, model: str = "toy-vit") -> np.ndarray:
-    return np.array(features(job, lambda: load_model(model), CPU, workers, Tally()))
+    return np.array(features(job, lambda: load_model(model), CPU, workers, Tally())[0])
 
 
 @pytest.mark.parametrize("model", ["toy-vit", "toy-cnn"])
@@ -112,7 +112,7 @@ def test_an_interrupted_extraction_goes_on_to_the_same_bits(pictures, monkeypatc
         made(task(store, view))
     monkeypatch.setattr(extract, "_forward", plain)
     tally = Tally()
-    again = features(task(store, view), lambda: load_model("toy-vit"), CPU, 0, tally)
+    (again,) = features(task(store, view), lambda: load_model("toy-vit"), CPU, 0, tally)
     assert (tally.forwards, tally.reused) == (70 - 64, 64)
     assert np.array_equal(again, whole)
 
@@ -158,5 +158,5 @@ def test_fp32_on_a_gpu_equals_the_cpu(pictures, monkeypatch) -> None:
     exact = made(task(store))
     monkeypatch.setenv("MEDBENCH_HOME", str(files[0].parent / "other-home"))
     device = torch.device("cuda")
-    found = features(task(store), lambda: load_model("toy-vit", device="cuda"), device, 0, Tally())
+    (found,) = features(task(store), lambda: load_model("toy-vit", device="cuda"), device, 0, Tally())
     np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-4)

@@ -86,7 +86,9 @@ def test_blocks_are_those_of_the_encoder(name: str) -> None:
 
 
 def test_attention_and_mlp_as_25_layers_of_a_vit_b() -> None:
-    encoder = made("vit_base_patch16_224", {"embed_dim": 24, "num_heads": 2}, 32, position={}, features={"pooled": "cls"})
+    encoder = made(
+        "vit_base_patch16_224", {"embed_dim": 24, "num_heads": 2}, 32, position={}, features={"pooled": "cls"}
+    )
     x = X[:, :, :32, :32]
     assert [len(collect(encoder, x, "all", form)) for form in ("flat", "pooled", "cls")] == [25, 25, 24]
     layers = layers_of(encoder, "all")

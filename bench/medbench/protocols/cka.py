@@ -29,11 +29,12 @@ def run(context: Context) -> dict[int, Outcome]:
     settings = context.settings
     assert isinstance(settings, Cka)
     started, tuned = network_of(context), network_of(context, tuned=True)
-    sides = [_watched(network, settings) for network in (tuned, started)]
+    sides = _watched(tuned, settings), _watched(started, settings)
     rows = chosen_images(context, settings.images)
     with bar(context.name, len(rows), "images") as advance:
         found = layerwise(
-            *sides,
+            sides[0],
+            sides[1],
             batches(context, rows, settings.batch),
             form=settings.form,
             estimator=settings.estimator,
@@ -96,7 +97,7 @@ def _watched(network: nn.Module, settings: Cka) -> Watched:
 def chosen_images(context: Context, n: int) -> list[int]:
     """Return the test images that are compared: the first n of a named shuffle, in the test split's order."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
-    return np.sort(generator("cka", "images").permutation(total)[:n]).tolist()
+    return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 
 
 def batches(context: Context, rows: list[int], size: int) -> Iterator[Tensor]:
