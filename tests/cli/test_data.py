@@ -148,6 +148,7 @@ def test_unknown_data_sets(medbench, command):
         ("--name fewshot --shots 3 --seed 1", "labels-fewshot-shots3-1.csv"),
         ("--name holdout --seed 3", "labels-holdout-3.csv"),
         ("--name contiguous", "labels-contiguous.csv"),
+        ("--name holdout@3", "labels-holdout@3.csv"),
     ],
 )
 def test_split_by_a_method_that_no_card_lists(medbench, own, tmp_path, monkeypatch, words, file):
@@ -172,6 +173,23 @@ def test_split_with_a_number_that_the_rule_does_not_take(medbench, own):
     )
     done = medbench("data", "split", own / "labels.csv", "--name", "kfold", "--fold", "5")
     assert (done.status, done.err) == (2, "error: labels: there is no fold 5 of 5\nhint: folds count from 0 to 4\n")
+
+
+def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_path):
+    for named, told in (
+        ("holdout@3", "holdout --seed 3"),
+        ("kfold@2", "kfold --fold 2"),
+        ("grouped@1", "grouped --seed 1"),
+    ):
+        for out, words in (("a.csv", [named]), ("b.csv", told.split())):
+            done = medbench("data", "split", own / "labels.csv", "--name", *words, "--out", tmp_path / out)
+            assert done.status == 0, done.err
+        assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    done = medbench("data", "split", own / "labels.csv", "--name", "grouped@1", "--seed", "2")
+    assert (done.status, done.err.splitlines()[0]) == (2, "error: 'grouped@1' and --seed both tell the seed")
+    done = medbench("data", "split", own / "labels.csv", "--name", "contiguous@1")
+    assert done.status == 2
+    assert "draws nothing" in done.err
 
 
 def test_a_split_file_of_other_labels_is_refused(medbench, own, tmp_path):

@@ -20,7 +20,7 @@ from medbench.data import folders, own, read, split
 from medbench.data.digests import rows_digest
 from medbench.data.inputs import further_inputs
 from medbench.data.numbered import has_rule
-from medbench.errors import CardError, DataError
+from medbench.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

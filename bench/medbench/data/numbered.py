@@ -75,8 +75,9 @@ def _with(card: DatasetCard, rules: dict[str, SplitRule]) -> DatasetCard:
 
 def _changes(rule: SplitRule, number: int) -> dict[str, Any]:
     field = number_field(rule)
-    published = {"check": {}} if field == "seed" and number != rule.seed else {}  # the rows of the rule's own seed
-    return {field: number, **published}
+    if field == "seed" and number != rule.seed:
+        return {field: number, "check": {}}  # published rows are those of the rule's own seed
+    return {field: number}
 
 
 def _drawn(card: DatasetCard) -> list[str]:
@@ -86,8 +87,8 @@ def _drawn(card: DatasetCard) -> list[str]:
 def _unknown(card: DatasetCard, name: str) -> CardError:
     base, at, number = name.partition("@")
     near = difflib.get_close_matches(base, _drawn(card) if at else card.splits.rules, cutoff=0.5)
-    meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}? " if near else ""
+    meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
     return CardError(
         f"data set '{card.name}' has no split '{name}'",
-        f"{meant}It has: {', '.join(card.splits.rules)}; or give the path of a CSV with the columns id and split",
+        f"{meant}it has: {', '.join(card.splits.rules)}; or give the path of a CSV with the columns id and split",
     )
