@@ -1,4 +1,4 @@
-"""Layers of two networks in one forward each, against hooks written by hand and the encoder's own view of its blocks."""
+"""Layers of two networks in one forward each, against hooks by hand and the encoder's own view of its blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals against scipy's bootstrap, closed forms and their own promise: to cover the truth in 95 % of test splits."""
+"""Intervals against scipy's bootstrap, closed forms and their promise: to cover the truth in 95 % of splits."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_units_and_seeds_together_have_the_variance_of_crossed_effects():
         term = Term(
             x.mean(axis=1),
             np.concatenate([w.T @ x.T / u for w in plan.weights(400, repeat)]),
-            tuple([np.concatenate([w.T @ x.T / (u - 1) for w in plan.lacking(repeat)])]),
+            (np.concatenate([w.T @ x.T / (u - 1) for w in plan.lacking(repeat)]),),
         )
         draws = combine([term], plan, repeat)
         squares.append(draws.se**2)

@@ -13,7 +13,7 @@ from medbench.stats import holm, wilcoxon
 
 
 def test_signed_ranks_by_hand():
-    """Ranks of |d|: 1..8; negative are the ranks 1 and 3, so W = 4; 7 of the 256 sign patterns have a sum of 4 or less."""
+    """Ranks of |d|: 1..8; negative are 1 and 3, so W = 4; 7 of the 256 sign patterns have a sum of 4 or less."""
     found = wilcoxon([-0.01, 0.02, -0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.0])
     assert (found.n, found.zeros, found.statistic) == (8, 1, 4)
     sums = [

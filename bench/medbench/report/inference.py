@@ -88,10 +88,8 @@ def ties(groups: Sequence[Group], metric: str) -> set[int]:
         if other is None or other.ids != top.ids:
             continue
         same = len(other.scores) == len(top.scores)
-        drawn = stats.paired(
-            metric, top.scores, other.scores, top.targets, top.groups, draws=DRAWS, same_seeds=same
-        )
+        drawn = stats.paired(metric, top.scores, other.scores, top.targets, top.groups, draws=DRAWS, same_seeds=same)
         places.append(i)
-        values.append(drawn.p)
-    adjusted = stats.holm(values) if values else []
-    return {i for i, p in zip(places, adjusted, strict=True) if not p <= LEVEL}
+        values.append(drawn.p())
+    adjusted = stats.holm(values)
+    return {i for i, p in zip(places, adjusted.tolist(), strict=True) if not p <= LEVEL}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench.metrics import METRICS
+from medbench.records.store import PREDICTIONS
 from medbench.report.groups import SEEN_MARK, Group
 from medbench.report.table import TIE_MARK, Cell, Table
 
@@ -50,8 +51,9 @@ def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, t
             found[i] = dataclasses.replace(found[i], rank="best")
         elif len(places) > 2 and values[i] == order[1]:
             found[i] = dataclasses.replace(found[i], rank="second")
-    for i in _tied([(i, groups[i]) for i in places], metric) if test else ():
-        found[i] = dataclasses.replace(found[i], tied=found[i].rank != "best")
+    if test and known.higher_is_better:
+        for i in _tied([(i, group) for i in places if (group := groups[i]) is not None], metric):
+            found[i] = dataclasses.replace(found[i], tied=found[i].rank != "best")
     return found
 
 
@@ -60,28 +62,31 @@ def _compares(cell: Cell, group: Group | None) -> bool:
     return cell.value is not None and not random and not set(cell.mark) & set(UNRANKED)
 
 
-def _tied(ranked: list[tuple[int, Group | None]], metric: str) -> list[int]:
+def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
     """Return the places that a paired test on stored predictions does not separate from the best."""
-    try:
-        from medbench.report import inference
-    except ImportError:
+    best = max((group for _, group in ranked), key=lambda group: group.summary(metric)[0] or 0.0, default=None)
+    if best is None or not _stored(best):
         return []
+    from medbench.report import inference
 
-    known = [(i, group) for i, group in ranked if group is not None]
-    return [known[k][0] for k in inference.ties([group for _, group in known], metric)]
+    return [ranked[k][0] for k in inference.ties([group for _, group in ranked], metric)]
 
 
 def interval(group: Group | None, metric: str) -> tuple[float | None, float | None]:
     """Return the ends of a group's 95 % interval; (None, None) without stored predictions."""
-    try:
-        from medbench.report import inference
-    except ImportError:
+    if group is None or not _stored(group):
         return None, None
+    from medbench.report import inference
 
-    found = None if group is None else inference.interval_of(group, metric)
+    found = inference.interval_of(group, metric)
     if found is None or math.isnan(found.low) or math.isnan(found.high):  # too few draws in which it is defined
         return None, None
     return found.low, found.high
+
+
+def _stored(group: Group) -> bool:
+    """Tell whether all seeds' predictions lie beside their records; without them pandas is not even imported."""
+    return all(r.path is not None and (r.path / PREDICTIONS).is_file() for r in group.records)
 
 
 def legend(table: Table, words: Words) -> list[str]:
