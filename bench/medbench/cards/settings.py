@@ -49,7 +49,11 @@ class Settings(Strict):
     )
     stride: Positive = Field(1, description="Of a volume's slices every so many is used, counted from the middle.")
     balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
-    split: str | None = Field(None, description="Name of the data set's split, or a split file; none: its default.")
+    split: str | None = Field(
+        None,
+        description="Name of the data set's split, or a split file; `RULE@N`: the rule under another seed, `{seed}`:"
+        " each seed its own; none: the default.",
+    )
 
 
 class Augment(Strict):

@@ -5,6 +5,8 @@ FLAIR's own code does this for two classes alone (it takes every head for one lo
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -21,15 +23,23 @@ def run(context: Context) -> dict[int, Outcome]:
     """Fit the regression on clean training features, choose its strength on validation, fine-tune from there."""
     settings = context.settings
     assert isinstance(settings, LpFt)
-    head = _regression(context, settings)
-    return tune(context, lambda seed: whole(context, seed, head))
+    head, strength, warnings = _regression(context, settings)
+    found = tune(context, lambda seed: whole(context, seed, head))
+    return {
+        seed: dataclasses.replace(
+            outcome, chosen={**outcome.chosen, "C": strength}, warnings=(*warnings, *outcome.warnings)
+        )
+        for seed, outcome in found.items()
+    }
 
 
-def _regression(context: Context, settings: LpFt) -> tuple[torch.Tensor, torch.Tensor]:
+def _regression(context: Context, settings: LpFt) -> tuple[tuple[torch.Tensor, torch.Tensor], float, tuple[str, ...]]:
+    """Return the head (weight, bias) of the best strength on validation, the first of equals, that, and warnings."""
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
-    best, value = None, -np.inf
+    kept: tuple[torch.Tensor, float, tuple[str, ...]] | None = None
+    best = -np.inf
     for strength in settings.C:
-        weight, bias = fit_logistic(
+        fitted = fit_logistic(
             train,
             context.train_targets,
             context.classes,
@@ -37,11 +47,11 @@ def _regression(context: Context, settings: LpFt) -> tuple[torch.Tensor, torch.T
             balanced=settings.balanced,
             scale=settings.scale,
             max_iter=settings.max_iter,
-        )[:2]
-        both = torch.from_numpy(np.concatenate([weight, bias[:, None]], axis=1)).float()
+        )
+        both = torch.from_numpy(np.concatenate([fitted.weight, fitted.bias[:, None]], axis=1)).float()
         scores = predict(both[None], torch.from_numpy(val).float(), multilabel=context.multilabel)[0]
-        found = metrics.score(settings.select or context.metric, scores, context.val_targets)
-        if best is None or found > value:
-            best, value = both, found
-    assert best is not None
-    return best[:, :-1], best[:, -1]
+        value = metrics.score(settings.select or context.metric, scores, context.val_targets)
+        if kept is None or value > best:
+            kept, best = (both, strength, fitted.warnings), value
+    assert kept is not None
+    return (kept[0][:, :-1], kept[0][:, -1]), kept[1], kept[2]

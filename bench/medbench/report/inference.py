@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 DRAWS = 1000
+NEEDED = {"id", "group", "split"}
+"""Columns of predictions besides targets and scores."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ def predicted(group: Group) -> Predicted | None:
         if file is None or not file.is_file():
             return None
         frame = pd.read_parquet(file)
+        if not NEEDED <= set(frame.columns):
+            return None
         frames.append(frame[frame["split"] == "test"])
     first = frames[0]
     ids = tuple(first["id"].astype(str))

@@ -1,0 +1,51 @@
+"""Intervals and ties from stored predictions: files of SYNTHETIC scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medbench.records.store import PREDICTIONS, read_all
+from medbench.report.groups import collect
+from medbench.report.inference import interval_of, predicted, ties
+
+
+@pytest.fixture
+def groups(tmp_path, synthetic, save):
+    """Three models of one split of 300 images: a good one, one that differs from it on 3 images, and a poor one."""
+    source = np.random.default_rng(0)
+    truth = np.arange(300) % 2
+    good = np.where(source.random(300) < 0.9, truth, 1 - truth)
+    near, poor = good.copy(), np.where(source.random(300) < 0.6, truth, 1 - truth)
+    near[:3] = 1 - truth[:3]
+    for model, guess in {"dino": good, "imagenet": near, "sam": poor}.items():
+        save(tmp_path, synthetic(model=model, values={"accuracy": [float((guess == truth).mean())] * 2}, seeds=(0, 1)))
+        for record in read_all(tmp_path):
+            if record.unit.model == model:
+                frame = pd.DataFrame({"id": np.arange(300), "group": np.arange(300), "split": "test", "target": truth})
+                for k in range(2):
+                    frame[f"score_{k}"] = np.where(guess == k, 0.8, 0.2)
+                frame.to_parquet(record.path / PREDICTIONS)
+    return {group.first.unit.model: group for group in collect(read_all(tmp_path))}
+
+
+def test_an_interval_is_the_binomials(groups):
+    found = interval_of(groups["dino"], "accuracy")
+    p = groups["dino"].summary("accuracy")[0]
+    assert found.se == pytest.approx((p * (1 - p) / 300) ** 0.5, rel=0.1)
+    assert found.low < p < found.high
+    assert predicted(groups["dino"]).groups is None, "every image is its own patient"
+
+
+def test_a_tie_is_what_a_paired_test_does_not_separate(groups):
+    listed = [groups["dino"], groups["imagenet"], groups["sam"]]
+    assert ties(listed, "accuracy") == {1}
+    assert ties(listed[::2], "accuracy") == set()
+
+
+def test_without_predictions_nothing_is_said(groups):
+    for record in groups["imagenet"].records:
+        (record.path / PREDICTIONS).unlink()
+    assert interval_of(groups["imagenet"], "accuracy") is None
+    assert ties([groups["dino"], groups["imagenet"]], "accuracy") == set()
