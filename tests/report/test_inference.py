@@ -13,12 +13,13 @@ from medbench.report.inference import interval_of, predicted, ties
 
 @pytest.fixture
 def groups(tmp_path, synthetic, save):
-    """Three models of one split of 300 images: a good one, one that differs from it on 3 images, and a poor one."""
+    """Three models of one split of 300 images: a good one, one that differs from it on 7 images, 4 to its loss, and a poor one."""
     source = np.random.default_rng(0)
     truth = np.arange(300) % 2
     good = np.where(source.random(300) < 0.9, truth, 1 - truth)
     near, poor = good.copy(), np.where(source.random(300) < 0.6, truth, 1 - truth)
-    near[:3] = 1 - truth[:3]
+    right, wrong = np.flatnonzero(good == truth)[:4], np.flatnonzero(good != truth)[:3]
+    near[right], near[wrong] = 1 - truth[right], truth[wrong]
     for model, guess in {"dino": good, "imagenet": near, "sam": poor}.items():
         save(tmp_path, synthetic(model=model, values={"accuracy": [float((guess == truth).mean())] * 2}, seeds=(0, 1)))
         for record in read_all(tmp_path):

@@ -49,7 +49,7 @@ def predicted(group: Group) -> Predicted | None:
         if file is None or not file.is_file():
             return None
         frame = pd.read_parquet(file)
-        if not NEEDED <= set(frame.columns):
+        if not set(frame.columns) >= NEEDED:
             return None
         frames.append(frame[frame["split"] == "test"])
     first = frames[0]
