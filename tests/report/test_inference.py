@@ -13,7 +13,7 @@ from medbench.report.inference import interval_of, predicted, ties
 
 @pytest.fixture
 def groups(tmp_path, synthetic, save):
-    """Three models of one split of 300 images: a good one, one that differs from it on 7 images, 4 to its loss, and a poor one."""
+    """Three models of one split of 300 images: a good one, one that differs on 7 of them, and a poor one."""
     source = np.random.default_rng(0)
     truth = np.arange(300) % 2
     good = np.where(source.random(300) < 0.9, truth, 1 - truth)
