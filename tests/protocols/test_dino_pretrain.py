@@ -1,4 +1,7 @@
-"""DINO self-supervision: the loss by its formula, whole runs, what becomes of the checkpoint."""
+"""DINO self-supervision as a protocol: whole runs, what becomes of the checkpoint, crops that do not fit.
+
+The formulas are tested in `training/test_dino.py`, the loop in `training/test_pretrain.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
+from PIL import Image
 from safetensors.torch import load_file
+from timm.layers import DropPath
 
 import medbench
+from medbench.errors import MedbenchError
 from medbench.models import load_model
+from medbench.protocols import dino_pretrain
+from medbench.runs import RunFailedError
 from medbench.training import pretrain
-from medbench.training.dino import distil, log_targets
+from medbench.training.dino import Student
+from medbench.training.pretrain import CURVE, Pretraining
 
 TINY = {
     "epochs": 3,
@@ -23,7 +34,7 @@ TINY = {
     "outputs": 64,
     "local_crops": 2,
     "local_size": 32,
-    "warmup_epochs": 1,
+    "warmup_steps": 2,
     "teacher_warmup": 2,
     "k": 5,
 }
@@ -43,8 +54,6 @@ def data(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, labels: np.ndarray) -> Path:
-    from PIL import Image
-
     source = np.random.default_rng(0)
     folder.mkdir()
     rows = ["image,label"]
@@ -57,25 +66,11 @@ def write(folder: Path, labels: np.ndarray) -> Path:
     return folder / "labels.csv"
 
 
-def run(data: Path, **changes: Any) -> medbench.Record:
+def run(data: Path, model: str = "toy-cnn", **changes: Any) -> medbench.Record:
     (record,) = medbench.run(
-        model="toy-cnn", protocol="dino-pretrain", dataset=str(data), set={**TINY, **changes}, weights="random"
+        model=model, protocol="dino-pretrain", dataset=str(data), set={**TINY, **changes}, weights="random"
     )
     return record
-
-
-def test_the_loss_is_equation_3() -> None:
-    source = np.random.default_rng(0)
-    student, teacher, centre = source.normal(size=(5, 4, 7)), source.normal(size=(2, 4, 7)), source.normal(size=7)
-
-    def softmax(z: np.ndarray) -> np.ndarray:
-        e = np.exp(z - z.max(-1, keepdims=True))
-        return e / e.sum(-1, keepdims=True)
-
-    p, q = softmax((teacher - centre) / 0.04), np.log(softmax(student / 0.1))
-    pairs = [-(p[i] * q[j]).sum(-1) for i in range(2) for j in range(5) if i != j]
-    targets = log_targets(torch.from_numpy(teacher), torch.from_numpy(centre), 0.04).exp()
-    assert distil(torch.from_numpy(student), targets, 0.1).numpy() == pytest.approx(np.mean(pairs, axis=0))
 
 
 def test_its_checkpoint_is_the_encoders_and_no_label_was_looked_at(data: Path, tmp_path: Path) -> None:
@@ -124,8 +119,6 @@ def test_a_stopped_pre_training_ends_in_the_same_bits(data: Path, tmp_path: Path
 def test_a_made_encoder_runs_as_any_other(data: Path, monkeypatch, tmp_path: Path) -> None:
     cards = tmp_path / "protocols"
     cards.mkdir()
-    import yaml
-
     (cards / "tiny-dino.yaml").write_text(
         yaml.safe_dump({"kind": "dino-pretrain", "title": "tiny", "defaults": TINY, "presets": {"paper": {}}})
     )
@@ -143,3 +136,91 @@ def test_a_made_encoder_runs_as_any_other(data: Path, monkeypatch, tmp_path: Pat
     ]  # fmt: skip
     assert records[1].unit.weights == "random", "what it started from was"
     assert records[1].provenance["weights"]["sha256"] == f"unit:{records[0].key}"
+
+
+def test_its_k_nn_is_that_of_the_weights_it_keeps(data: Path) -> None:
+    """The weights are read back strictly; features and votes then come by the way of any other model."""
+    toy = data.rename(data.with_name("toy.csv"))  # the protocol card has small numbers for toy sets, by their name
+    first, second = medbench.run(
+        model="toy-cnn@dino-pretrain", protocol="knn", dataset=str(toy), set={"k": 20, "temperature": 0.07}
+    )
+    assert (first.unit.protocol, second.unit.protocol) == ("dino-pretrain", "knn")
+    a, b = (pd.read_parquet(record.path / "predictions.parquet") for record in (first, second))
+    assert list(a["id"]) == list(b["id"])
+    assert {record.unit.weights for record in (first, second)} == {"random"}, "what it started from was"
+    history = pd.read_csv(first.path / "history.csv")
+    assert list(history.columns) == ["epoch", *CURVE]
+    assert len(history) == first.chosen["epochs"] == 6
+    assert first.chosen["loss"] == pytest.approx(history["loss"].iloc[-1])
+    np.testing.assert_allclose(a.filter(like="score_"), b.filter(like="score_"), atol=1e-4)
+
+
+def caught(monkeypatch: pytest.MonkeyPatch) -> list[Pretraining]:
+    """Keep each pre-training, and end it before its first step."""
+    found: list[Pretraining] = []
+
+    def stopped(self: Pretraining, resume: Path) -> str:
+        found.append(self)
+        return "the loss is not finite at step 1"
+
+    monkeypatch.setattr(Pretraining, "run", stopped)
+    return found
+
+
+def test_a_transformer_takes_local_crops_and_its_student_has_stochastic_depth(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = caught(monkeypatch)
+    with pytest.raises(RunFailedError, match="not finite"):
+        run(data, "toy-vit", drop_path=0.25)
+    made = found[0]
+
+    def depths(network: Student) -> list[float]:
+        return [module.drop_prob for module in network.modules() if isinstance(module, DropPath)]
+
+    assert max(depths(made.student)) == pytest.approx(0.25)
+    assert made.teacher.train().encoder.training is False
+    assert not any(module.training for module in made.teacher.modules())
+    plain = load_model("toy-vit", weights="random")
+    state = made.teacher.encoder.network.state_dict()
+    assert state.keys() == plain.network.state_dict().keys()
+    assert all(torch.equal(state[name], value) for name, value in made.student.encoder.network.state_dict().items())
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(made.teacher.encoder.pooled(x), plain.pooled(x))
+    assert made.teacher(x, torch.randn(2, 3, 32, 32)).shape == (3, 64)
+    frozen = [name for name, value in made.student.named_parameters() if not value.requires_grad]
+    assert frozen == [], "all of this network takes part in its feature"
+
+
+def test_crops_that_do_not_fit_are_a_mistake_with_a_way_out(data: Path) -> None:
+    with pytest.raises(MedbenchError, match=r"toy-vit takes no crops of 30 pixels \(local_size\)") as caught:
+        run(data, "toy-vit", local_size=30)
+    assert "local_size=32" in str(caught.value.hint)
+    assert "local_crops=0" in str(caught.value.hint)
+    with pytest.raises(MedbenchError, match=r"\(global_size\)") as caught:
+        run(data, "toy-vit", local_crops=0, global_size=52)
+    assert "global_size=56" in str(caught.value.hint)
+
+
+def test_a_network_of_one_size_runs_without_local_crops(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = caught(monkeypatch)
+    with pytest.raises(RunFailedError):
+        run(data, "toy-vit", local_crops=0, local_size=30)
+    assert found[0].teacher.encoder.network.dynamic_img_size is False
+
+
+def test_a_kill_after_the_training_costs_no_training(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(dino_pretrain, "vote", lambda *_: 1 / 0)
+        with pytest.raises(RunFailedError, match="ZeroDivisionError"):
+            run(data)
+    monkeypatch.setattr(Pretraining, "_step", None)
+    assert run(data).metrics["recall_macro"] >= 0
+
+
+def test_collapse_is_told(data: Path) -> None:
+    """Without centring and with soft targets all outputs become one."""
+    record = run(
+        data, epochs=8, centre_momentum=1.0, teacher_temperature=[1.0, 1.0], teacher_warmup=0, learning_rate=3e-3
+    )
+    assert any("collapsed" in warning for warning in record.warnings)

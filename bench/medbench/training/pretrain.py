@@ -121,10 +121,11 @@ class Pretraining:
             for crops in self._loader(self.pictures.crops, self._order(self.done)):
                 before, self.running = self.running, self.running + self._step(crops)
                 self.done += 1
-                # The sum before this step: to wait for this step's own would leave a GPU without work.
                 ends = self.done % self.steps == 0
-                if not np.isfinite(float((self.running if ends else before)[0])):
-                    return f"the loss is not finite at step {self.done - (not ends)}"
+                # The sum before this step: to wait for this step's own would leave a GPU without work.
+                for step, sums in ((self.done - 1, before), (self.done, self.running))[: 1 + ends]:
+                    if not np.isfinite(float(sums[0])):
+                        return f"the loss is not finite at step {step}"
                 if ends:
                     self._end_epoch(advance)
                 advance(1)
