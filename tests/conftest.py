@@ -23,6 +23,17 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return place
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: two only wait for each other where tests run side by side, and sums keep their order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     return REPO

@@ -21,6 +21,8 @@ from medbench.data.fit import fitted
 from medbench.data.store import Store, StoreRule
 from medbench.data.transforms import (
     Clean,
+    Drawn,
+    Still,
     Transform,
     Views,
     augment,
@@ -214,7 +216,7 @@ def test_the_crop_is_resized_as_torchvision_does(monkeypatch: pytest.MonkeyPatch
 # Jitter
 
 
-class Drawn:
+class Told:
     """A generator that gives what it is told: the order, then the factors."""
 
     def __init__(self, order: list[int], factors: list[float]) -> None:
@@ -235,7 +237,7 @@ class Drawn:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_jitter_is_torchvisions_to_the_last_bit(order: list[int], factors: list[float], mode: str) -> None:
     picture = Image.fromarray(noise(40, 40, 3)).convert(mode)
-    found = colour_jitter(picture, RECIPE, Drawn(order, factors))  # type: ignore[arg-type]
+    found = colour_jitter(picture, RECIPE, Told(order, factors))  # type: ignore[arg-type]
     names = ("brightness", "contrast", "saturation", "hue")
     expected = picture
     for step in order:
@@ -324,6 +326,16 @@ def test_what_is_drawn_depends_on_seed_view_and_row_alone(store: Store) -> None:
     for seed, view in ((7, 2), (8, 1), (1, 7)):
         other = Views(store, rows, 32, RECIPE, seed, view).__getitems__(list(range(30)))
         assert not (other == whole).flatten(1).all(1).any()
+
+
+def test_views_of_any_number_are_those_views(store: Store) -> None:
+    rows = np.arange(30)[::-1]
+    asked = [(3, 5), (0, 2), (3, 1), (7, 5)]
+    drawn = Drawn(store, rows, 32, RECIPE, 7).__getitems__(asked)
+    for (view, index), found in zip(asked, drawn, strict=True):
+        assert torch.equal(found, Views(store, rows, 32, RECIPE, 7, view)[index])
+    still = Still(store, rows, 32).__getitems__(asked)
+    assert torch.equal(still, Clean(store, rows, 32).__getitems__([5, 2, 1, 5]))
 
 
 def test_each_row_has_draws_of_its_own(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 import medbench
@@ -30,12 +29,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "labels.csv"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(data: Path, protocol: str, **changes: Any) -> list[medbench.Record]:

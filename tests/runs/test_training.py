@@ -56,12 +56,7 @@ loop.Fit._step = killed
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -100,11 +95,8 @@ def test_kills_end_in_the_undisturbed_runs_numbers(
     assert len(expected) == 2
     for name in ("HOME", "RUNS"):
         monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
-    for steps in (7,):
-        done = subprocess.run(
-            [sys.executable, "-c", script(data, protocol, KILL.format(steps=steps), model)], capture_output=True
-        )
-        assert done.returncode == -signal.SIGKILL
+    killed = script(data, protocol, KILL.format(steps=7), model)
+    assert subprocess.run([sys.executable, "-c", killed], capture_output=True).returncode == -signal.SIGKILL
     assert list((medbench.paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
     run(data, protocol, model=model)
     assert numbers() == expected
@@ -162,6 +154,40 @@ def test_a_seed_that_breaks_fails_alone(data: Path, monkeypatch) -> None:
     assert note["unit"]["seed"] == 1
     monkeypatch.setattr(loop.Fit, "_step", plain)
     assert len(run(data, "linear-unfrozen")) == 2, "the same command tries it again"
+
+
+def test_where_every_rate_breaks_all_seeds_fail_with_step_and_rate(data: Path, monkeypatch) -> None:
+    plain = loop.Fit._step
+    monkeypatch.setattr(loop.Fit, "_step", lambda self, *arguments: plain(self, *arguments) * float("nan"))
+    with pytest.raises(RunFailedError, match=r"not finite at step 1, learning rate 0\.003; .* learning rate 0\.001"):
+        run(data, "linear-unfrozen")
+    assert sorted(note["unit"]["seed"] for _, note in store.failures(medbench.paths.runs_dir())) == [0, 1]
+    assert not list(store.read_all(medbench.paths.runs_dir()))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "depth"), [("freeze", {"frozen": 2}), ("deit-frozen", {}), ("decapitate-frozen", {"kept": [1, 2]})]
+)
+def test_cached_outputs_give_the_numbers_of_the_images(data: Path, tmp_path: Path, protocol: str, depth: dict) -> None:
+    cached = run(data, protocol, seeds=1, changes=depth, out=tmp_path / "a")
+    plain = run(data, protocol, seeds=1, changes={**depth, "cache_gb": 0}, out=tmp_path / "b")
+    assert [r.key for r in cached] == [r.key for r in plain]
+    assert all(r.counts["forwards"] == 0 for r in plain), "nothing was cached"
+    assert sum(r.counts["forwards"] for r in cached) == 90 + 2 * cached[0].n["train"].images, "one pass for all depths"
+    for one, other in zip(cached, plain, strict=True):
+        assert one.chosen["learning_rate"] == other.chosen["learning_rate"]
+        scores = [
+            pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, other)
+        ]
+        assert np.abs(scores[0] - scores[1]).max() < 1e-4, "rounding, grown over 12 steps"
+
+
+def test_timing_is_keyed_by_the_device_that_is_used(data: Path) -> None:
+    def key(device: str) -> str:
+        options = Options(device=device, changes={"classifier": "linear"})
+        return make_plan("toy-vit", "timing", str(data), options).jobs[0].group
+
+    assert key("auto") == key(medbench.runs.device.choose_device("auto"))
 
 
 def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:

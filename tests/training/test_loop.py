@@ -35,12 +35,7 @@ class Held(Dataset[Tensor]):
         return self.values[[i[1] if isinstance(i, tuple) else i for i in at]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data() -> tuple[Tensor, Tensor, Tensor, np.ndarray]:

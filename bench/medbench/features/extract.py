@@ -129,15 +129,16 @@ def _batches(task: Task, first: int, device: torch.device, workers: int) -> Iter
         batch_size=BATCH[device.type],
         sampler=range(first, task.n),
         num_workers=workers,
-        collate_fn=_as_is,
+        collate_fn=as_is,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
     )
     yield from loader
 
 
-def _as_is(batch: Any) -> Any:
-    return batch  # `__getitems__` has made the whole batch
+def as_is(batch: Any) -> Any:
+    """Return a batch that `__getitems__` has made whole."""
+    return batch
 
 
 def _forward(encoder: Encoder, batch: Tensor, task: Task, device: torch.device) -> list[Tensor]:

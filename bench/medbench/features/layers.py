@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.features.cka import Cka, Estimator, gram
 from medbench.features.extract import exact
-from medbench.models.encoder import Encoder, _blocks_end
+from medbench.models.encoder import Encoder, blocks_end
 from medbench.progress import say
 
 What = Literal["blocks", "all"]
@@ -83,7 +83,7 @@ def layers_of(encoder: Encoder, what: What = "blocks", form: Form = "flat") -> l
     """
     if what not in get_args(What):
         raise unknown("set of layers", what, get_args(What))
-    end = _blocks_end(encoder.network)
+    end = blocks_end(encoder.network)
     if what == "blocks":
         return [Layer(f"block {i}", m, encoder.prefix, end) for i, m in enumerate(encoder.layers)]
     modules = {"patch embedding": getattr(encoder.network, "patch_embed", None)}

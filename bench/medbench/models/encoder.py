@@ -139,7 +139,7 @@ class Encoder(nn.Module):
         """
         found = []
         for units_kept, raw in zip(kept, outputs(self._features, [self.blocks[k - 1] for k in kept], x), strict=True):
-            rows = _rows(raw, _blocks_end(self.network))
+            rows = _rows(raw, blocks_end(self.network))
             if self.sequential:
                 rows = self.network.norm(rows) if self.card.features.token_norm else rows  # type: ignore[operator]
             elif callable(norm := getattr(self.network, f"norm{units_kept - 1}", None)):  # SEEM's, one for each stage
@@ -178,7 +178,7 @@ class Encoder(nn.Module):
         found = outputs(self._features, [modules[i]], x)[0]
         if not isinstance(found, Tensor) or (len(found) != len(x) and not self.given):
             raise CardError(f"the {what}s of {self.card.name} do not pass one map for each image", "report this card")
-        return found.flatten(1, 2) if found.ndim == 4 and _blocks_end(self.network) else found
+        return found.flatten(1, 2) if found.ndim == 4 and blocks_end(self.network) else found
 
     @property
     def transform(self) -> Transform:
@@ -250,6 +250,6 @@ def _channels_end(network: nn.Module) -> bool:
     return getattr(getattr(network, "core", network), "output_fmt", "") == "NHWC"
 
 
-def _blocks_end(network: nn.Module) -> bool:
+def blocks_end(network: nn.Module) -> bool:
     """Tell whether maps between the blocks of a network are (b, h, w, c): where the last one is, and in SAM."""
     return _channels_end(network) or getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"

@@ -15,7 +15,7 @@ from medbench.cards.recipes import LinearFrozen
 from medbench.protocols.base import Context, Outcome
 from medbench.training.grid import Problem, Trained, train_grid
 from medbench.training.heads import predict
-from medbench.training.selection import Choice, choose
+from medbench.training.selection import Choice, choose, finite
 
 
 def run(context: Context) -> dict[int, Outcome]:
@@ -67,7 +67,7 @@ def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) ->
         "learning_rate": settings.learning_rates[choice.winner],
         "epoch": int(trained.best_epoch[i, choice.winner]),
         "step": int(trained.best_epoch[i, choice.winner] + 1) * trained.steps,
-        "val": _number(trained.best[i, choice.winner]),
+        "val": finite(trained.best[i, choice.winner]),
     }
 
 
@@ -76,15 +76,15 @@ def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int,
     return {
         "by": "mean over seeds of the best epoch's validation metric",
         "seeds": seeds,
-        "gap": _number(choice.gap),
-        "gap_error": _number(choice.error),
+        "gap": finite(choice.gap),
+        "gap_error": finite(choice.error),
         "candidates": [
             {
                 "learning_rate": rate,
-                "mean": _number(trained.best[:, j].mean()),
-                "best": _number(trained.best[i, j]),
+                "mean": finite(trained.best[:, j].mean()),
+                "best": finite(trained.best[i, j]),
                 "epoch": int(trained.best_epoch[i, j]),
-                "curve": [_number(v) for v in trained.curve[:, i, j]],
+                "curve": [finite(v) for v in trained.curve[:, i, j]],
             }
             for j, rate in enumerate(rates)
         ],
@@ -105,8 +105,3 @@ def _history(settings: LinearFrozen, trained: Trained, i: int) -> dict[str, list
         "val": column(trained.curve),
         "learning_rate": column(trained.rate),
     }
-
-
-def _number(value: float | None) -> float | None:
-    """Return a float for JSON, which knows no NaN."""
-    return None if value is None or not np.isfinite(value) else float(value)

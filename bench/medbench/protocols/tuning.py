@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medbench.cards.recipes import Trained
-from medbench.errors import MedbenchError
 from medbench.protocols.base import Context, Outcome
 from medbench.training.loop import Fit
 from medbench.training.machine import Machine, agreed, frozen_digest
 from medbench.training.saved import load_fitted, save_fitted
-from medbench.training.selection import Choice, choose
+from medbench.training.selection import Choice, choose, finite
 from medbench.training.task import Fitted, Source, Task
 
 CHECKPOINTING_FROM = 512  # pixels: a step at 1024 then fits an 80 GB card
@@ -39,10 +38,6 @@ Build = Callable[[int], Built]
 """Seed to a new network at its first weights, and its data."""
 
 
-class TrainingBrokeError(MedbenchError):
-    """Every candidate's training broke."""
-
-
 def tune(context: Context, build: Build) -> dict[int, Outcome]:
     """Search the rate, train all seeds at it, score test with the best epoch of each."""
     settings = context.settings
@@ -55,7 +50,8 @@ def tune(context: Context, build: Build) -> dict[int, Outcome]:
         rate for rate in rates if not all(fits[seed, rate].failed for seed in searched)
     ]
     if not sound:
-        raise TrainingBrokeError("; ".join(dict.fromkeys(fit.failed for fit in fits.values())), "try smaller rates")
+        why = "; ".join(dict.fromkeys(fit.failed for fit in fits.values()))
+        return {seed: Outcome(failed=why) for seed in context.seeds}
     choice = _choose(context, fits, searched, sound, metric)
     rate = sound[choice.winner]
     for seed in context.seeds:
@@ -130,7 +126,7 @@ def _outcome(
             "learning_rate": rate,
             "epoch": fitted.epoch,
             "step": fitted.step,
-            "val": _number(fitted.best),
+            "val": finite(fitted.best),
             "val_metric": task.metric,
         },
         selection=_selection(fits, choice, searched),
@@ -166,14 +162,14 @@ def _selection(fits: dict[tuple[int, float], Fitted], choice: Choice, searched: 
     return {
         "by": "mean over the searched seeds of the best epoch's validation metric",
         "seeds": searched,
-        "gap": _number(choice.gap),
-        "gap_error": _number(choice.error),
+        "gap": finite(choice.gap),
+        "gap_error": finite(choice.error),
         "candidates": [
             {
                 "learning_rate": rate,
-                "mean": _number(float(np.mean([fits[seed, rate].best for seed in searched]))),
+                "mean": finite(float(np.mean([fits[seed, rate].best for seed in searched]))),
                 "failed": "; ".join(dict.fromkeys(fits[s, rate].failed for s in searched if fits[s, rate].failed)),
-                "curves": {str(seed): [_number(v) for v in fits[seed, rate].curve.val] for seed in searched},
+                "curves": {str(seed): [finite(v) for v in fits[seed, rate].curve.val] for seed in searched},
             }
             for rate in rates
         ],
@@ -190,11 +186,6 @@ def _history(fits: dict[float, Fitted]) -> dict[str, list[Any]]:
         "val": [curve.val[epoch] for _, epoch, curve in rows],
         "learning_rate": [curve.rate[epoch] for _, epoch, curve in rows],
     }
-
-
-def _number(value: float | None) -> float | None:
-    """Return a float for JSON, which knows no NaN."""
-    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def checkpointed(context: Context, image_size: int) -> bool:

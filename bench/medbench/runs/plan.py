@@ -15,6 +15,7 @@ from medbench.errors import MedbenchError
 from medbench.models.files import WeightsFile
 from medbench.protocols import KINDS, Kind
 from medbench.records import Record, Unit, store
+from medbench.runs.device import choose_device
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
@@ -124,7 +125,7 @@ class Job:
         return {
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
-            **({"device": self.options.device} if self.protocol.kind == "timing" else {}),
+            **({"device": choose_device(self.options.device)} if self.protocol.kind == "timing" else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
             "weights": self.weights.sha256,

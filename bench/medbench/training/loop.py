@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from medbench import metrics
 from medbench.errors import MedbenchError
@@ -109,7 +109,7 @@ class Fit:
         self._agree()
         self.inner.eval()
         with torch.inference_mode():
-            for raw in self._loader(images, [own[i : i + size].tolist() for i in range(0, len(own), size)]):
+            for raw in self.machine.loader(images, [own[i : i + size].tolist() for i in range(0, len(own), size)]):
                 logits = self.inner(self.source.prepare(raw.to(device, non_blocking=True)))
                 logits = logits.half() if half else logits.float()
                 parts.append((logits.sigmoid() if self.task.multilabel else logits.softmax(1)).float())
@@ -140,18 +140,8 @@ class Fit:
         """Yield (this process's inputs, image numbers of the whole step) of each step that is to do."""
         rows = list(self._steps())
         own = ([divmod(int(row), self.n) for row in self.machine.share(step)] for step in rows)
-        for raw, step in zip(self._loader(self.source.train, own), rows, strict=True):
+        for raw, step in zip(self.machine.loader(self.source.train, own), rows, strict=True):
             yield raw, torch.from_numpy(step % self.n)
-
-    def _loader(self, images: Dataset[Tensor], batches: Iterable[Any]) -> DataLoader[Any]:
-        return DataLoader(
-            images,
-            batch_sampler=batches,
-            num_workers=self.machine.workers,
-            collate_fn=_as_is,
-            pin_memory=self.machine.device.type == "cuda",
-            prefetch_factor=4 if self.machine.workers else None,
-        )
 
     def _step(self, raw: Tensor, rows: Tensor) -> Tensor:
         """One optimizer step on a whole batch; returns its loss. On lack of memory again, in halves."""
@@ -261,7 +251,3 @@ class Fit:
         best = float(self.best) if self.best_state else float("nan")
         step = self.curve.step[self.best_epoch]
         return Fitted(best, self.best_epoch, step, self.best_scores, self.best_state, self.curve, facts, failed)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch  # `__getitems__` has made the whole batch

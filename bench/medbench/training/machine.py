@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +16,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from medbench.errors import MedbenchError
+from medbench.features.extract import as_is
 
 MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 PATIENCE = timedelta(days=7)  # a process may wait for another that extracts features or writes records
@@ -52,6 +54,17 @@ class Machine:
     def world(self) -> int:
         """Number of processes."""
         return int(self.accelerator.num_processes)
+
+    def loader(self, images: Dataset[Any], batches: Iterable[Any]) -> DataLoader[Any]:
+        """Return a loader of `images` that gives what their `__getitems__` makes of each of `batches`, in order."""
+        return DataLoader(
+            images,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            collate_fn=as_is,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+        )
 
     def share(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return this process's part of some rows: every `world`-th from its own number on."""

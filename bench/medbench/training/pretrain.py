@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from medbench.cards.recipes import DinoPretrain
 from medbench.data.crops import GLOBAL
@@ -118,7 +118,7 @@ class Pretraining:
         self.student.train()
         self.teacher.train()
         with bar(self.what, self.total, "steps", done=self.done) as advance, exact(self.machine.precision):
-            for crops in self._loader(self.pictures.crops, self._order(self.done)):
+            for crops in self.machine.loader(self.pictures.crops, self._order(self.done)):
                 before, self.running = self.running, self.running + self._step(crops)
                 self.done += 1
                 ends = self.done % self.steps == 0
@@ -153,7 +153,7 @@ class Pretraining:
         self._agree()
         self.teacher.eval()
         with torch.inference_mode(), exact(self.machine.precision), self.machine.accelerator.autocast():
-            for raw in self._loader(images, batches):
+            for raw in self.machine.loader(images, batches):
                 x = self.pictures.prepare(raw.to(device, non_blocking=True))
                 parts.append(self.teacher.encoder.pooled(x).float())
         return self.machine.whole(torch.cat(parts), n)
@@ -176,16 +176,6 @@ class Pretraining:
             for at in range(max(done - epoch * self.steps, 0), self.steps):
                 own = self.machine.share(rows[at * self.batch : (at + 1) * self.batch])
                 yield [(epoch, int(row)) for row in own]
-
-    def _loader(self, images: Dataset[Any], batches: Iterable[Any]) -> DataLoader[Any]:
-        return DataLoader(
-            images,
-            batch_sampler=batches,
-            num_workers=self.machine.workers,
-            collate_fn=_as_is,
-            pin_memory=self.machine.device.type == "cuda",
-            prefetch_factor=4 if self.machine.workers else None,
-        )
 
     def _step(self, crops: tuple[Tensor, Tensor]) -> Tensor:
         """One optimizer step on a whole batch; returns its (3,) loss, entropy and information."""
@@ -278,7 +268,3 @@ class Pretraining:
         numbers = {f"{self.what}/{name}": self.curve[name][-1] for name in CURVE}
         self.machine.accelerator.log(numbers, step=epoch - 1)
         advance(0, f"epoch {epoch}/{self.settings.epochs}: loss {loss:.4f}, teacher's entropy {entropy:.3f}")
-
-
-def _as_is(batch: Any) -> Any:
-    return batch  # `__getitems__` has made the whole batch

@@ -33,6 +33,11 @@ class Choice:
     warnings: tuple[str, ...]
 
 
+def finite(value: float | None) -> float | None:
+    """Return a float for JSON, which knows neither NaN nor infinity: None in their place."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
 def choose(
     best: NDArray[np.float64],
     scores: NDArray[np.float32],
