@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 from medbench.report.marks import Words, legend
 from medbench.report.table import DASH, Cell, Row, Table
@@ -11,8 +12,13 @@ WORDS = Words("bold", "underlined")
 TAGS = {"best": "b", "second": "u"}
 
 
-def render_html(table: Table) -> str:
-    """Return one `<section>` in plain ASCII (other signs as references), so it reads rightly in any page."""
+def render_html(table: Table, link: Callable[[Row], str | None] = lambda row: None) -> str:
+    """Return one `<section>` in plain ASCII (other signs as references), so it reads rightly in any page.
+
+    Args:
+        table: The table; each number stands in full precision in its cell's `data-value`, for scripts that sort.
+        link: Where the first head cell of a row leads to; None: nowhere.
+    """
     heads = [*table.heads, *(column.title for column in table.columns)]
     parts = ['<section class="medbench">', "<table>", f"<caption>{_text(table.title)}</caption>", "<thead><tr>"]
     parts += [f"<th>{_text(head)}</th>" for head in heads] + ["</tr></thead>"]
@@ -20,7 +26,7 @@ def render_html(table: Table) -> str:
         parts.append("<tbody>")
         if name:
             parts.append(f'<tr><th colspan="{len(heads)}">{_text(name)}</th></tr>')
-        parts += [_row(row, table.intervals) for row in rows] + ["</tbody>"]
+        parts += [_row(row, table.intervals, link(row)) for row in rows] + ["</tbody>"]
     parts.append("</table>")
     if notes := [*legend(table, WORDS), *table.notes]:
         parts += ["<ul>", *(f"<li>{_text(note)}</li>" for note in notes), "</ul>"]
@@ -29,12 +35,16 @@ def render_html(table: Table) -> str:
     return "\n".join([*parts, "</section>"]) + "\n"
 
 
-def _row(row: Row, intervals: bool) -> str:
-    cells = [f"<th>{_escaped(head)}</th>" for head in row.heads]
+def _row(row: Row, intervals: bool, target: str | None) -> str:
+    heads = [_escaped(head) for head in row.heads]
+    if target is not None:
+        heads[0] = f'<a href="{_escaped(target)}">{heads[0]}</a>'
+    cells = [f"<th>{head}</th>" for head in heads]
     for cell in row.cells:
         grey = "" if cell.style == "ours" else ' style="color:#777"'
         hover = f' title="{_text(cell.command)}"' if cell.command else f' title="n={cell.n}"' if cell.n else ""
-        cells.append(f'<td class="{cell.style}"{grey}{hover}>{_cell(cell, intervals)}</td>')
+        value = f' data-value="{cell.value!r}"' if cell.value is not None else ""
+        cells.append(f'<td class="{cell.style}"{value}{grey}{hover}>{_cell(cell, intervals)}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -1,0 +1,211 @@
+"""What the report shows, collected from a run store; `page` makes it HTML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from medbench import cards
+from medbench.cards import PaperCard
+from medbench.errors import MedbenchError
+from medbench.progress import bar
+from medbench.records import Record, store
+from medbench.report import figures
+from medbench.report.dataset import dataset_table
+from medbench.report.figures import FigureData
+from medbench.report.groups import Group, collect
+from medbench.report.html import plots
+from medbench.report.html.pages import Facts, Page, Picture, Pictures, anchor, facts, page_of
+from medbench.report.marks import interval
+from medbench.report.paper import paper_table
+from medbench.report.table import Table
+
+DATA = ("split", "split_digest", "digest", "licence")
+"""What is told of a data set's provenance."""
+DPI = 200
+"""Of the figures."""
+
+
+@dataclass(frozen=True)
+class PaperTableView:
+    """A paper's table with how much of it was run."""
+
+    table: Table
+    run: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A unit that failed and was not completed since."""
+
+    folder: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What some groups share: software and machine, weights, or data; `n` is how many records do."""
+
+    facts: Facts
+    n: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """The report.
+
+    Attributes:
+        records: How many records there are.
+        tables: One per data set, with a picture of its first column.
+        papers: Papers' tables of which something was run.
+        figures: Papers' figures of which something was run, with their pictures (PNG).
+        pages: One per group.
+        failures: Units that failed.
+        unrun: (name, what runs it) of papers' tables and figures that lack something.
+        software: Where the numbers were made.
+        weights: What the encoders were filled with.
+        data: What they were tested on.
+        licences: (data set, licence) of those of which thumbnails are shown.
+    """
+
+    records: int
+    tables: tuple[tuple[Table, Picture | None], ...]
+    papers: tuple[PaperTableView, ...]
+    figures: tuple[tuple[FigureData, Picture], ...]
+    pages: tuple[Page, ...]
+    failures: tuple[Failure, ...]
+    unrun: tuple[tuple[str, str], ...]
+    software: tuple[Origin, ...]
+    weights: tuple[Origin, ...]
+    data: tuple[Origin, ...]
+    licences: tuple[tuple[str, str], ...]
+
+
+def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures | None, thumbnails: int) -> Content:
+    """Read a run store, draw its figures and make the pages.
+
+    Args:
+        runs: The run store.
+        dataset: A glob: only data sets of such names.
+        include_random: Show random weights in papers' tables and figures too; those of data sets have them anyway, in
+            a part of their own.
+        pictures: Where thumbnails come from.
+        thumbnails: How many of the worst images a page shows.
+
+    Raises:
+        MedbenchError: Nothing was run.
+    """
+    records = [record for record in store.read_all(runs) if fnmatchcase(record.unit.dataset, dataset)]
+    if not records:
+        of = "" if dataset == "*" else f" on data sets called '{dataset}'"
+        raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")
+    groups = collect(records)
+    tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
+    papers = [cards.find_paper(name) for name in cards.names("papers")]
+    views = [_paper_view(paper, name, records, include_random) for paper in papers for name in paper.tables]
+    drawn = [(paper, name) for paper in papers for name in paper.figures]
+    data = [figures.paper_figure(paper, name, records, True, include_random) for paper, name in drawn]
+    pages = tuple(_pages(groups, tables, runs, pictures, thumbnails))
+    shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}
+    return Content(
+        records=len(records),
+        tables=tuple((table, _ranking(table)) for table in tables),
+        papers=tuple(view for view in views if view.run),
+        figures=tuple(
+            (one, Picture(f"{one.name}: {one.title}", figures.draw(one, "png", DPI))) for one in data if _has_ours(one)
+        ),
+        pages=pages,
+        failures=tuple(_failures(runs, dataset)),
+        unrun=tuple(_unrun(views, data)),
+        software=_origins(records, _software),
+        weights=_origins(records, _weights),
+        data=_origins(records, _data),
+        licences=tuple((name, _licence(page.group.first)) for name, page in sorted(shown.items())),
+    )
+
+
+def _pages(
+    groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
+) -> Iterable[Page]:
+    """Yield the pages; intervals that a table has are not made again."""
+    known = {row.about["group"]: (row.cells[0].low, row.cells[0].high) for table in tables for row in table.rows}
+    with bar("pages", len(groups), "pages") as advance:
+        for group in groups:
+            ends = known.get(group.first.group[:12]) or interval(group, group.first.metric)
+            yield page_of(group, runs, ends, pictures, thumbnails)
+            advance()
+
+
+def link_of(groups: Iterable[Group]) -> dict[str, str]:
+    """Return the digest's beginning, as tables carry it, -> the id of the page."""
+    return {group.first.group[:12]: anchor(group) for group in groups}
+
+
+def _ranking(table: Table) -> Picture | None:
+    drawn = plots.ranking(table)
+    title = f"{table.name}: mean, 95 % interval (line), ± one standard deviation over seeds (band)"
+    return None if drawn is None else Picture(title, drawn)
+
+
+def _drawn(data: FigureData) -> Picture:
+    return Picture(f"{data.name}: {data.title}", figures.draw(data, "png", DPI))
+
+
+def _paper_view(paper: PaperCard, name: str, records: Sequence[Record], include_random: bool) -> PaperTableView:
+    table = paper_table(paper, name, records, True, include_random, False)
+    cells = [cell for row in table.rows for cell in row.cells]
+    return PaperTableView(table, sum(cell.value is not None for cell in cells), len(cells))
+
+
+def _has_ours(data: FigureData) -> bool:
+    return any(point.mean is not None for point in data.points)
+
+
+def _unrun(views: Iterable[PaperTableView], data: Iterable[FigureData]) -> Iterable[tuple[str, str]]:
+    """Yield (what, command) of the papers' tables and figures that lack something and can be run."""
+    for view in views:
+        if view.table.commands:
+            yield f"{view.table.name}: {view.cells - view.run} of {view.cells} cells", view.table.commands[0]
+    for one in data:
+        lacking = sum(point.mean is None for point in one.points)
+        if one.commands and lacking:
+            yield f"{one.name}: {lacking} of {len(one.points)} values", one.commands[0]
+
+
+def _failures(runs: Path, dataset: str) -> Iterable[Failure]:
+    for folder, note in store.failures(runs):
+        place = folder.relative_to(runs)
+        if fnmatchcase(place.parts[0], dataset):
+            yield Failure(place.as_posix(), str(note["error"]))
+
+
+def _origins(records: Iterable[Record], of: Any) -> tuple[Origin, ...]:
+    """Return each different origin with the number of its records, the most frequent first."""
+    counted = Counter(of(record) for record in records)
+    order = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(Origin(found, n) for found, n in order)
+
+
+def _software(record: Record) -> Facts:
+    given = record.provenance
+    versions = given.get("libraries", {})
+    shown = {name: given.get(name) for name in ("medbench", "commit", "python", "device", "threads")}
+    return facts({**shown, "libraries": ", ".join(f"{name} {v}" for name, v in versions.items())})
+
+
+def _weights(record: Record) -> Facts:
+    return (("model", record.unit.model), *facts(record.provenance.get("weights", {})))
+
+
+def _data(record: Record) -> Facts:
+    given = record.provenance.get("data", {})
+    return (("data set", record.unit.dataset), *facts({name: given.get(name) for name in DATA}))
+
+
+def _licence(record: Record) -> str:
+    return str(record.provenance.get("data", {}).get("licence") or "unknown")

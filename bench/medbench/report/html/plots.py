@@ -1,0 +1,232 @@
+"""The pictures of one run's page, as PNG files' bytes: curves, confusion, ROC, calibration."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medbench.records import Record
+from medbench.records.store import HISTORY
+from medbench.report.figures.style import LOOKS, MAP, context
+from medbench.report.html import scores
+from medbench.report.inference import Predicted
+from medbench.report.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SIZE = (2.75, 2.3)  # inches
+DPI = 160
+NAMED = len(LOOKS)
+"""Lines that get a colour and a name of their own; of more, all are grey but the mean."""
+SHOWN = 20  # classes of a confusion matrix whose numbers can still be read
+SHORT, LONG = 16, 60  # letters of a class's name, and of a row's
+
+
+class Canvas:
+    """One picture in the making: `axes` to draw on, then `png` holds its bytes."""
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        self.png = b""
+
+
+@contextmanager
+def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0) -> Iterator[Canvas]:
+    """Yield an empty picture, so many times the usual size, with titled axes in the style of the figures."""
+    from matplotlib.figure import Figure
+
+    with context():
+        figure = Figure(figsize=(SIZE[0] * width, SIZE[1] * height), layout="constrained")
+        made = Canvas(figure.subplots())
+        made.axes.set(xlabel=x, ylabel=y)
+        yield made
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=DPI, pil_kwargs={"optimize": True})
+        made.png = out.getvalue()
+
+
+def curves(records: Sequence[Record], metric: str) -> bytes | None:
+    """Return validation (or, without one, loss) over the epochs or the grid, mean over seeds; None without a history.
+
+    Args:
+        records: The seeds; those without a history file are passed over.
+        metric: What validation is measured by.
+    """
+    frame = _histories(records)
+    if frame is None:
+        return None
+    across = "epoch" if "epoch" in frame.columns else str(frame.columns[1])  # k, or C; the first column is the seed
+    shown = next((name for name in ("val", "loss") if name in frame.columns), None)
+    if shown is None or across in ("candidate", shown) or frame[across].nunique() < 2:
+        return None
+    with canvas(across, f"validation {metric}" if shown == "val" else shown) as made:
+        if "candidate" in frame.columns:
+            _candidates(made.axes, frame, shown, {record.chosen.get("learning_rate") for record in records})
+        else:
+            mean = frame.groupby(across)[shown].mean()
+            made.axes.plot(mean.index, mean, color=LOOKS[0].colour, marker="o")
+            if frame[across].min() > 0 and frame[across].max() / frame[across].min() >= 20:
+                made.axes.set_xscale("log")
+                made.axes.xaxis.set_major_formatter("{x:g}")  # the style draws no mathematics, such as powers of 10
+                made.axes.minorticks_off()
+    return made.png
+
+
+def _candidates(axes: Axes, frame: pd.DataFrame, shown: str, chosen: set[object]) -> None:
+    """Draw one line a candidate (mean over its seeds), the chosen ones thick."""
+    lines = list(frame.groupby("candidate", sort=True))
+    for i, (name, part) in enumerate(lines):
+        mean = part.groupby("epoch")[shown].mean()
+        look = LOOKS[i % len(LOOKS)]
+        best = name in chosen
+        label = f"{name:g}" if isinstance(name, float) else str(name)
+        axes.plot(
+            mean.index + 1, mean, color=look.colour if len(lines) <= NAMED else "0.6", linestyle=look.dash,
+            linewidth=1.9 if best else 0.9, label=f"{label} (chosen)" if best else label,
+            marker="o" if len(mean) == 1 else None,
+        )  # fmt: skip
+    axes.legend(title="candidate", fontsize=5.5, title_fontsize=5.5, loc="best")
+
+
+def _histories(records: Sequence[Record]) -> pd.DataFrame | None:
+    import pandas as pd
+
+    frames = []
+    for record in records:
+        file = None if record.path is None else record.path / HISTORY
+        if file is None or not file.is_file():
+            continue
+        try:
+            frame = pd.read_csv(file)
+        except (ValueError, OSError):  # an empty file (a protocol without epochs) or a damaged one
+            continue
+        if len(frame) and len(frame.columns):
+            frame.insert(0, "seed", record.unit.seed)
+            frames.append(frame)
+    return pd.concat(frames) if frames else None
+
+
+def confusion(found: Predicted, classes: Sequence[str]) -> bytes | None:
+    """Return truth by prediction as shares of each true class; None for several labels or too many classes."""
+    if found.targets.ndim == 2 or len(classes) > SHOWN:
+        return None
+    counts = scores.confusion(found)
+    with np.errstate(invalid="ignore"):
+        shares = counts / counts.sum(axis=1, keepdims=True)
+    names = [_short(name) for name in classes]
+    with canvas("predicted", "truth") as made:
+        axes = made.axes
+        axes.imshow(shares, vmin=0, vmax=1, cmap=MAP)
+        axes.grid(visible=False)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=5.5)
+        axes.set_yticks(range(len(names)), names, fontsize=5.5)
+        for (i, j), share in np.ndenumerate(shares):
+            if len(names) <= SHOWN // 2 and not np.isnan(share):
+                colour = "white" if share < 0.6 else "black"
+                axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", fontsize=5.5, color=colour)
+    return made.png
+
+
+def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
+    """Return the AUROC of each label, mean and range over the seeds; None for tasks with one class an image."""
+    if found.targets.ndim != 2:
+        return None
+    values = scores.aurocs(found)
+    known = ~np.isnan(values).any(axis=0)
+    with canvas("AUROC", "", 1.15) as made:
+        axes, at = made.axes, np.flatnonzero(known)
+        mean = values[:, at].mean(axis=0)
+        reach = np.abs(np.stack([values[:, at].min(axis=0), values[:, at].max(axis=0)]) - mean)
+        axes.errorbar(mean, at, xerr=reach, fmt="o", color=LOOKS[0].colour, elinewidth=0.8, capsize=1.5)
+        axes.axvline(0.5, color="0.5", linewidth=0.6, linestyle=":")
+        axes.set_yticks(range(len(classes)), [_short(name) for name in classes], fontsize=5.5)
+        axes.set_ylim(len(classes) - 0.5, -0.5)
+        axes.grid(visible=True, axis="x")
+    return made.png
+
+
+def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
+    """Return the ROC curve of each class against the rest (of two classes, of the second); None where undefined."""
+    wanted = [1] if len(classes) == 2 and found.targets.ndim == 1 else range(len(classes))
+    lines = [(classes[k], curve) for k in wanted if (curve := scores.roc(found, k)) is not None]
+    if not lines:
+        return None
+    named = len(lines) <= NAMED
+    with canvas("false positive rate", "true positive rate") as made:
+        axes = made.axes
+        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
+        for i, (name, curve) in enumerate(lines):
+            look = LOOKS[i % len(LOOKS)]
+            style = {"color": look.colour, "linestyle": look.dash, "label": _short(name)} if named else {"color": "0.8"}
+            axes.plot(curve[:, 0], curve[:, 1], **style)
+        if not named:
+            mean = np.mean([curve for _, curve in lines], axis=0)
+            axes.plot(mean[:, 0], mean[:, 1], color=LOOKS[0].colour, linewidth=1.8, label=f"mean of {len(lines)}")
+        if len(lines) > 1:
+            axes.legend(fontsize=5.5, loc="lower right")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    return made.png
+
+
+def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
+    """Return how often predictions of each confidence are right, and how many there are of each."""
+    mean, share, count = scores.reliability(found)
+    if not count.any():
+        return None
+    several = found.targets.ndim == 2
+    with canvas(
+        "score of the label" if several else "confidence", "share that has it" if several else "share right"
+    ) as m:
+        low = np.arange(scores.BINS) / scores.BINS
+        m.axes.bar(low, count / count.sum(), 1 / scores.BINS, align="edge", color="0.85", label="share of predictions")
+        m.axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
+        known = count > 0
+        m.axes.plot(mean[known], share[known], color=LOOKS[0].colour, marker="o", label="observed")
+        m.axes.legend(fontsize=5.5, loc="upper left")
+        m.axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    return m.png
+
+
+OF_PREDICTIONS: dict[str, Callable[[Predicted, Sequence[str]], bytes | None]] = {
+    "Confusion matrix: images, mean over seeds; colour is the share of the true class": confusion,
+    "AUROC of each label: mean and range over seeds": by_label,
+    "ROC curves: each class against the rest, mean over seeds": roc,
+    "Reliability diagram, 15 bins": reliability,
+}
+"""What a picture shows -> what draws it."""
+
+
+def ranking(table: Table) -> bytes | None:
+    """Return the first column of a data set's table: each row's mean, its 95 % interval and what its seeds span.
+
+    None for fewer than two rows with a number. Random weights are grey.
+    """
+    rows = [row for row in table.rows if row.cells[0].value is not None]
+    if len(rows) < 2:
+        return None
+    with canvas(table.columns[0].title, "", 1.9, 0.2 + 0.075 * len(rows)) as made:
+        for at, row in enumerate(rows):
+            cell, colour = row.cells[0], "0.55" if row.section else LOOKS[0].colour
+            assert cell.value is not None
+            if cell.low is not None and cell.high is not None:
+                made.axes.plot([cell.low, cell.high], [at, at], color=colour, linewidth=1.2)
+            if cell.std is not None:
+                reach = [cell.value - cell.std, cell.value + cell.std]
+                made.axes.plot(reach, [at, at], color=colour, linewidth=3.6, alpha=0.35, solid_capstyle="butt")
+            made.axes.plot(cell.value, at, "D" if cell.rank == "best" else "o", color=colour, markeredgecolor="0.1")
+        names = [" · ".join(filter(None, (*row.heads[:2], row.about.get("options")))) for row in rows]
+        made.axes.set_yticks(range(len(rows)), [name if len(name) <= LONG else f"{name[:LONG]}…" for name in names])
+        made.axes.set_ylim(len(rows) - 0.5, -0.5)
+        made.axes.grid(visible=True, axis="x")
+        made.axes.grid(visible=False, axis="y")
+    return made.png
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHORT else name[: SHORT - 1] + "…"
