@@ -16,7 +16,7 @@ from medbench.models.encoder import Encoder
 from medbench.models.files import RANDOM, place
 from medbench.models.libraries import construct
 
-OWN = Path(__file__).parents[1] / "cards" / "mobilenet-v2-tf.yaml"
+OWN = [Path(__file__).parents[1] / "cards" / f"{name}.yaml" for name in ("mobilenet-v2-tf", "squeezenet1-1")]
 
 
 def on_meta(card: ModelCard) -> tuple[Encoder, float]:
@@ -29,7 +29,7 @@ def on_meta(card: ModelCard) -> tuple[Encoder, float]:
     return enc, sum(p.numel() for p in enc.network.parameters()) / 1e6
 
 
-@pytest.mark.parametrize("name", [*cards.names("models"), str(OWN)])
+@pytest.mark.parametrize("name", [*cards.names("models"), *map(str, OWN)])
 def test_every_card_builds_what_it_says(name: str) -> None:
     """Its own network, and the same one under every preset and by every other library that it names."""
     card = cards.find_model(name)
@@ -128,10 +128,10 @@ def test_a_card_with_a_bad_pattern_is_refused(rules: dict[str, object]) -> None:
 
 
 def test_a_model_of_ones_own(shared: Path) -> None:
-    enc = load_model(str(OWN))
+    enc = load_model(str(OWN[0]))
     assert (enc.dim, len(enc.blocks), enc.weights.origin) == (1280, 7, "file")
     x = torch.randn(2, 3, 96, 96)
     torch.testing.assert_close(enc.pooled(x), enc.network.forward_features(x).mean((2, 3)))
-    random = load_model(str(OWN), "random")
+    random = load_model(str(OWN[0]), "random")
     assert random.weights.path is None
     assert random.state_digest() != enc.state_digest()

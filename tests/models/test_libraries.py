@@ -565,7 +565,7 @@ def test_an_unknown_architecture_is_told_with_near_ones(library: str, arch: str,
 
 ARCHES = {
     "timm": "test_vit", "medbench": "seem_focal_tiny", "open_clip": "timm/test_vit", "transformers": "siglip_vision",
-    "segment_anything": "vit_b",
+    "segment_anything": "vit_b", "torchvision": "squeezenet1_1",
 }  # fmt: skip
 
 

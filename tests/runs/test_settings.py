@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from medbench.cards import ProtocolCard, find_protocol
+from medbench.cards.load import read_yaml
 from medbench.cards.recipes import LinearFrozen
 from medbench.errors import CardError, MedbenchError
 from medbench.runs.settings import fitting, parse_changes, resolve
@@ -36,13 +39,31 @@ def test_values_are_read_as_they_look() -> None:
     words = ["epochs=5", "learning_rates=[1e-4, 0.001]", "plateau=false", "k=auto", "split=null"]
     assert parse_changes(words) == {
         "epochs": 5,
-        "learning_rates": ["1e-4", 0.001],  # YAML 1.1 takes 1e-4 for a text; the settings make it a number
+        "learning_rates": [1e-4, 0.001],  # YAML 1.1 would take 1e-4 for a text, and the record would show it
         "plateau": False,
         "k": "auto",
         "split": None,
     }
     found = resolve(CARD, "paper", "x", parse_changes(words[:3]))
     assert found.learning_rates == [1e-4, 1e-3]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-03", "1.e-3", "1.0e-3", "10e-4"])
+def test_a_number_with_an_exponent_is_a_number(text: str, tmp_path: Path) -> None:
+    (tmp_path / "card.yaml").write_text(f"learning_rates: [{text}]")
+    for found in (parse_changes([f"learning_rates=[{text}]"]), read_yaml(tmp_path / "card.yaml")):
+        assert found == {"learning_rates": [1e-3]}, "a record and a paper's cell hold the same value"
+        assert type(found["learning_rates"][0]) is float
+
+
+@pytest.mark.parametrize("text", ["12345e67", "1e234567", "1e", "e5", "0x1e5g", "v1e3", "'1e-3'"])
+def test_a_text_stays_a_text(text: str) -> None:
+    assert parse_changes([f"pooled={text}"]) == {"pooled": text.strip("'")}
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    with pytest.raises(MedbenchError, match="cannot be read"):
+        parse_changes(["augment={hue: 0, hue: 1}"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,16 +17,25 @@ from medbench.errors import CardError
 C = TypeVar("C", bound=Card)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader, refusing a key given twice (YAML would silently keep the last)."""
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, with two faults of YAML 1.1 mended.
+
+    A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number as in YAML 1.2, not a text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node, whose keys must differ."""
         seen: set[Any] = set()
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
+
+
+NUMBER = re.compile(r"[-+]?[0-9]{1,4}(\.[0-9]*)?[eE][-+]?[0-9]{1,2}$")
+"""Numbers with an exponent that a person would write; too short to be a digest."""
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789"))
 
 
 def read_yaml(path: Path) -> Any:
@@ -35,7 +45,7 @@ def read_yaml(path: Path) -> Any:
         CardError: The file is not there, not text, or not YAML; with the line.
     """
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = Loader(path.read_text(encoding="utf-8"))
         try:
             return loader.get_single_data()
         finally:

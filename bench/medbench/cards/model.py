@@ -147,8 +147,8 @@ class ModelCard(Card):
     pooled feature; `resolved` puts the chosen ones on top.
     """
 
-    library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything"] = Field(
-        "timm", description="Who builds the network."
+    library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything", "torchvision"] = Field(
+        "timm", description="Who builds the network; of torchvision its convolutional classifiers."
     )
     arch: str = Field(description="The library's name of the architecture.")
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")

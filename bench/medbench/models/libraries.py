@@ -246,12 +246,25 @@ def _transformers(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     return Adapted(network, "inner", core="encoder", stem=stem, norm="post_layernorm", prefix=prefix, dim=dim)
 
 
+def _torchvision(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
+    """Return a convolutional network of torchvision without its classifier."""
+    from medbench.models.torchvision_towers import listed, tower
+
+    if card.arch not in (known := listed()):
+        raise _unknown(card, known)
+    network = tower(card.arch, card.args)
+    if in_chans == 1:
+        _grey(network, network.default_cfg["first_conv"])
+    return network
+
+
 BUILDERS: dict[str, Callable[[ModelCard, int, int], nn.Module]] = {
     "timm": _timm,
     "medbench": _medbench,
     "segment_anything": _segment_anything,
     "open_clip": _open_clip,
     "transformers": _transformers,
+    "torchvision": _torchvision,
 }
 """Library of a card -> what builds its network from (card, image_size, in_chans)."""
 

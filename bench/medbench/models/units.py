@@ -45,8 +45,7 @@ def truncate(network: nn.Module, keep: int) -> bool:
         encoders of WACV 2024; in hierarchical ones the raw map of the last unit is the feature.
     """
     if callable(own := getattr(network, "truncate", None)):
-        own(keep)
-        return True
+        return own(keep) is not False
     if isinstance(core := getattr(network, "core", None), nn.Module):
         return truncate(core, keep)
     same = len({_width(unit) for unit in units(network)}) == 1

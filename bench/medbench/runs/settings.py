@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from medbench.cards import SETTINGS, ProtocolCard, Settings
+from medbench.cards.load import Loader
 from medbench.errors import CardError, MedbenchError, unknown
 
 
@@ -40,7 +41,7 @@ def fitting(kind: str, changes: dict[str, Any], kinds: Iterable[str]) -> dict[st
 
 
 def parse_changes(words: Iterable[str]) -> dict[str, Any]:
-    """Parse `key=value` words; values are read as YAML, so `[1e-4, 1e-3]`, `true` and `12` mean what they look like.
+    """Parse `key=value` words; values are read as in cards: `[1e-4, 1e-3]`, `true` and `12` mean what they look like.
 
     Raises:
         MedbenchError: A word has no `=`, or the value is not YAML.
@@ -51,7 +52,7 @@ def parse_changes(words: Iterable[str]) -> dict[str, Any]:
         if not sign or not key.strip():
             raise MedbenchError(f"--set {word}: not of the form key=value", "e.g. --set epochs=50 --set augment.hue=0")
         try:
-            found[key.strip()] = yaml.safe_load(text)
+            found[key.strip()] = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
         except yaml.YAMLError as error:
             raise MedbenchError(f"--set {word}: the value cannot be read", "quote texts that hold : or [") from error
     return found
