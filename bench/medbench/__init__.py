@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "compare",
+    "figure",
     "list_datasets",
     "list_models",
     "list_protocols",
@@ -31,6 +34,7 @@ __all__ = [
     "load_text_model",
     "run",
     "table",
+    "write_report",
 ]
 
 _HOMES = {"load_dataset": "data", "load_model": "models", "run": "runs"}
@@ -79,6 +83,71 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     from medbench import report
 
     return report.table(name, **options).frame()
+
+
+def figure(name: str, out: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
+    """Draw a paper's figure, write it and the data behind it (CSV), and return the paths of the files.
+
+    Args:
+        name: Such as `wacv2024/figure4`; `medbench ls figures` lists them.
+        out: The folder; None: `figures`, beside the run store.
+        formats: `png`, `svg`, `pdf`: one, several, or a comma list.
+        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as of the command.
+
+    Raises:
+        MedbenchError: There is no such figure or format, or the folder cannot be written.
+    """
+    from medbench.report import figures
+
+    data = figures.figure_data(name, **options)
+    wanted = formats.split(",") if isinstance(formats, str) else formats
+    return figures.write_figure(data, out or figures.figures_dir(options.get("runs")), wanted)
+
+
+def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
+    """Return the paired comparison of two rows as a DataFrame: one row per data set, under several their mean.
+
+    Args:
+        a: `MODEL`, `MODEL/PROTOCOL` or `MODEL/PROTOCOL/SETTINGS`, such as `dinov2/knn/fixed,k=5`.
+        b: The other side.
+        options: `dataset`, `metric`, `preset`, `include_random`, `draws` and `runs`, as of the command.
+
+    Raises:
+        MedbenchError: A name is unknown among what was run, or there is nothing to compare.
+    """
+    from medbench.report.compare import compare as compared
+
+    return compared(a, b, **options).frame()
+
+
+def write_report(
+    runs: Path | None = None,
+    to: Path | None = None,
+    dataset: str = "*",
+    include_random: bool = False,
+    thumbnails: int = 8,
+    data_root: Path | None = None,
+    data: Sequence[str] = (),
+) -> Path:
+    """Write one HTML file of everything in a run store and return its path; it loads nothing from anywhere.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        to: The file; None: `report.html` beside the run store.
+        dataset: A glob: only data sets of such names.
+        include_random: Show random weights in papers' tables and figures too, marked.
+        thumbnails: How many of the worst-classified images each page shows, where the data are at hand.
+        data_root: Where the data lie; None: `MEDBENCH_DATA`.
+        data: Data sets of your own: a .csv of labels, a folder of class folders, or a card file each.
+
+    Raises:
+        MedbenchError: Nothing was run, one of `data` is not there, or the folder cannot be written.
+    """
+    from medbench.data.thumbnails import Thumbnails
+    from medbench.report import html
+
+    pictures = Thumbnails(data_root, data) if thumbnails else None
+    return html.write_report(runs, to, dataset, include_random, pictures, thumbnails)
 
 
 def _names(kind: str) -> list[str]:

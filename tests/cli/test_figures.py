@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+import medbench as package
 from medbench.cli import figures as command
+from medbench.errors import MedbenchError
 
 from ..report.made import make_paper_records
 
@@ -66,6 +68,18 @@ def test_a_figure_is_written_beside_the_runs(medbench, made):
     assert found["ddsm", "Sam"] == ""
     assert "note: not run: 24 of 32 values" in done.err
     assert "  medbench figure wacv2024/figure2 --fill" in done.err
+
+
+def test_from_python(made, tmp_path):
+    runs, known = made
+    written = package.figure("wacv2024/fig2", tmp_path, "svg,png", runs=runs)
+    assert written == [tmp_path / "wacv2024" / f"figure2.{suffix}" for suffix in ("svg", "png", "csv")]
+    rows = list(csv.DictReader(written[-1].read_text(encoding="utf-8").splitlines()))
+    found = {(row["panel"], row["x"]): row["mean"] for row in rows}
+    assert float(found["aptos", "Sam"]) == known["scores"]["sam", "knn", "aptos", "{}"][0]
+    assert package.figure("wacv2024/fig2", runs=runs)[0] == runs.parent / "figures" / "wacv2024" / "figure2.png"
+    with pytest.raises(MedbenchError, match="unknown format 'gif'"):
+        package.figure("wacv2024/fig2", tmp_path, ["png", "gif"], runs=runs)
 
 
 def test_formats_folder_and_reference(medbench, made, tmp_path):

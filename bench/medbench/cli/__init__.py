@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import data, demonstration, figures, health, listing, showing, statuses, tables, validating, weights
+from medbench.cli import (
+    comparing,
+    data,
+    demonstration,
+    figures,
+    health,
+    listing,
+    reporting,
+    showing,
+    statuses,
+    tables,
+    validating,
+    weights,
+)
 from medbench.cli.run import run
 from medbench.errors import MedbenchError
 
@@ -44,6 +57,8 @@ def _top(
 app.command()(run)
 app.command()(tables.table)
 app.command()(figures.figure)
+app.command()(comparing.compare)
+app.command()(reporting.report)
 app.command()(statuses.status)
 app.command()(listing.ls)
 app.command()(showing.show)

@@ -14,7 +14,8 @@ from medbench.locks import alone
 from medbench.metrics import METRICS
 from medbench.records import Record
 from medbench.report.groups import SEEN, SEEN_MARK, Group, collect, pick, title
-from medbench.report.marks import SPLIT_MARK, interval, ranked
+from medbench.report.kept import counted
+from medbench.report.marks import SPLIT_MARK, interval, ranked, stored
 from medbench.report.reading import collector_off, records_of
 from medbench.report.render import render
 from medbench.report.table import Cell, Column, Row, Table
@@ -49,9 +50,11 @@ def dataset_table(
     shown.sort(key=lambda g: _rank(g, primary))
     alike = _alike(shown)
     cells = [_cells(group, columns, alike) for group in shown]
-    if intervals:
-        _add_intervals(cells, shown, columns)
-    _mark(cells, shown, columns)
+    values = sum(map(stored, shown)) * (2 if intervals else 1)
+    with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values):
+        if intervals:
+            _add_intervals(cells, shown, columns)
+        _mark(cells, shown, columns)
     rows = [_row(group, line) for group, line in zip(shown, cells, strict=True)]
     if random and not include_random:
         notes.append(f"{len(random)} row{'s' * (len(random) > 1)} with random weights left out")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from medbench import stats
 from medbench.records.store import PREDICTIONS
+from medbench.report import kept
 from medbench.report.groups import Group
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 DRAWS = 1000
+INTERVAL = ("low", "high", "se", "draws", "undefined", "level")
 NEEDED = {"id", "group", "split"}
 """Columns of predictions besides targets and scores."""
 
@@ -66,10 +69,18 @@ def predicted(group: Group) -> Predicted | None:
 
 def interval_of(group: Group, metric: str) -> Interval | None:
     """Return the 95 % interval of a cell: bootstrap over test patients (or images), seeds as a second level."""
-    found = predicted(group)
-    if found is None:
+
+    def computed() -> kept.Numbers:
+        found = predicted(group)
+        if found is None:
+            return {}
+        return vars(stats.bootstrap(metric, found.scores, found.targets, found.groups, draws=DRAWS).interval())
+
+    found = kept.numbers("interval", INTERVAL, metric, DRAWS, [group], computed)
+    if not found:
         return None
-    return stats.bootstrap(metric, found.scores, found.targets, found.groups, draws=DRAWS).interval()
+    counts = {name: int(found[name]) for name in ("draws", "undefined")}
+    return stats.Interval(found["low"], found["high"], found["se"], level=found["level"], **counts)
 
 
 def ties(groups: Sequence[Group], metric: str) -> set[int]:
@@ -83,17 +94,34 @@ def ties(groups: Sequence[Group], metric: str) -> set[int]:
     if len(known) < 2:
         return set()
     best = max(known, key=lambda i: (means[i], -i))
-    top = predicted(groups[best])
-    if top is None:
-        return set()
+    top = functools.cache(lambda: predicted(groups[best]))
     places, values = [], []
     for i in known:
-        other = predicted(groups[i]) if i != best else None
-        if other is None or other.ids != top.ids:
-            continue
-        same = len(other.scores) == len(top.scores)
-        drawn = stats.paired(metric, top.scores, other.scores, top.targets, top.groups, draws=DRAWS, same_seeds=same)
-        places.append(i)
-        values.append(drawn.p())
+        p = None if i == best else _p(groups[best], groups[i], metric, top)
+        if p is not None:
+            places.append(i)
+            values.append(p)
     adjusted = stats.holm(values)
     return {i for i, p in zip(places, adjusted.tolist(), strict=True) if not p <= LEVEL}
+
+
+def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | None]) -> float | None:
+    """Return the p of the difference of two groups; None where they do not compare.
+
+    Args:
+        best: The one.
+        group: The other.
+        metric: The metric.
+        top: Reads the predictions of `best`, if they are needed.
+    """
+
+    def computed() -> kept.Numbers:
+        one = top()
+        two = None if one is None else predicted(group)
+        if one is None or two is None or one.ids != two.ids:
+            return {}
+        same = len(one.scores) == len(two.scores)
+        drawn = stats.paired(metric, one.scores, two.scores, one.targets, one.groups, draws=DRAWS, same_seeds=same)
+        return {"p": drawn.p()}
+
+    return kept.numbers("paired", ("p",), metric, DRAWS, [best, group], computed).get("p")

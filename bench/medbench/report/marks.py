@@ -65,7 +65,7 @@ def _compares(cell: Cell, group: Group | None) -> bool:
 def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
     """Return the places that a paired test on stored predictions does not separate from the best."""
     best = max((group for _, group in ranked), key=lambda group: group.summary(metric)[0] or 0.0, default=None)
-    if best is None or not _stored(best):
+    if best is None or not stored(best):
         return []
     from medbench.report import inference
 
@@ -74,7 +74,7 @@ def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
 
 def interval(group: Group | None, metric: str) -> tuple[float | None, float | None]:
     """Return the ends of a group's 95 % interval; (None, None) without stored predictions."""
-    if group is None or not _stored(group):
+    if group is None or not stored(group):
         return None, None
     from medbench.report import inference
 
@@ -84,7 +84,7 @@ def interval(group: Group | None, metric: str) -> tuple[float | None, float | No
     return found.low, found.high
 
 
-def _stored(group: Group) -> bool:
+def stored(group: Group) -> bool:
     """Tell whether all seeds' predictions lie beside their records; without them pandas is not even imported."""
     return all(r.path is not None and (r.path / PREDICTIONS).is_file() for r in group.records)
 

@@ -17,6 +17,7 @@ from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
 from medbench.report.fitting import Found, other_split
 from medbench.report.groups import SEEN, SEEN_MARK, Group
+from medbench.report.kept import counted
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
 from medbench.report.table import Cell, Column, Row, Table
 
@@ -90,16 +91,17 @@ def paper_table(
     work = _Work(card, name, Found(records), _Shown(published, include_random, intervals, preset))
     content = work.content
     cells = cells_of(content, name)
-    lines = [_line(work, row, wanted) for row, wanted in zip(content.rows, cells, strict=True)]
     columns = [Column(f"{c.dataset}_{c.metric}", c.title, c.metric, c.dataset) for c in content.columns]
-    if content.average:
-        same = {column.metric for column in columns}
-        columns.append(Column("average", content.average, same.pop() if len(same) == 1 else "", ""))
-        for line in lines:
-            line.cells.append(_average(work, line))
-            line.groups.append(None)
-    _show_n(lines)
-    _rank(lines, [column.metric for column in columns])
+    with counted(f"{card.name}/{name}", len(content.rows) * len(columns) * (2 if intervals else 1)):
+        lines = [_line(work, row, wanted) for row, wanted in zip(content.rows, cells, strict=True)]
+        if content.average:
+            same = {column.metric for column in columns}
+            columns.append(Column("average", content.average, same.pop() if len(same) == 1 else "", ""))
+            for line in lines:
+                line.cells.append(_average(work, line))
+                line.groups.append(None)
+        _show_n(lines)
+        _rank(lines, [column.metric for column in columns])
     blocks = len({row.section for row in content.rows}) > 1
     return Table(
         name=f"{card.name}/{name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -10,6 +10,17 @@ if TYPE_CHECKING:
 
 DASH = "–"
 TIE_MARK = "≈"
+Form = Literal["mean", "spread", "difference", "p", "number"]
+_MEAN = {"_mean": "value", "_std": "std", "_n": "n"}
+_ENDS = {"_low": "low", "_high": "high"}
+PARTS: dict[Form, dict[str, str]] = {
+    "mean": _MEAN | _ENDS,
+    "spread": _MEAN,
+    "difference": {"": "value"} | _ENDS,
+    "p": {"": "value"},
+    "number": {"": "value"},
+}
+"""Form of a cell -> the columns it has in CSV: what is put behind the column's id, and the field of the cell."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Cell:
         rank: `best` or `second` of its column, or neither.
         tied: Whether a paired test does not separate it from the best of its column.
         command: What fills the cell, where it was not run and this version can.
+        form: What kind of number it is: `mean` over seeds, with an interval; `spread`, a mean whose interval is not
+            asked for; `difference`, signed, with an interval; `p`; or a `number` of another kind.
     """
 
     value: float | None = None
@@ -48,6 +61,7 @@ class Cell:
     rank: Literal["", "best", "second"] = ""
     tied: bool = False
     command: str | None = None
+    form: Form = "mean"
 
     @property
     def style(self) -> Literal["ours", "published", "missing"]:
@@ -62,14 +76,18 @@ class Cell:
     @property
     def number(self) -> str:
         """Our mean and deviation, which formats set off for the best of a column; empty: nothing was run."""
-        return "" if self.value is None else mean_std(self.value, self.std)
+        if self.value is None:
+            return ""
+        shown = {"difference": signed, "p": p_value}.get(self.form)
+        return mean_std(self.value, self.std) if shown is None else shown(self.value)
 
     def rest(self, intervals: bool = False) -> str:
         """Return what follows `number`: marks, interval, seeds, gain, then the published number in parentheses."""
         parts = []
         if self.value is not None:
             if intervals and self.low is not None and self.high is not None:
-                parts.append(f"[{self.low:.3f}, {self.high:.3f}]")
+                ends = [signed(x) if self.form == "difference" else f"{x:.3f}" for x in (self.low, self.high)]
+                parts.append(f"[{', '.join(ends)}]")
             parts += [f"n={self.n}"] if self.show_n else []
             parts += [] if self.gain is None else [points(self.gain)]
         if self.published is not None:
@@ -155,23 +173,31 @@ class Table:
         """Return (names, rows) of plain values: what each row stands for, then the numbers of each column.
 
         They are mean, std, n, low and high; tables with gains carry those; tables with published numbers these, their
-        deviation, the difference and published gains.
+        deviation, the difference and published gains. Columns of other forms than means carry what these have.
         """
         about = list(dict.fromkeys(key for row in self.rows for key in row.about))
         cells = [cell for row in self.rows for cell in row.cells]
-        parts = {"mean": "value", "std": "std", "n": "n", "low": "low", "high": "high"}
+        more: dict[str, str] = {}
         if gains := any(cell.gain is not None or cell.published_gain is not None for cell in cells):
-            parts |= {"gain": "gain"}
+            more |= {"_gain": "gain"}
         if any(cell.published is not None for cell in cells):
-            parts |= {name: name for name in ("published", "published_std", "difference")}
-            parts |= {"published_gain": "published_gain"} if gains else {}
-        names = about + [f"{column.id}_{part}" for column in self.columns for part in parts]
+            more |= {f"_{name}": name for name in ("published", "published_std", "difference")}
+            more |= {"_published_gain": "published_gain"} if gains else {}
+        forms: list[Form] = [self.rows[0].cells[i].form if self.rows else "mean" for i in range(len(self.columns))]
+        parts = [PARTS[form] | more if form == "mean" else PARTS[form] for form in forms]
+        names = about + [f"{column.id}{end}" for column, ends in zip(self.columns, parts, strict=True) for end in ends]
         rows = [
             [row.about.get(key) for key in about]
-            + [getattr(cell, field) for cell in row.cells for field in parts.values()]
+            + [getattr(c, field) for c, ends in zip(row.cells, parts, strict=True) for field in ends.values()]
             for row in self.rows
         ]
         return names, rows
+
+    def led_by(self, *ids: str) -> Table:
+        """Return the table with some columns before the others, for where not all of them fit."""
+        order = sorted(range(len(self.columns)), key=lambda i: self.columns[i].id not in ids)
+        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in order)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in order), rows=rows)
 
     def frame(self) -> pd.DataFrame:
         """Return the same as a DataFrame, one row per row of the table."""
@@ -189,3 +215,14 @@ def mean_std(mean: float, std: float | None) -> str:
 def points(gain: float) -> str:
     """Return `+1.4 pt`: a gain in hundredths of the metric's unit."""
     return f"{gain:+.1f} pt"
+
+
+def signed(value: float) -> str:
+    """Return `+0.012`; what prints as nothing has no sign."""
+    text = f"{value:+.3f}"
+    return text if float(text) else text[1:]
+
+
+def p_value(p: float) -> str:
+    """Return a p with three decimals, `<0.001` below that."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
