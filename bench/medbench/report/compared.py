@@ -241,9 +241,10 @@ def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float
 
 def _legend(lines: Sequence[Line], draws: int) -> str:
     return (
-        "test: images, patients in parentheses where they are known; p: paired bootstrap over test patients (images where none are known) and seeds, as the interval; p (Holm): "
-        f"adjusted over {len(lines)} row{'s' * (len(lines) > 1)}; p (permutation): the two swapped patient by patient; "
-        f"{draws} draws each; detectable: the true difference that is found in 80 % of test splits at the 5 % level"
+        "test: images, patients in parentheses where they are known; p: paired bootstrap over test patients (images "
+        f"where none are known) and seeds, as the interval; p (Holm): adjusted over {len(lines)} "
+        f"row{'s' * (len(lines) > 1)}; p (permutation): the two swapped patient by patient; {draws} draws each; "
+        "detectable: the true difference that is found in 80 % of test splits at the 5 % level"
     )
 
 
