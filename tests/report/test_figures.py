@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import shutil
@@ -131,9 +132,7 @@ def test_no_gain_over_fewer_data_sets(made):
     assert rows["Linear", "Sam"].mean is None
     assert rows["Linear", "Seem"].mean is not None
     assert any("Linear Sam, DeiT-B Sam: no gain is shown" in note for note in data.notes)
-    assert any(
-        note.startswith("not run: 2 of 52 values (Linear Sam on ddsm, DeiT-B Sam on ddsm)") for note in data.notes
-    )
+    assert any(note.startswith("not run: 2 of 52 values (Linear Sam, DeiT-B Sam on ddsm)") for note in data.notes)
     assert "medbench figure wacv2024/figure1 --fill" in data.commands
     assert "medbench run --model sam --protocol linear-unfrozen --dataset ddsm" in data.commands
 
@@ -426,13 +425,30 @@ def test_what_was_not_run_is_drawn_as_such(made):
     assert ddsm == ["not run"]
 
 
-def test_lines_break_where_values_are_missing(made):
+def test_lines_are_faint_where_values_are_missing(made):
     frozen = [r for r in store.read_all(made[0], "aptos") if r.unit.options.get("frozen") != 5]
     data = paper_figure(cards.find_paper("wacv2024"), "figure4", frozen)
     with context():
-        line = drawn(data)._axes[0].lines[0]
+        axes = drawn(data)._axes[0]
+    line, points = axes.lines[0], data.of("aptos", "Dinov1")
     assert math.isnan(line.get_ydata()[5])
-    assert line.get_ydata()[4] == data.of("aptos", "Dinov1")[4].mean
+    assert line.get_ydata()[4] == points[4].mean
+    bridges = [one for one in axes.lines if one.get_alpha() is not None]
+    assert len(bridges) == sum(UNITS[m] > 5 for m in MODELS), "one for each model that has a fifth unit to freeze"
+    assert list(bridges[0].get_ydata()) == [points[4].mean, points[6].mean]
+    assert "faint: across values that were not run" in data.notes
+    whole = paper_figure(cards.find_paper("wacv2024"), "figure4", store.read_all(made[0]))
+    assert not [note for note in whole.notes if "faint" in note]
+
+
+def test_lines_stand_beside_each_other(made):
+    data = figure_data("wacv2024/figure4", made[0])
+    with context():
+        axes = drawn(data)._axes[0]
+    starts = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) > 4 or line.get_marker() not in "|_"]
+    starts = sorted({round(float(x), 6) for x in starts if -0.5 < x < 0.5})
+    assert len(starts) == len(MODELS)
+    assert max(starts) == -min(starts) < 0.2, "still over their number of units"
 
 
 def test_vector_files_are_the_same_each_time(made, tmp_path):
@@ -528,6 +544,109 @@ def test_bars_need_their_reference():
     }  # fmt: skip
     with pytest.raises(ValueError, match="either table or rows"):
         card_with(ratios)
+
+
+BARS = {
+    "kind": "bars", "title": "t", "source": "s", "seeds": 5, "columns": 3,
+    "panels": [{"dataset": d, "metric": METRIC[d], "title": d} for d in ("aptos", "ddsm", "isic2019")],
+    "rows": [
+        {"label": label, "group": group, "model": model, "protocol": protocol}
+        for group, protocol in (("Frozen", "linear-frozen"), ("Unfrozen", "linear-unfrozen"))
+        for label, model in (("Sam", "sam"), ("Seem", "seem"), ("A model with quite a long name", "dinov2"))
+    ],
+}  # fmt: skip
+
+
+def texts_of(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_bars_of_one_label_stand_side_by_side(made):
+    runs, known = made
+    data = paper_figure(card_with(BARS), "figure", store.read_all(runs))
+    rows = by_place(data, "panel", "series", "x")
+    assert len(rows) == 18
+    for row in BARS["rows"]:
+        for dataset in ("aptos", "ddsm", "isic2019"):
+            scores = known["scores"][key(row["model"], row["protocol"], dataset)]
+            assert rows[dataset, row["group"], row["label"]]["mean"] == pytest.approx(np.mean(scores), rel=1e-12)
+    with context():
+        page = drawn(data)
+        axes = page._axes[0]
+        assert [text.get_text() for text in page.figure.legends[0].get_texts()] == ["Frozen", "Unfrozen"]
+    ends = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches)
+    assert all(right <= left for (_, right), (left, _) in itertools.pairwise(ends)), "no bar hides another"
+    assert [round(sum(end) / 2) for end in ends] == [0, 0, 1, 1, 2, 2]
+    assert len({bar.get_facecolor() for bar in axes.patches}) == 2
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == list(dict.fromkeys(r["label"] for r in BARS["rows"]))
+    assert texts_of(axes) == [], "numbers would run into each other"
+
+
+def test_bars_have_numbers_where_there_is_room(made):
+    rows = [row for row in BARS["rows"] if row["group"] == "Frozen"]
+    plain = [{**row, "group": ""} for row in rows]
+    for found, shown in ((plain, 3), (plain * 3, 0)):
+        card = card_with(BARS | {"rows": [{**row, "label": f"{row['label']} {i}"} for i, row in enumerate(found)]})
+        with context():
+            assert len(texts_of(drawn(paper_figure(card, "figure", store.read_all(made[0])))._axes[0])) == shown
+
+
+@pytest.mark.parametrize("relative_to", [None, "A model with quite a long name"])
+def test_long_names_are_not_cut_off(made, relative_to):
+    rows = [{**row, "group": ""} for row in BARS["rows"] if row["group"] == "Frozen"]
+    card = card_with(BARS | {"rows": rows, "relative_to": relative_to})
+    data = paper_figure(card, "figure", store.read_all(made[0]))
+    with context():
+        page = drawn(data)
+        page.save("png", page.figure.dpi)
+        box = page.figure.get_tightbbox()
+        heights = [axes.get_window_extent().height / page.figure.dpi for axes in page._axes]
+        text = texts_of(page._axes[0])
+    width, height = page.figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.01, f"{box} in {width} x {height}"
+    assert min(heights) > 0.8, "inches are left for the bars"
+    if relative_to:
+        mean = data.of("aptos", "Sam")[0].mean
+        assert text[0] == f"{mean:+.1f}".replace("-", "−")
+        assert text[2] == "0"
+
+
+def test_a_class_that_the_test_split_lacks_is_said_of_the_metric_shown(made):
+    absent = {METRIC["aptos"]: ["severe"], "f1_macro": ["severe", "mild"]}
+    records = [
+        r.model_copy(update={"absent": absent}) if r.unit.dataset == "aptos" else r for r in store.read_all(made[0])
+    ]
+    card = cards.find_paper("wacv2024")
+    said = [note for note in paper_figure(card, "figure2", records).notes if "absent" in note]
+    assert len(said) == 1
+    assert said[0].endswith(f" on aptos and 2 more: {METRIC['aptos']} leaves out severe (absent from test)")
+    assert said[0].count(" on ") == 1, "the data set is named once"
+    steps = paper_figure(card, "figure3", records)  # iterations and times leave out no class
+    assert not [note for note in steps.notes if "absent" in note]
+
+
+def test_other_values_of_a_sweep_are_no_other_runs(made):
+    """Whatever name the weights have: a file of the card's digest is the official one."""
+    digest = cards.find_model("dinov2").weights.sha256
+    records = [
+        r.model_copy(
+            update={
+                "unit": r.unit.model_copy(update={"weights": "file"}),
+                "material": {**r.material, "weights": digest},
+            }
+        )
+        for r in store.read_all(made[0], "aptos")
+        if r.unit.model == "dinov2" and r.unit.options.get("frozen") != 5
+    ]
+    data = paper_figure(cards.find_paper("wacv2024"), "figure4", records)
+    assert sum(point.mean is not None for point in data.of("aptos", "Dinov2")) == 12
+    assert not [note for note in data.notes if "run otherwise" in note]
+
+
+def test_gains_of_nothing_are_an_empty_panel(made):
+    data = paper_figure(cards.find_paper("wacv2024"), "figure1", [])
+    with context():
+        assert texts_of(drawn(data)._axes[0]) == ["not run"]
 
 
 def test_metrics_are_those_of_the_tables():

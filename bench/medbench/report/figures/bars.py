@@ -1,4 +1,7 @@
-"""Bars: one panel per data set and one bar per row, as they are or relative to one of them."""
+"""Bars: one panel per data set and one bar per row, as they are or relative to one of them.
+
+Rows with a `group` stand side by side at their label, and a legend names the groups.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
         kind=figure.kind,
         title=figure.title,
         panels=tuple(Panel(panel.dataset, panel.title, y_title=y_title) for panel in figure.panels),
-        series={row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows},
+        series=_series(figure, styles),
         points=tuple(points),
         columns=figure.columns,
         width=figure.width,
@@ -35,9 +38,17 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     )
 
 
+def _series(figure: Bars, styles: dict[str, int]) -> dict[str, int]:
+    """Return what bars are told apart by, and its styles: their groups, or else their models."""
+    if any(row.group for row in figure.rows):
+        return {name: i for i, name in enumerate(dict.fromkeys(row.group for row in figure.rows))}
+    return {row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows}
+
+
 def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
     cells = [_wanted(figure, row, panel) for row in figure.rows]
-    found = [finder.find(cell, f"{row.label} on {panel.dataset}") for row, cell in zip(figure.rows, cells, strict=True)]
+    names = [f"{row.group} {row.label}".strip() for row in figure.rows]
+    found = [finder.find(cell, f"{name} on {panel.dataset}") for name, cell in zip(names, cells, strict=True)]
     printed = [finder.published_of(cell) for cell in cells]
     numbers = [values.summary for values in found]
     if figure.relative_to is not None:
@@ -46,10 +57,11 @@ def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
         printed = [_printed_change(value, printed[base]) for value in printed]
         # The reference is 0 by definition: alone it says nothing.
         printed = printed if sum(value is not None for value in printed) > 1 else [None] * len(printed)
+    grouped = any(row.group for row in figure.rows)
     return [
         Point(
             panel=panel.dataset,
-            series=row.label,
+            series=row.group if grouped else row.label,
             x=row.label,
             mean=mean,
             std=std,
@@ -87,16 +99,13 @@ def _printed_change(value: float | None, reference: float | None) -> float | Non
 
 
 def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: bars from 0, their numbers above them, the paper's as hollow diamonds."""
+    """Draw each panel: bars from 0, their numbers above them where there is room, the paper's as hollow diamonds."""
     panels = page.grid(len(data.panels), data.columns)
     for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
         left, bottom = page.outer(at)
-        points = data.of(panel.name)
-        for place, point in enumerate([] if page.nothing(points) else points):
-            page.bar(axes, place, 0.74, point, page.look(data.series[point.series]))
-        page.names(axes, [str(point.x) for point in points])
+        page.bars(axes, data, data.of(panel.name))
         axes.set_title(panel.title)
-        axes.set_ylabel(panel.y_title if left else "")
+        page.y_title(axes, panel.y_title if left else "")
         axes.tick_params(labelbottom=bottom)
         if data.reference:
             axes.axhline(0, color="0.2", linewidth=0.6)
@@ -106,3 +115,5 @@ def draw(page: Page, data: FigureData) -> None:
     page.room_for_values(filled)
     for axes in set(panels) - set(filled):
         page.empty(axes)
+    if data.grouped:
+        page.legend_of_groups(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from medbench.cards.figure import Curve, CurvePanel, Curves
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from medbench.report.figures.page import Page
 
 
+SPREAD = 0.24  # from the first line's markers to the last one's, in units
+
+
 def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `curves`: the sweep between the ends, which other protocols give."""
     figure = finder.figure
@@ -25,6 +29,8 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
         for line in figure.lines
         for point in _line(finder, figure, panel, line, _name(figure, i))
     ]
+    if any(_gaps(line) for line in _lines(points)):
+        finder.note("faint: across values that were not run")
     notes, commands = finder.closing(any(point.published is not None for point in points))
     return FigureData(
         name=f"{finder.card.name}/{finder.name}",
@@ -82,10 +88,24 @@ def _line(finder: Finder, figure: Curves, panel: CurvePanel, line: Curve, name: 
     return points
 
 
-def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: lines with markers and error bars, broken where values are missing; published values hollow.
+def _lines(points: list[Point]) -> list[list[Point]]:
+    found: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        found.setdefault((point.panel, point.series), []).append(point)
+    return list(found.values())
 
-    Panels of one data set have the same y axis.
+
+def _gaps(line: list[Point]) -> list[tuple[Point, Point]]:
+    """Return the pairs of values of one line between which others are missing."""
+    there = [i for i, point in enumerate(line) if point.mean is not None]
+    return [(line[i], line[j]) for i, j in itertools.pairwise(there) if j > i + 1]
+
+
+def draw(page: Page, data: FigureData) -> None:
+    """Draw each panel: lines with markers and error bars, faint where values are missing; published values hollow.
+
+    Lines stand a little aside of each other, so that their deviations can be told apart. Panels of one data set have
+    the same y axis.
     """
     panels = page.grid(len(data.panels), data.columns)
     for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
@@ -99,8 +119,13 @@ def draw(page: Page, data: FigureData) -> None:
 
 def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel) -> None:
     points = data.of(panel.name)
-    for name, style in data.series.items():
-        page.line(axes, data.of(panel.name, name), page.look(style))
+    for at, (name, style) in enumerate(data.series.items()):
+        shift = SPREAD * (at / max(len(data.series) - 1, 1) - 0.5)
+        line, look = data.of(panel.name, name), page.look(style)
+        page.line(axes, line, look, shift)
+        for one, other in _gaps(line):
+            ends = [(int(point.x) + shift, point.mean or 0.0) for point in (one, other)]
+            axes.plot(*zip(*ends, strict=True), color=look.colour, linewidth=0.6, alpha=0.45, zorder=1)
     if page.nothing(points):
         page.empty(axes)
     places = [int(point.x) for point in points]

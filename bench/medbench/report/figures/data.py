@@ -81,6 +81,11 @@ class FigureData:
         """Return the points of a panel, or of one series in it, in order."""
         return [p for p in self.points if p.panel == panel and series in (None, p.series)]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the bars of a label stand side by side, told apart by their series."""
+        return any(point.series != point.x for point in self.points)
+
     def csv(self) -> str:
         """Return one line per value, numbers in full precision; the same records give the same text."""
         out = io.StringIO()

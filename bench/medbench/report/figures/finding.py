@@ -14,7 +14,7 @@ from medbench.cards.wanted import Wanted
 from medbench.records import Record
 from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
-from medbench.report.fitting import Found, other_split
+from medbench.report.fitting import Found, fits, other_split
 from medbench.report.groups import SEEN, SEEN_MARK, Group
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK
 
@@ -120,7 +120,9 @@ class Finder:
     def _other_part(self, group: Group, wanted: Wanted) -> bool:
         """Tell whether records are another value of the same figure: they differ in what it runs through."""
         unit, own = group.first.unit, {*wanted.set, getattr(self.figure, "option", None), "split"}
-        return unit.preset == wanted.preset and unit.weights == "official" and own.issuperset(unit.options)
+        theirs = dataclasses.replace(wanted, set=unit.options, metric="")
+        official = unit.weights == "official" or fits(group, theirs)
+        return unit.preset == wanted.preset and own.issuperset(unit.options) and official
 
     def _marked(self, group: Group, wanted: Wanted, who: str) -> str:
         first = group.first
@@ -135,7 +137,9 @@ class Finder:
         self._synthetic |= bool(first.provenance.get("synthetic"))
         if split is not None:
             self.say(f"split '{split}', the paper's is '{wanted.split}'", who)
-        for line in [*(line for line in group.left_out() if wanted.metric in line), *spoken(group)]:
+        if absent := first.absent.get(wanted.metric):
+            self.say(f"{wanted.metric} leaves out {', '.join(absent)} (absent from test)", who)
+        for line in spoken(group):
             if not line.startswith("contamination:"):
                 self.say(line, who)
         return marks
@@ -218,9 +222,15 @@ def _how(figure: PaperFigure, counts: set[int], papers: str) -> str:
 
 
 def _listed(who: Iterable[str]) -> str:
+    """Return names as a list, those on one data set put together; of many the first."""
     names = list(who)
     more = len(names) - SHOWN
-    return ", ".join(names) if more < 2 else f"{', '.join(names[:SHOWN])} and {more} more"
+    together: dict[str, list[str]] = {}
+    for name in names if more < 2 else names[:SHOWN]:
+        model, on, dataset = name.rpartition(" on ")
+        together.setdefault(on + dataset if on else "", []).append(model if on else name)
+    listed = ", ".join(", ".join(models) + where for where, models in together.items())
+    return listed if more < 2 else f"{listed} and {more} more"
 
 
 def relative(values: Sequence[Values], references: Sequence[float]) -> tuple[float | None, float | None, int]:

@@ -95,13 +95,15 @@ def _rank(point: Point) -> tuple[bool, float, str, str]:
 def draw(page: Page, data: FigureData) -> None:
     """Draw the gains above, the sizes of the pre-training data hanging below them on a logarithmic axis."""
     above, below = page.stacked(2, (3, 1.5))
-    for at, point in enumerate(data.of(GAIN)):
+    for at, point in enumerate([] if page.nothing(data.of(GAIN)) else data.of(GAIN)):
         page.bar(above, at, 0.74, point, page.grouped(data.series[point.series]), label=False)
     above.axhline(0, color="0.2", linewidth=0.6)
     above.set_ylabel(data.panels[0].y_title)
     above.tick_params(axis="x", bottom=False, labelbottom=False)
     _draw_sizes(page, below, data)
     page.legend_of_groups(data)
+    if page.nothing(data.of(GAIN)):
+        page.empty(above)
 
 
 def _draw_sizes(page: Page, axes: Axes, data: FigureData) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 GREY = "0.45"
 ASIDE = 0.22  # how far right of ours published values of a curve stand
+NUMBER = 0.3  # inches from bar to bar at least, if their numbers are to stand side by side
+LETTER = 0.055  # inches, a letter of an axis
+SHORT = 12  # letters of a name that the height of a panel leaves room for
 MARGIN = 0.04  # inches, beside the small print
 LINES = 14  # of small print; what is left out is said on the command line
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
@@ -32,7 +36,7 @@ class Page:
         self.figure = Figure(figsize=(self.width, 3), layout="constrained")
         self._axes: list[Axes] = []
         self._height = 3.0
-        self._legend = 0.0
+        self._legend = self._names = 0.0
 
     @staticmethod
     def look(style: int) -> Look:
@@ -89,6 +93,21 @@ class Page:
                 at, 0.03, "not run", rotation=90, ha="center", va="bottom", color=GREY, transform=across, size=SMALL
             )
 
+    def bars(self, axes: Axes, data: FigureData, points: Sequence[Point], numbers: bool = True) -> None:
+        """Draw a panel's bars over their labels, those of one label side by side, with numbers if these have room."""
+        labels = list(dict.fromkeys(str(point.x) for point in points))
+        self.names(axes, labels)
+        if self.nothing(points):
+            return
+        width = 0.84 / len(data.series) if data.grouped else 0.74
+        pitch = (self.width / data.columns - 0.45) / len(labels) * (width if data.grouped else 1)
+        for point in points:
+            beside = [p.series for p in points if p.x == point.x]
+            at = labels.index(str(point.x)) + (beside.index(point.series) - (len(beside) - 1) / 2) * width
+            style = data.series[point.series]
+            look = self.grouped(style) if data.grouped else self.look(style)
+            self.bar(axes, at, width * (0.95 if data.grouped else 1), point, look, numbers and pitch > NUMBER)
+
     def _value(self, axes: Axes, at: float, point: Point, label: bool) -> None:
         assert point.mean is not None
         number = self._number(point) if label else ""
@@ -102,7 +121,8 @@ class Page:
         assert point.mean is not None
         if not self.data.reference:
             return f"{point.mean:.3f}"
-        return "0" if point.x == self.data.reference else f"{round(point.mean, 2) + 0.0:+.2f}".replace("-", "−")
+        own = point.x == self.data.reference and point.mean == 0
+        return "0" if own else f"{round(point.mean, 1) + 0.0:+.1f}".replace("-", "−")
 
     @staticmethod
     def room_for_values(panels: Sequence[Axes]) -> None:
@@ -123,16 +143,25 @@ class Page:
             axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
 
     @staticmethod
-    def names(axes: Axes, labels: Sequence[str]) -> None:
-        """Name the places 0, 1, … of the x axis; long names are slanted."""
-        wide = max(map(len, labels), default=0) > 2
+    def y_title(axes: Axes, text: str) -> None:
+        """Name the y axis, in two lines where one would be higher than a panel."""
+        axes.set_ylabel("\n".join(textwrap.wrap(text, max(20, math.ceil(len(text) / 2) + 2))))
+
+    def names(self, axes: Axes, labels: Sequence[str]) -> None:
+        """Name the places 0, 1, … of the x axis; long names are slanted, and the page grows with them."""
+        longest = max(map(len, labels), default=0)
+        self._names = max(self._names, LETTER * math.sqrt(0.5) * (longest - SHORT))
+        wide = longest > 2
         turn: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if wide else {}
         axes.set_xticks(range(len(labels)), labels, **turn)
         axes.set_xlim(-0.6, len(labels) - 0.4)
 
-    def line(self, axes: Axes, points: Sequence[Point], look: Look) -> None:
-        """Draw one line with its markers and deviations; published values as hollow markers in its colour."""
-        places = [int(point.x) for point in points]
+    def line(self, axes: Axes, points: Sequence[Point], look: Look, shift: float = 0.0) -> None:
+        """Draw one line with its markers and deviations; published values as hollow markers in its colour.
+
+        `shift` to the right keeps deviations of several lines apart.
+        """
+        places = [int(point.x) + shift for point in points]
         means = [math.nan if point.mean is None else point.mean for point in points]
         spread = [point.std or 0.0 for point in points]
         if not all(map(math.isnan, means)):
@@ -142,19 +171,11 @@ class Page:
             )  # fmt: skip
         for point, after in zip(points, [*points[1:], None], strict=True):
             if point.published is not None:
-                axes.plot(
-                    int(point.x) + ASIDE,
-                    point.published,
-                    look.marker,
-                    mfc="white",
-                    mec=look.colour,
-                    mew=0.9,
-                    markersize=4.4,
-                    zorder=4,
-                )
+                hollow: dict[str, Any] = {"mfc": "white", "mec": look.colour, "mew": 0.9, "ms": 4.4, "zorder": 4}
+                axes.plot(int(point.x) + ASIDE + shift, point.published, look.marker, **hollow)
             if point.marks and point.mean is not None and (after is None or after.marks != point.marks):
                 place: dict[str, Any] = {"xytext": (2, 2), "textcoords": "offset points"}
-                axes.annotate(point.marks, (int(point.x), point.mean), size=SMALL, color=look.colour, **place)
+                axes.annotate(point.marks, (int(point.x) + shift, point.mean), size=SMALL, color=look.colour, **place)
 
     @staticmethod
     def empty(axes: Axes) -> None:
@@ -232,9 +253,11 @@ class Page:
         )
 
     def legend_of_groups(self, data: FigureData) -> None:
-        """Name the groups of bars above the panels."""
+        """Name the groups of bars above the panels, if there are several."""
         from matplotlib.patches import Patch
 
+        if len(data.series) < 2:
+            return
         looks = {name: self.grouped(style) for name, style in data.series.items()}
         self._add_legend([Patch(fc=k.colour, hatch=k.hatch, ec="0.1", lw=0.5, label=name) for name, k in looks.items()])
 
@@ -253,7 +276,7 @@ class Page:
             lines = [*lines[: LINES - 1], f"… more: medbench figure {self.data.name}"]
         high = SMALL * 1.25 / 72
         foot = high * (len(caption) + len(lines)) + 0.12
-        total = self._height + self._legend + foot
+        total = self._height + self._legend + self._names + foot
         self.figure.set_size_inches(self.width, total)
         engine = self.figure.get_layout_engine()
         assert engine is not None

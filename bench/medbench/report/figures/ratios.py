@@ -140,19 +140,12 @@ def draw(page: Page, data: FigureData) -> None:
 
 def _draw_panel(page: Page, axes: Axes, data: FigureData, panel: Panel, first: bool) -> None:
     points = data.of(panel.name)
-    labels = list(dict.fromkeys(str(point.x) for point in points))
-    page.names(axes, labels)
+    page.bars(axes, data, points, numbers=False)
     axes.set_title(panel.title)
-    axes.set_ylabel(panel.y_title if first else "")
+    page.y_title(axes, panel.y_title if first else "")
     if page.nothing(points):
         page.empty(axes)
         return
-    width = 0.84 / len(data.series)
-    for point in points:
-        beside = [p.series for p in points if p.x == point.x]
-        shift = beside.index(point.series) - (len(beside) - 1) / 2
-        at = labels.index(str(point.x)) + shift * width
-        page.bar(axes, at, width * 0.95, point, page.grouped(data.series[point.series]), label=False)
     axes.axhline(1, color="0.2", linewidth=0.6, linestyle=(0, (3, 2)), zorder=3)
     axes.set_ylim(bottom=0)
     page.room_for_values([axes] if any(point.marks for point in points) else [])
