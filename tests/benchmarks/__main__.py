@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def benchmarks(device: str) -> list:
-    from benchmarks import cka, commands, extraction, heads, neighbours, tables, training, unit, zoo
+    from benchmarks import bootstrap, cka, commands, extraction, heads, neighbours, tables, training, unit, zoo
 
     on_device = [
         ("cka", cka.run),
@@ -49,7 +49,12 @@ def benchmarks(device: str) -> list:
         ("unit", unit.run),
         ("zoo", zoo.run),
     ]
-    on_cpu = [("neighbours", neighbours.run), ("commands", commands.run), ("tables", tables.run)]
+    on_cpu = [
+        ("neighbours", neighbours.run),
+        ("bootstrap", bootstrap.run),
+        ("commands", commands.run),
+        ("tables", tables.run),
+    ]
     return on_device + (on_cpu if device == "cpu" else [])
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE = (2.75, 2.3)  # inches
+MARGINS = (0.19, 0.16, 0.97, 0.97)  # left, bottom, right, top
 DPI = 160
 NAMED = len(LOOKS)
 """Lines that get a colour and a name of their own; of more, all are grey but the mean."""
@@ -37,17 +38,27 @@ class Canvas:
 
 
 @contextmanager
-def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0) -> Iterator[Canvas]:
-    """Yield an empty picture, so many times the usual size, with titled axes in the style of the figures."""
+def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0, names: bool = False) -> Iterator[Canvas]:
+    """Yield an empty picture with titled axes in the style of the figures.
+
+    Args:
+        x: Title of the axis across.
+        y: Title of the axis upwards.
+        width: In usual widths.
+        height: In usual heights.
+        names: Whether names stand beside the axes; room for them is measured, which takes half as long again.
+    """
     from matplotlib.figure import Figure
 
     with context():
-        figure = Figure(figsize=(SIZE[0] * width, SIZE[1] * height), layout="constrained")
+        figure = Figure(figsize=(SIZE[0] * width, SIZE[1] * height), layout="constrained" if names else None)
+        if not names:
+            figure.subplots_adjust(*MARGINS)
         made = Canvas(figure.subplots())
         made.axes.set(xlabel=x, ylabel=y)
         yield made
         out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=DPI, pil_kwargs={"optimize": True})
+        figure.savefig(out, format="png", dpi=DPI)
         made.png = out.getvalue()
 
 
@@ -80,7 +91,10 @@ def curves(records: Sequence[Record], metric: str) -> bytes | None:
 
 def _candidates(axes: Axes, frame: pd.DataFrame, shown: str, chosen: set[object]) -> None:
     """Draw one line a candidate (mean over its seeds), the chosen ones thick."""
+    from matplotlib.ticker import MaxNLocator
+
     lines = list(frame.groupby("candidate", sort=True))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     for i, (name, part) in enumerate(lines):
         mean = part.groupby("epoch")[shown].mean()
         look = LOOKS[i % len(LOOKS)]
@@ -120,7 +134,7 @@ def confusion(found: Predicted, classes: Sequence[str]) -> bytes | None:
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)
     names = [_short(name) for name in classes]
-    with canvas("predicted", "truth") as made:
+    with canvas("predicted", "truth", names=True) as made:
         axes = made.axes
         axes.imshow(shares, vmin=0, vmax=1, cmap=MAP)
         axes.grid(visible=False)
@@ -139,7 +153,7 @@ def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
         return None
     values = scores.aurocs(found)
     known = ~np.isnan(values).any(axis=0)
-    with canvas("AUROC", "", 1.15) as made:
+    with canvas("AUROC", "", names=True) as made:
         axes, at = made.axes, np.flatnonzero(known)
         mean = values[:, at].mean(axis=0)
         reach = np.abs(np.stack([values[:, at].min(axis=0), values[:, at].max(axis=0)]) - mean)
@@ -210,7 +224,7 @@ def ranking(table: Table) -> bytes | None:
     rows = [row for row in table.rows if row.cells[0].value is not None]
     if len(rows) < 2:
         return None
-    with canvas(table.columns[0].title, "", 1.9, 0.2 + 0.075 * len(rows)) as made:
+    with canvas(table.columns[0].title, "", 1.9, 0.2 + 0.075 * len(rows), names=True) as made:
         for at, row in enumerate(rows):
             cell, colour = row.cells[0], "0.55" if row.section else LOOKS[0].colour
             assert cell.value is not None
