@@ -1,17 +1,13 @@
-"""SEEM's backbone against its formulas written down a second time, timm's FocalNet, and what the official code gave."""
+"""SEEM's backbone against its formulas written down a second time and timm's FocalNet (official: `test_parity`)."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
 import re
 import zlib
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -262,49 +258,3 @@ def test_arguments_that_do_not_fit_are_told() -> None:
         seem_focal_tiny(3, num_classes=5)
     with pytest.raises(ValueError, match="grey_stem 'half' is none of whole, bare"):
         seem_focal_tiny(1, grey_stem="half")
-
-
-OUTPUTS = {
-    **{f"res{i}{form}_224": (i - 1, "whole") for i in (2, 3, 4, 5) for form in ("", "_mean")},
-    "block4_224": (3, "whole"),
-    "res5_mean_1ch_224": (4, "whole"),
-    "res5_mean_1ch_bug_224": (4, "bare"),
-}
-"""Recorded output of the official code, or of WACV 2024's copy -> stages kept, grey stem."""
-
-
-@pytest.fixture(scope="module")
-def official(shared: Path) -> Any:
-    path = shared / "parity" / "fake_checkpoint.py"
-    spec = importlib.util.spec_from_file_location("fake_checkpoint", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        pytest.skip(f"needs {path}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder = shared / "parity" / "seem_focal_t"
-    golden, arrays = json.loads((folder / "golden.json").read_text()), np.load(folder / "golden.npz")
-    tensors = module.fake_tensors(json.loads((folder / "manifest.json").read_text()), golden["seed"])
-    state = {name.removeprefix("backbone."): held for name, held in tensors.items() if name.startswith("backbone.")}
-    return module, golden, arrays, state
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("key", OUTPUTS)
-def test_parity_with_the_official_code(key: str, official: Any) -> None:
-    fake, golden, arrays, state = official
-    units, stem = OUTPUTS[key]
-    output = golden["outputs"][key]
-    given = golden["inputs"][output["input"]]
-    with torch.device("meta"):  # the file fills everything
-        net = seem_focal_tiny(given["channels"], grey_stem=stem).eval()
-    first = "patch_embed.proj.weight"
-    net.load_state_dict({**state, first: state[first][:, : given["channels"]]}, assign=True)
-    net.truncate(units)
-    if key == "block4_224":  # the raw output of layers.2.blocks.0
-        net.layers[2].blocks, net.norm2 = net.layers[2].blocks[:1], nn.Identity()
-    mean, std = (torch.tensor(given[k]).view(1, -1, 1, 1) for k in ("mean", "std"))
-    x = (fake.parity_image(given["seed"], given["batch"], given["channels"], given["size"]) - mean) / std
-    vector = output["form"] == "vector"
-    found = net(x) if vector else fake.token_slice(net.forward_features(x).flatten(1, 2))
-    expected = arrays[key].astype(np.float64)
-    assert np.linalg.norm(found.double().numpy() - expected) / np.linalg.norm(expected) < 5e-6
