@@ -50,3 +50,11 @@ def test_without_predictions_nothing_is_said(groups):
         (record.path / PREDICTIONS).unlink()
     assert interval_of(groups["imagenet"], "accuracy") is None
     assert ties([groups["dino"], groups["imagenet"]], "accuracy") == set()
+
+
+def test_damaged_predictions_count_as_missing_and_are_told(groups, caplog):
+    path = groups["imagenet"].first.path / PREDICTIONS
+    path.write_bytes(path.read_bytes()[:1000])
+    assert predicted(groups["imagenet"]) is None
+    assert str(path) in caplog.text
+    assert ties([groups["dino"], groups["imagenet"]], "accuracy") == set()

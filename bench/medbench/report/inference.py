@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from medbench.report.groups import Group
 
 if TYPE_CHECKING:
     from medbench.stats import Interval
+
+log = logging.getLogger(__name__)
 
 LEVEL = 0.05
 DRAWS = 1000
@@ -51,7 +54,11 @@ def predicted(group: Group) -> Predicted | None:
         file = None if record.path is None else record.path / PREDICTIONS
         if file is None or not file.is_file():
             return None
-        frame = pd.read_parquet(file)
+        try:
+            frame = pd.read_parquet(file)
+        except (OSError, ValueError) as error:  # pyarrow's own are of these two kinds
+            log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
+            return None
         if not set(frame.columns) >= NEEDED:
             return None
         frames.append(frame[frame["split"] == "test"])
