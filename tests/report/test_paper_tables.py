@@ -187,6 +187,19 @@ def test_commands_fill_what_is_missing_and_say_what_cannot(card, synthetic, tmp_
     assert paper_table(card, "table3", []).commands == ()
 
 
+def test_what_several_cells_share_is_said_once(card, synthetic):
+    """A class that test does not hold is told per data set, a warning with all that carry it."""
+    about = {"warnings": ["a warning"], "absent": {"kappa_quadratic": ["severe"], "recall_macro": ["severe"]}}
+    notes = paper_table(card, "table1", synthetic(**about) + synthetic(model="sam", **about), published=True).notes
+    assert [note for note in notes if "absent" in note] == [
+        "aptos: kappa_quadratic leaves out severe (absent from test)"
+    ]
+    (said,) = [note for note in notes if "a warning" in note]
+    assert sorted(said.removesuffix(": a warning").split("; ")) == [
+        "dinov2 · linear-frozen · aptos", "sam · linear-frozen · aptos",
+    ]  # fmt: skip
+
+
 def test_split_and_warnings_are_footnotes(card, synthetic):
     content = card.tables["table1"].model_copy(update={"splits": {"aptos": "wacv2024"}})
     told = card.model_copy(update={"tables": {"table1": content}})

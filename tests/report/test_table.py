@@ -37,6 +37,8 @@ def made() -> Table:
         (Cell(None, form="p"), "–"),
         (Cell(0.25, form="number"), "0.250"),
         (Cell(0.25, 0.125, 3, form="spread"), "0.250 ± 0.125"),
+        (Cell(-0.0004, 0.125, 3), "0.000 ± 0.125"),
+        (Cell(-0.0006), "-0.001"),
     ],
 )
 def test_texts(cell, text):

@@ -44,6 +44,7 @@ class _Work:
     shown: _Shown
     commands: Commands = field(default_factory=Commands)
     notes: list[str] = field(default_factory=list)
+    said: dict[str, list[str]] = field(default_factory=dict)
     otherwise: dict[str, list[str]] = field(default_factory=dict)
     missing: list[Wanted] = field(default_factory=list)
 
@@ -112,6 +113,7 @@ def paper_table(
         notes=tuple(
             _legend(work, lines)
             + list(dict.fromkeys(work.notes))
+            + [f"{'; '.join(dict.fromkeys(who))}: {warning}" for warning, who in work.said.items()]
             + _otherwise(work)
             + work.commands.lacking(work.missing)
         ),
@@ -247,8 +249,10 @@ def _footnotes(work: _Work, group: Group, one: Wanted) -> None:
     if views is not None and epochs is not None and views < epochs:
         kept = f"{views} augmented views of each training image" if views else "the training images as they are"
         work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
-    work.notes += [f"{who}: {line}" for line in group.left_out() if one.metric in line]
-    work.notes += [f"{who}: {line}" for line in spoken(group)]
+    if classes := group.first.absent.get(one.metric):
+        work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
+    for warning in spoken(group):
+        work.said.setdefault(warning, []).append(who)
 
 
 def _legend(work: _Work, lines: list[_Line]) -> list[str]:
@@ -262,7 +266,7 @@ def _legend(work: _Work, lines: list[_Line]) -> list[str]:
     if any(cell.gain is not None or cell.published_gain is not None for cell in cells):
         over = work.card.tables[content.gain_over].source if content.gain_over else ""
         found.append(f"pt: gain in points (hundredths) over the same row of {over[:1].lower()}{over[1:]}")
-    if shown.published:
+    if any(cell.published is not None for cell in cells):
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
         found.append(f"in parentheses: published{over}, and ours − published")

@@ -86,7 +86,7 @@ class Cell:
         parts = []
         if self.value is not None:
             if intervals and self.low is not None and self.high is not None:
-                ends = [signed(x) if self.form == "difference" else f"{x:.3f}" for x in (self.low, self.high)]
+                ends = [signed(x) if self.form == "difference" else decimal(x) for x in (self.low, self.high)]
                 parts.append(f"[{', '.join(ends)}]")
             parts += [f"n={self.n}"] if self.show_n else []
             parts += [] if self.gain is None else [points(self.gain)]
@@ -209,7 +209,13 @@ class Table:
 
 def mean_std(mean: float, std: float | None) -> str:
     """Return `0.881 ± 0.002`, or the mean alone where there is no deviation."""
-    return f"{mean:.3f}" if std is None else f"{mean:.3f} ± {std:.3f}"
+    return decimal(mean) if std is None else f"{decimal(mean)} ± {std:.3f}"
+
+
+def decimal(value: float) -> str:
+    """Return `-0.012`: three decimals; what prints as nothing has no sign."""
+    text = f"{value:.3f}"
+    return text if float(text) else text.removeprefix("-")
 
 
 def points(gain: float) -> str:

@@ -138,7 +138,7 @@ class Finder:
         if split is not None:
             self.say(f"split '{split}', the paper's is '{wanted.split}'", who)
         if absent := first.absent.get(wanted.metric):
-            self.say(f"{wanted.metric} leaves out {', '.join(absent)} (absent from test)", who)
+            self.say(f"{wanted.metric} leaves out {', '.join(absent)} (absent from test)", wanted.dataset)
         for line in spoken(group):
             if not line.startswith("contamination:"):
                 self.say(line, who)

@@ -26,7 +26,7 @@ DPI = 160
 NAMED = len(LOOKS)
 """Lines that get a colour and a name of their own; of more, all are grey but the mean."""
 SHOWN = 20  # classes of a confusion matrix whose numbers can still be read
-SHORT, LONG = 16, 60  # letters of a class's name, and of a row's
+SHORT, LONG = 16, 50  # letters of a class's name, and of a row's
 
 
 class Canvas:
@@ -224,7 +224,7 @@ def ranking(table: Table) -> bytes | None:
     rows = [row for row in table.rows if row.cells[0].value is not None]
     if len(rows) < 2:
         return None
-    with canvas(table.columns[0].title, "", 1.9, 0.2 + 0.075 * len(rows), names=True) as made:
+    with canvas(table.columns[0].title, "", 2.3, 0.2 + 0.075 * len(rows), names=True) as made:
         for at, row in enumerate(rows):
             cell, colour = row.cells[0], "0.55" if row.section else LOOKS[0].colour
             assert cell.value is not None
