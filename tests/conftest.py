@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +12,19 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
+
+
+def keep_memory() -> None:
+    """Let freed memory be used again: asking the kernel for new pages costs up to a third of a large network's test."""
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")  # heeded by the first import of numpy
+    m_trim_threshold, m_mmap_max = -1, -4
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if mallopt is not None:
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
+
+
+keep_memory()
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,10 @@ import yaml
 
 from medbench import cards
 from medbench.cards import PaperCard
+from medbench.cards.wanted import Wanted
 from medbench.report import paper_records, paper_table, render, table
-from medbench.report.groups import SEEN, SEEN_MARK
+from medbench.report.fitting import fits
+from medbench.report.groups import SEEN, SEEN_MARK, collect
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK
 
 from .made import METRIC, key, make_paper_records
@@ -124,8 +126,8 @@ def test_what_is_not_the_papers_cell_stays_out(card, synthetic, other):
 def test_settings_of_the_row_must_be_those_of_the_record(card, synthetic):
     sized = synthetic(model="sam", protocol="linear-unfrozen", options={"image_size": 1024})
     plain = synthetic(model="sam", protocol="linear-unfrozen")
-    for name, fits, other in (("table3", sized, plain), ("table2", plain, sized)):
-        assert cell(paper_table(card, name, fits), "sam", "aptos", "linear-unfrozen").n == 5
+    for name, fitting, other in (("table3", sized, plain), ("table2", plain, sized)):
+        assert cell(paper_table(card, name, fitting), "sam", "aptos", "linear-unfrozen").n == 5
         assert cell(paper_table(card, name, other), "sam", "aptos", "linear-unfrozen").n == 0
 
 
@@ -185,6 +187,20 @@ def test_commands_fill_what_is_missing_and_say_what_cannot(card, synthetic, tmp_
     assert "protocols deit-frozen" in note
     assert "datasets isic2019, chexpert" in note
     assert paper_table(card, "table3", []).commands == ()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "preset", "fills"),
+    [
+        ("linear-probe", "wacv-code", True),  # both presets mean the same numbers, so the key is the same
+        ("linear-probe", "gone", False),
+        ("linear-frozen", "wacv-code", False),
+        ("no-card", "wacv-code", False),
+    ],
+)
+def test_another_preset_of_the_same_numbers_fills_a_cell(synthetic, shipped, protocol, preset, fills):
+    (group,) = collect(synthetic(protocol=protocol, preset=preset))
+    assert fits(group, Wanted("dinov2", protocol, "aptos", metric="kappa_quadratic")) is fills
 
 
 def test_what_several_cells_share_is_said_once(card, synthetic):

@@ -100,8 +100,8 @@ def prepare(
 ) -> None:
     """Decode and resize all images once, as `run` would do it first; a broken preparation goes on where it stopped."""
     from medbench import cards
+    from medbench.cards.resolving import resolve
     from medbench.data import load_dataset, store
-    from medbench.runs.settings import resolve
 
     settings = resolve(cards.find_protocol(protocol), preset, Path(dataset).stem, {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)

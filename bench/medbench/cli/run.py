@@ -50,8 +50,8 @@ def run(
 ) -> None:
     """Run models x protocols x data sets; finished units are skipped, shared work is done once."""
     from medbench import progress
+    from medbench.cards.resolving import parse_changes
     from medbench.runs import Options, carry_out, make_plan
-    from medbench.runs.settings import parse_changes
 
     repeats = seeds_of(seeds)
     options = Options(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medbench import cards, files
+from medbench.cards.resolving import resolve
 from medbench.cards.wanted import Wanted
 from medbench.errors import MedbenchError
 from medbench.records import Record
@@ -58,7 +59,8 @@ def fits(group: Group, wanted: Wanted, include_random: bool = False) -> bool:
     """Tell whether records fill a cell, whatever their split and number.
 
     They do if model, protocol, data set, preset and changed settings are the cell's, the metric is defined, the weights
-    are the official file (or what the model is trained to on the spot) and the data are real.
+    are the official file (or what the model is trained to on the spot) and the data are real. Another preset that means
+    the same numbers is the same: what was run under one of them is not run again under the other.
     """
     unit = group.first.unit
     options = {key: value for key, value in unit.options.items() if key != "split"}
@@ -66,11 +68,23 @@ def fits(group: Group, wanted: Wanted, include_random: bool = False) -> bool:
     return (
         (unit.model, unit.protocol, unit.dataset) == (wanted.model, wanted.protocol, wanted.dataset)
         and not unit.toy
-        and unit.preset == wanted.preset
         and files.canonical(options) == files.canonical(changes)
         and (not wanted.metric or any(r.metrics.get(wanted.metric) is not None for r in group.records))
         and (include_random if unit.weights == "random" else _official(group, wanted.model))
+        and alike(unit.model, unit.protocol, unit.dataset, unit.preset, wanted.preset)
     )
+
+
+def alike(model: str, protocol: str, dataset: str, one: str, two: str) -> bool:
+    """Tell whether two presets of a protocol mean the same numbers on a data set, and the same network of a model."""
+    if one == two:
+        return True
+    try:
+        recipe, encoder = cards.find_protocol(protocol), cards.find_model(model.partition("@")[0])
+        same = resolve(recipe, one, dataset, {}) == resolve(recipe, two, dataset, {})
+    except MedbenchError:  # a card that is no longer there, or has no such preset
+        return False
+    return same and encoder.resolved(one) == encoder.resolved(two)
 
 
 def other_split(group: Group, wanted: Wanted) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from medbench import cards, files
+from medbench.cards.resolving import fitting
 from medbench.cards.wanted import Wanted, lacking
 from medbench.data.dataset import find_source
 from medbench.errors import CardError, MedbenchError
@@ -17,7 +18,6 @@ from medbench.report.commands import Commands
 from medbench.report.fitting import SEED, Found, seeds_there
 from medbench.runs.plan import Job, Options, Plan
 from medbench.runs.planning import make_plan
-from medbench.runs.settings import fitting
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from medbench import cards
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.native import native
+from medbench.cards.resolving import fitting, resolve
 from medbench.data import load_dataset
 from medbench.data.inputs import choose_inputs
 from medbench.errors import CardError, MedbenchError, unknown
@@ -18,7 +19,6 @@ from medbench.models.files import WeightsFile, locate
 from medbench.protocols import KINDS
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.plan import Job, Options, Plan
-from medbench.runs.settings import fitting, resolve
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset

@@ -9,8 +9,8 @@ import pytest
 from medbench.cards import ProtocolCard, find_protocol
 from medbench.cards.load import read_yaml
 from medbench.cards.recipes import LinearFrozen
+from medbench.cards.resolving import fitting, parse_changes, resolve
 from medbench.errors import CardError, MedbenchError
-from medbench.runs.settings import fitting, parse_changes, resolve
 
 CARD = ProtocolCard.model_validate(
     {
