@@ -7,6 +7,8 @@ import dataclasses
 import io
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -82,6 +84,18 @@ def test_latex(made):
     assert "0.881 $\\pm$ 0.002 n=5 (0.878 $\\pm$ 0.004, +0.003)" in text
     assert r"a\_b \& c\% \$5 \#1 \{x\} \textless{}b\textgreater{}\textbar{}\textbackslash{}" in text
     assert text.count(r"\begin") == text.count(r"\end") == 2
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="needs pdflatex (Debian, Ubuntu: texlive-latex-recommended)"
+)
+def test_latex_compiles(made, tmp_path):
+    head = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "t.tex").write_text(head + "\n" + render(made, "latex") + r"\end{document}" + "\n", encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 5000
 
 
 class Cells(HTMLParser):
