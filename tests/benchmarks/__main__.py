@@ -39,7 +39,19 @@ def main() -> None:
 
 
 def benchmarks(device: str) -> list:
-    from benchmarks import bootstrap, cka, commands, extraction, heads, neighbours, tables, training, unit, zoo
+    from benchmarks import (
+        bootstrap,
+        cka,
+        commands,
+        coverage,
+        extraction,
+        heads,
+        neighbours,
+        tables,
+        training,
+        unit,
+        zoo,
+    )
 
     on_device = [
         ("cka", cka.run),
@@ -52,6 +64,7 @@ def benchmarks(device: str) -> list:
     on_cpu = [
         ("neighbours", neighbours.run),
         ("bootstrap", bootstrap.run),
+        ("coverage", coverage.run),
         ("commands", commands.run),
         ("tables", tables.run),
     ]

@@ -278,7 +278,7 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     assert out.startswith("0 cells are there, 2 to run, 6 cannot be run now\n")
     assert "tiny · quick · stripes [paper, 32 px, fp32]" in out
     assert "2 jobs, 3 units, 0 done, 3 to do" in out
-    assert "time: unknown until something has run here" in out
+    assert "time: unknown: no such model, protocol and image size has run" in out
     assert "not in this version of medbench: protocol later" in out
     assert not list(Options().runs.rglob("record.json"))
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--format", "csv", *how)

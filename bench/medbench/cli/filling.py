@@ -111,7 +111,7 @@ def cost_lines(cost: Estimate) -> Iterator[str]:
     """Yield what the plan costs and what that rests on."""
     yield f"at most {cost.forwards:,} image forwards (features that are kept from before are not run again)"
     if cost.hours is None:
-        yield "time: unknown until something has run here"
+        yield "time: unknown: no such model, protocol and image size has run on this device yet"
         return
     yield f"time: about {_hours(cost.hours)}, by images/s measured on {cost.device}: {'; '.join(cost.basis)}"
     if cost.unknown:
