@@ -3,12 +3,16 @@ from __future__ import annotations
 import ctypes
 import http.server
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from medbench import files
+from medbench.cards.dataset import DatasetCard, ToyLayout
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -25,6 +29,29 @@ def keep_memory() -> None:
 
 
 keep_memory()
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the toy sets lie that some test has drawn."""
+    return tmp_path_factory.mktemp("toys")
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw each toy set once, and give every test that asks for it a copy: drawing takes a second."""
+    from medbench.data import toy
+
+    plain = toy.draw_into
+
+    def copied(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
+        kept = toys / files.digest([layout.model_dump(mode="json"), card.class_names])
+        if not kept.is_dir():
+            plain(card, layout, kept.with_suffix(".part"))
+            kept.with_suffix(".part").rename(kept)
+        shutil.copytree(kept, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+
+    monkeypatch.setattr(toy, "draw_into", copied)
 
 
 @pytest.fixture(autouse=True)
