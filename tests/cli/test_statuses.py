@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from medbench import paths, table
-from medbench.records import Record, SplitCount, Unit, store
+from medbench.records import Record, SplitCount, Unit, planned, store
 
 
 def unit(seed: int = 0, **changes) -> Unit:
@@ -54,6 +54,18 @@ def test_status_counts_and_shows_the_errors(medbench, runs):
     assert done.status == 0
     assert "failed: toy m knn seed 3: RuntimeError: out of memory" in done.out
     assert done.err == f"3 done, 2 failed, in {runs}\n"
+
+
+def test_status_shows_what_a_run_has_still_to_do(medbench, runs):
+    asked = [(unit(seed), str(seed) * 64, "job") for seed in range(6)] + [(unit(0, model="new"), "a" * 64, "other")]
+    with planned.noted(runs, asked):
+        planned.unfinished("job").mkdir(parents=True)
+        rows = json.loads(medbench("status", "--json").out)
+        assert [(row["model"], row["planned"], row["begun"]) for row in rows] == [
+            ("m", 2, 2), ("new", 1, 0), ("other", 0, 0),
+        ]  # fmt: skip
+        assert medbench("status").err == f"3 done, 2 failed, 3 planned, in {runs}\n"
+    assert "planned," not in medbench("status").err
 
 
 def test_a_failure_that_was_mended_is_forgotten(medbench, runs):

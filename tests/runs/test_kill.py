@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,15 @@ MOMENTS = {
     "joining": "from medbench.features.store import FeatureFolder as m; hook(m, 'finish', 1)",
     "views": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 3)",
     "training": "from medbench.training import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m._Grid, 'epoch', 4)",
-    "predictions": "from medbench.records import store as m; hook(m.files, 'write_text', 1)",
+    "predictions": "from medbench.records import store as m; hook(m.files, 'write_text', 2)",
     "record": "from medbench.records import store as m; hook(m, 'write', 2)",
     "neighbours": "from medbench.protocols import knn as m; hook(m, 'vote', 1)",
-    "last record": "from medbench.records import store as m; hook(m, 'write', 2)",
+    "last record": "from medbench.records import store as m; hook(m, 'write', 1)",
     "tables": "from medbench.runs import execute as m; hook(m, 'write_dataset_tables', 1)",
 }
 SCRIPT = """
-import os, signal, sys
+import json, os, signal
+import accelerate, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, timm, torch  # once for all the children
 import medbench
 def hook(place, name, calls):
     plain, left = getattr(place, name), [calls]
@@ -38,9 +39,24 @@ def hook(place, name, calls):
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(*args, **kwargs)
     setattr(place, name, killed)
-{moment}
-medbench.run(model="toy-vit", protocol="linear-frozen,knn", dataset={data!r}, seeds=2, set={short!r})
+def run(moment):
+    exec(moment)
+    medbench.run(model="toy-vit", protocol="linear-frozen,knn", dataset={data!r}, seeds=2, set={short!r})
+def fate(moment):
+    child = os.fork()
+    if child == 0:
+        try:
+            run(moment)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
+
+
+def script(data: Path, last: str) -> list[str]:
+    """Return the command of a process of its own that ends with `last`: `run`, or the `fate` of children that do."""
+    return [sys.executable, "-c", SCRIPT.format(data=str(data), short=SHORT) + last]
 
 
 def numbers() -> dict[str, tuple]:
@@ -55,12 +71,11 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
     assert len(expected) == 3
     for name in ("HOME", "RUNS"):
         monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
-    fates = {}
-    for moment, code in MOMENTS.items():
-        script = textwrap.dedent(SCRIPT).format(moment=code, data=str(data), short=SHORT)
-        fates[moment] = subprocess.run([sys.executable, "-c", script], capture_output=True).returncode
-    assert set(fates.values()) <= {-signal.SIGKILL, 0}, fates
-    assert sum(fate == -signal.SIGKILL for fate in fates.values()) >= 8, f"too few kills met their moment: {fates}"
+    every = f"print(json.dumps({{name: fate(moment) for name, moment in {MOMENTS!r}.items()}}))"
+    done = subprocess.run(script(data, every), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    fates = json.loads(done.stdout.splitlines()[-1])
+    assert set(fates.values()) == {-signal.SIGKILL}, f"a kill missed its moment: {fates}"
     records = medbench.run(**request)
     assert numbers() == expected
     assert [r.metrics for r in records] == [r.metrics for r in calm]
@@ -71,8 +86,7 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
 
 def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pictures")
-    script = textwrap.dedent(SCRIPT).format(moment="", data=str(data), short=SHORT)
-    both = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(script(data, "run('')"), stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     records = list(store.read_all(medbench.paths.runs_dir()))

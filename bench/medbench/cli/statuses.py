@@ -1,4 +1,4 @@
-"""`medbench status`: what is done and what failed."""
+"""`medbench status`: what is done, what failed and what a run has still to do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ import typer
 
 from medbench.cli import output
 
-COLUMNS = ("dataset", "model", "protocol", "preset", "done", "failed", "seeds", "metric", "mean", "seen")
+COLUMNS = (
+    "dataset",
+    "model",
+    "protocol",
+    "preset",
+    "done",
+    "failed",
+    "planned",
+    "begun",
+    "seeds",
+    "metric",
+    "mean",
+    "seen",
+)
 
 
 def status(
     out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show which units are done and which failed, with their errors, and where a model has seen the data."""
+    """Show which units are done, failed (with their errors) and planned, and where a model has seen the data."""
     from medbench import paths
 
     runs = paths.runs_dir(out)
@@ -25,24 +38,26 @@ def status(
     if as_json:
         output.write_json(rows)
         return
-    done, failed = (sum(row[key] for row in rows) for key in ("done", "failed"))
+    done, failed, planned = (sum(row[key] for row in rows) for key in ("done", "failed", "planned"))
     if rows:
         output.write_rows(rows, COLUMNS, title=str(runs))
     for row in rows:
         for failure in row["failures"]:
             where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
             output.write(f"failed: {where}: {failure['error']}")
-    output.note(f"{done} done, {failed} failed, in {runs}" if rows else f"nothing was run yet in {runs}")
+    more = f", {planned} planned" if planned else ""
+    output.note(f"{done} done, {failed} failed{more}, in {runs}" if rows else f"nothing was run yet in {runs}")
 
 
 def statuses(runs: Path) -> list[dict[str, Any]]:
     """Return one mapping per (data set, model, protocol, preset, weights) found in the run store.
 
-    Keys: those five, `done` and `failed` (units), `seeds` (finished ones), `metric` with the `mean` of its defined
-    values over the finished seeds, `seen` (whether the model's pre-training has seen the data: contamination), and
-    `failures` (seed, error, folder).
+    Keys: those five; `done`, `failed` and `planned` (units, the last of runs that go on or were broken off); `begun` (of
+    the planned ones, those whose work is taken up where it stopped); `seeds` (finished ones); `metric` with the `mean` of
+    its defined values over the finished seeds; `seen` (whether the model's pre-training has seen the data:
+    contamination); and `failures` (seed, error, folder).
     """
-    from medbench.records import Unit, store
+    from medbench.records import Unit, planned, store
 
     done: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     failed: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -51,14 +66,19 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     for folder, failure in store.failures(runs):
         unit = Unit.model_validate(failure["unit"])
         failed[_place(unit)].append({"seed": unit.seed, "error": failure["error"], "folder": str(folder)})
-    return [_row(place, done[place], failed[place]) for place in sorted({*done, *failed})]
+    left: dict[tuple[str, ...], list[bool]] = defaultdict(list)
+    for unit, begun in planned.left(runs):
+        left[_place(unit)].append(begun)
+    return [_row(place, done[place], failed[place], left[place]) for place in sorted({*done, *failed, *left})]
 
 
 def _place(unit: Any) -> tuple[str, ...]:
     return (unit.dataset, unit.model, unit.protocol, unit.preset, unit.weights)
 
 
-def _row(place: tuple[str, ...], records: list[Any], failures: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    place: tuple[str, ...], records: list[Any], failures: list[dict[str, Any]], left: list[bool]
+) -> dict[str, Any]:
     from medbench.stats import summary
 
     mean, _, _ = summary(record.score for record in records)
@@ -66,6 +86,8 @@ def _row(place: tuple[str, ...], records: list[Any], failures: list[dict[str, An
         **dict(zip(("dataset", "model", "protocol", "preset", "weights"), place, strict=True)),
         "done": len(records),
         "failed": len(failures),
+        "planned": len(left),
+        "begun": sum(left),
         "seeds": sorted({record.unit.seed for record in records}),
         "metric": records[0].metric if records else None,
         "mean": mean,

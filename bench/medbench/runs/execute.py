@@ -19,7 +19,7 @@ from medbench.features.extract import Tally
 from medbench.locks import alone
 from medbench.progress import say
 from medbench.protocols.base import Context
-from medbench.records import Record, store
+from medbench.records import Record, planned, store
 from medbench.report import write_dataset_tables
 from medbench.runs.combined import CombinedInputs
 from medbench.runs.device import choose_device, choose_workers
@@ -43,8 +43,11 @@ def execute(plan: Plan) -> Result:
     if work.first:
         _check_writable(options.runs)
     result = Result()
+    units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
+    noted = planned.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
-    with progress.quiet(not work.first or progress.is_quiet()), progress.logged(options.runs / "log.txt", work.first):
+    hushed = progress.quiet(not work.first or progress.is_quiet())
+    with noted, hushed, progress.logged(options.runs / "log.txt", work.first):
         for number, job in enumerate(plan.jobs, start=1):
             if id(job) not in todo:
                 result.records += _done(job)
@@ -168,7 +171,7 @@ def _context(job: Job, inputs: Any, work: _Work) -> Context:
         val_groups=dataset.samples["group"].to_numpy()[dataset.rows("val")] if dataset.grouped else None,
         inputs=inputs,
         device=work.device,
-        partial=paths.home() / "partial" / job.partial,
+        partial=planned.unfinished(job.partial),
         name=job.name,
         machine=work.machine,
         sweep=job.sweep,

@@ -1,0 +1,52 @@
+"""What was asked for and is not done."""
+
+from __future__ import annotations
+
+import pytest
+
+from medbench.errors import OutputError
+from medbench.records import Unit, planned, store
+
+
+def unit(seed: int) -> Unit:
+    return Unit(model="m", protocol="knn", dataset="toy", preset="paper", seed=seed)
+
+
+UNITS = [(unit(seed), str(seed) * 64, "job") for seed in range(3)]
+
+
+def finish(runs, seed: int) -> None:
+    folder = store.folder_of(runs, unit(seed), str(seed) * 64)
+    folder.mkdir(parents=True)
+    (folder / store.RECORD).write_text("{}")
+
+
+def test_units_are_left_until_they_are_done_or_failed(tmp_path):
+    with planned.noted(tmp_path, UNITS):
+        assert list(planned.left(tmp_path)) == [(unit(seed), False) for seed in range(3)]
+        finish(tmp_path, 0)
+        store.write_failure(tmp_path, unit(1), "1" * 64, "broke")
+        planned.unfinished("job").mkdir(parents=True)
+        assert list(planned.left(tmp_path)) == [(unit(2), True)]
+    assert list(planned.left(tmp_path)) == []
+
+
+def test_a_run_that_was_broken_off_leaves_its_note(tmp_path):
+    with pytest.raises(KeyboardInterrupt), planned.noted(tmp_path, UNITS):
+        raise KeyboardInterrupt
+    assert len(list(planned.left(tmp_path))) == 3
+    with planned.noted(tmp_path, UNITS):  # the same command again
+        pass
+    assert list(planned.left(tmp_path)) == []
+
+
+def test_a_unit_of_two_notes_is_left_once_and_a_damaged_note_says_nothing(tmp_path):
+    with planned.noted(tmp_path, UNITS), planned.noted(tmp_path, UNITS[:1]):
+        (tmp_path / planned.FOLDER / "damaged.json").write_text("[[")
+        assert len(list(planned.left(tmp_path))) == 3
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError), planned.noted(tmp_path / "file", UNITS):
+        pass
