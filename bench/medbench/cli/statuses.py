@@ -52,9 +52,9 @@ def status(
 def statuses(runs: Path) -> list[dict[str, Any]]:
     """Return one mapping per (data set, model, protocol, preset, weights) found in the run store.
 
-    Keys: those five; `done`, `failed` and `planned` (units, the last of runs that go on or were broken off); `begun` (of
-    the planned ones, those whose work is taken up where it stopped); `seeds` (finished ones); `metric` with the `mean` of
-    its defined values over the finished seeds; `seen` (whether the model's pre-training has seen the data:
+    Keys: those five; `done`, `failed` and `planned` (units, the last of runs that go on or were broken off); `begun`
+    (of the planned ones, those whose work is taken up where it stopped); `seeds` (finished ones); `metric` with the
+    `mean` of its defined values over the finished seeds; `seen` (whether the model's pre-training has seen the data:
     contamination); and `failures` (seed, error, folder).
     """
     from medbench.records import Unit, planned, store
