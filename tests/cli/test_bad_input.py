@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -33,18 +34,38 @@ input: {size: 32}
 """
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a data set with its card and a model with its card; return their folder."""
-    (tmp_path / "images").mkdir()
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "images").mkdir()
     source = np.random.default_rng(0)
     for i in range(30):
-        Image.fromarray(source.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{i:02d}.png")
-    rows(tmp_path, [f"{i:02d}.png,{i % 3}" for i in range(30)])
-    (tmp_path / "own.yaml").write_text(CARD)
-    (tmp_path / "net.yaml").write_text(MODEL)
-    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "weights.pth")
-    return tmp_path
+        Image.fromarray(source.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / "images" / f"{i:02d}.png")
+    rows(folder, [f"{i:02d}.png,{i % 3}" for i in range(30)])
+    (folder / "own.yaml").write_text(CARD)
+    (folder / "net.yaml").write_text(MODEL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the model's weights, which the data set's tests do without."""
+    file = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(timm.create_model("resnet18").state_dict(), file)
+    return file
+
+
+@pytest.fixture
+def own(whole: Path, tmp_path: Path) -> Path:
+    """Copy the data set and the two cards to where a test may spoil them."""
+    return Path(shutil.copytree(whole, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def with_weights(own: Path, weights: Path) -> Path:
+    shutil.copyfile(weights, own / "weights.pth")
+    return own
 
 
 def rows(folder: Path, lines: list[str], head: str = "file,grade") -> None:
@@ -80,8 +101,8 @@ def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
     return said
 
 
-def test_the_untouched_set_and_model_run(own: Path, capsys) -> None:
-    assert main(command(own, model=str(own / "net.yaml"))) == 0
+def test_the_untouched_set_and_model_run(with_weights: Path, capsys) -> None:
+    assert main(command(with_weights, model=str(with_weights / "net.yaml"))) == 0
     assert "kappa_quadratic" in capsys.readouterr().out
 
 
@@ -213,12 +234,12 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_weights(own: Path, capsys, name: str) -> None:
+def test_weights(with_weights: Path, capsys, name: str) -> None:
     spoil, said = WEIGHTS[name]
-    spoil(own)
-    text = refused(capsys, command(own, model=str(own / "net.yaml")))
+    spoil(with_weights)
+    text = refused(capsys, command(with_weights, model=str(with_weights / "net.yaml")))
     assert all(part in text for part in said), text
-    assert not (own / "mark").exists(), "code in a weights file was run"
+    assert not (with_weights / "mark").exists(), "code in a weights file was run"
 
 
 def test_odd_pictures_are_read_not_refused(own: Path, capsys) -> None:
