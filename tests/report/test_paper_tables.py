@@ -23,7 +23,7 @@ from medbench.report.fitting import fits
 from medbench.report.groups import SEEN, SEEN_MARK, collect
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK
 
-from .made import METRIC, key, make_paper_records
+from .made import METRIC, SPLIT, key, make_paper_records
 
 SHARED = Path(__file__).parents[2].parent / "shared/published/wacv2024.yaml"
 DATASETS = {"APTOS2019": "aptos", "DDSM": "ddsm", "ISIC2019": "isic2019", "CheXpert": "chexpert"}
@@ -201,6 +201,22 @@ def test_commands_fill_what_is_missing_and_say_what_cannot(card, synthetic, tmp_
 def test_another_preset_of_the_same_numbers_fills_a_cell(synthetic, shipped, protocol, preset, fills):
     (group,) = collect(synthetic(protocol=protocol, preset=preset))
     assert fits(group, Wanted("dinov2", protocol, "aptos", metric="kappa_quadratic")) is fills
+
+
+def test_what_draws_nothing_is_whole_with_one_unit(card, synthetic):
+    """A row of five seeds is not short of four where its protocol has one unit."""
+    row = card.tables["table1"].rows[0].model_copy(update={"model": "dinov2", "protocol": "knn"})
+    told = card.model_copy(update={"tables": {"t": card.tables["table1"].model_copy(update={"rows": [row]})}})
+    about = {"protocol": "knn", "seeds": (0,)}
+    records = []
+    for dataset, metric in METRIC.items():
+        records += synthetic(dataset=dataset, values={metric: [0.5]}, split=SPLIT[dataset], **about)
+    made = paper_table(told, "t", records)
+    assert made.commands == ()
+    assert not any("fewer" in note for note in made.notes)
+    trained = row.model_copy(update={"protocol": "linear-frozen"})
+    told = card.model_copy(update={"tables": {"t": told.tables["t"].model_copy(update={"rows": [trained]})}})
+    assert paper_table(told, "t", synthetic(seeds=(0,))).commands
 
 
 def test_what_several_cells_share_is_said_once(card, synthetic):

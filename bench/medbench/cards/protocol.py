@@ -38,6 +38,10 @@ SETTINGS: dict[str, type[Settings]] = {kind: _settings_of(kind) for kind in get_
 """The settings each kind of protocol takes."""
 
 
+UNSEEDED = ("linear-probe", "knn", "timing", "dino-pretrain", "cka", "cka-models")
+"""Kinds without a unit for each seed: most draw nothing, and what draws nothing has one unit, not five equal ones."""
+
+
 class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
@@ -45,3 +49,8 @@ class ProtocolCard(Card):
     defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's own.")
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> what it changes.")
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Data set -> what it changes.")
+
+    @property
+    def seeded(self) -> bool:
+        """Whether each seed is a unit of its own."""
+        return self.kind not in UNSEEDED

@@ -17,7 +17,6 @@ class Kind:
     Attributes:
         module: Where its `run(context)` is.
         version: Of its code, part of every run key: raised when the same settings give other numbers.
-        seeded: Whether it draws anything. What draws nothing has one unit, not five equal ones.
         images: Whether it trains or times networks on images: those of one input a sample, all processes taking part.
         sweep: Setting of which a request can name several values, each of which is a job of its own.
         first: Protocol that the sweep's least value is, if it is another one's.
@@ -28,7 +27,6 @@ class Kind:
 
     module: str
     version: int
-    seeded: bool
     images: bool = False
     sweep: str = ""
     first: str = ""
@@ -43,17 +41,16 @@ class Kind:
 
 
 KINDS = {
-    "linear-frozen": Kind("medbench.protocols.linear_frozen", version=2, seeded=True),
-    "linear-probe": Kind("medbench.protocols.linear_probe", version=1, seeded=False),
-    "knn": Kind("medbench.protocols.knn", version=1, seeded=False),
-    "linear-unfrozen": Kind("medbench.protocols.linear_unfrozen", version=1, seeded=True, images=True),
-    "lp-ft": Kind("medbench.protocols.lp_ft", version=1, seeded=True, images=True),
-    "deit-frozen": Kind("medbench.protocols.deit", version=1, seeded=True, images=True, second="classifier"),
-    "deit-unfrozen": Kind("medbench.protocols.deit", version=1, seeded=True, images=True, second="classifier"),
+    "linear-frozen": Kind("medbench.protocols.linear_frozen", version=2),
+    "linear-probe": Kind("medbench.protocols.linear_probe", version=1),
+    "knn": Kind("medbench.protocols.knn", version=1),
+    "linear-unfrozen": Kind("medbench.protocols.linear_unfrozen", version=1, images=True),
+    "lp-ft": Kind("medbench.protocols.lp_ft", version=1, images=True),
+    "deit-frozen": Kind("medbench.protocols.deit", version=1, images=True, second="classifier"),
+    "deit-unfrozen": Kind("medbench.protocols.deit", version=1, images=True, second="classifier"),
     "freeze": Kind(
         "medbench.protocols.freeze",
         version=1,
-        seeded=True,
         images=True,
         sweep="frozen",
         first="linear-unfrozen",
@@ -62,7 +59,6 @@ KINDS = {
     "decapitate-frozen": Kind(
         "medbench.protocols.deit",
         version=1,
-        seeded=True,
         images=True,
         sweep="kept",
         last="deit-frozen",
@@ -71,25 +67,19 @@ KINDS = {
     "decapitate-unfrozen": Kind(
         "medbench.protocols.deit",
         version=1,
-        seeded=True,
         images=True,
         sweep="kept",
         last="deit-unfrozen",
         second="classifier",
     ),
-    "timing": Kind(
-        "medbench.protocols.timing", version=1, seeded=False, images=True, sweep="classifier", second="stack"
-    ),
-    "dino-pretrain": Kind("medbench.protocols.dino_pretrain", version=1, seeded=False, images=True),
+    "timing": Kind("medbench.protocols.timing", version=1, images=True, sweep="classifier", second="stack"),
+    "dino-pretrain": Kind("medbench.protocols.dino_pretrain", version=1, images=True),
     "cka": Kind(
         "medbench.protocols.cka",
         version=1,
-        seeded=False,
         images=True,
         second="second",
         also=("linear-unfrozen", "deit-frozen", "deit-unfrozen"),
     ),
-    "cka-models": Kind(
-        "medbench.protocols.cka_models", version=1, seeded=False, images=True, also=("linear-unfrozen",)
-    ),
+    "cka-models": Kind("medbench.protocols.cka_models", version=1, images=True, also=("linear-unfrozen",)),
 }

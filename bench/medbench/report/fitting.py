@@ -107,6 +107,21 @@ def seeds_there(found: Found, wanted: Wanted) -> int:
     return min(counts)
 
 
+def repeats_of(wanted: Wanted) -> int:
+    """Return how many units a cell needs: a protocol that draws nothing has one, on each split."""
+    return 1 if draws_nothing(wanted) else wanted.seeds
+
+
+def draws_nothing(wanted: Wanted) -> bool:
+    """Tell whether a cell has one unit: neither its protocol nor its split knows of seeds."""
+    if wanted.split is not None and SEED in wanted.split:
+        return False
+    try:
+        return not cards.find_protocol(wanted.protocol).seeded
+    except MedbenchError:
+        return False
+
+
 def _official(group: Group, model: str) -> bool:
     """Tell whether the weights are the card's: by name, by the digest of a file, or trained from it by medbench."""
     if group.first.unit.weights == "official" or "@" in model:

@@ -15,7 +15,7 @@ from medbench.errors import unknown
 from medbench.records import Record
 from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
-from medbench.report.fitting import Found, other_split
+from medbench.report.fitting import Found, other_split, repeats_of
 from medbench.report.groups import SEEN, SEEN_MARK, Group
 from medbench.report.kept import counted
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
@@ -166,7 +166,7 @@ def _cell(work: _Work, row: PaperRow, one: Wanted, group: Group | None) -> Cell:
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
     other = other_split(group, one) if group else None
-    if n < one.seeds or random or other:
+    if n < repeats_of(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
         return dataclasses.replace(paper, command=work.commands.cell(one))
@@ -270,7 +270,7 @@ def _legend(work: _Work, lines: list[_Line]) -> list[str]:
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
         found.append(f"in parentheses: published{over}, and ours − published")
-    if few := sum(0 < c.n < one.seeds for line in _wanted(work, lines) for c, one in line):
+    if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
     found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []

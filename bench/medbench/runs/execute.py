@@ -175,7 +175,7 @@ def _context(job: Job, inputs: Any, work: _Work) -> Context:
         name=job.name,
         machine=work.machine,
         sweep=job.sweep,
-        tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.kind.seeded), None),
+        tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
         keep_weights=bool(job.keep),
         split_digest=dataset.split_digest,
     )

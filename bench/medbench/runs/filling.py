@@ -12,10 +12,9 @@ from medbench.cards.wanted import Wanted, lacking
 from medbench.data.dataset import find_source
 from medbench.errors import CardError, MedbenchError
 from medbench.models.files import locate
-from medbench.protocols import KINDS
 from medbench.records import Record
 from medbench.report.commands import Commands
-from medbench.report.fitting import SEED, Found, seeds_there
+from medbench.report.fitting import Found, draws_nothing, repeats_of, seeds_there
 from medbench.runs.plan import Job, Options, Plan
 from medbench.runs.planning import make_plan
 
@@ -97,7 +96,7 @@ def plan_filling(
     filling = Filling(Plan([], options))
     ready: list[Wanted] = []
     for one in wanted:
-        if seeds_there(found, one) >= _needed(one):
+        if seeds_there(found, one) >= repeats_of(one):
             filling.there.append(one)
         elif lack := lacking(one):
             named = ", ".join(f"{kind.removesuffix('s')} {name}" for kind, name in lack)
@@ -197,20 +196,4 @@ def _with_seeds_of_others(cells: list[Wanted], repeats: int | None) -> list[Want
     It is no number of theirs, but that of the networks they take up: with another these would be other units' networks.
     """
     most = repeats or max((one.seeds for one in cells), default=1)
-    return [dataclasses.replace(one, seeds=most) if _draws_nothing(one) else one for one in cells]
-
-
-def _needed(one: Wanted) -> int:
-    """Return how many units a cell needs: a protocol that draws nothing has one, on each split."""
-    return 1 if _draws_nothing(one) else one.seeds
-
-
-def _draws_nothing(one: Wanted) -> bool:
-    """Tell whether a cell has one unit: neither its protocol nor its split knows of seeds."""
-    if one.split is not None and SEED in one.split:
-        return False
-    try:
-        kind = KINDS.get(cards.find_protocol(one.protocol).kind)
-    except MedbenchError:
-        return False
-    return kind is not None and not kind.seeded
+    return [dataclasses.replace(one, seeds=most) if draws_nothing(one) else one for one in cells]

@@ -132,8 +132,8 @@ class _Request:
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = self.weights(model) if "@" not in model.name else _of(needs[0])
         size = options.image_size or settings.image_size or card.input.size
-        seeds = tuple(options.seed_list if kind.seeded else [0])
-        keep = seeds if options.keep_weights and kind.images and kind.seeded else ()
+        seeds = tuple(options.seed_list if recipe.seeded else [0])
+        keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
         return Job(
             model=card,
             weights=weights,

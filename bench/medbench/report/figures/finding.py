@@ -14,7 +14,7 @@ from medbench.cards.wanted import Wanted
 from medbench.records import Record
 from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
-from medbench.report.fitting import Found, fits, other_split
+from medbench.report.fitting import Found, fits, other_split, repeats_of
 from medbench.report.groups import SEEN, SEEN_MARK, Group
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK
 
@@ -111,9 +111,9 @@ class Finder:
             return Values()
         for note in choice.notes:
             self.note(note)
-        self._counts |= {len(by_seed)} if wanted.seeds > 1 else set()
+        self._counts |= {len(by_seed)} if repeats_of(wanted) > 1 else set()
         marks = self._marked(group, wanted, who)
-        if len(by_seed) < wanted.seeds or RANDOM_MARK in marks or SPLIT_MARK in marks:
+        if len(by_seed) < repeats_of(wanted) or RANDOM_MARK in marks or SPLIT_MARK in marks:
             self._fewer.append(wanted)
         return Values(by_seed, group, marks)
 
