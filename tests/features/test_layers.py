@@ -174,12 +174,13 @@ def by_hand(a: Encoder, b: Encoder, estimator: str) -> np.ndarray:
     """Every block's own forward, and every pair's Gram matrices alone."""
     found = np.empty((len(a.layers), len(b.layers)))
     with torch.no_grad():
-        for i in range(len(a.layers)):
-            for j in range(len(b.layers)):
-                one = Cka(1, 1, estimator)
-                for x in BATCHES:
-                    one.add([a.layer(x, i)], [b.layer(x, j)])
-                found[i, j] = one.value()[0, 0]
+        rows, columns = ([[net.layer(x, i) for x in BATCHES] for i in range(len(net.layers))] for net in (a, b))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            one = Cka(1, 1, estimator)
+            for first, second in zip(row, column, strict=True):
+                one.add([first], [second])
+            found[i, j] = one.value()[0, 0]
     return found
 
 

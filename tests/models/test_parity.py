@@ -167,11 +167,17 @@ class Builds:
     def __call__(self, card: ModelCard, file: WeightsFile, size: int, channels: int, rule: str) -> nn.Module:
         key = f"{card.model_dump_json(exclude={'features'})} {file} {size} {channels} {rule}"
         if key != self.key:
-            self.key, self.network = "", nn.Module()  # before the next one takes its gigabyte
+            self.drop()  # before the next one takes its gigabyte
             self.network = build(card, file, size, channels, rule)
             self.memory.watch(self.network, f"{card.library} {card.arch} {card.args} {size}")
             self.key = key
         return self.network
+
+    def drop(self) -> None:
+        """Let go of the network, which what was put around its blocks would keep alive."""
+        for layer in layers(self.network):
+            layer.__dict__.pop("forward", None)
+        self.key, self.network = "", nn.Module()
 
 
 class Memory:
@@ -253,10 +259,12 @@ def encoders(name: str, file: WeightsFile, golden: dict[str, Any], arrays: Any, 
     for output, what, how in runs_of(name, golden["outputs"]):
         meta = golden["outputs"][output]
         x = given[meta["input"]]
+        if "library" in how or x.shape[1] == 1:
+            x = x[:1]  # a second image is work again, and nothing new but where all else is the same
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("medbench.models.build.build", builds)
             enc = load_model(FIXTURES[name][0], file, x.shape[-1], x.shape[1], **how)
-        found, expected = answer(what, enc, x), arrays[output]
+        found, expected = answer(what, enc, x), arrays[output][: len(x)]
         if "units" in how:
             builds.key = ""  # that network is no longer whole
         if name == "resnet152":
@@ -265,6 +273,7 @@ def encoders(name: str, file: WeightsFile, golden: dict[str, Any], arrays: Any, 
             expected = fake.token_slice(expected) if meta["form"] == "tokens" else expected
         found = fake.token_slice(found) if meta["form"] == "tokens" else found
         errors[f"{output} {how}"] = error(found, expected)
+    builds.drop()
     print(f"{builds.memory.spared} blocks were not run again")
     return errors
 
