@@ -87,7 +87,7 @@ def test_nothing_is_drawn_twice(medbench, runs, monkeypatch):
         (["dinov2", "sam", "--metric", "kapa"], "unknown metric 'kapa'", "kappa"),
         (["dinov2", "dinov2"], "dinov2 and dinov2 are the same", "another model"),
         (["dinov2/timing", "sam"], "nothing to compare", "no stored predictions of A and B"),
-        (["dinov2", "sam", "--draws", "1"], "--draws 1: too few", "at least 100"),
+        (["dinov2", "sam", "--draws", "1"], "--draws 1: too few", "100 to 1,000,000"),
     ],
 )
 def test_mistakes(medbench, runs, words, error, hint):

@@ -23,8 +23,8 @@ from medbench.report.table import Table
 from medbench.stats.bootstrap import DRAWS
 
 NUMBERS = ("difference", "low", "high", "se", "p", "permutation")
-FEWEST = 100
-"""Draws below which an interval's ends are a matter of luck."""
+FEWEST, MOST = 100, 1_000_000
+"""Draws below which an interval's ends are a matter of luck, and above which they cost memory and tell nothing new."""
 
 
 @dataclass
@@ -80,8 +80,10 @@ def compare(
     """
     if metric is not None:
         metrics.get(metric)
-    if draws < FEWEST:
-        raise MedbenchError(f"--draws {draws}: too few for an interval", f"at least {FEWEST}; the default is {DRAWS}")
+    if not FEWEST <= draws <= MOST:
+        few = "few" if draws < FEWEST else "many"
+        hint = f"{FEWEST} to {MOST:,}; the default is {DRAWS:,}"
+        raise MedbenchError(f"--draws {draws}: too {few} for an interval", hint)
     store = paths.runs_dir(runs)
     ran = sides.places(store)
     work = _Work(sides.parse(a, ran), sides.parse(b, ran), metric, preset, include_random, draws, dataset is not None)
