@@ -133,7 +133,7 @@ def write_report(
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        to: The file; None: `report.html` beside the run store.
+        to: The file, or a folder for `report.html`; None: `report.html` beside the run store.
         dataset: A glob: only data sets of such names.
         include_random: Show random weights in papers' tables and figures too, marked.
         thumbnails: How many of the worst-classified images each page shows, where the data are at hand.
@@ -143,11 +143,15 @@ def write_report(
     Raises:
         MedbenchError: Nothing was run, one of `data` is not there, or the folder cannot be written.
     """
+    from medbench import progress
     from medbench.data.thumbnails import Thumbnails
     from medbench.report import html
 
     pictures = Thumbnails(data_root, data) if thumbnails else None
-    return html.write_report(runs, to, dataset, include_random, pictures, thumbnails)
+    path = html.write_report(runs, to, dataset, include_random, pictures, thumbnails)
+    for line in pictures.notes() if pictures is not None else ():
+        progress.say(f"note: {line}")
+    return path
 
 
 def _names(kind: str) -> list[str]:

@@ -44,12 +44,21 @@ def writing(what: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
+        refusals = (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+        )
         if error.errno not in (*refusals, errno.ENOENT, errno.EFBIG):
             raise
         raise OutputError(
             f"cannot write {what}: {error.strerror}",
-            "free some space there, or choose another folder with --out (records) or MEDBENCH_HOME (caches)",
+            "free some space there, or choose another place: --out (records), --to (report), MEDBENCH_HOME (caches)",
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import medbench as package
@@ -19,9 +20,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     place = tmp_path_factory.mktemp("reporting")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDBENCH_HOME", str(place / "home"))
-        samples = package.load_dataset("toy-binary").samples
-        put(place / "results" / "runs", "toy-cnn", 1.0, dataset="toy-binary", toy=True, ids=samples["id"][:N].tolist())
+        data = package.load_dataset("toy-binary")
+        truth = {"ids": data.samples["id"][:N].tolist(), "targets": data.targets()[:N], "names": data.card.class_names}
+        put(place / "results" / "runs", "toy-cnn", 1.0, dataset="toy-binary", toy=True, **truth)
     return place / "results" / "runs", place / "home"
+
+
+def own_csv(names: dict[int, str]) -> Path:
+    """A label file of one's own on the toy's pictures, called as the toy is, with other words for its classes."""
+    drawn = toy.ensure(find_dataset("toy-binary"))
+    frame = pd.read_csv(drawn / "labels.csv")
+    frame.assign(label=frame["label"].map(names)).to_csv(drawn / "toy-binary.csv", index=False)
+    return drawn / "toy-binary.csv"
 
 
 def test_the_report_has_the_worst_images_of_the_run(medbench, runs, monkeypatch):
@@ -43,13 +53,19 @@ def test_pictures_can_be_left_out_and_the_file_put_elsewhere(medbench, runs, mon
     assert "data:image/jpeg" not in (tmp_path / "r.html").read_text()
 
 
-def test_pictures_of_ones_own_data(runs, monkeypatch, tmp_path):
+def test_pictures_of_ones_own_data(runs, tmp_path):
     """From a .csv that is named; it is called as the data set of the records is."""
-    drawn = toy.ensure(find_dataset("toy-binary"))
-    (drawn / "toy-binary.csv").write_bytes((drawn / "labels.csv").read_bytes())
-    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "empty"))
-    path = package.write_report(runs[0], tmp_path / "r.html", data=[str(drawn / "toy-binary.csv")])
+    named = dict(enumerate(find_dataset("toy-binary").class_names))
+    path = package.write_report(runs[0], tmp_path / "r.html", data=[str(own_csv(named))])
     assert "data:image/jpeg" in path.read_text()
+
+
+def test_pictures_of_another_data_set_of_that_name_are_not_shown(medbench, runs, tmp_path):
+    other = own_csv({0: "cat", 1: "dog"})
+    done = medbench("report", "--runs", runs[0], "--to", tmp_path / "r.html", "--data", other)
+    assert done.status == 0
+    assert "the data at hand have other classes for them" in done.err
+    assert "data:image/jpeg" not in (tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize(

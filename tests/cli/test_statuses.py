@@ -62,9 +62,11 @@ def test_status_shows_what_a_run_has_still_to_do(medbench, runs):
         planned.unfinished("job").mkdir(parents=True)
         rows = json.loads(medbench("status", "--json").out)
         assert [(row["model"], row["planned"], row["begun"]) for row in rows] == [
-            ("m", 2, 2), ("new", 1, 0), ("other", 0, 0),
+            ("m", 3, 3), ("new", 1, 0), ("other", 0, 0),
         ]  # fmt: skip
-        assert medbench("status").err == f"3 done, 2 failed, 3 planned, in {runs}\n"
+        told = medbench("status").err
+    assert told.endswith(f"\n3 done, 2 failed, 4 planned, in {runs}\n")
+    assert "the same command goes on" in told
     assert "planned," not in medbench("status").err
 
 

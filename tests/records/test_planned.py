@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from medbench.errors import OutputError
@@ -38,6 +40,21 @@ def test_a_run_that_was_broken_off_leaves_its_note(tmp_path):
     with planned.noted(tmp_path, UNITS):  # the same command again
         pass
     assert list(planned.left(tmp_path)) == []
+
+
+def test_a_failure_of_an_earlier_run_is_none_of_this_one(tmp_path):
+    store.write_failure(tmp_path, unit(1), "1" * 64, "broke yesterday")
+    os.utime(store.folder_of(tmp_path, unit(1), "1" * 64) / store.FAILURE, (1, 1))
+    with planned.noted(tmp_path, UNITS):
+        assert [left.seed for left, _ in planned.left(tmp_path)] == [0, 1, 2]
+
+
+def test_the_note_of_a_broken_run_goes_with_its_last_unit(tmp_path):
+    with pytest.raises(KeyboardInterrupt), planned.noted(tmp_path, UNITS[:1]):
+        raise KeyboardInterrupt
+    with planned.noted(tmp_path, UNITS):  # another request, with the same unit in it
+        finish(tmp_path, 0)
+    assert not list((tmp_path / planned.FOLDER).iterdir())
 
 
 def test_a_unit_of_two_notes_is_left_once_and_a_damaged_note_says_nothing(tmp_path):

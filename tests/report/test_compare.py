@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import t, wilcoxon
 
 import medbench
 from medbench import stats
@@ -97,7 +97,8 @@ def test_every_number_is_that_of_a_direct_call(paper):
         assert (gap["value"], gap["low"], gap["high"]) == (drawn.value, found.low, found.high)
         assert cells["p"]["value"] == drawn.p()
         assert cells["p_permutation"]["value"] == stats.permutation(metric, a, b, truth, groups, permutations=DRAWS)
-        assert cells["detectable"]["value"] == pytest.approx(2.8015852 * found.se, rel=1e-6)
+        reach = sum(t.ppf(share, drawn.shape.freedom) for share in (0.975, 0.8))
+        assert cells["detectable"]["value"] == pytest.approx(reach * found.se, rel=1e-6)
         for side, model in (("a", "dinov2"), ("b", "imagenet")):
             values = known["scores"][model, "linear-frozen", dataset, "{}"]
             assert cells[side]["value"] == pytest.approx(np.mean(values), abs=1e-12)
@@ -258,7 +259,8 @@ def test_seeds_tested_on_other_images(put):
     frame.to_parquet(file)
     with pytest.raises(MedbenchError, match="nothing to compare between dino and sam") as caught:
         compare("dino", "sam", runs=put.runs)
-    assert caught.value.hint == "not compared: aptos (the seeds of B were tested on different images)"
+    why = "the predictions of B are damaged, or its seeds were tested on different images"
+    assert caught.value.hint == f"not compared: aptos ({why})"
 
 
 def test_random_weights_are_left_out_unless_asked_for(put):
@@ -370,6 +372,24 @@ def test_presets_and_options_of_one_row(put):
     assert names(made) == ["rates=[0.001,0.1] | "], "what the other side has besides"
     put("sam", 0.6, preset="fixed")
     assert rows_of(compare("sam", "dino", preset="fixed", draws=DRAWS, runs=put.runs))[0]["preset_b"] == "fixed"
+
+
+def test_a_data_set_counts_once_in_a_mean_and_a_signed_rank_test(put):
+    """One data set under two settings: each settings have a mean and a test of their own."""
+    for dataset, presets in (("aptos", ("paper", "fixed")), ("ddsm", ("paper",)), ("fives", ("paper",))):
+        for preset in presets:
+            put("dino", 0.9, dataset=dataset, preset=preset)
+            put("sam", 0.8, dataset=dataset, preset=preset)
+    made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
+    *rows, mean = rows_of(made)
+    assert [(row["dataset"], row["preset_a"]) for row in rows] == [
+        ("aptos", "fixed"), ("aptos", "paper"), ("ddsm", "paper"), ("fives", "paper"),
+    ]  # fmt: skip
+    assert (mean["dataset"], made.rows[-1].heads[:2]) == ("mean of 3", ("mean of 3", "paper"))
+    values = [row["cells"]["difference"]["value"] for row in rows if row["preset_a"] == "paper"]
+    assert mean["cells"]["difference"]["value"] == pytest.approx(np.mean(values))
+    assert sum("over 9 (data set, seed) pairs" in note for note in made.notes) == 1
+    assert mean["wilcoxon_n"] + mean["wilcoxon_zeros"] == 9
 
 
 def test_all_protocols_that_both_have(put):

@@ -221,8 +221,8 @@ def test_an_encoder_that_changes_while_frozen_is_a_failure_and_the_rest_goes_on(
         run(pictures, "knn", model="toy-vit,toy-cnn")
     runs = medbench.paths.runs_dir()
     assert [r.unit.model for r in store.read_all(runs)] == ["toy-cnn"]
-    [(_, failure)] = store.failures(runs)
-    assert "frozen encoder must not" in failure["error"]
+    [(_, _, error)] = store.failures(runs)
+    assert "frozen encoder must not" in error
     monkeypatch.setattr(Encoder, "pooled", plain)
     assert len(run(pictures, "knn", model="toy-vit,toy-cnn")) == 2
     assert not list(store.failures(runs))

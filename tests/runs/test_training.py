@@ -150,8 +150,8 @@ def test_a_seed_that_breaks_fails_alone(data: Path, monkeypatch) -> None:
         run(data, "linear-unfrozen")
     (record,) = store.read_all(medbench.paths.runs_dir())
     assert record.unit.seed == 0
-    ((_, note),) = store.failures(medbench.paths.runs_dir())
-    assert note["unit"]["seed"] == 1
+    ((_, unit, _),) = store.failures(medbench.paths.runs_dir())
+    assert unit.seed == 1
     monkeypatch.setattr(loop.Fit, "_step", plain)
     assert len(run(data, "linear-unfrozen")) == 2, "the same command tries it again"
 
@@ -161,7 +161,7 @@ def test_where_every_rate_breaks_all_seeds_fail_with_step_and_rate(data: Path, m
     monkeypatch.setattr(loop.Fit, "_step", lambda self, *arguments: plain(self, *arguments) * float("nan"))
     with pytest.raises(RunFailedError, match=r"not finite at step 1, learning rate 0\.003; .* learning rate 0\.001"):
         run(data, "linear-unfrozen")
-    assert sorted(note["unit"]["seed"] for _, note in store.failures(medbench.paths.runs_dir())) == [0, 1]
+    assert sorted(unit.seed for _, unit, _ in store.failures(medbench.paths.runs_dir())) == [0, 1]
     assert not list(store.read_all(medbench.paths.runs_dir()))
 
 

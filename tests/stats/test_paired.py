@@ -89,6 +89,7 @@ def test_null_differences_are_found_as_often_as_they_may():
 
 def test_detectable_difference():
     assert detectable(1.0) == pytest.approx(sp.norm.ppf(0.975) + sp.norm.ppf(0.8))
+    assert detectable(1.0, freedom=4) == pytest.approx(sp.t.ppf(0.975, 4) + sp.t.ppf(0.8, 4))
     assert detectable(0.01) == pytest.approx(0.0280, abs=5e-5)
     assert detectable(1.0, level=0.01, power=0.9) == pytest.approx(sp.norm.ppf(0.995) + sp.norm.ppf(0.9))
 

@@ -11,7 +11,9 @@ from medbench.cli import output
 
 
 def report(
-    to: Annotated[Path | None, typer.Option(help="The file; default: report.html, beside the runs.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The file, or its folder; default: report.html, beside the runs.")
+    ] = None,
     runs: Annotated[
         Path | None, typer.Option("--runs", "--out", help="Run store; default: MEDBENCH_RUNS or results/runs.")
     ] = None,

@@ -46,6 +46,8 @@ def status(
             where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
             output.write(f"failed: {where}: {failure['error']}")
     more = f", {planned} planned" if planned else ""
+    if planned:
+        output.note("planned: by runs that go on, or were broken off: the same command goes on (notes: .plans there)")
     output.note(f"{done} done, {failed} failed{more}, in {runs}" if rows else f"nothing was run yet in {runs}")
 
 
@@ -57,15 +59,14 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     `mean` of its defined values over the finished seeds; `seen` (whether the model's pre-training has seen the data:
     contamination); and `failures` (seed, error, folder).
     """
-    from medbench.records import Unit, planned, store
+    from medbench.records import planned, store
 
     done: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     failed: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for record in store.read_all(runs):
         done[_place(record.unit)].append(record)
-    for folder, failure in store.failures(runs):
-        unit = Unit.model_validate(failure["unit"])
-        failed[_place(unit)].append({"seed": unit.seed, "error": failure["error"], "folder": str(folder)})
+    for folder, unit, error in store.failures(runs):
+        failed[_place(unit)].append({"seed": unit.seed, "error": error, "folder": str(folder)})
     left: dict[tuple[str, ...], list[bool]] = defaultdict(list)
     for unit, begun in planned.left(runs):
         left[_place(unit)].append(begun)

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medbench.data import decode, read
-from medbench.data.dataset import Source, find_source
+from medbench.data.dataset import Source, find_source, targets_of
 from medbench.errors import MedbenchError
 
 SIDE = 128  # pixels of the longer side
 QUALITY = 80
-Found = tuple[Source, dict[str, str]]
-"""A data set, and id -> path of its samples."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that is at hand: where it lies, and of each sample the path and its class or findings."""
+
+    source: Source
+    paths: dict[str, str]
+    truth: dict[str, tuple[str, ...]]
 
 
 class Thumbnails:
-    """Gives thumbnails by data set and id; called with a data set that is not at hand it gives none.
+    """Gives thumbnails by data set and id; of data sets that are not at hand it gives none.
+
+    A sample whose class at hand is not the one that is asked for belongs to another release, or to another data set of
+    the same name: its picture is not given, and `notes` tells.
 
     Args:
         root: The folder of the data, as `find_source` takes it; None: `MEDBENCH_DATA`.
@@ -30,30 +43,59 @@ class Thumbnails:
     def __init__(self, root: Path | None = None, sources: Sequence[str] = ()) -> None:
         self.root = root
         named = [find_source(name, root) for name in sources]
-        self._found: dict[str, Found | None] = {s.card.name: _samples(s) for s in named}
+        self._found: dict[str, Found | None] = {source.card.name: _samples(source) for source in named}
+        self._unasked = set(self._found)
+        self._other: dict[str, str] = {}
 
-    def __call__(self, dataset: str, ids: Sequence[str]) -> Mapping[str, bytes]:
-        """Return id -> a JPEG, of those samples that are there and can be decoded."""
+    def __call__(self, dataset: str, truth: Mapping[str, tuple[str, ...]]) -> Mapping[str, bytes]:
+        """Return id -> a JPEG, of those samples that are there and can be decoded.
+
+        Args:
+            dataset: The data set's name.
+            truth: Id -> names of its class, or of the findings it has.
+        """
+        self._unasked.discard(dataset)
         if dataset not in self._found:
             self._found[dataset] = self._look(dataset)
         found = self._found[dataset]
         if found is None:
             return {}
-        source, paths = found
-        there = [name for name in ids if name in paths]
-        small = {name: _thumbnail(source.root / paths[name], source.card.channels) for name in there}
-        return {name: data for name, data in small.items() if data is not None}
+        pictures = {}
+        for name, classes in truth.items():
+            if name in found.paths and found.truth[name] != classes:
+                self._other.setdefault(dataset, name)
+            elif name in found.paths:
+                pictures[name] = _thumbnail(found.source.root / found.paths[name], found.source.card.channels)
+        return {name: data for name, data in pictures.items() if data is not None}
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of the pictures that were not given."""
+        other = [
+            f"no pictures of some samples of {dataset}, such as {name}: the data at hand have other classes for them"
+            for dataset, name in self._other.items()
+        ]
+        return other + [
+            f"no run is on a data set called '{name}', so its pictures are not used" for name in self._unasked
+        ]
 
     def _look(self, dataset: str) -> Found | None:
         try:
             return _samples(find_source(dataset, self.root))
-        except MedbenchError:  # no card, no data folder, or another release: then there are no pictures
+        except MedbenchError:  # no card, no data folder, or labels that cannot be read: then there are no pictures
             return None
 
 
 def _samples(source: Source) -> Found:
-    samples = read.read_samples(source.card, source.root, tables=source.tables)
-    return source, dict(zip(samples["id"], samples["path"], strict=True))
+    card = source.card
+    samples = read.read_samples(card, source.root, tables=source.tables)
+    ids, targets = samples["id"].tolist(), targets_of(samples, card)
+    has = targets != 0 if targets.ndim == 2 else targets[:, None] == np.arange(len(card.class_names))
+    names = np.array(card.class_names, dtype=object)
+    return Found(
+        source,
+        dict(zip(ids, samples["path"], strict=True)),
+        {name: tuple(names[row]) for name, row in zip(ids, has, strict=True)},
+    )
 
 
 def _thumbnail(path: Path, channels: int) -> bytes | None:

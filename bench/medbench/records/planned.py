@@ -1,7 +1,7 @@
 """What runs were asked for and have not done yet, so that `medbench status` sees it from elsewhere.
 
 A run notes its units when it begins and takes the note away when it ends by itself; after a kill it stays, and the same
-command goes on with what it names.
+command goes on with what it names. Notes of requests that nobody will take up again may be deleted.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def noted(runs: Path, units: Iterable[Planned]) -> Iterator[None]:
     files.write_json(place, rows)
     yield
     place.unlink(missing_ok=True)  # what is left has failed or waits for a person, and said so
+    for file in (runs / FOLDER).glob("*.json"):  # of runs that were broken off, and of which nothing is left
+        if all(_over(runs, unit, key, file) for unit, key, _ in _read(file)):
+            file.unlink(missing_ok=True)
 
 
 def left(runs: Path) -> Iterator[tuple[Unit, bool]]:
@@ -46,10 +49,20 @@ def left(runs: Path) -> Iterator[tuple[Unit, bool]]:
     seen: set[str] = set()
     for file in sorted((runs / FOLDER).glob("*.json")):
         for unit, key, partial in _read(file):
-            failed = (store.folder_of(runs, unit, key) / store.FAILURE).is_file()
-            if key not in seen and not failed and not store.is_done(runs, unit, key):
+            if key not in seen and not _over(runs, unit, key, file):
                 yield unit, unfinished(partial).is_dir()
             seen.add(key)
+
+
+def _over(runs: Path, unit: Unit, key: str, noted: Path) -> bool:
+    """Tell whether a unit is done, or has failed since it was noted."""
+    if store.is_done(runs, unit, key):
+        return True
+    try:
+        failed = (store.folder_of(runs, unit, key) / store.FAILURE).stat().st_mtime_ns
+        return failed >= noted.stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _read(file: Path) -> Sequence[Planned]:

@@ -102,13 +102,25 @@ def write_failure(runs: Path, unit: Unit, key: str, error: str) -> None:
 def failures_of(folders: Iterable[Path]) -> Iterator[tuple[int, str]]:
     """Yield (seed, error) of those units in `folders` that failed and were not completed since."""
     for folder in folders:
-        if (folder / FAILURE).is_file() and not (folder / RECORD).is_file():
-            note = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
-            yield note["unit"]["seed"], note["error"]
+        if (note := failure_of(folder)) is not None:
+            yield note[0].seed, note[1]
 
 
-def failures(runs: Path) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Yield (folder, failure note) of the units that failed and were not completed since."""
+def failures(runs: Path) -> Iterator[tuple[Path, Unit, str]]:
+    """Yield (folder, unit, error) of the units that failed and were not completed since."""
     for file in sorted(runs.glob(f"*/*/*/*/{FAILURE}")):
-        if not (file.parent / RECORD).is_file():
-            yield file.parent, json.loads(file.read_text(encoding="utf-8"))
+        if (note := failure_of(file.parent)) is not None:
+            yield file.parent, *note
+
+
+def failure_of(folder: Path) -> tuple[Unit, str] | None:
+    """Return (unit, error) of a folder's unit if it failed and was not completed since; a damaged note is logged."""
+    file = folder / FAILURE
+    if not file.is_file() or (folder / RECORD).is_file():
+        return None
+    try:
+        note = json.loads(file.read_text(encoding="utf-8"))
+        return Unit.model_validate(note["unit"]), str(note["error"])
+    except (ValueError, TypeError, KeyError) as error:  # pydantic's errors and JSON's are of the first kind
+        log.warning("%s is damaged and passed over: %s", file, str(error).split("\n")[0])
+        return None

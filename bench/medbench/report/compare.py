@@ -22,7 +22,7 @@ from medbench.report.sides import Side
 from medbench.report.table import Table
 from medbench.stats.bootstrap import DRAWS
 
-NUMBERS = ("difference", "low", "high", "se", "p", "permutation")
+NUMBERS = ("difference", "low", "high", "se", "freedom", "p", "permutation")
 FEWEST, MOST = 100, 1_000_000
 """Draws below which an interval's ends are a matter of luck, and above which they cost memory and tell nothing new."""
 
@@ -180,7 +180,8 @@ def _line(work: _Work, a: Group, b: Group) -> Line | str:
         return f"{metric} is not a metric of both"
     one, two = predicted(a), predicted(b)
     if one is None or two is None:
-        return f"the seeds of {'A' if one is None else 'B'} were tested on different images"
+        side = "A" if one is None else "B"
+        return f"the predictions of {side} are damaged, or its seeds were tested on different images"
     found = _aligned(one, two)
     if isinstance(found, str):
         return found
@@ -194,8 +195,8 @@ def _line(work: _Work, a: Group, b: Group) -> Line | str:
         metric,
         images=len(one.ids),
         patients=patients if one.groups is None else len(set(one.groups.tolist())),
-        detectable=stats.detectable(numbers["se"]),
-        **{name: numbers[name] for name in NUMBERS},
+        detectable=stats.detectable(numbers["se"], freedom=numbers["freedom"]),
+        **{name: numbers[name] for name in NUMBERS if name != "freedom"},
     )
 
 
@@ -222,7 +223,8 @@ def _numbers(a: Group, b: Group, one: Predicted, two: Predicted, metric: str, dr
     swapped = _swapped(a, b)
     if swapped is not None:
         p = stats.permutation(metric, one.scores[swapped[0]], two.scores[swapped[1]], *truth, permutations=draws)
-    return dict(zip(NUMBERS, (drawn.value, found.low, found.high, found.se, drawn.p(), p), strict=True))
+    freedom = min(drawn.shape.freedom, 1e9)  # JSON has no infinity
+    return dict(zip(NUMBERS, (drawn.value, found.low, found.high, found.se, freedom, drawn.p(), p), strict=True))
 
 
 def _swapped(a: Group, b: Group) -> tuple[list[int], list[int]] | None:

@@ -91,7 +91,7 @@ Heads = dict[str, Callable[[Line], str]]
 
 
 def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str], draws: int) -> Table:
-    """Return the table of a comparison: one row a line, and under several the mean of each protocol.
+    """Return the table of a comparison: one row a line, and the mean over data sets of each part of `_parts`.
 
     Args:
         a: The one side.
@@ -101,7 +101,7 @@ def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str]
         draws: Bootstrap draws and permutations.
     """
     heads = _heads(lines)
-    parts = [[line for line in lines if line.protocols == both] for both in dict.fromkeys(x.protocols for x in lines)]
+    parts = _parts(lines)
     tests, said = _signed_ranks(parts)
     rows = [Row(tuple(shown(line) for shown in heads.values()), _cells(line), _about(line)) for line in lines]
     rows += [_mean(heads, x, test) for x, test in zip(parts, tests, strict=True) if len(x) > 1 and _one_way(x)]
@@ -124,6 +124,31 @@ def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str]
     )
 
 
+def _parts(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return what means and signed-rank tests are over: the lines of each protocol, no data set twice.
+
+    Where a data set has several lines of a protocol, they differ in settings, and each settings are a part of their
+    own. Parts of one data set among several parts have no mean, and are left out.
+    """
+    found: list[list[Line]] = []
+    for both in dict.fromkeys(line.protocols for line in lines):
+        part = [line for line in lines if line.protocols == both]
+        if len({line.dataset for line in part}) == len(part):
+            found.append(part)
+        else:
+            found += [[x for x in part if _settings(x) == own] for own in dict.fromkeys(map(_settings, part))]
+    return [part for part in found if len(part) > 1 or len(found) == 1]
+
+
+def _settings(line: Line) -> str:
+    return _either(line.a.settings, line.b.settings)
+
+
+def _name(part: Sequence[Line]) -> str:
+    """Return what tells a part from others: its protocols, and its settings where all its lines share them."""
+    return " · ".join(filter(None, (_either(*part[0].protocols), _shared(map(_settings, part)))))
+
+
 def _shared(texts: Iterable[str]) -> str:
     """Return the one text that all are; empty: they differ."""
     found = set(texts)
@@ -139,7 +164,7 @@ def _heads(lines: Sequence[Line]) -> Heads:
     heads: Heads = {"data set": lambda line: line.dataset}
     optional: Heads = {
         "protocol": lambda line: _either(*line.protocols),
-        "settings": lambda line: _either(line.a.settings, line.b.settings),
+        "settings": _settings,
         "metric": lambda line: line.metric,
     }
     for title, shown in optional.items():
@@ -198,9 +223,9 @@ def _one_way(lines: Sequence[Line]) -> bool:
 
 
 def _mean(heads: Heads, lines: Sequence[Line], test: dict[str, float]) -> Row:
-    """Return the unweighted mean over the data sets of one protocol."""
+    """Return the unweighted mean over the data sets of one part."""
     name = f"mean of {len(lines)}"
-    shown = {"data set": name, "protocol": _either(*lines[0].protocols)}
+    shown = {"data set": name, "protocol": _either(*lines[0].protocols), "settings": _shared(map(_settings, lines))}
     columns = zip(*([cell.value for cell in _cells(line)[:3]] for line in lines), strict=True)
     forms: tuple[Form, ...] = ("spread", "spread", "difference", "p", "p", "p", "number")
     means = [None if None in values else float(np.mean(values)) for values in columns]
@@ -210,14 +235,14 @@ def _mean(heads: Heads, lines: Sequence[Line], test: dict[str, float]) -> Row:
 
 
 def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float]], list[str]]:
-    """Return, of each protocol, the signed-rank test over its (data set, seed) pairs, and what to say of it."""
+    """Return, of each part, the signed-rank test over its (data set, seed) pairs, and what to say of it."""
     found: list[tuple[str, int, stats.Wilcoxon | None]] = []
     for part in parts:
         differences = [value for line in part for value in line.differences()]
         test = None
         with contextlib.suppress(MedbenchError):  # too few pairs differ
             test = stats.wilcoxon(differences) if _one_way(part) else None
-        found.append((_either(*part[0].protocols), len(differences), test))
+        found.append((_name(part), len(differences), test))
     adjusted = stats.holm(math.nan if test is None else test.p for _, _, test in found).tolist()
     tests: list[dict[str, float]] = []
     notes = []
@@ -230,7 +255,7 @@ def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float
             notes.append(f"{what}: not made, for {few if _one_way(part) else 'lower is better in some of them alone'}")
             continue
         tests.append({f"wilcoxon_{name}": value for name, value in (vars(test) | {"p_holm": p}).items()})
-        holm = f" (after Holm over the protocols: {p_value(p)})" if len(parts) > 1 else ""
+        holm = f" (after Holm over these tests: {p_value(p)})" if len(parts) > 1 else ""
         dropped = f", {test.zeros} without a difference dropped" if test.zeros else ""
         notes.append(
             f"{what}: p {p_value(test.p)}{holm}, statistic {test.statistic:g}{dropped}; pairs of one data set share "
@@ -244,7 +269,7 @@ def _legend(lines: Sequence[Line], draws: int) -> str:
         "test: images, patients in parentheses where they are known; p: paired bootstrap over test patients (images "
         f"where none are known) and seeds, as the interval; p (Holm): adjusted over {len(lines)} "
         f"row{'s' * (len(lines) > 1)}; p (permutation): the two swapped patient by patient; {draws} draws each; "
-        "detectable: the true difference that is found in 80 % of test splits at the 5 % level"
+        "detectable: the true difference that is found in about 80 % of test splits at the 5 % level"
     )
 
 

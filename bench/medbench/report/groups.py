@@ -51,7 +51,7 @@ class Group:
     def options(self) -> str:
         """The options that were changed, as `key=value` pairs."""
         changed = self.first.unit.options
-        return ", ".join(f"{key}={_plain(changed[key])}" for key in sorted(changed))
+        return ", ".join(f"{key}={plain(changed[key])}" for key in sorted(changed))
 
     @property
     def settings(self) -> str:
@@ -166,5 +166,6 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k) and k.split(".")[-1] != "seed")
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a setting's value as people type it: a text as it is, anything else as canonical JSON."""
     return value if isinstance(value, str) else files.canonical(value)

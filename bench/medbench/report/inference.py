@@ -6,12 +6,14 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medbench import stats
+from medbench.metrics import Sample
 from medbench.records.store import PREDICTIONS
 from medbench.report import kept
 from medbench.report.groups import Group
@@ -46,32 +48,46 @@ class Predicted:
 
 
 def predicted(group: Group) -> Predicted | None:
-    """Return a group's test predictions; None where a seed's are missing or the seeds were tested on other samples."""
-    import pandas as pd
+    """Return a group's test predictions; None where a seed's are missing or the seeds were tested on other samples.
 
+    Damaged ones count as missing, and are told in the log.
+    """
     frames = []
     for record in group.records:
         file = None if record.path is None else record.path / PREDICTIONS
         if file is None or not file.is_file():
             return None
         try:
-            frame = pd.read_parquet(file)
-        except (OSError, ValueError) as error:  # pyarrow's own are of these two kinds
+            frames.append(_tested(file))
+        except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
             log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
             return None
-        if not set(frame.columns) >= NEEDED:
-            return None
-        frames.append(frame[frame["split"] == "test"])
-    first = frames[0]
-    ids = tuple(first["id"].astype(str))
-    if not ids or any(tuple(frame["id"].astype(str)) != ids for frame in frames[1:]):
+    ids, targets, members, _ = frames[0]
+    if not ids or any(frame[0] != ids or frame[3].shape != frames[0][3].shape for frame in frames[1:]):
         return None
-    columns = [name for name in first.columns if name == "target" or name.startswith("target_")]
-    targets = first[columns].to_numpy()
-    members = first["group"].astype(str).to_numpy()
-    scores = np.stack([frame.filter(regex="^score_").to_numpy(np.float64) for frame in frames])
     shared = len(set(members)) < len(members)
-    return Predicted(ids, scores, targets[:, 0] if columns == ["target"] else targets, members if shared else None)
+    return Predicted(ids, np.stack([frame[3] for frame in frames]), targets, members if shared else None)
+
+
+def _tested(file: Path) -> tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64]]:
+    """Return (ids, targets, groups, (n, c) scores) of the test rows of a file of predictions.
+
+    Raises:
+        OSError, ValueError, TypeError: It is damaged, or not what a run writes.
+    """
+    import pandas as pd
+
+    frame = pd.read_parquet(file)
+    if lacking := NEEDED - set(frame.columns):
+        raise ValueError(f"no column {', '.join(sorted(lacking))}")
+    frame = frame[frame["split"] == "test"]
+    columns = [name for name in frame.columns if name == "target" or name.startswith("target_")]
+    scores = frame.filter(regex="^score_").to_numpy(np.float64)
+    targets = frame[columns].to_numpy()
+    targets = targets[:, 0] if columns == ["target"] else targets
+    if not Sample(scores, targets).finite and len(frame):
+        raise ValueError("scores that are no numbers")
+    return tuple(frame["id"].astype(str)), targets, frame["group"].astype(str).to_numpy(), scores
 
 
 def interval_of(group: Group, metric: str) -> Interval | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 
 from medbench.report.marks import Words, legend
 from medbench.report.table import DASH, Cell, Row, Table
 
 WORDS = Words("bold", "underlined")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Signs that a browser refuses, or that turn the order of the text around them."""
 TAGS = {"best": "b", "second": "u"}
 
 
@@ -60,4 +63,4 @@ def _text(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
+    return html.escape(UNSAFE.sub("\ufffd", text)).encode("ascii", "xmlcharrefreplace").decode()

@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from medbench import files
 from medbench.errors import MedbenchError, unknown
 from medbench.records.store import RECORD
-from medbench.report.groups import Group, pick, rank_of
+from medbench.report.groups import Group, pick, plain, rank_of
 
 LONGEST = 3  # parts of a library's model: open_clip/ARCH/TAG
 WHERE = "Run so far: medbench ls runs"
@@ -143,20 +141,16 @@ def check_settings(groups: Sequence[Group], side: Side) -> None:
 
 def _settings(group: Group) -> set[str]:
     unit = group.first.unit
-    return {unit.preset, *(f"{key}={_value(value)}" for key, value in unit.options.items())}
+    return {unit.preset, *(f"{key}={plain(value)}" for key, value in unit.options.items())}
 
 
 def _spelt(word: str) -> str:
     """Return a setting as records have it: `learning_rates=[1e-3]` is `learning_rates=[0.001]`."""
     key, equals, text = word.partition("=")
     try:
-        return f"{key.strip()}={_value(json.loads(text))}" if equals else word
+        return f"{key.strip()}={plain(json.loads(text))}" if equals else word
     except ValueError:
         return f"{key.strip()}={text.strip()}"
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else files.canonical(value)
 
 
 def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Group]], list[str]]:

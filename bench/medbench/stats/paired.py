@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,18 +69,21 @@ def difference(one: Term, two: Term, plan: Design, seed: int = 0, same_seeds: bo
     return combine([one.minus(two)], plan, seed, skewed=False)
 
 
-def detectable(se: float, level: float = 0.05, power: float = 0.8) -> float:
-    """Return the minimal detectable difference, (z_(1 - level/2) + z_power) · se: 2.80 se by default.
+def detectable(se: float, level: float = 0.05, power: float = 0.8, freedom: float = math.inf) -> float:
+    """Return the minimal detectable difference, (t_(1 - level/2) + t_power) · se: 2.80 se for large `freedom`.
 
-    A true difference of that size is told from 0, by a two-sided test at `level`, on a share `power` of all test
+    A true difference of that size is told from 0, by a two-sided test at `level`, on about a share `power` of all test
     splits like this one.
 
     Args:
         se: Standard error of the paired difference.
         level: Of the test.
         power: Chance to find the difference.
+        freedom: Degrees of freedom of the standard error; few where it rests on a few training seeds.
     """
-    return (NormalDist().inv_cdf(1 - level / 2) + NormalDist().inv_cdf(power)) * se
+    from scipy.stats import t
+
+    return float(t.ppf(1 - level / 2, freedom) + t.ppf(power, freedom)) * se
 
 
 def permutation(

@@ -37,7 +37,8 @@ def targets_of(task: str) -> np.ndarray:
 
 def put(runs: Path, model: str, skill: float, task: str = "binary", seeds: tuple[int, ...] = (0, 1), **changes) -> None:
     """Write one group's records as a run leaves them: predictions and history, the record last."""
-    names, targets = LABELS if task == "multilabel" else CLASSES, targets_of(task)
+    names = changes.pop("names", LABELS if task == "multilabel" else CLASSES)
+    targets = changes.pop("targets", targets_of(task))
     sets = [scores_of(skill, targets, len(names), seed) for seed in seeds]
     found = [metrics.compute(task, scores, targets)[0] for scores in sets]
     metric = "auroc_macro" if task == "multilabel" else "auroc"
@@ -50,6 +51,7 @@ def put(runs: Path, model: str, skill: float, task: str = "binary", seeds: tuple
     )
     for record, scores in zip(synthetic(model=model, seeds=seeds, values=values, **about), sets, strict=True):
         record.n["test"] = record.n["test"].model_copy(update={"classes": dict.fromkeys(names, N // 2)})
+        record.n["train"] = record.n["test"].model_copy(update={"images": 2755})
         record.chosen = {"learning_rate": 0.1, "epoch": 2}
         frame = pd.DataFrame({"id": ids, "group": np.arange(N) // 2, "split": "test"})
         frame = frame.assign(**columns, **{f"score_{n}": scores[:, i] for i, n in enumerate(names)})
@@ -62,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("report") / "results" / "runs"
     put(place, "dinov2", 2.5, warnings=[f"learning rate {EVIL} is at the edge of the grid"])
     put(place, "imagenet", 0.5, options={"text": EVIL})
-    put(place, "toy-vit", 0.0, weights="random", toy=True, seeds=(3,))
+    put(place, "toy-vit", -0.5, weights="random", toy=True, seeds=(3,))
     put(place, "sam", 1.5, task="multilabel")
     failed = Record.model_validate(synthetic(model="blip", dataset="ddsm", seeds=(0,))[0].model_dump())
     store.write_failure(place, failed.unit, failed.key, f"out of memory {EVIL}")

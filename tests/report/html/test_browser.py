@@ -24,6 +24,7 @@ def browser() -> Iterator[object]:
 def page(browser, report):
     """The report, opened; any error, refused content or request to elsewhere fails the test."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(10_000)
     faults: list[str] = []
     opened.on("console", lambda message: faults.append(message.text))
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -79,6 +80,21 @@ def test_sorting_keeps_rows_below_their_heading(page):
     assert len(parts) == 2
     assert parts[1][0].startswith("random weights")
     assert "toy-vit" in parts[1][1]
+
+
+def test_columns_of_a_runs_page_sort_by_their_numbers(page, groups):
+    """Of metrics, means below 0 among them; of splits, thousands."""
+    page.goto(f"{page.url}#run-{groups['toy-vit'].first.group[:12]}")
+    metrics = page.locator(".page:target table").first
+    splits = page.locator(".page:target table:has(button:text-is('groups'))")
+    metrics.locator("thead th button", has_text="mean").click()
+    shown = metrics.locator("tbody td:nth-child(2)").all_inner_texts()
+    values = [float(text.split()[0]) for text in shown]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < 0 < values[0]
+    page.locator(".page:target summary", has_text="Images of each split").click()
+    splits.locator("thead th button", has_text="images").click()
+    assert splits.locator("tbody td:nth-child(2)").all_inner_texts() == ["2,755", "120"]
 
 
 def test_a_link_opens_a_run_and_leads_back(page, groups):

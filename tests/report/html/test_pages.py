@@ -50,12 +50,12 @@ def test_labels_have_areas_in_place_of_a_confusion_matrix(runs, groups):
 def test_worst_images_carry_the_thumbnails_that_are_there(runs, groups):
     asked = {}
 
-    def pictures(dataset, ids):
-        asked[dataset] = list(ids)
-        return {ids[0]: b"jpeg"}
+    def pictures(dataset, truth):
+        asked[dataset] = truth
+        return {next(iter(truth)): b"jpeg"}
 
     page = page_of(groups["dinov2"], runs, (None, None), pictures, 3)
-    assert asked == {"ddsm": [wrong.image.id for wrong in page.worst]}
+    assert asked == {"ddsm": {wrong.image.id: wrong.image.truth for wrong in page.worst}}
     assert len(page.worst) == 3
     assert [wrong.thumbnail is not None for wrong in page.worst] == [True, False, False]
     assert set(page.worst[0].image.truth) <= set(CLASSES)

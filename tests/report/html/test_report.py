@@ -6,6 +6,8 @@ import base64
 import hashlib
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from medbench.errors import MedbenchError
@@ -13,7 +15,8 @@ from medbench.records import store
 from medbench.report import dataset_table
 from medbench.report.html import write_report
 
-from .conftest import EVIL
+from ..conftest import synthetic
+from .conftest import EVIL, put
 
 
 def test_every_part_is_there(report, groups):
@@ -76,10 +79,45 @@ def test_only_some_data_sets(runs, tmp_path):
 
 
 def test_thumbnails_come_with_a_word_on_licences(runs, tmp_path):
-    text = write_report(runs, tmp_path / "r.html", "ddsm", False, lambda _, ids: {ids[0]: b"\xff"}, 2).read_text()
+    text = write_report(
+        runs, tmp_path / "r.html", "ddsm", pictures=lambda _, truth: {next(iter(truth)): b"\xff"}, thumbnails=2
+    ).read_text()
     assert "This file holds small copies of test images" in text
     assert "data:image/jpeg;base64,/w==" in text
     assert "no picture at hand" in text
+
+
+def test_a_folder_is_a_place_for_the_file(runs, tmp_path):
+    assert write_report(runs, tmp_path, dataset="che*") == tmp_path / "report.html"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("sign", ["\x00", "\u202e", "\x85"])
+def test_signs_that_turn_or_end_a_text_are_replaced(tmp_path, sign):
+    put(tmp_path, "dino", 1.0, seeds=(0,), options={"text": f"a{sign}b"}, warnings=[f"c{sign}d"])
+    text = write_report(tmp_path, tmp_path / "r.html").read_text(encoding="ascii")
+    assert sign not in text
+    assert f"&#{ord(sign)};" not in text
+    assert "a&#65533;b" in text
+
+
+def test_what_is_damaged_takes_nothing_else_with_it(tmp_path, caplog):
+    """Broken notes, histories and predictions leave a page with what there is, and a word in the log."""
+    put(tmp_path, "dino", 1.0, seeds=(0, 1))
+    put(tmp_path, "sam", 1.0, seeds=(0,))
+    one, two = (record.path for record in store.read_all(tmp_path) if record.unit.model == "dino")
+    (one / store.HISTORY).write_text("candidate,epoch,val\n0.1,zero,oops\n0.1,1,0.5\n0.1,2,0.6\n")
+    (two / store.HISTORY).write_text("")
+    frame = pd.read_parquet(two / store.PREDICTIONS)
+    frame.assign(score_healthy=np.nan).to_parquet(two / store.PREDICTIONS)
+    broken = store.folder_of(tmp_path, synthetic(model="blip")[0].unit, "f" * 64)
+    broken.mkdir(parents=True)
+    (broken / store.FAILURE).write_text("[]")
+    text = write_report(tmp_path, tmp_path / "r.html").read_text()
+    assert text.count('class="page"') == 2
+    assert "failure.json is damaged" in caplog.text
+    assert f"{two / store.PREDICTIONS} is damaged" in caplog.text
+    assert text.count("ROC curves: each class") == 2, "alt text and caption, of the whole one alone"
 
 
 def test_an_empty_store_is_told(tmp_path):

@@ -14,7 +14,7 @@ from medbench.cards.wanted import Wanted
 from medbench.records import Record
 from medbench.report.commands import Commands
 from medbench.report.dataset import spoken
-from medbench.report.fitting import Found, fits, other_split, repeats_of
+from medbench.report.fitting import Found, alike, fits, other_split, repeats_of
 from medbench.report.groups import SEEN, SEEN_MARK, Group
 from medbench.report.marks import RANDOM_MARK, SPLIT_MARK
 
@@ -122,7 +122,8 @@ class Finder:
         unit, own = group.first.unit, {*wanted.set, getattr(self.figure, "option", None), "split"}
         theirs = dataclasses.replace(wanted, set=unit.options, metric="")
         official = unit.weights == "official" or fits(group, theirs)
-        return unit.preset == wanted.preset and own.issuperset(unit.options) and official
+        same = alike(unit.model, unit.protocol, unit.dataset, unit.preset, wanted.preset)
+        return same and own.issuperset(unit.options) and official
 
     def _marked(self, group: Group, wanted: Wanted, who: str) -> str:
         first = group.first

@@ -32,7 +32,7 @@ def write_report(
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        to: The file; None: `report.html` beside the run store.
+        to: The file, or a folder for `report.html`; None: `report.html` beside the run store.
         dataset: A glob: only data sets of such names.
         include_random: Show random weights in papers' tables and figures too, marked.
         pictures: Gives thumbnails of images that are at hand; None: none are shown.
@@ -43,7 +43,7 @@ def write_report(
         OutputError: The folder is read-only or full.
     """
     place = paths.runs_dir(runs)
-    target = to or report_file(runs)
+    target = report_file(runs) if to is None else to / report_file().name if to.is_dir() else to
     with files.atomic(target) as part:  # before the work, so that a folder that cannot be written to is told at once
         part.write_text(rendered(collected(place, dataset, include_random, pictures, thumbnails)), encoding="ascii")
     return target

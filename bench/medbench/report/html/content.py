@@ -116,9 +116,7 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
         records=len(records),
         tables=tuple((table, _ranking(table)) for table in tables),
         papers=tuple(view for view in views if view.run),
-        figures=tuple(
-            (one, Picture(f"{one.name}: {one.title}", figures.draw(one, "png", DPI))) for one in data if _has_ours(one)
-        ),
+        figures=tuple((one, _drawn(one)) for one in data if _has_ours(one)),
         pages=pages,
         failures=tuple(_failures(runs, dataset)),
         unrun=tuple(_unrun(views, data)),
@@ -178,10 +176,9 @@ def _unrun(views: Iterable[PaperTableView], data: Iterable[FigureData]) -> Itera
 
 
 def _failures(runs: Path, dataset: str) -> Iterable[Failure]:
-    for folder, note in store.failures(runs):
-        place = folder.relative_to(runs)
-        if fnmatchcase(place.parts[0], dataset):
-            yield Failure(place.as_posix(), str(note["error"]))
+    for folder, unit, error in store.failures(runs):
+        if fnmatchcase(unit.dataset, dataset):
+            yield Failure(folder.relative_to(runs).as_posix(), error)
 
 
 def _origins(records: Iterable[Record], of: Any) -> tuple[Origin, ...]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench import files
 from medbench.metrics import METRICS
 from medbench.records import Record
 from medbench.report import inference
-from medbench.report.groups import Group, leaves
+from medbench.report.groups import Group, leaves, plain
 from medbench.report.html import plots, scores
 from medbench.report.table import DASH
 
-Pictures = Callable[[str, Sequence[str]], Mapping[str, bytes]]
-"""(data set, ids of images) -> id -> a small JPEG, of those that are at hand."""
+Pictures = Callable[[str, Mapping[str, tuple[str, ...]]], Mapping[str, bytes]]
+"""(data set, id of an image -> its class or findings) -> id -> a small JPEG, of those that are at hand."""
 Facts = tuple[tuple[str, str], ...]
 """(name, value) in order."""
 LONG = 160  # letters of a value that is shown whole
@@ -42,9 +42,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric: its name, mean ± deviation, interval, the value of each seed, and on validation."""
+    """One metric: its name, mean, the same with its deviation, interval, the value of each seed, and on validation."""
 
     name: str
+    value: float | None
     mean: str
     interval: str
     seeds: tuple[str, ...]
@@ -64,7 +65,7 @@ class Page:
     warnings: tuple[str, ...]
     chosen: tuple[str, ...]
     chosen_rows: tuple[tuple[str, ...], ...]
-    counts: tuple[tuple[str, ...], ...]
+    counts: tuple[tuple[str, int, int | None, str], ...]
     configuration: Facts
     costs: Facts
     provenance: Facts
@@ -121,10 +122,7 @@ def page_of(
         warnings=tuple(group.warnings() + group.left_out()),
         chosen=names,
         chosen_rows=rows,
-        counts=tuple(
-            (split, f"{n.images:,}", "" if n.groups is None else f"{n.groups:,}", _classes(n.classes))
-            for split, n in first.n.items()
-        ),
+        counts=tuple((split, n.images, n.groups, _classes(n.classes)) for split, n in first.n.items()),
         configuration=facts(first.material),
         costs=_costs(group.records),
         provenance=facts(first.provenance),
@@ -145,7 +143,7 @@ def command_of(group: Group) -> str:
     words += [] if unit.preset == "paper" else ["--preset", unit.preset]
     words += [] if unit.protocol.startswith("cka") else ["--seeds", _seeds(seeds)]
     for key, value in sorted(unit.options.items()):
-        words += ["--set", f"{key}={value if isinstance(value, str) else files.canonical(value)}"]
+        words += ["--set", f"{key}={plain(value)}"]
     words += {"random": ["--weights", "random"], "file": ["--weights", "FILE"]}.get(unit.weights, [])
     return shlex.join(words)
 
@@ -178,6 +176,7 @@ def _metric(group: Group, name: str, interval: tuple[float | None, float | None]
     low, high = interval
     return MetricRow(
         name=name if known is None or known.higher_is_better else f"{name} (lower is better)",
+        value=mean,
         mean=DASH if mean is None else f"{mean:.4f}" + ("" if std is None else f" ± {std:.4f} (n={n})"),
         interval=f"[{low:.4f}, {high:.4f}]" if name == group.first.metric and None not in interval else "",
         seeds=tuple(number(record.metrics.get(name)) for record in group.records),
@@ -204,7 +203,8 @@ def _worst(
     found: inference.Predicted, classes: Sequence[str], dataset: str, pictures: Pictures | None, n: int
 ) -> tuple[Wrong, ...]:
     images = scores.worst(found, classes, n)
-    small = pictures(dataset, [image.id for image in images]) if pictures is not None and images else {}
+    truth = {image.id: image.truth for image in images}
+    small = pictures(dataset, truth) if pictures is not None and truth else {}
     return tuple(
         Wrong(image, Picture(image.id, small[image.id], "jpeg") if image.id in small else None) for image in images
     )
@@ -237,5 +237,5 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    shown = value if isinstance(value, str) else files.canonical(value)
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return shown if len(shown) <= LONG else f"{shown[:LONG]}… ({len(shown):,} letters)"

@@ -76,7 +76,11 @@ def curves(records: Sequence[Record], metric: str) -> bytes | None:
     shown = next((name for name in ("val", "loss") if name in frame.columns), None)
     if shown is None or across in ("candidate", shown) or frame[across].nunique() < 2:
         return None
-    with canvas(across, f"validation {metric}" if shown == "val" else shown) as made:
+    frame = frame.dropna(subset=[across, shown])
+    if frame.empty:
+        return None
+    title = "epoch, from 0" if across == "epoch" else across
+    with canvas(title, f"validation {metric}" if shown == "val" else shown) as made:
         if "candidate" in frame.columns:
             _candidates(made.axes, frame, shown, {record.chosen.get("learning_rate") for record in records})
         else:
@@ -101,7 +105,7 @@ def _candidates(axes: Axes, frame: pd.DataFrame, shown: str, chosen: set[object]
         best = name in chosen
         label = f"{name:g}" if isinstance(name, float) else str(name)
         axes.plot(
-            mean.index + 1, mean, color=look.colour if len(lines) <= NAMED else "0.6", linestyle=look.dash,
+            mean.index, mean, color=look.colour if len(lines) <= NAMED else "0.6", linestyle=look.dash,
             linewidth=1.9 if best else 0.9, label=f"{label} (chosen)" if best else label,
             marker="o" if len(mean) == 1 else None,
         )  # fmt: skip
@@ -120,6 +124,8 @@ def _histories(records: Sequence[Record]) -> pd.DataFrame | None:
             frame = pd.read_csv(file)
         except (ValueError, OSError):  # an empty file (a protocol without epochs) or a damaged one
             continue
+        numbers = [name for name in frame.columns if name != "candidate"]
+        frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")  # of a damaged line: nan
         if len(frame) and len(frame.columns):
             frame.insert(0, "seed", record.unit.seed)
             frames.append(frame)

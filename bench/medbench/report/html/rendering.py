@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from markupsafe import Markup
 from medbench import __version__
 from medbench.report.html.content import Content, link_of
 from medbench.report.html.pages import Picture, number
-from medbench.report.render_html import render_html
+from medbench.report.render_html import UNSAFE, render_html
 from medbench.report.table import Row, Table
 
 TEMPLATES = Path(__file__).parent / "templates"
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""Signs that a browser refuses, or that turn the order of the text around them."""
 
 
 def rendered(content: Content) -> str:

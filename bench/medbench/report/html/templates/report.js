@@ -37,6 +37,7 @@ function rowsOf(body) {
 
 for (const table of document.querySelectorAll("table:not(.plain)")) {
   [...table.tHead.rows[0].cells].forEach((head, column) => {
+    if (head.classList.contains("plain")) return;
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
