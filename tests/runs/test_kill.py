@@ -28,7 +28,7 @@ MOMENTS = {
     "tables": "from medbench.runs import execute as m; hook(m, 'write_dataset_tables', 1)",
 }
 SCRIPT = """
-import json, os, signal
+import json, os, signal, traceback
 import accelerate, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, timm, torch  # once for all the children
 import medbench
 def hook(place, name, calls):
@@ -42,21 +42,27 @@ def hook(place, name, calls):
 def run(moment):
     exec(moment)
     medbench.run(model="toy-vit", protocol="linear-frozen,knn", dataset={data!r}, seeds=2, set={short!r})
-def fate(moment):
+def start(moment):
     child = os.fork()
-    if child == 0:
-        try:
-            run(moment)
-            os._exit(0)
-        finally:
-            os._exit(1)
+    if child:
+        return child
+    try:
+        run(moment)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+def end(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
 
 
-def script(data: Path, last: str) -> list[str]:
-    """Return the command of a process of its own that ends with `last`: `run`, or the `fate` of children that do."""
-    return [sys.executable, "-c", SCRIPT.format(data=str(data), short=SHORT) + last]
+def ends(data: Path, children: str) -> list[int]:
+    """Return the exit status of each of `children`: a list in Python of what `start` and `end` of SCRIPT give."""
+    script = SCRIPT.format(data=str(data), short=SHORT) + f"print(json.dumps({children}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout.splitlines()[-1]))
 
 
 def numbers() -> dict[str, tuple]:
@@ -71,11 +77,9 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
     assert len(expected) == 3
     for name in ("HOME", "RUNS"):
         monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
-    every = f"print(json.dumps({{name: fate(moment) for name, moment in {MOMENTS!r}.items()}}))"
-    done = subprocess.run(script(data, every), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    fates = json.loads(done.stdout.splitlines()[-1])
-    assert set(fates.values()) == {-signal.SIGKILL}, f"a kill missed its moment: {fates}"
+    fates = ends(data, f"[end(start(moment)) for moment in {list(MOMENTS.values())}]")
+    missed = [name for name, fate in zip(MOMENTS, fates, strict=True) if fate != -signal.SIGKILL]
+    assert not missed, "a kill missed its moment"
     records = medbench.run(**request)
     assert numbers() == expected
     assert [r.metrics for r in records] == [r.metrics for r in calm]
@@ -86,9 +90,7 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
 
 def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pictures")
-    both = [subprocess.Popen(script(data, "run('')"), stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate()[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    assert ends(data, "[end(child) for child in [start(''), start('')]]") == [0, 0]
     records = list(store.read_all(medbench.paths.runs_dir()))
     assert len(records) == 3
     made = {r.counts["forwards"] for r in records if r.unit.protocol == "linear-frozen"}

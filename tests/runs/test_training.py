@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SHORT: dict[str, Any] = {
     "views": 2,
     "classifier": "toy-vit",
 }
+QUICK: dict[str, Any] = {"epochs": 1, "learning_rates": [1e-3]}
 SCRIPT = """
 import os, signal, sys
 import torch
@@ -41,7 +43,7 @@ torch.set_num_threads(1)
 import medbench
 {before}
 if __name__ == "__main__":
-    medbench.run(model={model!r}, protocol={protocol!r}, dataset={data!r}, seeds=2, set={short!r})
+    medbench.run(model={model!r}, protocol={protocol!r}, dataset={data!r}, seeds={seeds}, set={short!r}, device="cpu")
 """
 KILL = """
 from medbench.training import loop
@@ -59,9 +61,9 @@ loop.Fit._step = killed
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
 def of(protocol: str) -> dict[str, Any]:
@@ -75,41 +77,66 @@ def run(
     return medbench.run(model=model, protocol=protocol, dataset=str(data), seeds=seeds, set=changes, **options)
 
 
-def numbers() -> dict[str, tuple]:
-    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in store.read_all(medbench.paths.runs_dir())}
+def undisturbed(data: Path, place: Path, protocol: str) -> list[Record]:
+    """Run a protocol with toy-vit and two seeds in a cache of its own, before the tests that compare theirs with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDBENCH_HOME", str(place / "home"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        records = run(data, protocol, out=place / "runs")
+        torch.set_num_threads(threads)
+    return records
 
 
-def script(data: Path, protocol: str, before: str = "", model: str = "toy-vit") -> str:
+@pytest.fixture(scope="module")
+def linear(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    return undisturbed(data, tmp_path_factory.mktemp("linear"), "linear-unfrozen")
+
+
+@pytest.fixture(scope="module")
+def stacked(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    return undisturbed(data, tmp_path_factory.mktemp("stacked"), "deit-frozen")
+
+
+def numbers(records: Iterable[Record]) -> dict[str, tuple]:
+    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in records}
+
+
+def script(
+    data: Path,
+    protocol: str,
+    before: str = "",
+    model: str = "toy-vit",
+    seeds: int = 2,
+    changes: dict[str, Any] | None = None,
+) -> str:
+    short = {**of(protocol), **(changes or {})}
     return textwrap.dedent(SCRIPT).format(
-        before=before, model=model, protocol=protocol, data=str(data), short=of(protocol)
+        before=before, model=model, protocol=protocol, data=str(data), short=short, seeds=seeds
     )
 
 
 @pytest.mark.parametrize(("protocol", "model"), [("linear-unfrozen", "toy-cnn"), ("deit-frozen", "toy-vit")])
 def test_kills_end_in_the_undisturbed_runs_numbers(
-    data: Path, tmp_path: Path, monkeypatch, protocol: str, model: str
+    data: Path, tmp_path: Path, stacked: list[Record], protocol: str, model: str
 ) -> None:
     # toy-cnn: moments lie with their channels last, as its kernels do, or the optimizer pairs the wrong numbers
-    run(data, protocol, model=model)
-    expected = numbers()
+    calm = stacked if protocol == "deit-frozen" else run(data, protocol, model=model, out=tmp_path / "calm")
+    expected = numbers(calm)
     assert len(expected) == 2
-    for name in ("HOME", "RUNS"):
-        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
     killed = script(data, protocol, KILL.format(steps=7), model)
     assert subprocess.run([sys.executable, "-c", killed], capture_output=True).returncode == -signal.SIGKILL
     assert list((medbench.paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
     run(data, protocol, model=model)
-    assert numbers() == expected
+    assert numbers(store.read_all(medbench.paths.runs_dir())) == expected
     assert not list((medbench.paths.home() / "partial").rglob("*.safetensors"))
     assert not list((medbench.paths.home() / "features").rglob("*/features.npy")), "banks go when the plan is through"
 
 
-def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path, monkeypatch) -> None:
-    (one,) = run(data, "linear-unfrozen", seeds=1)
-    for name in ("HOME", "RUNS"):
-        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"two-{name}"))
+def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> None:
+    (one,) = run(data, "linear-unfrozen", seeds=1, changes={"epochs": 1}, out=tmp_path / "one")
     file = tmp_path / "script.py"
-    file.write_text(script(data, "linear-unfrozen").replace("seeds=2", "seeds=1, device='cpu'"))
+    file.write_text(script(data, "linear-unfrozen", seeds=1, changes={"epochs": 1}))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(file)]
     done = subprocess.run(launch, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -117,8 +144,7 @@ def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path, monke
     assert two.key == one.key, "the number of processes is no part of a unit"
     assert {k: v for k, v in two.chosen.items() if k != "val"} == {k: v for k, v in one.chosen.items() if k != "val"}
     scores = [pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, two)]
-    # Sums of gradients in another order: rounding, grown over 12 steps.
-    assert np.abs(scores[0] - scores[1]).max() < 1e-4
+    assert np.abs(scores[0] - scores[1]).max() < 1e-4, "sums of gradients in another order: rounding"
     assert two.metrics["log_loss"] == pytest.approx(one.metrics["log_loss"], rel=1e-4)
     assert any("2 processes" in warning for warning in two.warnings)
 
@@ -147,13 +173,13 @@ def test_a_seed_that_breaks_fails_alone(data: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(loop.Fit, "_step", broken)
     with pytest.raises(RunFailedError, match="seed 1: the loss is not finite at step 1, learning rate"):
-        run(data, "linear-unfrozen")
+        run(data, "linear-unfrozen", changes=QUICK)
     (record,) = store.read_all(medbench.paths.runs_dir())
     assert record.unit.seed == 0
     ((_, unit, _),) = store.failures(medbench.paths.runs_dir())
     assert unit.seed == 1
     monkeypatch.setattr(loop.Fit, "_step", plain)
-    assert len(run(data, "linear-unfrozen")) == 2, "the same command tries it again"
+    assert len(run(data, "linear-unfrozen", changes=QUICK)) == 2, "the same command tries it again"
 
 
 def test_where_every_rate_breaks_all_seeds_fail_with_step_and_rate(data: Path, monkeypatch) -> None:
@@ -166,11 +192,19 @@ def test_where_every_rate_breaks_all_seeds_fail_with_step_and_rate(data: Path, m
 
 
 @pytest.mark.parametrize(
-    ("protocol", "depth"), [("freeze", {"frozen": 2}), ("deit-frozen", {}), ("decapitate-frozen", {"kept": [1, 2]})]
+    ("protocol", "changes"),
+    [
+        ("freeze", {"frozen": 2, "learning_rates": [3e-3]}),
+        ("deit-frozen", {}),
+        ("decapitate-frozen", {"kept": [1, 2], "learning_rates": [3e-3]}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_cached_outputs_give_the_numbers_of_the_images(data: Path, tmp_path: Path, protocol: str, depth: dict) -> None:
-    cached = run(data, protocol, seeds=1, changes=depth, out=tmp_path / "a")
-    plain = run(data, protocol, seeds=1, changes={**depth, "cache_gb": 0}, out=tmp_path / "b")
+def test_cached_outputs_give_the_numbers_of_the_images(
+    data: Path, tmp_path: Path, protocol: str, changes: dict
+) -> None:
+    cached = run(data, protocol, seeds=1, changes=changes)
+    plain = run(data, protocol, seeds=1, changes={**changes, "cache_gb": 0}, out=tmp_path / "b")
     assert [r.key for r in cached] == [r.key for r in plain]
     assert all(r.counts["forwards"] == 0 for r in plain), "nothing was cached"
     assert sum(r.counts["forwards"] for r in cached) == 90 + 2 * cached[0].n["train"].images, "one pass for all depths"
@@ -191,9 +225,9 @@ def test_timing_is_keyed_by_the_device_that_is_used(data: Path) -> None:
 
 
 def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:
-    first = run(data, "linear-unfrozen", seeds=1)[0]
+    first = run(data, "linear-unfrozen", seeds=1, changes=QUICK)[0]
     assert not (first.path / "weights.safetensors").exists()
-    again = run(data, "linear-unfrozen", seeds=1, keep_weights=True)[0]
+    again = run(data, "linear-unfrozen", seeds=1, changes=QUICK, keep_weights=True)[0]
     assert again.path == first.path
     assert (first.path / "weights.safetensors").exists()
     assert again.metrics == first.metrics
@@ -223,15 +257,14 @@ def test_what_a_run_costs_is_no_part_of_its_key(data: Path) -> None:
     assert key() != key(lr_search_seeds=5)
 
 
-def test_checkpointing_changes_nothing(data: Path, tmp_path: Path) -> None:
-    plain = run(data, "linear-unfrozen", seeds=1, out=tmp_path / "a")
-    saved = run(data, "linear-unfrozen", seeds=1, out=tmp_path / "b", changes={"checkpointing": True, "micro_batch": 5})
+def test_checkpointing_changes_nothing(data: Path, linear: list[Record]) -> None:
+    saved = run(data, "linear-unfrozen", seeds=1, changes={"checkpointing": True, "micro_batch": 5})
     assert saved[0].counts["micro_batch"] == 5
-    assert saved[0].metrics["log_loss"] == pytest.approx(plain[0].metrics["log_loss"], rel=1e-3)
+    assert saved[0].metrics["log_loss"] == pytest.approx(linear[0].metrics["log_loss"], rel=1e-3)
 
 
-def test_rates_are_searched_on_one_seed_or_on_all(data: Path) -> None:
-    one = run(data, "linear-unfrozen")
+def test_rates_are_searched_on_one_seed_or_on_all(data: Path, linear: list[Record]) -> None:
+    one = linear
     assert one[0].selection["seeds"] == [0]
     assert set(pd.read_csv(one[1].path / "history.csv")["candidate"]) == {one[1].chosen["learning_rate"]}
     both = run(data, "linear-unfrozen", changes={"lr_search_seeds": 2})
@@ -241,7 +274,7 @@ def test_rates_are_searched_on_one_seed_or_on_all(data: Path) -> None:
 
 def test_the_log_has_plain_lines_even_when_quiet(data: Path) -> None:
     with medbench.progress.quiet():
-        run(data, "linear-unfrozen", seeds=1)
+        run(data, "linear-unfrozen", seeds=1, changes=QUICK)
     lines = (medbench.paths.runs_dir() / "log.txt").read_text().splitlines()
     assert any("toy-vit · linear-unfrozen · labels: 1 of 1 units to do" in line for line in lines)
 
@@ -268,8 +301,8 @@ def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
         medbench.run(model="toy-vit", protocol="linear-unfrozen", dataset="gamma", data_root=root)
 
 
-def test_the_record_says_what_was_trained(data: Path) -> None:
-    record = run(data, "deit-frozen", seeds=1)[0]
+def test_the_record_says_what_was_trained(stacked: list[Record]) -> None:
+    record = stacked[0]
     assert record.unit.options["views"] == 2
     assert record.material["encoders"]["second"][1] == "random:0"
     history = pd.read_csv(record.path / "history.csv")
