@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from medbench import cards, metrics
 from medbench.cards.recipes import LinearProbe
 from medbench.cards.resolving import resolve
-from medbench.protocols import KINDS, linear_probe
+from medbench.protocols import linear_probe
 from medbench.protocols.base import Context
 
 SIZES = {"train": 130, "val": 60, "test": 30}
@@ -125,7 +125,7 @@ def test_a_metric_that_validation_leaves_undefined_is_none_and_chooses_the_least
 
 
 def test_nothing_is_drawn_and_the_outcome_is_the_asked_seed(tmp_path) -> None:
-    assert not KINDS["linear-probe"].seeded
+    assert not cards.find_protocol("linear-probe").seeded
     (first,) = linear_probe.run(context(tmp_path, C=[0.1, 1.0], refit=True)).values()
     again = linear_probe.run(context(tmp_path, C=[0.1, 1.0], refit=True, seed=3))  # a fold of its own
     assert list(again) == [3]

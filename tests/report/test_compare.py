@@ -435,6 +435,7 @@ def test_models_of_libraries_may_have_slashes(put):
         ("dino", "sam", {"dataset": "ddsm"}, "nothing to compare", "ddsm (neither was run)"),
         ("dino", "sam", {"metric": "acuracy"}, "unknown metric 'acuracy'", "accuracy"),
         ("dino", "sam", {"preset": "fixd"}, "unknown preset 'fixd'", "fixed"),
+        ("dino", "sam", {"dataset": " ,"}, "names no data set", "ls runs"),
         ("dino", "sam", {"draws": 99}, "--draws 99: too few", "100 to"),
         ("dino", "sam", {"draws": 1_000_001}, "--draws 1000001: too many", "1,000,000"),
     ],

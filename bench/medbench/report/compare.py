@@ -39,8 +39,12 @@ class _Work:
     draws: int
     named: bool = False
     several: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, where: str, *notes: str) -> None:
+        """Say something of what is compared; of what is refused, the reason alone is said."""
+        self.notes.setdefault(where, []).extend(notes)
 
     def refuse(self, why: str, where: str) -> None:
         self.refused.setdefault(why, []).append(where)
@@ -98,12 +102,18 @@ def compare(
     if not lines:
         why = "; ".join(_reasons(work)) or "they were run on no data set that is asked for"
         raise MedbenchError(f"nothing to compare between {a} and {b}", why)
-    return compared_table(work.a, work.b, _with_holm(lines), [*work.notes, *_reasons(work)], draws)
+    return compared_table(work.a, work.b, _with_holm(lines), [*_said(work), *_reasons(work)], draws)
 
 
 def _with_holm(lines: Sequence[Line]) -> list[Line]:
     adjusted = stats.holm(line.p for line in lines).tolist()
     return [dataclasses.replace(line, p_holm=p) for line, p in zip(lines, adjusted, strict=True)]
+
+
+def _said(work: _Work) -> list[str]:
+    """Return the notes on what is compared."""
+    refused = {where for places in work.refused.values() for where in places}
+    return [f"{where}: {note}" for where, notes in work.notes.items() if where not in refused for note in notes]
 
 
 def _reasons(work: _Work) -> list[str]:
@@ -161,11 +171,11 @@ def _pairs(work: _Work, where: str, groups: list[Group], pair: tuple[str, str]) 
         if not kept_:
             work.refuse(f"{name} was run with random weights alone, which --random lets in", where)
         elif len(kept_) < len(found):
-            work.notes.append(f"{where}: runs of {name} with random weights left out (--random lets them in)")
+            work.note(where, f"runs of {name} with random weights left out (--random lets them in)")
     if not all(real):
         return []
     chosen, notes = sides.pairs(*real)
-    work.notes += [f"{where}: {note}" for note in notes]
+    work.note(where, *notes)
     if not chosen:
         work.refuse("both sides are the same records", where)
     return chosen

@@ -100,8 +100,11 @@ def datasets(words: str | None, ran: Iterable[Place]) -> list[str]:
 
     Raises:
         CardError: A word means none of them.
+        MedbenchError: There is no word.
     """
     known = sorted({dataset for dataset, _, _ in ran})
+    if words is not None and not words.strip(", "):
+        raise MedbenchError(f"--dataset '{words}' names no data set", WHERE)
     found: list[str] = []
     for word in known if words is None else filter(None, (word.strip() for word in words.split(","))):
         name = word.replace("/", "--")
