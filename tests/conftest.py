@@ -55,14 +55,15 @@ def drawn_once(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give each test a cache and a run store of its own, and none of the person's data or cards."""
     place = tmp_path_factory.mktemp("isolated")
     monkeypatch.setenv("MEDBENCH_HOME", str(place / "home"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(place / "runs"))
     for name in ("MEDBENCH_DATA", "MEDBENCH_CARDS"):
         monkeypatch.delenv(name, raising=False)
-    return place
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture
