@@ -100,9 +100,10 @@ def test_features_are_torchvisions(arch: str, tmp_path: Path) -> None:
         assert enc.blocks[i] is enc.network.get_submodule(unit)
         torch.testing.assert_close(enc.block(x, i), theirs[unit])
     own = {name: value for name, value in net.state_dict().items() if not re.fullmatch(HEADS[head], name)}
-    assert list(enc.network.state_dict()) == list(own), "parameters keep torchvision's names"
+    held = enc.network.state_dict()
+    assert list(held) == list(own), "parameters keep torchvision's names"
     for name, value in own.items():
-        assert torch.equal(enc.network.state_dict()[name], value), name
+        assert torch.equal(held[name], value), name
 
 
 WITH_LINEAR = ["resnet18", "densenet121", "convnext_tiny", "efficientnet_b0", "mobilenet_v2", "mnasnet0_5",
