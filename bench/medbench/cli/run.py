@@ -122,13 +122,13 @@ def _needed(option: str, value: str | None) -> str:
 
 
 def seeds_of(text: str | None) -> int | list[int] | None:
-    """Return what `--seeds` asks for: a number, a list, or None where it was not given."""
+    """Return what `--seeds` asks for: a number, a list (`3,` is of one seed), or None where it was not given."""
     from medbench.errors import MedbenchError
 
     if text is None:
         return None
     try:
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
+        return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
     except ValueError as error:
         raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error
 

@@ -73,8 +73,8 @@ def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
 
 
 def interval(group: Group | None, metric: str) -> tuple[float | None, float | None]:
-    """Return the ends of a group's 95 % interval; (None, None) without stored predictions."""
-    if group is None or not stored(group):
+    """Return the ends of a group's 95 % interval; (None, None) without stored predictions, or of an unknown metric."""
+    if group is None or metric not in METRICS or not stored(group):
         return None, None
     from medbench.report import inference
 

@@ -8,8 +8,12 @@ import shlex
 import pytest
 from PIL import Image
 
+from medbench.cli.run import seeds_of
+from medbench.records import store
+from medbench.report.groups import collect
 from medbench.report.html.pages import command_of, page_of
 from medbench.report.marks import interval
+from medbench.runs import Options
 
 from .conftest import CLASSES, EVIL, put
 
@@ -81,6 +85,14 @@ def test_the_command_is_one_that_a_shell_takes_apart_again(groups, model, expect
     assert [word for word in words[at:] if word in expected] == expected
 
 
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (0, 2), (3,), (0,)])
+def test_the_commands_seeds_are_read_as_the_records_seeds(tmp_path, seeds):
+    put(tmp_path, "dino", 1.0, seeds=seeds)
+    (group,) = collect(store.read_all(tmp_path))
+    words = shlex.split(command_of(group))
+    assert Options(seeds=seeds_of(words[words.index("--seeds") + 1])).seed_list == list(seeds)
+
+
 def test_folders_are_told_below_the_run_store(page, runs):
     assert len(page.folders) == 2
     assert all((runs / folder / "record.json").is_file() for folder in page.folders)
@@ -88,9 +100,6 @@ def test_folders_are_told_below_the_run_store(page, runs):
 
 def test_a_record_without_predictions_or_history_has_a_page_all_the_same(tmp_path):
     put(tmp_path, "dino", 1.0, seeds=(0,))
-    from medbench.records import store
-    from medbench.report.groups import collect
-
     (group,) = collect(store.read_all(tmp_path))
     for name in (store.PREDICTIONS, store.HISTORY):
         (group.first.path / name).unlink()

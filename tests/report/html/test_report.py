@@ -120,6 +120,14 @@ def test_what_is_damaged_takes_nothing_else_with_it(tmp_path, caplog):
     assert text.count("ROC curves: each class") == 2, "alt text and caption, of the whole one alone"
 
 
+def test_a_metric_that_this_version_does_not_know_has_no_interval(tmp_path):
+    put(tmp_path, "dino", 1.0, seeds=(0,))
+    file = next(tmp_path.rglob("record.json"))
+    file.write_text(file.read_text().replace('"auroc"', '"of_tomorrow"'))
+    text = write_report(tmp_path, tmp_path / "r.html").read_text()
+    assert "of_tomorrow" in text
+
+
 def test_an_empty_store_is_told(tmp_path):
     with pytest.raises(MedbenchError, match="nothing has been run in"):
         write_report(tmp_path, tmp_path / "r.html")

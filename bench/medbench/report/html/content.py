@@ -22,6 +22,7 @@ from medbench.report.html import plots
 from medbench.report.html.pages import Facts, Page, Picture, Pictures, anchor, facts, page_of
 from medbench.report.marks import interval
 from medbench.report.paper import paper_table
+from medbench.report.reading import collector_off
 from medbench.report.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")
@@ -100,7 +101,8 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     Raises:
         MedbenchError: Nothing was run.
     """
-    records = [record for record in store.read_all(runs) if fnmatchcase(record.unit.dataset, dataset)]
+    with collector_off():
+        records = [record for record in store.read_all(runs) if fnmatchcase(record.unit.dataset, dataset)]
     if not records:
         of = "" if dataset == "*" else f" on data sets called '{dataset}'"
         raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")

@@ -149,7 +149,10 @@ def command_of(group: Group) -> str:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    return str(len(seeds)) if list(seeds) == list(range(len(seeds))) else ",".join(map(str, seeds)) + ","
+    """Return seeds as `--seeds` takes them: their number where they are the first ones, else a list."""
+    if list(seeds) == list(range(len(seeds))):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def _badges(group: Group) -> tuple[str, ...]:

@@ -74,10 +74,10 @@ def curves(records: Sequence[Record], metric: str) -> bytes | None:
         return None
     across = "epoch" if "epoch" in frame.columns else str(frame.columns[1])  # k, or C; the first column is the seed
     shown = next((name for name in ("val", "loss") if name in frame.columns), None)
-    if shown is None or across in ("candidate", shown) or frame[across].nunique() < 2:
+    if shown is None or across in ("candidate", shown):
         return None
     frame = frame.dropna(subset=[across, shown])
-    if frame.empty:
+    if frame[across].nunique() < 2:
         return None
     title = "epoch, from 0" if across == "epoch" else across
     with canvas(title, f"validation {metric}" if shown == "val" else shown) as made:
