@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from medbench import files
 from medbench.cards.dataset import DatasetCard, ToyLayout
+from medbench.storage import files
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -40,7 +40,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def drawn_once(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw each toy set once, and give every test that asks for it a copy: drawing takes a second."""
-    from medbench.data import toy
+    from medbench.data.layouts import toy
 
     plain = toy.draw_into
 

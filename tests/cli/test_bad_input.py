@@ -14,9 +14,9 @@ import timm
 import torch
 from PIL import Image
 
-import medbench
 from medbench.cli import main
 from medbench.records import store
+from medbench.storage import paths
 
 CARD = """\
 title: a data set of one's own
@@ -97,7 +97,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
     assert "Traceback" not in said
     lines = [line for line in said.splitlines() if line.startswith(("error:", "hint:"))]
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], said
-    assert not list(medbench.paths.runs_dir().rglob("*.json")), "something was written"
+    assert not list(paths.runs_dir().rglob("*.json")), "something was written"
     return said
 
 
@@ -260,7 +260,7 @@ def test_mistakes_in_one_job_leave_the_others_and_their_records(own: Path, capsy
     cut(own)
     assert main(command(own, dataset=f"{own / 'own.yaml'},toy")) == 2
     assert "07.png" in capsys.readouterr().err
-    assert [r.unit.dataset for r in store.read_all(medbench.paths.runs_dir())] == ["toy"]
+    assert [r.unit.dataset for r in store.read_all(paths.runs_dir())] == ["toy"]
 
 
 def test_all_faults_of_a_card_are_said_at_once(own: Path, capsys) -> None:

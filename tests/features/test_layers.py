@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from medbench.cards import ModelCard
 from medbench.errors import CardError, MedbenchError
-from medbench.features.cka import Cka, gram
 from medbench.features.layers import Layer, Watched, collect, layers_of, layerwise, outputs_of
+from medbench.features.minibatch_cka import Cka, gram
 from medbench.metrics.cka import cka
-from medbench.models import load_model
 from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
 from medbench.progress import quiet
 
 X = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -12,8 +12,8 @@ from PIL import Image
 from medbench import cards
 from medbench.cards import ModelCard
 from medbench.errors import CardError, MedbenchError
-from medbench.models import PRESETS, load_model
 from medbench.models.encoder import Encoder
+from medbench.models.load import PRESETS, load_model
 
 
 def made(arch: str, size: int = 64, **more: Any) -> Encoder:

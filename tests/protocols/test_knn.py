@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from medbench.cards.recipes import Knn
 from medbench.protocols import knn
-from medbench.protocols.base import Context
+from medbench.protocols.context import Context
 
 
 def unit(x: np.ndarray) -> torch.Tensor:

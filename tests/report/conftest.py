@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from medbench import files
 from medbench.records import Record, SplitCount, Unit
 from medbench.records.store import folder_of
+from medbench.storage import files
 
 
 def synthetic(

@@ -31,7 +31,7 @@ class Join(Strict):
     by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
 
 
-class Table(Strict):
+class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
     file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
@@ -57,7 +57,7 @@ class CsvLayout(Strict):
     """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
 
     kind: Literal["csv"]
-    tables: list[Table] = Field(min_length=1)
+    tables: list[LabelTable] = Field(min_length=1)
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     image: str = Field(description="Template of the image path below the data folder.")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from medbench import paths
 from medbench.cards.base import Card
+from medbench.cards.catalogues.libraries import is_library_name, library_card
+from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.library import is_library_name, library_card
 from medbench.cards.load import load_card
-from medbench.cards.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.errors import CardError, unknown
+from medbench.storage import paths
+
+if TYPE_CHECKING:
+    from medbench.cards.base import Card
 
 SCHEMAS: dict[str, type[Card]] = {
     "models": ModelCard,
@@ -155,3 +159,69 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     if not found:
         raise CardError(f"no {kind.removesuffix('s')} was named", f"choose from: medbench ls {kind}")
     return list(dict.fromkeys(found))
+
+
+FOLDER_KINDS = {"model_zoo": "models", "datasets": "datasets", "protocols": "protocols", "published": "papers"}
+
+
+TELLING_FIELDS = {
+    "models": {"arch", "library", "weights", "pretraining", "features"},
+    "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
+    "protocols": {"defaults", "presets", "kind"},
+    "papers": {"tables"},
+}
+
+
+def faults_of(path: Path) -> list[str]:
+    """Return every fault of the card in `path` as `file:line: field: what`; none: the card is right."""
+    from medbench.errors import CardError
+
+    try:
+        load_any(str(path))
+    except CardError as error:
+        return error.message.split("\n")
+    return []
+
+
+def load_any(name: str) -> tuple[str, Card, str]:
+    """Load the card in file `name`, whatever its kind: (kind, card, path).
+
+    Raises:
+        CardError: The file is not there, is no card of a kind that can be told, or is faulty.
+    """
+    from medbench.cards import find
+    from medbench.errors import CardError
+
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise CardError(f"no card file {path}", "check the path; cards are YAML files")
+    kind = kind_of(path)
+    finders: dict[str, Any] = {
+        "models": find.find_model,
+        "datasets": find.find_dataset,
+        "protocols": find.find_protocol,
+        "papers": find.find_paper,
+    }
+    return kind, finders[kind](str(path)), str(path)
+
+
+def kind_of(path: Path) -> str:
+    """Tell a card's kind: by the folder it lies in, else by its fields.
+
+    Raises:
+        CardError: The file is not YAML, or its fields are those of no kind of card.
+    """
+    from medbench.cards.load import read_yaml
+    from medbench.errors import CardError
+
+    content = read_yaml(path)
+    if path.resolve().parent.name in FOLDER_KINDS:
+        return FOLDER_KINDS[path.resolve().parent.name]
+    fields = set(content) if isinstance(content, dict) else set()
+    kind = max(TELLING_FIELDS, key=lambda k: len(TELLING_FIELDS[k] & fields))
+    if not TELLING_FIELDS[kind] & fields:
+        raise CardError(
+            f"{path}:1: card: no field tells whether this is a model, data set, protocol or paper card",
+            f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
+        )
+    return kind

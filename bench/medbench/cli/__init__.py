@@ -9,21 +9,9 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import (
-    comparing,
-    data,
-    demonstration,
-    figures,
-    health,
-    listing,
-    reporting,
-    showing,
-    statuses,
-    tables,
-    validating,
-    weights,
-)
-from medbench.cli.run import run
+from medbench.cli import data, weights
+from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate
+from medbench.cli.commands.run import run
 from medbench.errors import MedbenchError
 
 app = typer.Typer(
@@ -55,18 +43,18 @@ def _top(
 
 
 app.command()(run)
-app.command()(tables.table)
-app.command()(figures.figure)
-app.command()(comparing.compare)
-app.command()(reporting.report)
-app.command()(statuses.status)
-app.command()(listing.ls)
-app.command()(showing.show)
+app.command()(table.table)
+app.command()(figure.figure)
+app.command()(compare.compare)
+app.command()(report.report)
+app.command()(status.status)
+app.command()(ls.ls)
+app.command()(show.show)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
-app.command()(validating.validate)
-app.command()(health.doctor)
-app.command()(demonstration.demo)
+app.command()(validate.validate)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import output
+from medbench.data.draw_split import written_split
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from medbench.cards import DatasetCard
-    from medbench.data.check import Report
+    from medbench.data.checks.check import CheckReport
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prepare, split and get data sets.")
 
 USUAL_SIZE = 224
 """Input side of nearly all encoders; `--image-size` for the others."""
 
-TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
-"""Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
-
-GROUPED = ("grouped", "kfold")
-"""Methods that draw whole groups."""
 
 Name = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where the data lie (else MEDBENCH_DATA).")]
@@ -47,8 +40,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Hold a copy on disk against its card: counts, missing, unreadable and repeated images, groups across splits."""
-    from medbench.data.check import check as examine
-    from medbench.data.near import RADIUS
+    from medbench.data.checks.check import check as examine
+    from medbench.data.checks.near_duplicates import RADIUS
 
     bits = (RADIUS if radius is None else radius) if near else None
     images = not no_images
@@ -56,7 +49,7 @@ def check(
         dataset, data_root, allow_outside=allow_outside, images=images, split_name=split_name, near_radius=bits
     )
     if html is not None:
-        from medbench.data.page import write_page
+        from medbench.data.checks.page import write_page
 
         write_page(report, html)
         output.note(f"page: {html}")
@@ -65,7 +58,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _write_report(report: Report, as_json: bool) -> None:
+def _write_report(report: CheckReport, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
@@ -79,7 +72,7 @@ def _write_report(report: Report, as_json: bool) -> None:
     output.note(f"{report.name} in {report.root}: {_verdict(report)}")
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: CheckReport) -> str:
     if not report.findings:
         return "as the card says"
     kinds = [finding.severity for finding in report.findings]
@@ -100,13 +93,15 @@ def prepare(
 ) -> None:
     """Decode and resize all images once, as `run` would do it first; a broken preparation goes on where it stopped."""
     from medbench import cards
-    from medbench.cards.resolving import resolve
-    from medbench.data import load_dataset, store
+    from medbench.cards.resolve import resolve
+    from medbench.data.images.square import rule_of
+    from medbench.data.load import load_dataset
+    from medbench.data.prepared import store
 
     settings = resolve(cards.find_protocol(protocol), preset, Path(dataset).stem, {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
-    rule = store.rule_of(settings, size, data.card.channels)
+    rule = rule_of(settings, size, data.card.channels)
     prepared = store.prepare(data, rule, workers=workers)
     n, side = prepared.images.shape[:2]
     output.write(f"{data.card.name}: {n:,} images at {side} x {side}, for inputs of {size}")
@@ -129,7 +124,7 @@ def synth(
 ) -> None:
     """Write a small synthetic twin in the official layout, to try everything without the data."""
     from medbench import cards
-    from medbench.data.synth import synthesise
+    from medbench.data.twins.twin import synthesise
 
     found = cards.find_dataset(dataset)
     place = synthesise(found, out or Path(f"{found.name}-synthetic"), n, seed)
@@ -161,88 +156,6 @@ def split(
     output.note(f"use it: medbench run --dataset {dataset} --set split={path} …")
 
 
-def written_split(
-    dataset: str,
-    name: str,
-    given: dict[str, int],
-    out: Path | None,
-    root: Path | None,
-    allow_outside: bool,
-    *,
-    near: bool = False,
-) -> tuple[DatasetCard, list[dict[str, Any]], Path]:
-    """Draw a split, write it and return (card, images per split and class, file).
-
-    Raises:
-        CardError: The card has no such rule and medbench no such method, or the rule has no such number, or no groups.
-        DataError: The data are not there, or too few for the split.
-        OutputError: The file cannot be written.
-    """
-    from medbench.data.dataset import find_source
-    from medbench.data.read import read_samples
-    from medbench.data.split import data_digest, make_split, write_split
-
-    source = find_source(dataset, root)
-    card, rule = _with_rule(source.card, name or source.card.splits.default, given)
-    samples = read_samples(card, source.root, allow_outside, source.tables)
-    drawn_from = _near_grouped(card, rule, source.root, samples) if near else samples
-    assigned = make_split(card, drawn_from, rule)
-    told = "".join(f"-{'' if key == 'seed' else key}{value}" for key, value in given.items())
-    path = out or Path(f"{card.name}-{rule}{told}{'-near' if near else ''}.csv")
-    write_split(path, samples["id"].tolist(), assigned, data_digest(samples))
-    return card, _counts(card, drawn_from, assigned), path
-
-
-def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFrame) -> pd.DataFrame:
-    """Return the samples with groups joined that hold near duplicates."""
-    from medbench.data.near import near_groups
-    from medbench.errors import CardError
-
-    method = card.splits.rules[rule].method
-    if method not in GROUPED:
-        hint = f"--near is for {', '.join(GROUPED)}"
-        raise CardError(f"the split rule '{rule}' ({method}) does not keep groups whole and takes no --near", hint)
-    return samples.assign(group=near_groups(card, root, samples))
-
-
-def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
-    """Return the card with the rule called `name`, its own or one of that method, with the numbers asked for."""
-    from medbench.cards.dataset import METHODS
-    from medbench.data.numbered import number_field, with_rule
-    from medbench.errors import CardError
-
-    card = with_rule(card, name)
-    rule = card.splits.rules[name]
-    method = rule.method
-    if "@" in name and (twice := number_field(rule)) in given:
-        raise CardError(f"'{name}' and --{twice} both tell the {twice}", f"leave out @N or --{twice}")
-    for key in given:
-        if method not in (methods := TAKEN_BY.get(key, METHODS)):
-            raise CardError(
-                f"the split rule '{name}' ({method}) takes no --{key}", f"--{key} is for {', '.join(methods)}"
-            )
-    rules = {**card.splits.rules, name: rule.model_copy(update=given)}
-    return card.model_copy(update={"splits": card.splits.model_copy(update={"rules": rules})}), name
-
-
-def _counts(card: DatasetCard, samples: pd.DataFrame, assigned: Any) -> list[dict[str, Any]]:
-    from medbench.data.dataset import targets_of
-
-    targets = targets_of(samples, card)
-    grouped = bool((samples["group"] != samples["id"]).any())
-    rows: list[dict[str, Any]] = []
-    for part in ("train", "val", "test"):
-        there = assigned == part
-        row: dict[str, Any] = {"split": part, "images": int(there.sum())}
-        if grouped:
-            row["groups"] = int(samples["group"][there].nunique())
-        for i, name in enumerate(card.class_names):
-            of_class = targets[there][:, i] if targets.ndim == 2 else targets[there] == i
-            row[name] = int(of_class.sum())
-        rows.append(row)
-    return rows
-
-
 @app.command()
 def card(
     dataset: Name,
@@ -250,14 +163,14 @@ def card(
 ) -> None:
     """Print a card as YAML: for data of your own, what medbench made of it, ready to be edited."""
     from medbench import cards
+    from medbench.cards.catalogues.medmnist import is_medmnist_name
     from medbench.cards.find import is_file_name
-    from medbench.cards.medmnist import is_medmnist_name
-    from medbench.data.own import card_yaml
+    from medbench.data.layouts.infer_card import card_yaml
 
     if is_file_name(dataset) or is_medmnist_name(dataset) or dataset in cards.names("datasets"):
         found = cards.find_dataset(dataset)
     else:
-        from medbench.data.dataset import find_source
+        from medbench.data.load import find_source
 
         found = find_source(dataset, data_root).card
     output.write(card_yaml(found).rstrip())
@@ -269,12 +182,13 @@ def download(
     data_root: Root = None,
 ) -> None:
     """Fetch a data set where that is allowed (a broken download goes on), else say how to get it."""
-    from medbench import cards, paths
+    from medbench import cards
     from medbench.errors import DataError
+    from medbench.storage import paths
 
     found = cards.find_dataset(dataset)
     if found.toy:
-        from medbench.data import toy
+        from medbench.data.layouts import toy
 
         output.write(f"{found.name}: drawn into {toy.ensure(found)}")
         return

@@ -10,7 +10,7 @@ import typer
 from medbench.cli import output
 
 if TYPE_CHECKING:
-    from medbench.models.files import WeightsFile
+    from medbench.models.weights.locate import WeightsFile
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and get the weights of models.")
 
@@ -24,8 +24,8 @@ def check(
 ) -> None:
     """Load a model's weights strictly, and say whether the file is right, damaged, unsafe or another model's."""
     from medbench import cards
-    from medbench.models import load_model
-    from medbench.models.files import locate
+    from medbench.models.load import load_model
+    from medbench.models.weights.locate import locate
 
     card = cards.find_model(model)
     if card.toy and weights is None:
@@ -42,7 +42,7 @@ def check(
 def download(model: Name) -> None:
     """Fetch a model's official file (a broken download goes on where it stopped) and hold it against its digest."""
     from medbench import cards
-    from medbench.models.files import locate
+    from medbench.models.weights.locate import locate
 
     card = cards.find_model(model)
     if card.toy:

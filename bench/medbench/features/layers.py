@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medbench.errors import CardError, MedbenchError, unknown
-from medbench.features.cka import Cka, Estimator, gram
 from medbench.features.extract import exact
+from medbench.features.minibatch_cka import Cka, Estimator, gram
 from medbench.models.encoder import Encoder, blocks_end
 from medbench.progress import say
 

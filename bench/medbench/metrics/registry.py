@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medbench.errors import CardError, unknown
 from medbench.metrics import formulas as f
-from medbench.metrics.sample import Array, Floats, Ints, Sample, confusions
+from medbench.metrics.scores import Array, Floats, Ints, Scores, confusions
 
 NOMINAL = ("binary", "multiclass", "ordinal")
 RANKED = ("multiclass", "ordinal", "multilabel")
@@ -39,24 +39,24 @@ class Metric:
     higher_is_better: bool
     low: float
     high: float
-    function: Callable[[Sample], float]
+    function: Callable[[Scores], float]
     counts: Callable[[Ints], Array] | None = None
-    absent: Callable[[Sample], NDArray[np.bool_]] | None = None
+    absent: Callable[[Scores], NDArray[np.bool_]] | None = None
 
 
-def _of_confusion(counts: Callable[[Ints], Array], sample: Sample) -> float:
+def _of_confusion(counts: Callable[[Ints], Array], sample: Scores) -> float:
     return float(counts(sample.confusion))
 
 
-def _no_truth(sample: Sample) -> NDArray[np.bool_]:
+def _no_truth(sample: Scores) -> NDArray[np.bool_]:
     return np.equal(sample.positives, 0)
 
 
-def _one_sided(sample: Sample) -> NDArray[np.bool_]:
+def _one_sided(sample: Scores) -> NDArray[np.bool_]:
     return np.equal(sample.positives, 0) | np.equal(sample.positives, sample.n)
 
 
-def _f1_macro(sample: Sample) -> float:
+def _f1_macro(sample: Scores) -> float:
     return f.f1_macro_labels(sample) if sample.multilabel else _of_confusion(f.f1_macro, sample)
 
 
@@ -70,9 +70,9 @@ def _hard(
 def _soft(
     name: str,
     title: str,
-    function: Callable[[Sample], float],
+    function: Callable[[Scores], float],
     tasks: tuple[str, ...],
-    absent: Callable[[Sample], NDArray[np.bool_]] | None = None,
+    absent: Callable[[Scores], NDArray[np.bool_]] | None = None,
 ) -> Metric:
     return Metric(name, title, tasks, True, 0.0, 1.0, function, None, absent)
 
@@ -143,7 +143,7 @@ def score(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> float
     Returns:
         The value; nan if it is not defined on this sample (no sample, a score that is not a number, one class only).
     """
-    sample = Sample(scores, targets)
+    sample = Scores(scores, targets)
     metric = _fitting(metric_id, sample.multilabel)
     return metric.function(sample) if sample.finite else float("nan")
 
@@ -163,7 +163,7 @@ def score_many(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> 
     metric = _fitting(metric_id, multilabel)
     if metric.counts is None or multilabel or not len(targets):
         return np.array([score(metric_id, one, targets) for one in scores], np.float64)
-    Sample(scores[0], targets)  # the shapes and the range of the classes
+    Scores(scores[0], targets)  # the shapes and the range of the classes
     values = metric.counts(confusions(scores, targets))
     return np.where(np.isfinite(scores).all(axis=(1, 2)), values, np.nan)
 
@@ -182,7 +182,7 @@ def compute(
         Metric id -> value (None: undefined on this sample), and metric id -> the classes that its mean leaves out
         because the truth does not hold them (AUROC: holds nothing else), only where there are any.
     """
-    sample = Sample(scores, targets)
+    sample = Scores(scores, targets)
     values: dict[str, float | None] = {}
     absent: dict[str, list[int]] = {}
     for name in ids_for(task):

@@ -12,21 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medbench.cards.recipes import DecapitateFrozen, DecapitateUnfrozen, DeitFrozen, Trained
+from medbench.cards.recipes import DecapitateFrozen, DecapitateUnfrozen, DeitFrozen, FinetuneRecipe
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
-from medbench.models.stacked import Stacked
-from medbench.protocols.base import Bank, Context, Outcome
-from medbench.protocols.linear_unfrozen import pictures, sample
-from medbench.protocols.tuning import Built, checkpointed, tune
-from medbench.training.banked import banked
-from medbench.training.networks import OnTokens, leave_out_unused, thaw
+from medbench.models.networks.stacked import Stacked
+from medbench.protocols.context import Context, FeatureBank, Outcome
+from medbench.protocols.tuning import Built, checkpointed, pictures, sample, tune
+from medbench.training.finetune.cached import cached_views
+from medbench.training.finetune.networks import OnTokens, leave_out_unused, thaw
 
 
 def run(context: Context) -> dict[int, Outcome]:
     """Train the stack, and the encoder below it where it is not frozen."""
     settings = context.settings
-    assert isinstance(settings, Trained)
+    assert isinstance(settings, FinetuneRecipe)
     if not isinstance(settings, DeitFrozen):
         return tune(context, lambda seed: _both(context, seed, frozen=False))
     kept = settings.kept if isinstance(settings, DecapitateFrozen) else None
@@ -51,7 +50,7 @@ def _at_depths(encoder: Encoder, x: Tensor, kept: list[int]) -> list[Tensor]:
 
 def _encoder(context: Context) -> Encoder:
     settings = context.settings
-    assert isinstance(settings, Trained)
+    assert isinstance(settings, FinetuneRecipe)
     kept = settings.kept if isinstance(settings, DecapitateFrozen | DecapitateUnfrozen) else None
     assert kept is None or isinstance(kept, int)  # the plan makes one job of each depth
     return context.inputs.encoder(units=kept, drop_path=settings.drop_path)
@@ -74,7 +73,7 @@ def _both(context: Context, seed: int, *, frozen: bool) -> Built:
     return Built(network, pictures(context, seed))
 
 
-def _on_bank(context: Context, bank: Bank, seed: int) -> Built:
+def _on_bank(context: Context, bank: FeatureBank, seed: int) -> Built:
     tokens: NDArray[np.floating] = bank.splits["val"]
     network: nn.Module = _stack(context, tokens.shape[-1], seed).to(context.device)
-    return Built(network, banked(bank.views, bank.splits["val"], bank.splits["test"]))
+    return Built(network, cached_views(bank.views, bank.splits["val"], bank.splits["test"]))

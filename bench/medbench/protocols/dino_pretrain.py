@@ -18,14 +18,13 @@ from torch.nn.functional import normalize
 from medbench.cards.recipes import DinoPretrain
 from medbench.errors import CardError
 from medbench.models.encoder import Encoder
-from medbench.models.sizes import refusal, whole_patches
-from medbench.protocols.base import Context, Outcome
+from medbench.models.networks.builders import REFUSED
+from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import vote
-from medbench.protocols.linear_unfrozen import sample
-from medbench.protocols.tuning import checkpointed, machine_of
-from medbench.training.dino import Head, Student, Teacher
-from medbench.training.networks import leave_out_unused, thaw
-from medbench.training.pretrain import Pictures, Pretraining
+from medbench.protocols.tuning import checkpointed, machine_of, sample
+from medbench.training.dino.parts import Head, Student, Teacher
+from medbench.training.dino.pretraining import Pictures, Pretraining
+from medbench.training.finetune.networks import leave_out_unused, thaw
 
 COLLAPSED = 0.01
 """Nats of information of the teacher's outputs on the image, of ln(images in a batch) that there could be at most."""
@@ -134,3 +133,27 @@ def _warnings(context: Context, work: Pretraining, k: int) -> tuple[str, ...]:
     if work.machine.world > 1:
         found.append(f"trained by {work.machine.world} processes: batch statistics of batch norm, if any, differ")
     return tuple(found)
+
+
+def refusal(encoder: Encoder, size: int) -> str:
+    """Return why an encoder takes no square images of `size` pixels, or an empty text; one is tried."""
+    place = next(encoder.parameters())
+    image = torch.zeros((1, encoder.in_chans, size, size), dtype=place.dtype, device=place.device)
+    modes = {module: module.training for module in encoder.modules()}
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            encoder.pooled(image)
+    except REFUSED as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return ""
+
+
+def whole_patches(encoder: Encoder, size: int) -> int | None:
+    """Return the next size from `size` on that is a whole number of patches; None where that is no question."""
+    patch = getattr(getattr(encoder.network, "patch_embed", None), "patch_size", None)
+    side = max(patch) if isinstance(patch, tuple) else 0
+    return -(-size // side) * side if side and size % side else None

@@ -10,12 +10,11 @@ from torch import Tensor
 from medbench.cards.recipes import Freeze
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
-from medbench.models.units import outputs
-from medbench.protocols.base import Context, Outcome
-from medbench.protocols.linear_unfrozen import pictures, sample
-from medbench.protocols.tuning import Built, checkpointed, tune
-from medbench.training.banked import banked
-from medbench.training.networks import Classifier, Resumed, leave_out_unused, linear_head, thaw
+from medbench.models.networks.units import outputs
+from medbench.protocols.context import Context, Outcome
+from medbench.protocols.tuning import Built, checkpointed, pictures, sample, tune
+from medbench.training.finetune.cached import cached_views
+from medbench.training.finetune.networks import Classifier, Resumed, leave_out_unused, linear_head, thaw
 
 
 def run(context: Context) -> dict[int, Outcome]:
@@ -28,7 +27,7 @@ def run(context: Context) -> dict[int, Outcome]:
     bank = context.inputs.bank(made, f"unit:{f}", settings.cache_gb)
     if bank is None:
         return tune(context, lambda seed: Built(_partly(context, seed, f), pictures(context, seed)))
-    source = banked(bank.views, bank.splits["val"], bank.splits["test"])
+    source = cached_views(bank.views, bank.splits["val"], bank.splits["test"])
     return tune(context, lambda seed: Built(Resumed(_partly(context, seed, f), f).to(context.device), source))
 
 

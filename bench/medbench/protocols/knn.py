@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from medbench import metrics
 from medbench.cards.recipes import Knn
-from medbench.protocols.base import Context, Outcome
+from medbench.protocols.context import Context, Outcome
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from medbench.cards.recipes import LinearFrozen
-from medbench.protocols.base import Context, Outcome
-from medbench.training.grid import Problem, Trained, train_grid
-from medbench.training.heads import predict
+from medbench.protocols.context import Context, Outcome
+from medbench.training.heads.grid import GridResult, Problem, train_grid
+from medbench.training.heads.linear import predict
 from medbench.training.selection import Choice, choose, finite
 
 
@@ -62,7 +62,7 @@ def run(context: Context) -> dict[int, Outcome]:
     }
 
 
-def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) -> dict[str, object]:
+def _chosen(settings: LinearFrozen, trained: GridResult, choice: Choice, i: int) -> dict[str, object]:
     return {
         "learning_rate": settings.learning_rates[choice.winner],
         "epoch": int(trained.best_epoch[i, choice.winner]),
@@ -71,7 +71,9 @@ def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) ->
     }
 
 
-def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int, seeds: list[int]) -> dict[str, object]:
+def _selection(
+    settings: LinearFrozen, trained: GridResult, choice: Choice, i: int, seeds: list[int]
+) -> dict[str, object]:
     rates = settings.learning_rates
     return {
         "by": "mean over seeds of the best epoch's validation metric",
@@ -91,7 +93,7 @@ def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int,
     }
 
 
-def _history(settings: LinearFrozen, trained: Trained, i: int) -> dict[str, list[object]]:
+def _history(settings: LinearFrozen, trained: GridResult, i: int) -> dict[str, list[object]]:
     epochs, rates = len(trained.curve), settings.learning_rates
     pairs = [(j, e) for j in range(len(rates)) for e in range(epochs)]
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from medbench import metrics
 from medbench.cards.recipes import LinearProbe
-from medbench.protocols.base import Context, Outcome
-from medbench.training.heads import predict
-from medbench.training.logistic import Logistic, fit_logistic
+from medbench.protocols.context import Context, Outcome
+from medbench.training.heads.linear import predict
+from medbench.training.heads.logistic import Logistic, fit_logistic
 from medbench.training.selection import Choice, choose
 
 

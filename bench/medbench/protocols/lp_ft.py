@@ -12,11 +12,10 @@ import torch
 
 from medbench import metrics
 from medbench.cards.recipes import LpFt
-from medbench.protocols.base import Context, Outcome
-from medbench.protocols.linear_unfrozen import whole
-from medbench.protocols.tuning import tune
-from medbench.training.heads import predict
-from medbench.training.logistic import fit_logistic
+from medbench.protocols.context import Context, Outcome
+from medbench.protocols.tuning import tune, whole
+from medbench.training.heads.linear import predict
+from medbench.training.heads.logistic import fit_logistic
 
 
 def run(context: Context) -> dict[int, Outcome]:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from medbench.cards.recipes import Timing
 from medbench.features.extract import AUTOCAST, exact
-from medbench.models.stacked import Stacked
+from medbench.models.networks.stacked import Stacked
 from medbench.progress import bar
-from medbench.protocols.base import Context, Outcome
-from medbench.training.networks import Classifier, OnTokens, linear_head
+from medbench.protocols.context import Context, Outcome
+from medbench.training.finetune.networks import Classifier, OnTokens, linear_head
 
 
 def run(context: Context) -> dict[int, Outcome]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
 
-from medbench import files
+from medbench.errors import MedbenchError
 from medbench.records.schema import SCHEMA, Record, Unit
+from medbench.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
+
+Place = tuple[str, str, str]
+"""Data set, model and protocol of records."""
 
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
 WEIGHTS = "weights.safetensors"
@@ -124,3 +131,58 @@ def failure_of(folder: Path) -> tuple[Unit, str] | None:
     except (ValueError, TypeError, KeyError) as error:  # pydantic's errors and JSON's are of the first kind
         log.warning("%s is damaged and passed over: %s", file, str(error).split("\n")[0])
         return None
+
+
+def places(runs: Path) -> list[Place]:
+    """Return what has been run, sorted.
+
+    Raises:
+        MedbenchError: Nothing has.
+    """
+    found = sorted({path.parts[-5:-2] for path in runs.glob(f"*/*/*/*/{RECORD}")})
+    if not found:
+        raise MedbenchError(
+            f"nothing has been run yet in {runs}", "medbench run --model MODEL --protocol PROTOCOL --dataset DATASET"
+        )
+    return [(dataset, model, protocol) for dataset, model, protocol in found]
+
+
+def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
+    """Return the records of one data set, in order of their folders.
+
+    Args:
+        runs: The run store.
+        dataset: The data set's name.
+        places: (model, protocol) of those that are wanted; None: all. Other folders are not opened.
+    """
+    base = runs / dataset
+    with gc_paused():
+        if places is None:
+            places = [(model, protocol) for model in _names(base) for protocol in _names(base / model)]
+        folders = (base / model / protocol for model, protocol in sorted(set(places)))
+        found = (read(folder / key) for folder in folders for key in _names(folder))
+        return [record for record in found if record is not None]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; none where it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause the search for reference cycles while many records are held.
+
+    Records have none, and of ten thousand the search takes longer than reading them.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.metrics.sample import Array, Floats
+from medbench.metrics.scores import Array, Floats
+from medbench.metrics.weighted import RANKED, weighted
+from medbench.metrics.weighted_ranking import AT_ONCE, Weights
 from medbench.seeding import generator
 from medbench.stats.bootstrap import DRAWS, Draws, combine, evaluate
-from medbench.stats.design import AT_ONCE, Design, Weights, design
-from medbench.stats.influence import Term
-from medbench.stats.weighted import RANKED, weighted
+from medbench.stats.jackknife import Term
+from medbench.stats.resampling import Design, design
 
 SLACK = 1e-12
 """Two differences this close are one, computed in another order."""

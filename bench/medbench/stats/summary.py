@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.metrics import score_many
-from medbench.metrics.sample import Floats
+from medbench.metrics.scores import Floats
 
 
 def summary(values: Iterable[float | None]) -> tuple[float | None, float | None, int]:

@@ -1,0 +1,135 @@
+"""Which records fill a cell of a paper: the rule that tables, and what is run to complete them, share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medbench import cards
+from medbench.cards.resolve import resolve
+from medbench.errors import MedbenchError
+from medbench.papers.cells import CellSpec
+from medbench.records import Record
+from medbench.records.groups import Group, collect, pick, rank_of
+from medbench.storage import files
+
+SEED = "{seed}"
+"""In a split's name: each seed has a split of its own."""
+
+
+@dataclass
+class Match:
+    """What was found for one cell.
+
+    Attributes:
+        group: The records that fill it, or None.
+        others: Groups of the same model, protocol and data set, with real weights, that do not.
+        notes: What to say of equally fitting groups that were left aside.
+    """
+
+    group: Group | None = None
+    others: list[Group] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class RecordIndex:
+    """Groups of records by model, protocol and data set."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.groups: dict[tuple[str, str, str], list[Group]] = {}
+        for group in collect(records):
+            unit = group.first.unit
+            self.groups.setdefault((unit.model, unit.protocol, unit.dataset), []).append(group)
+
+    def choose(self, wanted: CellSpec, include_random: bool = False) -> Match:
+        """Return what fills a cell: the paper's split before others, then the most seeds, then the newest."""
+        found = self.groups.get((wanted.model, wanted.protocol, wanted.dataset), [])
+        fitting = [group for group in found if fits(group, wanted, include_random)]
+        official = [group for group in fitting if group.first.unit.weights != "random"]
+        others = [g for g in found if g not in fitting and g.first.unit.weights != "random"]
+        # Official files given by path and by download are one and the same here.
+        shown = official or fitting
+        if not shown:
+            return Match(others=others)
+        right = [group for group in shown if not other_split(group, wanted)] or shown
+        best = right[0] if len(right) == 1 else max(right, key=rank_of)
+        return Match(best, others, pick(right)[1] if len(right) > 1 else [])
+
+
+def fits(group: Group, wanted: CellSpec, include_random: bool = False) -> bool:
+    """Tell whether records fill a cell, whatever their split and number.
+
+    They do if model, protocol, data set, preset and changed settings are the cell's, the metric is defined, the weights
+    are the official file (or what the model is trained to on the spot) and the data are real. Another preset that means
+    the same numbers is the same: what was run under one of them is not run again under the other.
+    """
+    unit = group.first.unit
+    options = {key: value for key, value in unit.options.items() if key != "split"}
+    changes = {key: value for key, value in wanted.set.items() if key != "split"}
+    return (
+        (unit.model, unit.protocol, unit.dataset) == (wanted.model, wanted.protocol, wanted.dataset)
+        and not unit.toy
+        and files.canonical(options) == files.canonical(changes)
+        and (not wanted.metric or any(r.metrics.get(wanted.metric) is not None for r in group.records))
+        and (include_random if unit.weights == "random" else _official(group, wanted.model))
+        and alike(unit.model, unit.protocol, unit.dataset, unit.preset, wanted.preset)
+    )
+
+
+def alike(model: str, protocol: str, dataset: str, one: str, two: str) -> bool:
+    """Tell whether two presets of a protocol mean the same numbers on a data set, and the same network of a model."""
+    if one == two:
+        return True
+    try:
+        recipe, encoder = cards.find_protocol(protocol), cards.find_model(model.partition("@")[0])
+        same = resolve(recipe, one, dataset, {}) == resolve(recipe, two, dataset, {})
+    except MedbenchError:  # a card that is no longer there, or has no such preset
+        return False
+    return same and encoder.resolved(one) == encoder.resolved(two)
+
+
+def other_split(group: Group, wanted: CellSpec) -> str | None:
+    """Return the name of the records' split where it is not the paper's; None: it is, or one of the two is not told."""
+    if wanted.split is None:
+        return None
+    for record in group.records:
+        split = record.provenance.get("data", {}).get("split")
+        if split and split != wanted.split.replace(SEED, str(record.unit.seed)):
+            return str(split)
+    return None
+
+
+def seeds_there(found: RecordIndex, wanted: CellSpec) -> int:
+    """Return how many seeds fill a cell on the paper's split with real weights: of a sweep, the least of its parts."""
+    counts = []
+    for part in wanted.parts():
+        group = found.choose(part).group
+        counts.append(0 if group is None or other_split(group, part) else group.n)
+    return min(counts)
+
+
+def repeats_of(wanted: CellSpec) -> int:
+    """Return how many units a cell needs: a protocol that draws nothing has one, on each split."""
+    return 1 if draws_nothing(wanted) else wanted.seeds
+
+
+def draws_nothing(wanted: CellSpec) -> bool:
+    """Tell whether a cell has one unit: neither its protocol nor its split knows of seeds."""
+    if wanted.split is not None and SEED in wanted.split:
+        return False
+    try:
+        return not cards.find_protocol(wanted.protocol).seeded
+    except MedbenchError:
+        return False
+
+
+def _official(group: Group, model: str) -> bool:
+    """Tell whether the weights are the card's: by name, by the digest of a file, or trained from it by medbench."""
+    if group.first.unit.weights == "official" or "@" in model:
+        return True
+    try:
+        weights = cards.find_model(model).weights
+    except MedbenchError:
+        return False
+    digest = str(group.first.material.get("weights", ""))
+    return bool(weights and weights.sha256 and digest.startswith(weights.sha256))

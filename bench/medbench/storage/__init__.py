@@ -1,0 +1,1 @@
+"""Files on disk: paths, atomic writing, digests, locks, downloads, versions."""
