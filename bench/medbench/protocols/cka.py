@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from medbench.cards.recipes import CkaModels, CkaRecipe
+from medbench.cards.recipes import CkaRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.features.layers import Layer, Watched, layers_of, layerwise
@@ -26,10 +26,9 @@ from medbench.storage import files
 from medbench.training.finetune.networks import Classifier, OnTokens, linear_head
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[CkaRecipe]) -> dict[int, Outcome]:
     """Compare every layer with every layer on test images; labels are not looked at."""
     settings = context.settings
-    assert isinstance(settings, CkaRecipe)
     started, tuned = network_of(context), network_of(context, tuned=True)
     sides = _watched(tuned, settings), _watched(started, settings)
     rows = chosen_images(context, settings.images)
@@ -59,7 +58,7 @@ def run(context: Context) -> dict[int, Outcome]:
     }
 
 
-def network_of(context: Context, *, tuned: bool = False) -> nn.Module:
+def network_of(context: Context[CkaRecipe], *, tuned: bool = False) -> nn.Module:
     """Return the network that was fine-tuned, as it was at first or as it is now, in eval mode.
 
     Raises:
@@ -96,23 +95,22 @@ def _watched(network: nn.Module, settings: CkaRecipe) -> Watched:
     return Watched(network, layers_of(network.encoder, settings.layers, settings.form))
 
 
-def chosen_images(context: Context, n: int) -> list[int]:
+def chosen_images(context: Context[CkaRecipe], n: int) -> list[int]:
     """Return the test images that are compared: the first n of a named shuffle, in the test split's order."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
     return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 
 
-def batches(context: Context, rows: list[int], size: int) -> Iterator[Tensor]:
+def batches(context: Context[CkaRecipe], rows: list[int], size: int) -> Iterator[Tensor]:
     """Yield the chosen images as a network's input, (b, c, h, w)."""
     images = context.inputs.images("test")
     for start in range(0, len(rows), size):
         yield context.inputs.normalise(images[rows[start : start + size]].to(context.device))
 
 
-def run_models(context: Context) -> dict[int, Outcome]:
+def run_models(context: Context[CkaRecipe]) -> dict[int, Outcome]:
     """Keep the features; labels are not looked at."""
     settings = context.settings
-    assert isinstance(settings, CkaModels)
     network = network_of(context, tuned=True)
     assert isinstance(network, Classifier)
     rows, parts = chosen_images(context, settings.images), []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.cards import Settings
+from medbench.cards.recipes import Augment, DinoPretrain, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from medbench.features.extract import Outputs
     from medbench.models.encoder import Encoder
     from medbench.training.machine import Machine
+
+
+S = TypeVar("S", bound=Settings, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Inputs(Protocol):
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
 
-    def views(self) -> Sequence[NDArray[np.float32]]:
-        """Return the features of each augmented view of the training images, (n, d); the clean pass if there are none.
+    def views(self, number: int, augment: Augment) -> Sequence[NDArray[np.float32]]:
+        """Return the features of each augmented view of the training images, (n, d); of 0 views the clean pass.
 
         They may be maps of files.
         """
@@ -64,16 +67,24 @@ class Inputs(Protocol):
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
 
-    def drawn(self, seed: int) -> Dataset[Tensor]:
-        """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8."""
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
+        """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
 
-    def crops(self, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+        Args:
+            seed: Of the draws, where each epoch draws its views anew.
+            views: Number of views in a bank, the same for all seeds; 0: clean images; None: anew each epoch.
+            augment: What is drawn.
+        """
+
+    def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the training images in crops: list of (epoch, index) -> (2, b, g, g, c), (l, b, s, s, c) uint8."""
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
 
-    def bank(self, outputs: dict[str, Outputs], wanted: str, limit_gb: float) -> FeatureBank | None:
+    def bank(
+        self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
+    ) -> FeatureBank | None:
         """Return the bank of one of several outputs, made together in one pass; None where it would not be cheaper.
 
         That is where every epoch draws its views anew, or where the whole would be larger than `limit_gb` or than half
@@ -83,11 +94,13 @@ class Inputs(Protocol):
             outputs: Name of the output -> images to it.
             wanted: The one to return.
             limit_gb: Room for all of them.
+            views: Number of views of the training images; None: there is no bank.
+            augment: How views are drawn.
         """
 
 
 @dataclass(frozen=True)
-class Context:
+class Context(Generic[S]):
     """One job: all its seeds at once.
 
     Attributes:
@@ -104,13 +117,14 @@ class Context:
         partial: Folder for the state of unfinished work; removed when the records are written.
         name: The job's, for people.
         machine: Processes and precision, for protocols that train networks.
-        sweep: All values of the depth that the request asks for, the job's own among them.
+        sweep: All depths that the request asks for, the job's own among them.
+        depth: The job's own.
         tuned: Weights of the fine-tuned network that this protocol looks at, if it does.
         keep_weights: Whether outcomes should carry the best weights.
         split_digest: Of the split: two jobs of one digest have the same images in each split.
     """
 
-    settings: Settings
+    settings: S
     seeds: list[int]
     classes: int
     multilabel: bool
@@ -124,6 +138,7 @@ class Context:
     name: str = ""
     machine: Machine | None = None
     sweep: tuple[int, ...] = ()
+    depth: int | None = None
     tuned: Path | None = None
     keep_weights: bool = False
     split_digest: str = ""

@@ -30,15 +30,14 @@ COLLAPSED = 0.01
 """Nats of information of the teacher's outputs on the image, of ln(images in a batch) that there could be at most."""
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
     """Pre-train on the training images, score validation and test by k-NN."""
     settings, inputs, seed = context.settings, context.inputs, context.seeds[0]
-    assert isinstance(settings, DinoPretrain)
     student, teacher = encoders(context)
     work = Pretraining(
         Student(student, Head(student.dim, settings, seed)),
         Teacher(teacher, Head(teacher.dim, settings, seed)),
-        Pictures(inputs.crops(seed), len(context.train_targets), inputs.normalise),
+        Pictures(inputs.crops(seed, settings), len(context.train_targets), inputs.normalise),
         settings,
         machine_of(context),
         seed,
@@ -60,14 +59,13 @@ def run(context: Context) -> dict[int, Outcome]:
     return {seed: outcome}
 
 
-def encoders(context: Context) -> tuple[Encoder, Encoder]:
+def encoders(context: Context[DinoPretrain]) -> tuple[Encoder, Encoder]:
     """Return the student's encoder and the teacher's: as the job's, but of a kind that takes all crops.
 
     Raises:
         CardError: The network takes no crops of a size that the settings ask for.
     """
     settings, inputs = context.settings, context.inputs
-    assert isinstance(settings, DinoPretrain)
     plain = inputs.encoder()
     any_size = _check_sizes(context, settings, plain)
     transformer = plain.card.library == "timm" and plain.sequential
@@ -78,7 +76,7 @@ def encoders(context: Context) -> tuple[Encoder, Encoder]:
     return student, inputs.encoder(any_size=any_size)
 
 
-def _check_sizes(context: Context, settings: DinoPretrain, plain: Encoder) -> bool:
+def _check_sizes(context: Context[DinoPretrain], settings: DinoPretrain, plain: Encoder) -> bool:
     """Tell whether the network must be built for images of any size.
 
     Raises:
@@ -100,14 +98,15 @@ def _check_sizes(context: Context, settings: DinoPretrain, plain: Encoder) -> bo
     return True
 
 
-def _state(context: Context, seed: int) -> Path:
+def _state(context: Context[DinoPretrain], seed: int) -> Path:
     return context.partial / f"seed{seed}.safetensors"
 
 
-def _neighbours(context: Context, work: Pretraining, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _neighbours(
+    context: Context[DinoPretrain], work: Pretraining, k: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the k-NN scores of validation and test on the teacher's features of clean images."""
     settings, targets, found = context.settings, context.train_targets, []
-    assert isinstance(settings, DinoPretrain)
     labels = targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
     votes = torch.from_numpy(labels).to(context.device)
     bank = _features(context, work, "train")
@@ -117,14 +116,13 @@ def _neighbours(context: Context, work: Pretraining, k: int) -> tuple[NDArray[np
     return found[0], found[1]
 
 
-def _features(context: Context, work: Pretraining, split: str) -> Tensor:
+def _features(context: Context[DinoPretrain], work: Pretraining, split: str) -> Tensor:
     images = context.inputs.images(split)
     return normalize(work.embed(images, len(images)), dim=1)  # type: ignore[arg-type]
 
 
-def _warnings(context: Context, work: Pretraining, k: int) -> tuple[str, ...]:
+def _warnings(context: Context[DinoPretrain], work: Pretraining, k: int) -> tuple[str, ...]:
     settings, found = context.settings, []
-    assert isinstance(settings, DinoPretrain)
     left = work.curve["information"][-1]
     if left < COLLAPSED * np.log(2 * work.batch):
         found.append(f"collapsed: the teacher gives all images nearly one output (information {left:.4f} nats)")

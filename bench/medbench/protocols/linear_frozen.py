@@ -18,14 +18,13 @@ from medbench.training.heads.linear import predict
 from medbench.training.selection import Choice, choose, finite
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
     """Train the grid, choose the rate on validation, score validation and test with the chosen heads."""
     settings = context.settings
-    assert isinstance(settings, LinearFrozen)
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
     val = torch.from_numpy(np.array(context.inputs.clean("val")))
     problem = Problem(
-        train=context.inputs.views(),
+        train=context.inputs.views(settings.views, settings.augment),
         train_targets=targets.float() if context.multilabel else targets.long(),
         val=val,
         val_targets=context.val_targets,

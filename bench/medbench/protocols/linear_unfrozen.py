@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from medbench.cards.recipes import LinearUnfrozen
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.tuning import tune, whole
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[LinearUnfrozen]) -> dict[int, Outcome]:
     """Fine-tune everything."""
     return tune(context, lambda seed: whole(context, seed))

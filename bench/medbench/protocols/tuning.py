@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from medbench.cards.recipes import FinetuneRecipe
+from medbench.cards.recipes import FinetuneRecipe, Settings
 from medbench.protocols.context import Context, Outcome
 from medbench.training.finetune.fit import Fit
 from medbench.training.finetune.networks import Classifier, leave_out_unused, linear_head, thaw
@@ -39,10 +39,9 @@ Build = Callable[[int], Built]
 """Seed to a new network at its first weights, and its data."""
 
 
-def tune(context: Context, build: Build) -> dict[int, Outcome]:
+def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
     """Search the rate, train all seeds at it, score test with the best epoch of each."""
     settings = context.settings
-    assert isinstance(settings, FinetuneRecipe)
     rates = settings.learning_rates
     searched = context.seeds[: settings.lr_search_seeds] if len(rates) > 1 else context.seeds
     task, metric = _task(context, settings), settings.select or context.metric
@@ -61,7 +60,7 @@ def tune(context: Context, build: Build) -> dict[int, Outcome]:
     return {seed: _outcome(context, task, build, fits, (seed, rate), choice, searched) for seed in context.seeds}
 
 
-def _task(context: Context, settings: FinetuneRecipe) -> FitTask:
+def _task(context: Context[FinetuneRecipe], settings: FinetuneRecipe) -> FitTask:
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
     return FitTask(
         settings=settings,
@@ -73,13 +72,13 @@ def _task(context: Context, settings: FinetuneRecipe) -> FitTask:
     )
 
 
-def machine_of(context: Context) -> Machine:
+def machine_of(context: Context[Settings]) -> Machine:
     """Return the context's machine, which every protocol that trains is given."""
     assert context.machine is not None
     return context.machine
 
 
-def _fit(context: Context, task: FitTask, build: Build, seed: int, rate: float) -> Fitted:
+def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: int, rate: float) -> Fitted:
     """Train one seed at one rate, or read it back if that was done before a kill."""
     name = f"seed{seed}-{rate:g}"
     finished, state = context.partial / f"{name}.done.safetensors", context.partial / f"{name}.safetensors"
@@ -100,7 +99,11 @@ def _fit(context: Context, task: FitTask, build: Build, seed: int, rate: float) 
 
 
 def _choose(
-    context: Context, fits: dict[tuple[int, float], Fitted], seeds: list[int], rates: list[float], metric: str
+    context: Context[FinetuneRecipe],
+    fits: dict[tuple[int, float], Fitted],
+    seeds: list[int],
+    rates: list[float],
+    metric: str,
 ) -> Choice:
     best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
     scores = np.stack([[fits[seed, rate].scores for rate in rates] for seed in seeds])
@@ -108,7 +111,7 @@ def _choose(
 
 
 def _outcome(
-    context: Context,
+    context: Context[FinetuneRecipe],
     task: FitTask,
     build: Build,
     fits: dict[tuple[int, float], Fitted],
@@ -138,7 +141,9 @@ def _outcome(
     )
 
 
-def _test(context: Context, task: FitTask, build: Build, fitted: Fitted, seed: int, rate: float) -> NDArray[np.float32]:
+def _test(
+    context: Context[FinetuneRecipe], task: FitTask, build: Build, fitted: Fitted, seed: int, rate: float
+) -> NDArray[np.float32]:
     built = build(seed)
     fit = Fit(built.network, built.source, task, seed, rate, context.name)
     fit.load(fitted.state)
@@ -189,13 +194,13 @@ def _history(fits: dict[float, Fitted]) -> dict[str, list[Any]]:
     }
 
 
-def checkpointed(context: Context, image_size: int) -> bool:
+def checkpointed(context: Context[Settings], image_size: int) -> bool:
     """Tell whether blocks are computed again in the backward pass."""
     asked = getattr(context.settings, "checkpointing", None)
     return bool(context.device.type == "cuda" and image_size >= CHECKPOINTING_FROM) if asked is None else bool(asked)
 
 
-def whole(context: Context, seed: int, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> Built:
+def whole(context: Context[FinetuneRecipe], seed: int, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> Built:
     """Return an encoder and a linear head, all of it trained.
 
     Args:
@@ -204,7 +209,6 @@ def whole(context: Context, seed: int, head: tuple[torch.Tensor, torch.Tensor] |
         head: First weight (c, d) and bias (c,); None: drawn.
     """
     settings, inputs = context.settings, context.inputs
-    assert isinstance(settings, FinetuneRecipe)
     encoder = inputs.encoder(drop_path=settings.drop_path)
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     thaw(encoder)
@@ -218,12 +222,17 @@ def whole(context: Context, seed: int, head: tuple[torch.Tensor, torch.Tensor] |
     return Built(network, pictures(context, seed))
 
 
-def pictures(context: Context, seed: int) -> FitData:
+def pictures(context: Context[FinetuneRecipe], seed: int) -> FitData:
     """Return the images as a training sees them: augmented for training, clean for validation and test."""
     inputs = context.inputs
-    return FitData(inputs.drawn(seed), inputs.images("val"), inputs.images("test"), inputs.normalise)
+    return FitData(
+        inputs.drawn(seed, context.settings.views, context.settings.augment),
+        inputs.images("val"),
+        inputs.images("test"),
+        inputs.normalise,
+    )
 
 
-def sample(context: Context) -> torch.Tensor:
+def sample(context: Context[Settings]) -> torch.Tensor:
     """Return one clean image as a network's input, (1, c, h, w)."""
     return context.inputs.normalise(context.inputs.images("val")[[0]].to(context.device))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from medbench import progress
+from medbench.cards import Settings
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
 from medbench.progress import say
@@ -156,7 +157,7 @@ def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInp
     return NetworkInputs(job, work.encoders, work.workers, tally)
 
 
-def _context(job: Job, inputs: Any, work: _Execution) -> Context:
+def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
     dataset = inputs.dataset
     return Context(
         settings=job.settings,
@@ -173,6 +174,7 @@ def _context(job: Job, inputs: Any, work: _Execution) -> Context:
         name=job.name,
         machine=work.machine,
         sweep=job.sweep,
+        depth=job.depth,
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
         keep_weights=bool(job.keep),
         split_digest=dataset.split_digest,

@@ -96,6 +96,12 @@ class Job:
         return KINDS[self.protocol.kind]
 
     @property
+    def depth(self) -> int | None:
+        """The job's value of a sweep over depths."""
+        value = getattr(self.settings, self.kind.sweep) if self.kind.sweep else None
+        return value if isinstance(value, int) else None
+
+    @property
     def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
         """All encoders of the job: the run's own, then those of single inputs."""
         return [(self.model, self.weights), *self.others.values()]

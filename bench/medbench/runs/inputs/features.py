@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medbench.cards.recipes import LinearFrozen
+from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
@@ -55,7 +55,7 @@ class Encoders:
 
 
 class JobInputs:
-    """Features of one job's images (`protocols.base.Inputs`).
+    """Features of one job's images (`protocols.context.Inputs`).
 
     Attributes:
         dataset: The data set, unreadable images left out where the user said so.
@@ -83,20 +83,18 @@ class JobInputs:
         """Return what the network was given, for the record."""
         return {"mean": self.mean, "std": self.std, "store": self.store.digest}
 
-    def views(self) -> list[NDArray[np.float32]]:
+    def views(self, number: int, augment: Augment) -> list[NDArray[np.float32]]:
         """Return the features of each augmented view of the training images, (n, d), as maps of their files."""
-        settings = self.job.settings
-        assert isinstance(settings, LinearFrozen)
-        if settings.views == 0:
+        if number == 0:
             return [self.clean("train")]
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
         size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
         found = []
-        for view in range(settings.views):
-            images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
-            what = f"{name}: view {view + 1}/{settings.views}"
-            drawn = spec.of_view(view, marked, settings.augment, VIEW_SEED)
+        for view in range(number):
+            images = Views(self.store, rows, size, augment, VIEW_SEED, view)
+            what = f"{name}: view {view + 1}/{number}"
+            drawn = spec.of_view(view, marked, augment, VIEW_SEED)
             found += self._features(Extraction([drawn], images, len(rows), what))
         return found
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from medbench.cards.recipes import DinoPretrain, FinetuneRecipe, Recipe
+from medbench.cards.recipes import Augment, DinoPretrain
 from medbench.data.prepared.crops import Crops
 from medbench.data.prepared.transforms import Clean, Drawn, Still, Views, normalise
 from medbench.errors import MedbenchError
@@ -26,7 +26,7 @@ from medbench.storage import files, paths
 
 
 class NetworkInputs(JobInputs):
-    """A job's features, images and networks (`protocols.base.Inputs`)."""
+    """A job's features, images and networks (`protocols.context.Inputs`)."""
 
     @property
     def image_size(self) -> int:
@@ -67,22 +67,19 @@ class NetworkInputs(JobInputs):
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
         return Clean(self.store, self.dataset.rows(split), self.job.image_size)
 
-    def drawn(self, seed: int) -> Dataset[Tensor]:
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
 
         Views that every epoch draws anew are the seed's own; those of a bank are the same for all seeds.
         """
-        settings, rows = self.job.settings, self.dataset.rows("train")
-        assert isinstance(settings, FinetuneRecipe)
-        if settings.views == 0:
+        rows = self.dataset.rows("train")
+        if views == 0:
             return Still(self.store, rows, self.job.image_size)
-        own = VIEW_SEED if settings.views is not None else seed
-        return Drawn(self.store, rows, self.job.image_size, settings.augment, own)
+        own = VIEW_SEED if views is not None else seed
+        return Drawn(self.store, rows, self.job.image_size, augment, own)
 
-    def crops(self, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+    def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the training images in the crops of self-supervision; an index is an (epoch, index) pair."""
-        settings = self.job.settings
-        assert isinstance(settings, DinoPretrain)
         size = settings.global_size or self.job.image_size
         return Crops(self.store, self.dataset.rows("train"), size, settings, seed)
 
@@ -90,15 +87,15 @@ class NetworkInputs(JobInputs):
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
         return normalise(batch, self.mean, self.std)
 
-    def bank(self, outputs: dict[str, Outputs], wanted: str, limit_gb: float) -> FeatureBank | None:
+    def bank(
+        self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
+    ) -> FeatureBank | None:
         """Return the bank of one of several outputs of the frozen encoder, or None where it would not be cheaper."""
-        settings = self.job.settings
-        assert isinstance(settings, FinetuneRecipe)
-        if settings.views is None:
+        if views is None:
             return None
         for chosen in (outputs, {wanted: self._alone(outputs, wanted)}):
-            if self._fits(chosen, settings.views, limit_gb):
-                return self._bank(chosen, wanted, settings.views)
+            if self._fits(chosen, views, limit_gb):
+                return self._bank(chosen, wanted, views, augment)
         return None
 
     def _alone(self, outputs: dict[str, Outputs], wanted: str) -> Outputs:
@@ -116,7 +113,7 @@ class NetworkInputs(JobInputs):
         free = shutil.disk_usage(_existing(paths.home())).free
         return numbers * size * images <= min(limit_gb * 2**30, free / 2)
 
-    def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int) -> FeatureBank:
+    def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int, augment: Augment) -> FeatureBank:
         names, make = list(outputs), next(iter(outputs.values()))
         at, size = names.index(wanted), self.job.image_size
         what = f"{self.job.model.name} on {self.dataset.card.name}: {names[0]}" + (" …" if len(names) > 1 else "")
@@ -124,11 +121,10 @@ class NetworkInputs(JobInputs):
         every = Clean(self.store, range(len(self.dataset.samples)), size)  # type: ignore[arg-type]
         clean = self._made(Extraction(specs, every, len(every), f"{what}, clean", make))[at]
         rows, drawn = self.dataset.rows("train"), []
-        marked, settings = files.digest(rows.tolist()), self.job.settings
-        assert isinstance(settings, Recipe)
+        marked = files.digest(rows.tolist())
         for view in range(views):
-            images = Views(self.store, rows, size, settings.augment, VIEW_SEED, view)
-            own = [spec.of_view(view, marked, settings.augment, VIEW_SEED) for spec in specs]
+            images = Views(self.store, rows, size, augment, VIEW_SEED, view)
+            own = [spec.of_view(view, marked, augment, VIEW_SEED) for spec in specs]
             drawn.append(self._made(Extraction(own, images, len(rows), f"{what}, view {view + 1}/{views}", make))[at])
         splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
         return FeatureBank(splits, drawn or [clean[rows]])

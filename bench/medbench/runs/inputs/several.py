@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.cards.recipes import Augment
 from medbench.cards.resolve import native
 from medbench.data.multi_input import choose_inputs, chosen_slices, pool
 from medbench.features.extract import Tally
@@ -19,7 +20,7 @@ Features = NDArray[np.float32]
 
 
 class CombinedInputs:
-    """Features of a job whose samples have several inputs (`protocols.base.Inputs`).
+    """Features of a job whose samples have several inputs (`protocols.context.Inputs`).
 
     Each input goes through its own encoder, which the settings may name, and its own store and features in the cache.
 
@@ -46,11 +47,10 @@ class CombinedInputs:
         rows = self.dataset.rows(split)
         return self._beside(lambda part: self._of(part, part.everything(), np.arange(len(part.dataset.samples)), rows))
 
-    def views(self) -> list[Features]:
+    def views(self, number: int, augment: Augment) -> list[Features]:
         """Return the features of each augmented view of the training samples, (n, sum of d)."""
         rows = self.dataset.rows("train")
-        views = {name: part.views() for name, part in self.parts.items()}
-        number = len(next(iter(views.values())))
+        views = {name: part.views(number, augment) for name, part in self.parts.items()}
         names = {id(part): name for name, part in self.parts.items()}
 
         def one(view: int) -> Features:
@@ -58,7 +58,7 @@ class CombinedInputs:
                 lambda part: self._of(part, views[names[id(part)]][view], part.dataset.rows("train"), rows)
             )
 
-        return [one(view) for view in range(number)]
+        return [one(view) for view in range(max(1, number))]
 
     def described(self) -> dict[str, Any]:
         """Return what each network was given, for the record."""
