@@ -31,6 +31,10 @@ class DataError(MedbenchError):
     """Images, labels or splits that are missing, unreadable or inconsistent."""
 
 
+class MissingDataError(DataError):
+    """Files of a data set that are not on disk. Who knows the data set adds how to get it."""
+
+
 class WeightsError(MedbenchError):
     """A weights file that is missing, damaged, unsafe or of another architecture."""
 

@@ -93,12 +93,12 @@ def prepare(
 ) -> None:
     """Decode and resize all images once, as `run` would do it first; a broken preparation goes on where it stopped."""
     from medbench import cards
-    from medbench.cards.resolve import resolve
+    from medbench.cards.resolve import dataset_entry, resolve
     from medbench.data.images.square import rule_of
     from medbench.data.load import load_dataset
     from medbench.data.prepared import store
 
-    settings = resolve(cards.find_protocol(protocol), preset, Path(dataset).stem, {})
+    settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
     rule = rule_of(settings, size, data.card.channels)
@@ -163,11 +163,10 @@ def card(
 ) -> None:
     """Print a card as YAML: for data of your own, what medbench made of it, ready to be edited."""
     from medbench import cards
-    from medbench.cards.catalogues.medmnist import is_medmnist_name
-    from medbench.cards.find import is_file_name
+    from medbench.cards.find import dataset_kind
     from medbench.data.layouts.infer_card import card_yaml
 
-    if is_file_name(dataset) or is_medmnist_name(dataset) or dataset in cards.names("datasets"):
+    if dataset_kind(dataset) == "card":
         found = cards.find_dataset(dataset)
     else:
         from medbench.data.load import find_source
