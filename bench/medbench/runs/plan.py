@@ -122,7 +122,7 @@ class _Request:
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
                 f"{recipe.name} trains on one image a sample, and those of {data.card.name} have several inputs",
-                "run linear-frozen, linear-probe or knn on it",
+                f"run one of {', '.join(name for name, known in KINDS.items() if not known.images)} on it",
             )
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
@@ -187,7 +187,7 @@ class _Request:
         named = dict(settings.encoders)
         kind = KINDS[recipe.kind]
         second = getattr(settings, kind.second, None) if kind.second else None
-        if second is not None and getattr(settings, "classifier", None) != "linear":
+        if second is not None:
             named["second"] = second
         found = {}
         for name, model in named.items():
