@@ -81,12 +81,12 @@ def _places() -> Iterator[Diagnosis]:
 
 
 def _hub() -> Diagnosis:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return Diagnosis("hub", "note", "HF_HUB_OFFLINE is set: nothing is fetched")
     try:
-        from huggingface_hub import get_token
+        from huggingface_hub import constants, get_token
     except ImportError:
         return Diagnosis("hub", "wrong", "huggingface_hub does not import")
+    if constants.HF_HUB_OFFLINE:
+        return Diagnosis("hub", "note", "HF_HUB_OFFLINE is set: nothing is fetched")
     if get_token():
         return Diagnosis("hub", "ok", "a token is set: gated weights you were given can be fetched")
     return Diagnosis("hub", "note", "no token: open weights only; for gated ones: hf auth login")

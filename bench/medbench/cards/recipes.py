@@ -110,7 +110,7 @@ class Recipe(Settings):
 class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
-    kind: ClassVar[Kind] = Kind("linear-frozen", version=2, images=False)
+    kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
 
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
@@ -160,13 +160,13 @@ EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
 class LinearUnfrozen(FinetuneRecipe):
     """Encoder and linear head, fine-tuned together."""
 
-    kind: ClassVar[Kind] = Kind("linear-unfrozen")
+    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=2)
 
 
 class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
 
-    kind: ClassVar[Kind] = Kind("deit-frozen", module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
 
     classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
     cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
@@ -175,7 +175,7 @@ class DeitFrozen(FinetuneRecipe):
 class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
 
-    kind: ClassVar[Kind] = Kind("deit-unfrozen", module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
 
     classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
 
@@ -183,7 +183,7 @@ class DeitUnfrozen(FinetuneRecipe):
 class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
 
-    kind: ClassVar[Kind] = Kind("freeze", sweep="frozen", first="linear-unfrozen", last="linear-frozen")
+    kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
 
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
     train_final_norm: bool = Field(False, description="Whether what follows the units is trained (the code: no).")
@@ -194,7 +194,7 @@ class DecapitateFrozen(DeitFrozen):
     """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-frozen", module="deit", sweep="kept", last="deit-frozen", second="classifier"
+        "decapitate-frozen", version=2, module="deit", sweep="kept", last="deit-frozen", second="classifier"
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -204,7 +204,7 @@ class DecapitateUnfrozen(DeitUnfrozen):
     """Patch tokens of the first units of an encoder into a DeiT, both trained."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-unfrozen", module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
+        "decapitate-unfrozen", version=2, module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -213,7 +213,7 @@ class DecapitateUnfrozen(DeitUnfrozen):
 class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
-    kind: ClassVar[Kind] = Kind("linear-probe", seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
 
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
@@ -227,7 +227,7 @@ class LinearProbe(Settings):
 class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
-    kind: ClassVar[Kind] = Kind("lp-ft")
+    kind: ClassVar[Kind] = Kind("lp-ft", version=2)
 
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")

@@ -15,8 +15,6 @@ from medbench.errors import CardError, DataError, unknown
 from medbench.storage import digests
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from medbench.data.dataset import Dataset
 
 Owner = npt.NDArray[np.int64]
@@ -137,8 +135,3 @@ def choose_inputs(card: DatasetCard, wanted: list[str] | None, encoders: dict[st
         if name not in known:
             raise unknown(f"input of {card.name}", name, known or ["none: its samples have one picture"])
     return list(wanted or known)
-
-
-def input_columns(samples: pd.DataFrame) -> list[str]:
-    """Return the columns of a samples table that hold the places of further inputs."""
-    return [name for name in samples.columns if name.startswith("input_")]

@@ -13,7 +13,7 @@ def found(medbench) -> dict[str, dict[str, str]]:
 
 
 def test_everything_is_looked_at(medbench, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     looked = found(medbench)
     for what in ("python", "medbench", "torch", "timm", "cache", "run store", "hub", "data", "data toy", "data aptos"):
         assert looked[what]["detail"]
@@ -25,7 +25,7 @@ def test_everything_is_looked_at(medbench, monkeypatch):
 def test_data_and_hub_as_the_environment_says(medbench, monkeypatch, tmp_path):
     (tmp_path / "data" / "aptos").mkdir(parents=True)
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "hf_verysecret")
     looked = found(medbench)
     assert str(tmp_path / "data" / "aptos") in looked["data aptos"]["detail"]

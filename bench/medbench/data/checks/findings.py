@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,8 +100,10 @@ def unreadable(
 
 
 def _looked_at(card: DatasetCard, root: Path, paths: list[str], decode: bool) -> list[tuple[int, str]]:
+    from joblib import cpu_count
+
     look = _decoder(card.channels) if decode else _size
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, cpu_count())
     faults: list[tuple[int, str]] = []
     with progress.bar(f"checking {card.name}", len(paths)) as advance, ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), 256):

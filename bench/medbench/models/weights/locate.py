@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -110,7 +109,9 @@ def fetch(card: ModelCard) -> Path:
     weights = card.weights
     if weights is None or (weights.url is None and weights.hub is None):
         _nowhere(card)
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         return _absent(card, "HF_HUB_OFFLINE forbids fetching")
     if weights.url is None:
         assert weights.hub is not None
