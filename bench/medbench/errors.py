@@ -31,6 +31,10 @@ class DataError(MedbenchError):
     """Images, labels or splits that are missing, unreadable or inconsistent."""
 
 
+class MissingDataError(DataError):
+    """Files of a data set that are not on disk. `load_dataset` adds how to get them."""
+
+
 class WeightsError(MedbenchError):
     """A weights file that is missing, damaged, unsafe or of another architecture."""
 

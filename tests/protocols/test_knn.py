@@ -75,9 +75,6 @@ class Features:
     def clean(self, split: str) -> np.ndarray:
         return self.splits[split].astype(np.float32)
 
-    def views(self) -> list[np.ndarray]:
-        return [self.clean("train")]
-
 
 def context(tmp_path, **settings) -> Context:
     source = np.random.default_rng(5)

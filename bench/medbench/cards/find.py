@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.cards.base import Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
@@ -56,8 +57,8 @@ def find_model(name: str) -> ModelCard:
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
     that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`).
     """
-    base, at, maker = name.rpartition("@")
-    if at and maker in names("protocols"):
+    base, maker = trained(name)
+    if maker in names("protocols"):
         plain = find_model(base)
         return plain.model_copy(update={"name": name, "weights": Weights(licence=_licence(plain))})
     if is_library_name(name) and not is_file_name(name):
@@ -114,15 +115,32 @@ def is_file_name(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def trained(name: str) -> tuple[str, str]:
+    """Return (model, protocol) of `MODEL@PROTOCOL`, the model whose weights that protocol makes; else (name, "")."""
+    base, at, maker = name.rpartition("@")
+    return (base, maker) if at and re.fullmatch(r"[a-z0-9-]+", maker) else (name, "")
+
+
+def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
+    """Tell what a data set's name means: a card (by name or file), a label file or a folder of the user's own.
+
+    A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
+    """
+    if name.lower().endswith((".csv", ".tsv")):
+        return "labels"
+    known = is_file_name(name) or is_medmnist_name(name) or name in names("datasets")
+    return "folder" if not known and Path(name).expanduser().is_dir() else "card"
+
+
 def _is_elsewhere(kind: str, word: str) -> bool:
     """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
 def _is_trained(kind: str, word: str) -> bool:
-    base, at, maker = word.rpartition("@")
+    base, maker = trained(word)
     known = base in names("models") or is_file_name(base) or is_library_name(base)
-    return bool(kind == "models" and at and known and maker in names("protocols"))
+    return kind == "models" and known and maker in names("protocols")
 
 
 def _medmnist_sets(word: str) -> list[str]:

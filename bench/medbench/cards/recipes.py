@@ -238,7 +238,7 @@ class LpFt(LinearUnfrozen):
 class Timing(Settings):
     """Time of one instance and throughput, warmed up and synchronised."""
 
-    kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="stack", timed=True)
+    kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
 
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
         None, description="What stands on the encoder; a list; none: both."
@@ -248,6 +248,11 @@ class Timing(Settings):
     warmup: int = Field(5, ge=0, description="Passes that do not count.")
     repeats: Positive = Field(30, description="Passes that do.")
     seconds: float = Field(20.0, gt=0, description="A batch size is given up when its passes would take longer.")
+
+    @property
+    def second(self) -> str | None:
+        """The stacked network's card, where there is one."""
+        return None if self.classifier == "linear" else self.stack
 
 
 class DinoPretrain(Settings):

@@ -9,27 +9,60 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from medbench.cards.find import dataset_kind, find_dataset
 from medbench.cards.load import Loader
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.cards.recipes import SETTINGS, Settings
 from medbench.errors import CardError, MedbenchError, unknown
 
+S = TypeVar("S", bound=Settings)
+
+SEED = "{seed}"
+"""In a split's name: each seed has a split of its own, as FLAIR's five hold-outs."""
+
 
 def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, Any]) -> Settings:
     """Return the settings of one job: the card's defaults, then preset, then data set, then `changes`.
+
+    Args:
+        card: The protocol's card.
+        preset: One of its presets.
+        dataset: The data set's name in the card, of `dataset_entry`; empty: none.
+        changes: Field -> value, dots in the name of a nested field.
 
     Raises:
         CardError: The preset is unknown, a field is unknown or a value does not fit, in the card or in `changes`.
     """
     if preset not in card.presets:
-        raise unknown("preset", preset, card.presets, f"Presets of {card.name}")
+        raise unknown("preset", preset, card.presets, f"All: medbench show {card.name}")
     schema = SETTINGS[card.kind]
     merged = _merge({}, card.defaults)
     for layer in (card.presets[preset], card.datasets.get(dataset, {})):
         merged = _merge(merged, layer)
     _check(schema, merged, f"protocol card {card.name}", "mend the card")
     return _check(schema, _merge(merged, _nest(changes)), "--set", f"see: medbench show {card.name}")
+
+
+def dataset_entry(name: str) -> str:
+    """Return the name under which a protocol card lists a data set's numbers: that of the data set's card.
+
+    A label file or a folder of the user's own has no entry, whatever it is called: the answer is empty then.
+
+    Raises:
+        CardError: There is no such card.
+    """
+    return find_dataset(name).name if dataset_kind(name) == "card" else ""
+
+
+def per_seed(split: str | None) -> bool:
+    """Tell whether a split's name (`flair-holdout@{seed}`) gives each seed a split of its own."""
+    return SEED in (split or "")
+
+
+def split_of(split: str, seed: int) -> str:
+    """Return the name of one seed's split."""
+    return split.replace(SEED, str(seed))
 
 
 def fitting(kind: str, changes: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
@@ -92,9 +125,6 @@ def _check(schema: type[Settings], values: dict[str, Any], source: str, hint: st
             known = ", ".join(near or sorted(schema.model_fields))
             raise CardError(f"{source}: unknown field '{field}'", f"did you mean: {known}?") from error
         raise CardError(f"{source}: {field}={fault['input']!r}: {fault['msg']}", hint) from error
-
-
-S = TypeVar("S", bound=Settings)
 
 
 def native(settings: S, model: ModelCard) -> S:

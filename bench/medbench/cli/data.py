@@ -99,12 +99,12 @@ def prepare(
     `medbench run` does this first where it is needed. An interrupted preparation resumes.
     """
     from medbench import cards
-    from medbench.cards.resolve import resolve
+    from medbench.cards.resolve import dataset_entry, resolve
     from medbench.data.images.square import rule_of
     from medbench.data.load import load_dataset
     from medbench.data.prepared import store
 
-    settings = resolve(cards.find_protocol(protocol), preset, Path(dataset).stem, {})
+    settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
     rule = rule_of(settings, size, data.card.channels)
@@ -184,11 +184,10 @@ def card(
     For your own data: the card that medbench infers from it, ready to edit.
     """
     from medbench import cards
-    from medbench.cards.catalogues.medmnist import is_medmnist_name
-    from medbench.cards.find import is_file_name
+    from medbench.cards.find import dataset_kind
     from medbench.data.layouts.infer_card import card_yaml
 
-    if is_file_name(dataset) or is_medmnist_name(dataset) or dataset in cards.names("datasets"):
+    if dataset_kind(dataset) == "card":
         found = cards.find_dataset(dataset)
     else:
         from medbench.data.load import find_source

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.catalogues.medmnist import is_medmnist_name
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.find import is_file_name
+from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, infer_card, reader
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 from medbench.storage import digests, files, paths
 
 if TYPE_CHECKING:
@@ -46,17 +45,16 @@ def find_source(name: str, root: Path | None = None) -> Source:
 
     Raises:
         CardError: No such card.
-        DataError: The data folder is not told, or not there.
+        MissingDataError: No data folder is given, or it does not exist.
     """
-    path = Path(name).expanduser()
-    if name.lower().endswith((".csv", ".tsv")):
+    path, kind = Path(name).expanduser(), dataset_kind(name)
+    if kind == "labels":
         if not path.is_file():
             raise DataError(f"no label file {path}", "check the path")
         card = infer_card.card_from_csv(path, root)
         place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
         return Source(card, place, path.parent)
-    known = is_file_name(name) or is_medmnist_name(name) or name in cards.names("datasets")
-    if not known and path.is_dir():
+    if kind == "folder":
         return Source(infer_card.card_from_folder(path), path, path)
     card = cards.find_dataset(name)
     if card.toy:
@@ -71,15 +69,17 @@ def find_source(name: str, root: Path | None = None) -> Source:
     if card.layout.kind == "npz":
         from medbench.data.layouts import medmnist_npz
 
-        place = medmnist_npz.ensure(card, place, reader.access_hint(card), SYNTHETIC)
+        with reader.how_to_get(card):
+            place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
 
 
 def _existing(card: DatasetCard, place: Path | None) -> Path:
-    if place is None:
-        raise DataError(f"where does the data set '{card.name}' lie? No data folder was told", reader.access_hint(card))
-    if not place.is_dir():
-        raise DataError(f"the data folder {place} of '{card.name}' is not there", reader.access_hint(card))
+    with reader.how_to_get(card):
+        if place is None:
+            raise MissingDataError(f"no data folder was given for the data set '{card.name}'")
+        if not place.is_dir():
+            raise MissingDataError(f"the data folder {place} of '{card.name}' does not exist")
     return place
 
 
@@ -103,7 +103,8 @@ def load_dataset(
     card, place = source.card, source.root
     samples = reader.read_samples(card, place, allow_outside, source.tables)
     command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
-    class_folders.require_files(card, place, samples["path"].tolist(), reader.access_hint(card), command)
+    with reader.how_to_get(card):
+        class_folders.require_files(card, place, samples["path"].tolist(), command)
     split_name, assigned = choose_split(card, samples, split)
     samples = _with_split(samples, assigned)
     content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))

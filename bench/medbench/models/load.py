@@ -5,21 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from medbench.cards import ModelCard, Settings, find_model
-from medbench.cards.resolve import native
+from medbench.cards import ModelCard, find_model, find_protocol
+from medbench.cards.resolve import native, resolve
 from medbench.errors import MedbenchError, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 
 if TYPE_CHECKING:
     from medbench.models.encoder import Encoder
-
-PRESETS = {"paper": Settings(), "wacv-code": Settings(), "fixed": Settings(channel_rule="sum", draft=True)}
-"""What each preset decides before a network sees an image; the protocol cards say the same (a test holds them to it).
-
-The channel rule is what becomes of a three-channel kernel on one-channel images (WACV 2024, Q13).
-"""
-
-__all__ = ["PRESETS", "WeightsFile", "load_model", "locate"]
 
 
 def load_model(
@@ -29,6 +21,7 @@ def load_model(
     in_chans: int = 3,
     preset: str = "paper",
     *,
+    protocol: str = "linear-frozen",
     channel_rule: str | None = None,
     library: str | None = None,
     pooled: str | None = None,
@@ -43,7 +36,10 @@ def load_model(
         weights: None for the official file, a path, or `random`.
         image_size: Side of the square input; None: the card's.
         in_chans: 1 or 3.
-        preset: `paper`, `wacv-code` or `fixed`: decides the channel rule, the transform and what the card says of it.
+        preset: A preset of the protocol's card, such as `paper` or `fixed`: it decides the transform, the channel rule
+            (what becomes of a three-channel kernel on one-channel images; WACV 2024, Q13), and what the model's card
+            changes under it.
+        protocol: The protocol whose card has the preset.
         channel_rule: `slice` or `sum`, over the preset's.
         library: Another library of the card that builds the same network.
         pooled: Another pooled feature: one of the card's `alternatives`, or a general rule (`cls`, `mean`, …).
@@ -52,17 +48,17 @@ def load_model(
         device: Where the encoder goes.
 
     Raises:
-        CardError: The card is unknown, does not fit its network, or has no such library or feature.
+        CardError: The card is unknown, does not fit its network, or has no such library or feature; the protocol has
+            no such preset.
         WeightsError: The file is missing, damaged, unsafe or another architecture's.
     """
     from medbench.models.build import build
     from medbench.models.encoder import Encoder
 
-    if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
+    settings = resolve(find_protocol(protocol), preset, "", {})
     if in_chans not in (1, 3):
         raise MedbenchError(f"in_chans {in_chans}: images have 1 or 3 channels", "give 1 for grey, 3 for RGB")
-    rule = channel_rule or PRESETS[preset].channel_rule
+    rule = channel_rule or settings.channel_rule
     if rule not in ("slice", "sum"):
         raise unknown("channel rule", rule, ("slice", "sum"))
     card = (name if isinstance(name, ModelCard) else find_model(str(name))).resolved(preset, library, pooled)
@@ -73,5 +69,5 @@ def load_model(
         )
     file = weights if isinstance(weights, WeightsFile) else locate(card, str(weights) if weights is not None else None)
     network = build(card, file, size, in_chans, rule)
-    settings = native(PRESETS[preset].model_copy(update={"transform": transform}), card)
+    settings = native(settings.model_copy(update={"transform": transform}), card)
     return Encoder(card, file, network, size, in_chans, settings, units).to(device)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medbench.cards.find import names
+from medbench.cards.find import names, trained
 from medbench.cards.paper import Bars, Curves, Gains, Heatmaps, PaperCard, PaperFigure, PaperTable, Ratios, Similarity
 from medbench.storage import files
 
@@ -89,7 +89,7 @@ def lacking(wanted: CellSpec, known: Mapping[str, set[str]] | None = None) -> li
     """
     if known is None:
         known = {kind: set(names(kind)) for kind in ("models", "protocols", "datasets")}
-    model, _, start = wanted.model.partition("@")
+    model, start = trained(wanted.model)
     needed = [("models", model), *([("protocols", start)] if start else [])]
     needed += [("protocols", wanted.protocol), ("datasets", wanted.dataset)]
     return [(kind, name) for kind, name in needed if name not in known[kind]]

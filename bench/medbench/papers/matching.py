@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medbench import cards
-from medbench.cards.resolve import resolve
+from medbench.cards.find import trained
+from medbench.cards.resolve import per_seed, resolve, split_of
 from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec
 from medbench.records import Record
 from medbench.records.groups import Group, collect, pick, rank_of
 from medbench.storage import files
-
-SEED = "{seed}"
-"""Part of a split's name that means: each seed has its own split."""
 
 
 @dataclass
@@ -81,7 +79,7 @@ def alike(model: str, protocol: str, dataset: str, one: str, two: str) -> bool:
     if one == two:
         return True
     try:
-        recipe, encoder = cards.find_protocol(protocol), cards.find_model(model.partition("@")[0])
+        recipe, encoder = cards.find_protocol(protocol), cards.find_model(trained(model)[0])
         same = resolve(recipe, one, dataset, {}) == resolve(recipe, two, dataset, {})
     except MedbenchError:  # the card was removed, or has no such preset
         return False
@@ -94,7 +92,7 @@ def other_split(group: Group, wanted: CellSpec) -> str | None:
         return None
     for record in group.records:
         split = record.provenance.get("data", {}).get("split")
-        if split and split != wanted.split.replace(SEED, str(record.unit.seed)):
+        if split and split != split_of(wanted.split, record.unit.seed):
             return str(split)
     return None
 
@@ -114,8 +112,8 @@ def repeats_of(wanted: CellSpec) -> int:
 
 
 def draws_nothing(wanted: CellSpec) -> bool:
-    """Tell whether a cell has one unit because neither its protocol nor its split use seeds."""
-    if wanted.split is not None and SEED in wanted.split:
+    """Tell whether a cell has one unit because neither its protocol nor its split uses seeds."""
+    if per_seed(wanted.split):
         return False
     try:
         return not cards.find_protocol(wanted.protocol).seeded
@@ -125,7 +123,7 @@ def draws_nothing(wanted: CellSpec) -> bool:
 
 def _official(group: Group, model: str) -> bool:
     """Tell whether the weights are those of the card: by name, by digest, or trained from them by medbench."""
-    if group.first.unit.weights == "official" or "@" in model:
+    if group.first.unit.weights == "official" or trained(model)[1]:
         return True
     try:
         weights = cards.find_model(model).weights

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from medbench import cards
+from medbench.cards.find import trained
 from medbench.cards.resolve import fitting
 from medbench.data.load import find_source
 from medbench.errors import CardError, MedbenchError
@@ -131,7 +132,7 @@ class _Planner:
                 known = found.setdefault(_place(job), job)
                 found[_place(job)] = dataclasses.replace(known, keep=tuple(sorted({*known.keep, *job.keep})))
         # Stable, so that what a job needs, which is the same model on the same data, stays before it.
-        return sorted(found.values(), key=lambda job: (job.dataset.card.name, job.model.name.partition("@")[0]))
+        return sorted(found.values(), key=lambda job: (job.dataset.card.name, trained(job.model.name)[0]))
 
     def _planned(self, cells: list[CellSpec], filling: Filling) -> list[Job]:
         """Return the jobs of several cells of one recipe; a cell that is refused is told from the others."""
@@ -174,7 +175,7 @@ class _Planner:
         return None
 
     def _weights(self, model: str) -> None:
-        if "@" not in model:  # those are what medbench trained itself
+        if not trained(model)[1]:  # those are what medbench trained itself
             locate(cards.find_model(model), self.options.weights, download=self.options.download)
 
 

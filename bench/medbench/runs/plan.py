@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench import cards
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
+from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
-from medbench.cards.resolve import fitting, native, resolve
+from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.errors import CardError, MedbenchError, unknown
@@ -21,9 +21,6 @@ from medbench.runs.jobs import Job, Options, Plan
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
-
-SEED = "{seed}"
-"""In a split's name: each seed has a split of its own, as FLAIR's five hold-outs."""
 
 
 def make_plan(
@@ -74,7 +71,7 @@ class _Request:
         kind = KINDS[recipe.kind]
         kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
         own = fitting(recipe.kind, changes, kinds)
-        settings = resolve(recipe, self.options.preset, Path(dataset).stem, own)
+        settings = resolve(recipe, self.options.preset, dataset_entry(dataset), own)
         if not kind.sweep:
             return self._folds(model, recipe, settings, dataset, changes if kind.tunes else own)
         asked = getattr(settings, kind.sweep)
@@ -98,15 +95,14 @@ class _Request:
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> list[Job]:
         """Return one job, or one for each seed where the split's name has a place for it."""
-        if SEED not in (settings.split or ""):
+        if settings.split is None or not per_seed(settings.split):
             return [self._job(model, recipe, settings, dataset, changes)]
-        assert settings.split is not None
         return [
             dataclasses.replace(
                 self._job(
                     model,
                     recipe,
-                    settings.model_copy(update={"split": settings.split.replace(SEED, str(seed))}),
+                    settings.model_copy(update={"split": split_of(settings.split, seed)}),
                     dataset,
                     changes,
                 ),
@@ -126,10 +122,10 @@ class _Request:
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
                 f"{recipe.name} trains on one image a sample, and those of {data.card.name} have several inputs",
-                "run linear-frozen, linear-probe or knn on it",
+                f"run one of {', '.join(name for name, known in KINDS.items() if not known.images)} on it",
             )
         needs = self._needs(model, settings, recipe, dataset, changes)
-        weights = self.weights(model) if "@" not in model.name else _of(needs[0])
+        weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
         seeds = tuple(options.seed_list if recipe.seeded else [0])
         keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
@@ -154,8 +150,8 @@ class _Request:
     ) -> list[Job]:
         """Return the jobs whose weights are taken up: the one that made the model's, and the fine-tuned one."""
         found = []
-        base, at, maker = model.name.rpartition("@")
-        if at:
+        base, maker = trained(model.name)
+        if maker:
             plain, producer = cards.find_model(base), cards.find_protocol(maker)
             found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
         if (tuned := getattr(settings, "tuned", None)) is not None:
@@ -177,7 +173,7 @@ class _Request:
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file; the options' own unless another is chosen."""
-        if "@" in card.name:
+        if trained(card.name)[1]:
             return WeightsFile(None, "", "trained")
         if card.name not in self.located:
             self.located[card.name] = locate(card, chosen or self.options.weights, download=self.options.download)
@@ -191,7 +187,7 @@ class _Request:
         named = dict(settings.encoders)
         kind = KINDS[recipe.kind]
         second = getattr(settings, kind.second, None) if kind.second else None
-        if second is not None and getattr(settings, "classifier", None) != "linear":
+        if second is not None:
             named["second"] = second
         found = {}
         for name, model in named.items():

@@ -199,7 +199,7 @@ def test_where_the_files_are_looked_for(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"the folder that holds medmnist/\)"):
         load_dataset("medmnist/octmnist")
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"the data folder .*/medmnist of 'medmnist--octmnist' is not there"):
+    with pytest.raises(DataError, match=r"the data folder .*/medmnist of 'medmnist--octmnist' does not exist"):
         load_dataset("medmnist/octmnist")
 
 

@@ -242,7 +242,7 @@ def test_folders_without_images(tmp_path, make_card):
 def test_missing_data_say_place_file_and_next_command(tmp_path, monkeypatch):
     refused(lambda: load_dataset("aptos"), "aptos", "MEDBENCH_DATA", "--data-root", "kaggle competitions download")
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
-    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos"), "is not there", "kaggle")
+    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos"), "does not exist", "kaggle")
     (tmp_path / "aptos").mkdir()
     refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos" / "train.csv"), "is not there", "kaggle")
     rows = "".join(f"{i:04x},{i % 5}\n" for i in range(40))

@@ -96,32 +96,17 @@ def _open_clip(rest: str) -> dict[str, Any]:
     if found.get("quick_gelu") and f"{arch}{GELU}" in open_clip.list_models():
         arch += GELU
     config = open_clip.get_model_config(arch)
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    repo, _, file = (found.get("hf_hub") or "").rpartition("/")
-    source: dict[str, Any] = {"url": found.get("url") or None}
-    if repo:
-        names = (
-            {"file": file}
-            if file
-            else {"file": "open_clip_model.safetensors", "alike": ["open_clip_pytorch_model.bin"]}
-        )
-        source = {"hub": {"repo": repo, "revision": "main", **names}}
-    if not repo and not source["url"]:
-        raise CardError(f"open_clip names no file for {rest}", "choose another tag of it")
+    vision = config["vision_cfg"]
     convolutional = isinstance(vision.get("layers"), list)  # CLIP's ResNets, which pool by attention
     table = "attnpool.positional_embedding" if convolutional else "positional_embedding"
     table = "trunk.pos_embed" if "timm_model_name" in vision else table
-    custom = config.get("custom_text") or "hf_model_name" in text
-    mapping = {"prefix": "text."} if custom else {"drop": [r"visual\..*"]}
-    tower = {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}
-    readable = "hf_model_name" not in text and "multimodal_cfg" not in config
     quick = config.get("quick_gelu", False) or bool(found.get("quick_gelu"))
     return {
         "library": "open_clip",
         "arch": arch,
         "args": {"quick_gelu": True} if quick else {},
         "weights": {
-            **source,
+            **_open_clip_file(rest, found),
             "prefix": "visual.",
             "rename": {"^": "visual."},
             "licence": "see the page of the weights",
@@ -137,6 +122,29 @@ def _open_clip(rest: str) -> dict[str, Any]:
         },
         "position": {"table": f"visual.{table}"},
         "features": {"pooled": "head", "token_norm": False, "dim": config["embed_dim"]},
-        "text": tower if readable else None,
+        "text": _open_clip_text(arch, config),
         "pretraining": {"method": f"CLIP, {tag}"},
     }
+
+
+def _open_clip_file(rest: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return where open_clip gets the weights of a pair from."""
+    repo, _, file = (found.get("hf_hub") or "").rpartition("/")
+    if repo and file:
+        return {"hub": {"repo": repo, "revision": "main", "file": file}}
+    if repo:
+        names = {"file": "open_clip_model.safetensors", "alike": ["open_clip_pytorch_model.bin"]}
+        return {"hub": {"repo": repo, "revision": "main", **names}}
+    if not found.get("url"):
+        raise CardError(f"open_clip names no file for {rest}", "choose another tag of it")
+    return {"url": found["url"]}
+
+
+def _open_clip_text(arch: str, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the text tower of an architecture, where medbench can read it."""
+    text = config["text_cfg"]
+    custom = config.get("custom_text") or "hf_model_name" in text
+    mapping = {"prefix": "text."} if custom else {"drop": [r"visual\..*"]}
+    if "hf_model_name" in text or "multimodal_cfg" in config:
+        return None
+    return {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}

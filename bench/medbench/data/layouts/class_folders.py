@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard, FolderLayout
 from medbench.data.layouts import image_paths
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 
 
 def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
@@ -146,17 +146,17 @@ def missing_files(root: Path, paths: Sequence[str]) -> list[int]:
     return sorted(missing)
 
 
-def require_files(card: DatasetCard, root: Path, paths: Sequence[str], hint: str, command: str) -> None:
+def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: str) -> None:
     """Refuse a data set with images missing.
 
     Args:
         card: Its card.
         root: The data folder.
         paths: The images, below `root`.
-        hint: What to do if none of them is there.
         command: The command that lists all that are missing.
 
     Raises:
+        MissingDataError: None of them is there.
         DataError: How many are missing, and the first three.
     """
     missing = missing_files(root, paths)
@@ -165,8 +165,8 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], hint: str
     first = ", ".join(paths[p] for p in missing[:3])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     if len(missing) == len(paths):
-        raise DataError(
-            f"none of the {len(paths)} images of {card.name} is below {root} (looked for {first}{more})", hint
+        raise MissingDataError(
+            f"none of the {len(paths)} images of {card.name} is below {root} (looked for {first}{more})"
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",

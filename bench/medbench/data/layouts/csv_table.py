@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.data.layouts.xlsx import is_workbook, workbook_rows
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Columns:
         return Columns(self.file, cells, [self.lines[row] for row in rows])
 
 
-def missing_file(file: Path, hint: str) -> DataError:
-    """Build the error for a label file that is not there."""
-    return DataError(f"the label file {file} is not there (looked in {file.parent})", hint)
+def missing_file(file: Path) -> MissingDataError:
+    """Build the error for a label file that is missing."""
+    return MissingDataError(f"the label file {file} is not there (looked in {file.parent})")
 
 
 def read_columns(
@@ -49,7 +49,6 @@ def read_columns(
     *,
     delimiter: str = ",",
     encoding: str = "utf-8-sig",
-    hint: str = "",
     skip: str = "",
     header: int = 1,
     unnamed: str | None = None,
@@ -61,17 +60,17 @@ def read_columns(
         wanted: The columns to keep; None: all that have a name.
         delimiter: One character between cells.
         encoding: Text encoding.
-        hint: What to do when the file is not there.
         skip: Lines above the header that start with this text are passed over.
         header: Line of the column names, from 1.
         unnamed: Name for the first column that has none.
 
     Raises:
-        DataError: The file is missing, empty, not text, not CSV or no workbook, a column is missing or stands twice, a
+        MissingDataError: The file is missing.
+        DataError: The file is empty, not text, not CSV or no workbook, a column is missing or stands twice, a
             row is longer or shorter than the header, or there are no rows.
     """
     book = is_workbook(file)
-    rows = _sheet(file, hint, header) if book else _rows(file, delimiter, encoding, hint, skip, header)
+    rows = _sheet(file, header) if book else _rows(file, delimiter, encoding, skip, header)
     heads = _header(file, rows, unnamed)
     names = list(dict.fromkeys(wanted if wanted is not None else filter(None, heads)))
     picks = [_position(file, heads, name) for name in names]
@@ -91,16 +90,17 @@ def read_columns(
     return Columns(file, dict(zip(names, stores, strict=True)), lines)
 
 
-def read_lines(file: Path, hint: str = "") -> Columns:
+def read_lines(file: Path) -> Columns:
     """Read a text file with one name a line as the one column `name`. Blank lines are passed over.
 
     Raises:
-        DataError: The file is missing, not text, or empty.
+        MissingDataError: The file is missing.
+        DataError: The file is not text, or empty.
     """
     try:
         text = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
-        raise missing_file(file, hint) from error
+        raise missing_file(file) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not a UTF-8 text file", "check that the file is whole") from error
     kept = [(number, line.strip()) for number, line in enumerate(text, 1) if line.strip()]
@@ -109,16 +109,16 @@ def read_lines(file: Path, hint: str = "") -> Columns:
     return Columns(file, {"name": [name for _, name in kept]}, [number for number, _ in kept])
 
 
-def _sheet(file: Path, hint: str, header: int) -> Iterator[tuple[int, list[str]]]:
+def _sheet(file: Path, header: int) -> Iterator[tuple[int, list[str]]]:
     """Yield (row number, cells) of a workbook from the header on."""
     try:
         yield from (pair for pair in workbook_rows(file) if pair[0] >= header)
     except FileNotFoundError as error:
-        raise missing_file(file, hint) from error
+        raise missing_file(file) from error
 
 
 def _rows(
-    file: Path, delimiter: str, encoding: str, hint: str, skip: str = "", header: int = 1
+    file: Path, delimiter: str, encoding: str, skip: str = "", header: int = 1
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) from the header on, with the faults of the file itself turned into errors that name it."""
     line, above = 1, header - 1
@@ -133,7 +133,7 @@ def _rows(
                     skip = ""
                     yield line, row
     except FileNotFoundError as error:
-        raise missing_file(file, hint) from error
+        raise missing_file(file) from error
     except (UnicodeDecodeError, LookupError) as error:
         raise DataError(
             f"{file} is not {encoding} text (after line {line})",

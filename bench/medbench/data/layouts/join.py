@@ -9,7 +9,7 @@ from pathlib import Path
 from medbench.cards.dataset import CsvLayout, Join, LabelTable
 from medbench.data.layouts.csv_table import Columns, read_columns
 from medbench.data.layouts.image_paths import FIELD
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 
 
 def named_files(table: LabelTable) -> list[str]:
@@ -17,18 +17,18 @@ def named_files(table: LabelTable) -> list[str]:
     return [table.file] if isinstance(table.file, str) else list(table.file)
 
 
-def table_file(table: LabelTable, folder: Path, hint: str) -> Path:
+def table_file(table: LabelTable, folder: Path) -> Path:
     """Return the file of a table: of several names the first that is there.
 
     Raises:
-        DataError: Of several names none is there. One name alone is left to the reader to miss.
+        MissingDataError: Of several names none is there. One name alone is left to the reader to miss.
     """
     names = named_files(table)
     for name in names:
         if (folder / name).is_file():
             return folder / name
     if len(names) > 1:
-        raise DataError(f"none of the label files {', '.join(names)} is in {folder}", hint)
+        raise MissingDataError(f"none of the label files {', '.join(names)} is in {folder}")
     return folder / names[0]
 
 
@@ -43,21 +43,20 @@ def wanted_columns(layout: CsvLayout, table: LabelTable) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def read_table(layout: CsvLayout, table: LabelTable, folder: Path, hint: str) -> Columns:
+def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
     """Read one table of a layout: padded, joined, and without the rows that `where` leaves out.
 
     Args:
         layout: Names the columns.
         table: The table.
         folder: Where it lies.
-        hint: What to do when it is not there.
 
     Raises:
         DataError: A file or column is missing or wrong, a row has no partner in the second file, or no row is left.
     """
-    file = table_file(table, folder, hint)
+    file = table_file(table, folder)
     wanted = wanted_columns(layout, table)
-    read = partial(read_columns, delimiter=layout.delimiter, encoding=layout.encoding, hint=hint)
+    read = partial(read_columns, delimiter=layout.delimiter, encoding=layout.encoding)
     if table.join is None:
         columns = read(file, wanted, header=table.header, unnamed=table.unnamed)
     else:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from medbench import progress
 from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable, NpzLayout
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 from medbench.storage import cache_folder, digests, files, paths
 
 VERSION = 1
@@ -45,24 +45,24 @@ def csv_layout(card: DatasetCard) -> CsvLayout:
     )
 
 
-def ensure(card: DatasetCard, place: Path, hint: str, marker: str = "") -> Path:
+def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
     """Return the folder of the unpacked images and labels of an npz data set.
 
     Args:
         card: Its layout is npz.
         place: The data folder.
-        hint: What to do when the file is not there.
         marker: Name of a file that, if it lies beside the npz file, is copied along.
 
     Raises:
-        DataError: The file is not there, damaged, or does not fit the card.
+        MissingDataError: The file is not there.
+        DataError: The file is damaged, or does not fit the card.
         OutputError: The cache is read-only or full.
     """
     layout = card.layout
     assert isinstance(layout, NpzLayout)
     file = place / layout.file
     if not file.is_file():
-        raise DataError(f"the file {file} of '{card.name}' is not there", hint)
+        raise MissingDataError(f"the file {file} of '{card.name}' is not there")
     digest = digests.file_digests([file], f"hashing {file.name}")[0]
     folder = paths.home() / "unpacked" / f"{file.stem}-{VERSION}-{digest[:16]}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from medbench.data.layouts.csv_table import Columns, read_lines
 from medbench.data.layouts.image_paths import FIELD, Endings, filled, image_paths, parts
 from medbench.data.layouts.join import read_table
 from medbench.data.layouts.targets import class_numbers, csv_targets
-from medbench.errors import DataError
+from medbench.errors import DataError, MissingDataError
 from medbench.storage import paths
 
 if TYPE_CHECKING:
@@ -57,6 +59,15 @@ def access_hint(card: DatasetCard) -> str:
     return f"{told}\nTo get {card.name}:\n{steps}" if steps else told
 
 
+@contextlib.contextmanager
+def how_to_get(card: DatasetCard) -> Iterator[None]:
+    """Tell, when files of a data set are missing, how to get them."""
+    try:
+        yield
+    except MissingDataError as error:
+        raise MissingDataError(error.message, error.hint or access_hint(card)) from error
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a data set is read: the data folder, the folder of the label files, whether images may lie outside."""
@@ -88,22 +99,28 @@ def read_samples(
     Raises:
         DataError: A file, column or row is missing or wrong; names file, line, column and value.
     """
-    layout = card.layout
     place = Place(root, tables or root, allow_outside, Endings(root))
+    with how_to_get(card):
+        return _join(card, _parts(card, place))
+
+
+def _parts(card: DatasetCard, place: Place) -> list[Part]:
+    """Return what each label file of a data set holds."""
+    layout = card.layout
     if isinstance(layout, ListLayout):
-        return _join(card, [_list_part(card, layout, split, place) for split in layout.lists])
+        return [_list_part(card, layout, split, place) for split in layout.lists]
     if isinstance(layout, FolderLayout):
-        return _join(card, [_folder_part(card, layout, root)])
+        return [_folder_part(card, layout, place.root)]
     if not isinstance(layout, CsvLayout):
         from medbench.data.layouts import medmnist_npz, toy
 
         layout = medmnist_npz.csv_layout(card) if isinstance(layout, NpzLayout) else toy.csv_layout(card)
-        place = Place(root, root, False, place.endings)
-    return _join(card, [_csv_part(card, layout, table, place) for table in layout.tables])
+        place = Place(place.root, place.root, False, place.endings)
+    return [_csv_part(card, layout, table, place) for table in layout.tables]
 
 
 def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Place) -> Part:
-    columns = read_table(layout, table, place.tables, access_hint(card))
+    columns = read_table(layout, table, place.tables)
     named = image_paths(columns, table.image or layout.image, layout.replace, place.root, place.allow_outside)
     ids = filled(columns, layout.id) if layout.id else named
     targets = csv_targets(card, layout, columns)
@@ -125,7 +142,7 @@ def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Pl
 
 
 def _list_part(card: DatasetCard, layout: ListLayout, split: str, place: Place) -> Part:
-    columns = read_lines(place.tables / dict(layout.lists)[split], hint=access_hint(card))  # type: ignore[index]
+    columns = read_lines(place.tables / dict(layout.lists)[split])  # type: ignore[index]
     found = image_paths(columns, layout.image, {}, place.root, place.allow_outside)
     names = columns.cells["name"]
     places = [columns.where(row) for row in range(len(names))]

@@ -16,7 +16,7 @@ from medbench.data.layouts.csv_table import read_columns
 from medbench.data.splits import rules
 from medbench.data.splits.rule_names import rule_of
 from medbench.data.splits.rules import Assigned
-from medbench.errors import CardError, DataError
+from medbench.errors import CardError, DataError, MissingDataError
 from medbench.storage import files, paths
 from medbench.storage.files import rows_digest
 
@@ -169,7 +169,10 @@ def read_split(path: Path, ids: Sequence[str], data: str = "", *, frozen: bool =
             or holds something that is no split.
     """
     promised, made_for = _promises(path)
-    columns = read_columns(path, ("id", "split"), hint="check the path of the split file", skip=COMMENT)
+    try:
+        columns = read_columns(path, ("id", "split"), skip=COMMENT)
+    except MissingDataError as error:
+        raise DataError(error.message, "check the path of the split file") from error
     found: dict[str, str] = {}
     for row, (name, split) in enumerate(zip(columns.cells["id"], columns.cells["split"], strict=True)):
         if split not in (*SPLITS, ""):
