@@ -32,7 +32,7 @@ class DataError(MedbenchError):
 
 
 class MissingDataError(DataError):
-    """Files of a data set that are not on disk. `load_dataset` adds how to get them."""
+    """Files of a data set that are not on disk; the readers add how to get them."""
 
 
 class WeightsError(MedbenchError):

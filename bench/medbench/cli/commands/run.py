@@ -12,6 +12,9 @@ from medbench.cli import options, output, plan_text
 if TYPE_CHECKING:
     from medbench.runs.jobs import Options, Plan, Result
 
+Choice = tuple[tuple[str, "str | None"], ...]
+"""`model`, `protocol` and `dataset`, each with what was given for it."""
+
 
 def run(
     model: Annotated[str | None, typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.")] = None,
@@ -62,10 +65,8 @@ def run(
     Finished units are skipped, shared work runs once, killed runs resume.
     """
     from medbench import progress
-    from medbench.api import carry_out
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
-    from medbench.runs.plan import make_plan
     from medbench.storage import paths
 
     repeats = options.seeds_of(seeds)
@@ -92,27 +93,29 @@ def run(
         if paper is not None:
             done = _paper(paper, how, repeats, preset, choose, dry_run)
         else:
-            models, protocols, datasets = (_needed(option, value) for option, value in choose)
-            plan = make_plan(models, protocols, datasets, how)
-            if dry_run:
-                for line in plan_text.job_lines(plan):
-                    output.write(line)
-            done = None if dry_run else (plan, carry_out(plan))
-    if done is None:
-        return
-    plan, result = done
-    if os.environ.get("RANK", "0") == "0":  # only the first process prints
-        _report(plan, result, as_json=as_json)
+            done = _named(how, choose, dry_run)
+    if done is not None and os.environ.get("RANK", "0") == "0":  # only the first process prints
+        _report(*done, as_json=as_json)
+
+
+def _named(how: Options, choose: Choice, dry_run: bool) -> tuple[Plan, Result] | None:
+    """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
+    from medbench.api import carry_out
+    from medbench.runs.plan import make_plan
+
+    models, protocols, datasets = (_needed(option, value) for option, value in choose)
+    plan = make_plan(models, protocols, datasets, how)
+    if not dry_run:
+        return plan, carry_out(plan)
+    for line in plan_text.job_lines(plan):
+        output.write(line)
+    return None
 
 
 def _paper(
-    name: str,
-    how: Options,
-    seeds: int | list[int] | None,
-    preset: str | None,
-    choose: tuple[tuple[str, str | None], ...],
-    dry_run: bool,
+    name: str, how: Options, seeds: int | list[int] | None, preset: str | None, choose: Choice, dry_run: bool
 ) -> tuple[Plan, Result] | None:
+    """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
     from medbench import cards
     from medbench.errors import MedbenchError
 
