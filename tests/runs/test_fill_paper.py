@@ -17,7 +17,7 @@ from medbench.api import carry_out
 from medbench.cli import main
 from medbench.data.layouts.infer_card import card_from_csv, card_yaml
 from medbench.errors import MedbenchError
-from medbench.papers.cells import CellSpec, cells_of, lacking, wanted_of
+from medbench.papers.cells import CellSpec, wanted_of
 from medbench.papers.matching import RecordIndex, seeds_there
 from medbench.records import store
 from medbench.report.tables import lookup
@@ -110,28 +110,6 @@ def planned(root: Path, *names: str, records=(), **options):
 
 def names(cells) -> list[str]:
     return sorted(one.name for one in cells)
-
-
-def test_what_a_paper_needs_is_gathered_once(root):
-    wanted = wanted_of(cards.find_paper("mini"))
-    assert names(wanted) == [
-        "away · quick · elsewhere",
-        "away · quick · stripes",
-        "tiny · later · elsewhere",
-        "tiny · later · stripes",
-        "tiny · near · elsewhere",
-        "tiny · near · stripes",
-        "tiny · near · stripes, k=3",
-        "tiny · quick · elsewhere",
-        "tiny · quick · stripes",
-        "tiny · quick · stripes, image_size=40",
-    ]
-    places = {one.name: one.places for one in wanted}
-    assert places["tiny · near · stripes"] == ("t1", "f1")
-    assert places["tiny · quick · stripes"] == ("t1", "t2"), "gains are measured from it"
-    shared = next(one for one in wanted if one.name == "tiny · near · stripes")
-    assert (shared.seeds, shared.metric) == (5, "recall_macro"), "the figure asks for more repeats"
-    assert names(wanted_of(cards.find_paper("mini"), ["f1"])) == ["tiny · near · stripes", "tiny · near · stripes, k=3"]
 
 
 def test_one_cell_that_cannot_be_run_does_not_stop_the_others(root):
@@ -329,14 +307,3 @@ def test_mistakes_on_the_command_line(root, isolated, capsys, words, said):
     assert err.startswith(said)
     assert len(err.splitlines()) == 2
     assert not list(Options().runs.rglob("record.json"))
-
-
-def test_cells_are_in_the_order_of_the_table(root):
-    table = cards.find_paper("mini").tables["t1"]
-    assert [[one.dataset for one in row] for row in cells_of(table, "t1")] == [["stripes", "elsewhere"]] * 4
-
-
-def test_a_trained_model_needs_its_protocol_too(root):
-    one = CellSpec("tiny@later", "near", "stripes")
-    assert lacking(one) == [("protocols", "later")]
-    assert lacking(CellSpec("tiny@quick", "near", "stripes")) == []
