@@ -227,7 +227,7 @@ def download(
         output.write(f"{found.name}: already in {place}; check it: medbench data check {found.name}")
         return
     steps = found.access.steps.strip() or found.access.url or "its card does not say where to get it"
-    where = str(place) if place else f"the folder {found.name} below MEDBENCH_DATA (which is not set)"
+    where = str(place) if place else f"the folder {found.name} in MEDBENCH_DATA (not set yet)"
     raise DataError(
         f"medbench cannot download {found.name} (access: {found.access.kind}, licence: {found.licence or '?'})",
         f"{steps}\nPut it into {where}, then run: medbench data check {found.name}",
