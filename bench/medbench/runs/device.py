@@ -77,4 +77,5 @@ def choose_workers(asked: int | None, device: str) -> int:
         return 0
     from joblib import cpu_count
 
-    return max(1, min(16, cpu_count() - 1))
+    processors: int = cpu_count()
+    return max(1, min(16, processors - 1))

@@ -43,7 +43,7 @@ class Options:
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
-    out: Path | None = None
+    runs: Path = field(default_factory=paths.runs_dir)
     overwrite: Overwrite = "missing"
     unreadable: Unreadable = "stop"
     allow_outside: bool = False
@@ -58,11 +58,6 @@ class Options:
         if not listed or min(listed) < 0:
             raise MedbenchError(f"--seeds {self.seeds}: no seeds", "give a number above 0, or a list like 0,1,2")
         return listed
-
-    @property
-    def runs(self) -> Path:
-        """The run store."""
-        return paths.runs_dir(self.out)
 
 
 @dataclass(frozen=True)
