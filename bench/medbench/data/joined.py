@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from medbench.cards.dataset import CsvLayout, Join, Table
-from medbench.data.naming import FIELD
+from medbench.cards.example import FIELD
 from medbench.data.table import Columns, read_columns
 from medbench.errors import DataError
 

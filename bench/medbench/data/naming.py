@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medbench import files
+from medbench.cards.example import FIELD
 from medbench.data.table import Columns
 from medbench.errors import CardError, DataError
-
-FIELD = re.compile(r"\{([^{}]+)\}")
-"""A column in a template."""
 
 ENDINGS = (
     ".png",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medbench.cards.dataset import Access, CsvLayout, DatasetCard, FolderLayout, SplitRule, Splits, Table, Task
+from medbench.cards.example import FIELD
 from medbench.data import folders
-from medbench.data.naming import FIELD
 from medbench.data.read import USUAL_SPLITS
 from medbench.data.table import Columns, read_columns
 from medbench.errors import DataError

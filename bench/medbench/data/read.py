@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from medbench import paths
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, ListLayout, NpzLayout, Table
+from medbench.cards.example import FIELD
 from medbench.data import folders, labels
 from medbench.data.joined import read_table
-from medbench.data.naming import FIELD, Endings, filled, image_paths, parts
+from medbench.data.naming import Endings, filled, image_paths, parts
 from medbench.data.table import Columns, read_lines
 from medbench.errors import DataError
 
