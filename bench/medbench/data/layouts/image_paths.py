@@ -7,12 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import CardError, DataError
 from medbench.storage import files
-
-FIELD = re.compile(r"\{([^{}]+)\}")
-"""A column in a template."""
 
 ENDINGS = (
     ".png",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medbench.cards.dataset import Access, CsvLayout, DatasetCard, FolderLayout, LabelTable, SplitRule, Splits, Task
+from medbench.cards.example import FIELD
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_columns
-from medbench.data.layouts.image_paths import FIELD
 from medbench.data.layouts.reader import USUAL_SPLITS
 from medbench.errors import DataError
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from medbench.cards.dataset import CsvLayout, Join, LabelTable
+from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns, read_columns
-from medbench.data.layouts.image_paths import FIELD
 from medbench.errors import DataError, MissingDataError
 
 

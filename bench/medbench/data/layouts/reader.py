@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, LabelTable, ListLayout, NpzLayout
+from medbench.cards.example import FIELD
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines
-from medbench.data.layouts.image_paths import FIELD, Endings, filled, image_paths, parts
+from medbench.data.layouts.image_paths import Endings, filled, image_paths, parts
 from medbench.data.layouts.join import read_table
 from medbench.data.layouts.targets import class_numbers, csv_targets
 from medbench.errors import DataError, MissingDataError
