@@ -133,7 +133,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 
 def _is_elsewhere(kind: str, word: str) -> bool:
-    """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
+    """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 

@@ -1,7 +1,7 @@
 """Linear CKA of a network's layers before and after fine-tuning (WACV 2024, Figure 7; the stacked DeiT's: Figure A.1).
 
 Rows are layers of the fine-tuned network, columns are layers of the initial network. Of a stacked classifier, each of
-the two sees the tokens of its own encoder, which are the same if that is frozen. Its initial network is the stack before
+the two sees the tokens of its own encoder, which are the same if it is frozen. Its initial network is the stack before
 fine-tuning: ImageNet weights and the seed's projector (the paper does not say what it compares with).
 """
 
