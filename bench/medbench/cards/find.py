@@ -205,7 +205,7 @@ def load_any(name: str) -> tuple[str, Card, str]:
     """Load the card in file `name`, whatever its kind: (kind, card, path).
 
     Raises:
-        CardError: The file is not there, is no card of a kind that can be told, or is faulty.
+        CardError: The file does not exist, is no card of a kind that can be told, or is faulty.
     """
     from medbench.cards import find
     from medbench.errors import CardError
@@ -224,7 +224,7 @@ def load_any(name: str) -> tuple[str, Card, str]:
 
 
 def kind_of(path: Path) -> str:
-    """Tell a card's kind: by the folder it lies in, else by its fields.
+    """Tell a card's kind: by its folder, else by its fields.
 
     Raises:
         CardError: The file is not YAML, or its fields are those of no kind of card.

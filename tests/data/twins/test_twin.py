@@ -59,7 +59,7 @@ def broken_aptos(aptos, how):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("csv", ("train.csv is not there", "kaggle")),
+        ("csv", ("train.csv does not exist", "kaggle")),
         ("column", ("no column 'diagnosis'", "id_code, grade")),
         ("label", ("train.csv:5: column 'diagnosis'", "out of range")),
         ("climb", ("train.csv:5", "leaves the data folder")),
