@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from medbench.data import load_dataset
+from medbench.data.load import load_dataset
 from medbench.errors import CardError, DataError
 
 

@@ -13,9 +13,9 @@ from torch.nn.functional import grid_sample
 from medbench.cards import ModelCard
 from medbench.cards.model import Position, Weights
 from medbench.errors import CardError, WeightsError
-from medbench.models import load_model
 from medbench.models.build import adapt_channels
-from medbench.models.position import resize_table
+from medbench.models.load import load_model
+from medbench.models.networks.position import resize_table
 
 OFFICIAL = Position(antialias=False, offset=0.1)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from medbench.cards.base import Card, Name, Strict
+from medbench.cards.example import Example, ExampleError, Named, captured, filled, matched, replaced
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = Literal["train", "val", "test"]
@@ -31,7 +34,7 @@ class Join(Strict):
     by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
 
 
-class Table(Strict):
+class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
     file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
@@ -50,14 +53,21 @@ class Slices(Strict):
         None,
         description="Regular expression on the file name with a named part `index`, a whole number; none: a picture.",
     )
+    example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
     channels: Literal[1, 3] | None = Field(None, description="Where they differ from the card's.")
+
+    @model_validator(mode="after")
+    def _example_matches(self) -> Slices:
+        if self.example:
+            captured(self.slices, "index", self.example, full=True)
+        return self
 
 
 class CsvLayout(Strict):
     """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
 
     kind: Literal["csv"]
-    tables: list[Table] = Field(min_length=1)
+    tables: list[LabelTable] = Field(min_length=1)
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     image: str = Field(description="Template of the image path below the data folder.")
@@ -91,6 +101,10 @@ class CsvLayout(Strict):
     )
     split: str | None = Field(None, description="Column with the official split.")
     split_values: dict[str, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
+    examples: list[Example] = Field(
+        default_factory=list,
+        description="Rows of the tables and the images that they name. Give one if the card has patterns.",
+    )
 
     @model_validator(mode="after")
     def _one_label_form(self) -> CsvLayout:
@@ -99,6 +113,39 @@ class CsvLayout(Strict):
         if self.group and self.group_pattern:
             raise ValueError("give either `group` (a template) or `group_pattern` (on the image path)")
         return self
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> CsvLayout:
+        templates = [table.image or self.image for table in self.tables]
+        for example in self.examples:
+            template = next((one for one in templates if self.shows(example, one)), templates[0])
+            example.check(self.named(example.cells, template))
+        return self
+
+    def shows(self, example: Example, template: str) -> bool:
+        """Tell whether an example is a row of a table with this image template."""
+        try:
+            return self.named(example.cells, template).image == example.image
+        except ExampleError:
+            return False
+
+    def named(self, cells: Mapping[str, str], template: str) -> Named:
+        """Return what the card finds in a row of its label file: the image's path and, from that, its group.
+
+        Args:
+            cells: Column -> cell.
+            template: Image template of the row's table.
+
+        Raises:
+            ExampleError: A cell is missing, or a pattern is malformed or finds nothing.
+        """
+        text = replaced(filled(template, self.padded(cells)), self.replace)
+        image = posixpath.normpath(text.replace("\\", "/"))
+        return Named(image, group=captured(self.group_pattern, "group", image))
+
+    def padded(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """Return the cells with the zeros of `pad` on their left."""
+        return {name: cell.zfill(self.pad.get(name, 0)) for name, cell in cells.items()}
 
 
 class FolderLayout(Strict):
@@ -116,6 +163,47 @@ class FolderLayout(Strict):
     first: int | None = Field(None, gt=0, description="Take only so many images of each class, by the sorted paths.")
     group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
+    examples: list[Example] = Field(
+        default_factory=list, description="Images as the release names them. Give one if the card has patterns."
+    )
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> FolderLayout:
+        for example in self.examples:
+            example.check(self.named(example.image))
+            if self.folders and self.below(example.image, ()) is None:
+                raise ExampleError(f"example '{example.image}' is in none of the folders {', '.join(self.folders)}")
+        return self
+
+    def named(self, path: str) -> Named:
+        """Return what the card finds in the path of an image.
+
+        Raises:
+            ExampleError: The card leaves the image out, or a pattern is malformed or finds nothing, or no known class.
+        """
+        if not path.lower().endswith(tuple(ending.lower() for ending in self.extensions)):
+            raise ExampleError(f"example '{path}' has none of the extensions {' '.join(self.extensions)}")
+        if self.only and not matched(self.only, path):
+            raise ExampleError(f"`only` leaves out '{path}'")
+        label = captured(self.label, "label", path)
+        if self.folders and label and label not in self.folders:
+            raise ExampleError(f"example '{path}': the label '{label}' is none of {', '.join(self.folders)}")
+        return Named(path, label, captured(self.group, "group", path))
+
+    def below(self, path: str, classes: Sequence[str]) -> str | None:
+        """Return the part of a path below the folders of its split and class; None: it is in none of them.
+
+        Args:
+            path: Path of an image below the data folder.
+            classes: Names of the class folders where `folders` is empty.
+        """
+        tops = [""] if self.label else list(self.folders or classes)
+        for split in self.splits.values() or [""]:
+            for top in tops:
+                base = "".join(f"{part}/" for part in (split.strip("/"), top) if part)
+                if path.startswith(base):
+                    return path.removeprefix(base)
+        return None
 
 
 class NpzLayout(Strict):
@@ -134,6 +222,27 @@ class ListLayout(Strict):
     label: str = Field(description="Regular expression on the name with a named part `label`.")
     values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
     group: str | None = Field(None, description="Regular expression on the name with a named part `group`.")
+    examples: list[Example] = Field(
+        default_factory=list,
+        description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name; see the layout csv.",
+    )
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> ListLayout:
+        for example in self.examples:
+            example.check(self.named(example.cells.get("name", "")))
+        return self
+
+    def named(self, name: str) -> Named:
+        """Return what the card finds in a line of a list.
+
+        Raises:
+            ExampleError: A pattern is malformed or finds nothing, or no known class.
+        """
+        label = captured(self.label, "label", name)
+        if label not in self.values:
+            raise ExampleError(f"example '{name}': the label '{label}' is none of {', '.join(self.values)}")
+        return Named(filled(self.image, {"name": name}), label, captured(self.group, "group", name))
 
 
 class ToyLayout(Strict):

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medbench.cards.base import Card, Strict
+from medbench.cards.dataset import DatasetCard
 from medbench.errors import unknown
 
 
@@ -244,3 +245,16 @@ class ModelCard(Card):
         for place in ("url", "hub", "file", "bytes", "sha256", "licence", "gated", "access"):
             weights.pop(place, None)  # the digest of the file that was really read stands in the key
         return found
+
+
+def seen(model: ModelCard, dataset: DatasetCard) -> list[str]:
+    """Return the entries of the model's pre-training data that name the data set; none: not known to be seen.
+
+    Names agree when their letters and digits do: `ISIC-2019` is `isic2019`.
+    """
+    names = {_plain(text) for text in (dataset.name, *dataset.also)}
+    return [text for text in model.pretraining.data if _plain(text) in names]
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())

@@ -2,11 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from medbench.cards.settings import Augment, Positive, Rate, Settings
+from medbench.cards.base import Strict
+from medbench.cards.kinds import Kind
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Level = Annotated[int, Field(ge=0, le=255)]
+
+
+class Settings(Strict):
+    """What every protocol decides before a network sees an image. Sources: spec of WACV 2024, section 3."""
+
+    kind: ClassVar[Kind]  # declared by each class that a protocol card can name
+
+    image_size: int | None = Field(None, gt=0, description="Side of the network's input; none: the model card's.")
+    library: str | None = Field(
+        None, description="Which of the model card's libraries builds the encoder; none: the card's own."
+    )
+    pooled: str | None = Field(None, description="Another pooled feature of the model card; none: the card's own.")
+    transform: Literal["protocol", "native"] = Field(
+        "protocol", description="The protocol's own preprocessing, or the model's."
+    )
+    foreground: bool = Field(False, description="Crop to the largest bright region first (FLAIR).")
+    resize_ratio: float = Field(256 / 224, ge=1, description="Stored side / input side; the rest is cropped away.")
+    fit: Literal["squash", "shortest", "canvas", "longest"] = Field(
+        "squash",
+        description="Resize to a square, or the shorter side, or the longer and pad on the right and below; `canvas`"
+        " (FLAIR) and `longest` (SAM) differ in rounding.",
+    )
+    fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
+    draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
+    normalise: Literal["dataset", "model"] = Field("dataset", description="Whose mean and deviation.")
+    channel_rule: Literal["slice", "sum"] = Field(
+        "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
+    )
+    inputs: list[str] | None = Field(
+        None, min_length=1, description="Where samples have several inputs: the ones that are used; none: all."
+    )
+    encoders: dict[str, str] = Field(
+        default_factory=dict, description="Input -> the model that encodes it, where it is not the run's own."
+    )
+    slices: Literal["mean", "max", "centre"] = Field(
+        "mean", description="What becomes of the features of a volume's slices; `centre`: the middle slice alone."
+    )
+    stride: Positive = Field(1, description="Of a volume's slices every so many is used, counted from the middle.")
+    balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
+    split: str | None = Field(
+        None,
+        description="Name of the data set's split, or a split file; `RULE@N`: the rule under another seed, `{seed}`:"
+        " each seed its own; none: the default.",
+    )
+
+
+class Augment(Strict):
+    """Training augmentation of WACV 2024: all draws are per (view, image)."""
+
+    scale: tuple[float, float] = Field((0.8, 1.2), description="Area of the random resized crop.")
+    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="Aspect ratio of the crop.")
+    vertical_flip: float = Field(0.5, ge=0, le=1)
+    horizontal_flip: float = Field(0.5, ge=0, le=1)
+    jitter: float = Field(0.8, ge=0, le=1, description="Probability of the colour jitter.")
+    brightness: float = Field(0.2, ge=0)
+    contrast: float = Field(0.2, ge=0)
+    saturation: float = Field(0.1, ge=0)
+    hue: float = Field(0.1, ge=0, le=0.5)
 
 
 class Recipe(Settings):
@@ -46,11 +110,15 @@ class Recipe(Settings):
 class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
+    kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
+
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
 class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
+
+    kind: ClassVar[Kind] = Kind("knn", seeded=False, images=False)
 
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
@@ -59,7 +127,7 @@ class Knn(Settings):
     batch_size: int = Field(64, gt=0)
 
 
-class Trained(Recipe):
+class FinetuneRecipe(Recipe):
     """A network trained by gradient descent, one (seed, learning rate) at a time."""
 
     views: int | None = Field(
@@ -89,25 +157,33 @@ EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
 """Settings that change what a run costs, not what it computes; they are not part of a unit's key."""
 
 
-class LinearUnfrozen(Trained):
+class LinearUnfrozen(FinetuneRecipe):
     """Encoder and linear head, fine-tuned together."""
 
+    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=2)
 
-class DeitFrozen(Trained):
+
+class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
+
+    kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
 
     classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
     cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
 
 
-class DeitUnfrozen(Trained):
+class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
+
+    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
 
     classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
 
 
-class Freeze(Trained):
+class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
+
+    kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
 
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
     train_final_norm: bool = Field(False, description="Whether what follows the units is trained (the code: no).")
@@ -117,17 +193,27 @@ class Freeze(Trained):
 class DecapitateFrozen(DeitFrozen):
     """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
 
+    kind: ClassVar[Kind] = Kind(
+        "decapitate-frozen", version=2, module="deit", sweep="kept", last="deit-frozen", second="classifier"
+    )
+
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
 
 
 class DecapitateUnfrozen(DeitUnfrozen):
     """Patch tokens of the first units of an encoder into a DeiT, both trained."""
 
+    kind: ClassVar[Kind] = Kind(
+        "decapitate-unfrozen", version=2, module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
+    )
+
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
 
 
 class LinearProbe(Settings):
     """Logistic regression on frozen features."""
+
+    kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
 
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
@@ -141,6 +227,8 @@ class LinearProbe(Settings):
 class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
+    kind: ClassVar[Kind] = Kind("lp-ft", version=2)
+
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
     scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
@@ -149,6 +237,8 @@ class LpFt(LinearUnfrozen):
 
 class Timing(Settings):
     """Time of one instance and throughput, warmed up and synchronised."""
+
+    kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
 
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
         None, description="What stands on the encoder; a list; none: both."
@@ -159,9 +249,16 @@ class Timing(Settings):
     repeats: Positive = Field(30, description="Passes that do.")
     seconds: float = Field(20.0, gt=0, description="A batch size is given up when its passes would take longer.")
 
+    @property
+    def second(self) -> str | None:
+        """The stacked network's card, where there is one."""
+        return None if self.classifier == "linear" else self.stack
+
 
 class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
+
+    kind: ClassVar[Kind] = Kind("dino-pretrain", seeded=False, keeps=True)
 
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
@@ -206,8 +303,12 @@ class DinoPretrain(Settings):
     temperature: float = Field(0.07, gt=0, description="Of that k-NN's votes.")
 
 
-class Cka(Settings):
+class CkaRecipe(Settings):
     """Linear CKA between the layers of a network before and after fine-tuning."""
+
+    kind: ClassVar[Kind] = Kind(
+        "cka", seeded=False, second="second", tunes=("linear-unfrozen", "deit-frozen", "deit-unfrozen")
+    )
 
     tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
         "linear-unfrozen",
@@ -231,6 +332,25 @@ class Cka(Settings):
 class CkaModels(Settings):
     """Pooled features of a fine-tuned network on test images, to be compared among models."""
 
+    kind: ClassVar[Kind] = Kind(
+        "cka-models", module="cka", function="run_models", seeded=False, tunes=("linear-unfrozen",)
+    )
+
     tuned: Literal["linear-unfrozen"] = "linear-unfrozen"
     images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
     batch: Positive = 64
+
+
+def _declared(base: type[Settings]) -> dict[str, type[Settings]]:
+    """Return kind -> settings of all classes below `base` that declare a kind."""
+    found = {base.kind.name: base} if "kind" in vars(base) else {}
+    for below in base.__subclasses__():
+        found |= _declared(below)
+    return found
+
+
+SETTINGS: dict[str, type[Settings]] = dict(sorted(_declared(Settings).items()))
+"""The settings that each kind of protocol takes."""
+
+KINDS: dict[str, Kind] = {name: settings.kind for name, settings in SETTINGS.items()}
+"""All kinds of protocols, by name."""

@@ -14,13 +14,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from medbench import files
 from medbench.cards.dataset import DatasetCard, Download
 from medbench.errors import DataError
-from medbench.fetch import FetchError, fetch_part
-from medbench.hashes import file_digests
-from medbench.locks import alone
 from medbench.progress import say
+from medbench.storage import files
+from medbench.storage.digests import file_digests
+from medbench.storage.fetch import FetchError, fetch_part
+from medbench.storage.locks import exclusive
 
 DONE = ".medbench-download.json"
 
@@ -35,7 +35,7 @@ def download(card: DatasetCard, root: Path) -> list[str]:
         OutputError: The folder cannot be written, or the disk is full.
     """
     made = []
-    with alone(root.parent / f".{root.name}.lock", f"another process is fetching {card.name}; waiting for it"):
+    with exclusive(root.parent / f".{root.name}.lock", f"another process is fetching {card.name}; waiting for it"):
         done = _done(root)
         for file in card.access.files:
             if file.name in done:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench import files, paths
-from medbench.features.key import FeatureSpec, differences
+from medbench.features.spec import FeatureSpec, differences
+from medbench.storage import files, paths
 
 PART = re.compile(r"part-(\d+)-(\d+)\.npy")
 

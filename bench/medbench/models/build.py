@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from medbench.cards import ModelCard
 from medbench.cards.model import Position, Weights
 from medbench.errors import CardError
-from medbench.models.files import WeightsFile
-from medbench.models.libraries import Undrawn, construct, convert
-from medbench.models.load import dropped, fill, read_state
-from medbench.models.position import adapt_position
+from medbench.models.networks.builders import Undrawn, construct, convert
+from medbench.models.networks.position import adapt_position
+from medbench.models.weights.locate import WeightsFile
+from medbench.models.weights.read import dropped, fill, read_state
 from medbench.seeding import seed_of
 
 

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from medbench import metrics
 from medbench.cards.recipes import LinearProbe
-from medbench.protocols.base import Context, Outcome
-from medbench.training.heads import predict
-from medbench.training.logistic import Logistic, fit_logistic
+from medbench.protocols.context import Context, Outcome
+from medbench.training.heads.linear import predict
+from medbench.training.heads.logistic import Logistic, fit_logistic
 from medbench.training.selection import Choice, choose
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     """Fit each C on train, choose by the validation metric (the least of equals), score test once."""
     settings = context.settings
-    assert isinstance(settings, LinearProbe)
     strengths = sorted(set(settings.C))
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
@@ -51,7 +50,11 @@ def run(context: Context) -> dict[int, Outcome]:
 
 
 def _fit(
-    context: Context, settings: LinearProbe, features: NDArray[np.floating], targets: NDArray[np.integer], C: float
+    context: Context[LinearProbe],
+    settings: LinearProbe,
+    features: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    C: float,
 ) -> Logistic:
     return fit_logistic(
         features,
@@ -64,7 +67,7 @@ def _fit(
     )
 
 
-def _scores(context: Context, fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
+def _scores(context: Context[LinearProbe], fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return class scores (n, c), formed in double precision."""
     head = torch.from_numpy(np.concatenate([fit.weight, fit.bias[:, None]], axis=1))
     scores: NDArray[np.float32] = predict(

@@ -17,16 +17,15 @@ from torch import Tensor, nn
 
 from medbench.cards.recipes import Timing
 from medbench.features.extract import AUTOCAST, exact
-from medbench.models.stacked import Stacked
+from medbench.models.networks.stacked import Stacked
 from medbench.progress import bar
-from medbench.protocols.base import Context, Outcome
-from medbench.training.networks import Classifier, OnTokens, linear_head
+from medbench.protocols.context import Context, Outcome
+from medbench.training.finetune.networks import Classifier, OnTokens, linear_head
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[Timing]) -> dict[int, Outcome]:
     """Time single instances, then batches; every process but the first waits."""
     settings = context.settings
-    assert isinstance(settings, Timing)
     network, precision = _network(context, settings), context.machine.precision if context.machine else "fp32"
     cast = (
         torch.autocast(context.device.type, AUTOCAST[precision]) if precision in AUTOCAST else contextlib.nullcontext()
@@ -53,7 +52,7 @@ def run(context: Context) -> dict[int, Outcome]:
     return {context.seeds[0]: _outcome(seconds, settings)}
 
 
-def _network(context: Context, settings: Timing) -> nn.Module:
+def _network(context: Context[Timing], settings: Timing) -> nn.Module:
     encoder = context.inputs.encoder()
     if settings.classifier == "linear":
         return Classifier(encoder, linear_head(encoder.dim, context.classes, 0)).to(context.device).eval()

@@ -73,5 +73,9 @@ def choose_workers(asked: int | None, device: str) -> int:
         if asked < 0:
             raise MedbenchError(f"--workers {asked} is below 0", "give 0 or more processes")
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if device == "cpu" else max(1, min(16, cores - 1))
+    if device == "cpu":
+        return 0
+    from joblib import cpu_count
+
+    processors: int = cpu_count()
+    return max(1, min(16, processors - 1))

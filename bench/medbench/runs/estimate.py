@@ -7,14 +7,13 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from medbench import files
 from medbench.cards import Settings
+from medbench.cards.recipes import KINDS
 from medbench.records import Record
 from medbench.runs.device import choose_device
-from medbench.runs.plan import Job, Plan
+from medbench.runs.jobs import Job, Plan
+from medbench.storage import files
 
-FROM_FEATURES = ("linear-frozen", "linear-probe", "knn")
-"""Kinds whose images go through the encoder once a view; the features are kept and shared."""
 Speed = tuple[str, str, int, str]
 """(model, kind of protocol or `features`, image size, precision)."""
 
@@ -93,14 +92,19 @@ def trained_forwards(job: Job) -> int:
     return int(runs * epochs * (crops * train + val) + len(job.units) * test)
 
 
+def _from_features(kind: str) -> bool:
+    """Tell whether a kind's images go through the encoder once a view; the features are kept and shared."""
+    return kind in KINDS and not KINDS[kind].images
+
+
 def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
     """Return the forwards of jobs by what their speed depends on; features that jobs share are counted once."""
     found: dict[Speed, int] = {}
     shared: dict[str, tuple[Speed, int]] = {}
     for job in jobs:
         kind = job.protocol.kind
-        speed: Speed = (job.model.name, "features" if kind in FROM_FEATURES else kind, job.image_size, job.precision)
-        if kind in FROM_FEATURES:
+        speed: Speed = (job.model.name, "features" if _from_features(kind) else kind, job.image_size, job.precision)
+        if _from_features(kind):
             views = getattr(job.settings, "views", 0)
             number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
             number += views * len(job.dataset.rows("train"))
@@ -122,7 +126,7 @@ def _measured(records: Iterable[Record]) -> tuple[dict[Speed, float], dict[tuple
     for record in jobs.values():
         kind = str(record.material.get("protocol", {}).get("kind", ""))
         extract, own = (record.timings.get(name, 0.0) for name in ("extract", "protocol"))
-        from_features = kind in FROM_FEATURES
+        from_features = _from_features(kind)
         if from_features:
             heads.setdefault((kind, record.unit.dataset), []).append(own)
         forwards, seconds = record.counts.get("forwards", 0.0), extract if from_features else extract + own

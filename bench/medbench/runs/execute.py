@@ -13,19 +13,21 @@ from typing import Any
 
 import torch
 
-from medbench import files, paths, progress
+from medbench import progress
+from medbench.cards import Settings
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
-from medbench.locks import alone
 from medbench.progress import say
-from medbench.protocols.base import Context
-from medbench.records import Record, planned, store
-from medbench.report import write_dataset_tables
-from medbench.runs.combined import CombinedInputs
+from medbench.protocols.context import Context
+from medbench.records import Record, pending, store
 from medbench.runs.device import choose_device, choose_workers
-from medbench.runs.inputs import Encoders, JobInputs
-from medbench.runs.plan import Job, Plan, Result
-from medbench.runs.results import peak_memory_mb, write_records
+from medbench.runs.inputs.features import Encoders, JobInputs
+from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.jobs import Job, Plan, Result
+from medbench.runs.provenance import peak_memory_mb
+from medbench.runs.write_records import write_records
+from medbench.storage import files
+from medbench.storage.locks import exclusive
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,12 @@ def execute(plan: Plan) -> Result:
     Raises:
         OutputError: The run store cannot be written; nothing has been computed then.
     """
-    options, work = plan.options, _Work(plan)
+    options, work = plan.options, _Execution(plan)
     if work.first:
         _check_writable(options.runs)
-    result = Result()
+    result = Result(writer=work.first)
     units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
-    noted = planned.noted(options.runs, units) if work.first else contextlib.nullcontext()
+    noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
     hushed = progress.quiet(not work.first or progress.is_quiet())
     with noted, hushed, progress.logged(options.runs / "log.txt", work.first):
@@ -68,13 +70,10 @@ def execute(plan: Plan) -> Result:
             result.failures += _broken(job)
     for folder in work.banks:
         shutil.rmtree(folder, ignore_errors=True)
-    if work.first:
-        for name in sorted({record.unit.dataset for record in result.records}):
-            result.tables += write_dataset_tables(options.runs, paths.tables_dir(options.out), name)
     return result
 
 
-class _Work:
+class _Execution:
     """What the jobs of a plan share: device, processes, the last encoder.
 
     Attributes:
@@ -112,11 +111,11 @@ class _Work:
         return agreed(value)
 
 
-def _run_job(job: Job, work: _Work) -> tuple[list[Record], int]:
+def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
     """Run one job under its lock; returns its records and how many were made now."""
     lock = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
     busy = f"{job.name}: another process works on this; waiting for it"
-    with alone(lock, busy) if work.first else contextlib.nullcontext():
+    with exclusive(lock, busy) if work.first else contextlib.nullcontext():
         overwrite = job.options.overwrite == "always"
         before = work.told(job.done())
         if all(before) and not overwrite:  # another process did it while this one waited
@@ -148,17 +147,17 @@ def _run_job(job: Job, work: _Work) -> tuple[list[Record], int]:
         return records, sum(not outcome.failed for outcome in outcomes.values()) if work.first else 0
 
 
-def _inputs(job: Job, work: _Work, tally: Tally) -> JobInputs | CombinedInputs:
+def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInputs:
     if job.dataset.inputs:
         return CombinedInputs(job, work.encoders, work.workers, tally)
     if not job.kind.images:
         return JobInputs(job, work.encoders, work.workers, tally)
-    from medbench.runs.networks import NetworkInputs
+    from medbench.runs.inputs.images import NetworkInputs
 
     return NetworkInputs(job, work.encoders, work.workers, tally)
 
 
-def _context(job: Job, inputs: Any, work: _Work) -> Context:
+def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
     dataset = inputs.dataset
     return Context(
         settings=job.settings,
@@ -171,10 +170,11 @@ def _context(job: Job, inputs: Any, work: _Work) -> Context:
         val_groups=dataset.samples["group"].to_numpy()[dataset.rows("val")] if dataset.grouped else None,
         inputs=inputs,
         device=work.device,
-        partial=planned.unfinished(job.partial),
+        partial=pending.unfinished(job.partial),
         name=job.name,
         machine=work.machine,
         sweep=job.sweep,
+        depth=job.depth,
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
         keep_weights=bool(job.keep),
         split_digest=dataset.split_digest,
