@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from medbench.cards.base import Card, Strict
+from medbench.cards.base import Card, Pattern, Strict
 from medbench.errors import unknown
 
 
@@ -37,8 +36,10 @@ class Weights(Strict):
     prefix: str | list[str] = Field(
         "", description="Prefix of the encoder's tensors; names without it are not its own. Of several the first met."
     )
-    rename: dict[str, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
-    drop: list[str] = Field(default_factory=list, description="Regular expressions (whole name) of tensors to leave.")
+    rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
+    drop: list[Pattern] = Field(
+        default_factory=list, description="Regular expressions (whole name) of tensors left out."
+    )
     transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
     lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
     absent: dict[str, float] = Field(
@@ -50,16 +51,6 @@ class Weights(Strict):
     licence: str = Field("", description="Licence of the weights.")
     gated: bool = Field(False, description="Whether a form or a token stands before the file.")
     access: str = Field("", description="How to get the file where it cannot simply be fetched.")
-
-    @field_validator("rename", "drop")
-    @classmethod
-    def _regular(cls, patterns: Any) -> Any:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
-        return patterns
 
     @property
     def filename(self) -> str | None:
