@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from medbench.cards.base import Card, Strict
+from medbench.cards.base import Card, Pattern, Strict
 from medbench.cards.dataset import DatasetCard
 from medbench.errors import unknown
 
@@ -39,8 +38,10 @@ class Weights(Strict):
         "",
         description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found.",
     )
-    rename: dict[str, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
-    drop: list[str] = Field(default_factory=list, description="Regular expressions (full match) of tensors to ignore.")
+    rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
+    drop: list[Pattern] = Field(
+        default_factory=list, description="Regular expressions (whole name) of tensors left out."
+    )
     transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
     lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
     absent: dict[str, float] = Field(
@@ -52,16 +53,6 @@ class Weights(Strict):
     licence: str = Field("", description="Licence of the weights.")
     gated: bool = Field(False, description="Whether a form or a token is needed to get the file.")
     access: str = Field("", description="How to get the file if it cannot be downloaded directly.")
-
-    @field_validator("rename", "drop")
-    @classmethod
-    def _regular(cls, patterns: Any) -> Any:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
-        return patterns
 
     @property
     def filename(self) -> str | None:

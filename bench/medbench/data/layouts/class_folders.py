@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str]
 
     Raises:
         DataError: A split's folder is missing, a folder is not a class, a name has no class, a class has no images.
-        CardError: A regular expression of the card is malformed.
     """
     classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
     found: list[tuple[str, int, str]] = []
@@ -60,11 +60,11 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
 def _by_folder(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
     """Yield (path below `root`, class) of the images in class folders; `only` allows others next to them."""
     _check_folders(root / folder, classes, beside=layout.only is not None)
-    only = image_paths.compiled(layout.only, "layout.only") if layout.only else None
+    only = re.compile(layout.only or "")
     for name, target in classes.items():
         prefix = "/".join(filter(None, (folder.strip("/"), name)))
         for path in images_below(root / folder / name, layout.extensions):
-            if only is None or only.search(f"{prefix}/{path}"):
+            if only.search(f"{prefix}/{path}"):
                 yield f"{prefix}/{path}", target
 
 
@@ -75,10 +75,10 @@ def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, i
         raise DataError(
             f"the folder {base} does not exist", "it should hold the images; point --data-root at its place"
         )
-    only = image_paths.compiled(layout.only, "layout.only") if layout.only else None
+    only = re.compile(layout.only or "")
     prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
     paths = [f"{prefix}{path}" for path in images_below(base, layout.extensions)]
-    paths = sorted(path for path in paths if only is None or only.search(path))
+    paths = sorted(path for path in paths if only.search(path))
     raws = image_paths.parts(paths, layout.label or "", "label", [str(root / path) for path in paths])
     for path, raw in zip(paths, raws, strict=True):
         if raw not in classes:

@@ -131,7 +131,7 @@ def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Pl
         official = _official(columns, layout)
     if layout.group_pattern:
         places = [columns.where(row) for row in range(len(columns))]
-        groups = parts(named, layout.group_pattern, "group", places, "layout.group_pattern")
+        groups = parts(named, layout.group_pattern, "group", places)
     else:
         groups = _groups(columns, layout.group, ids)
     found = place.endings.found(columns, named) if layout.match == "stem" else named
