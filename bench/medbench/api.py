@@ -1,4 +1,4 @@
-"""The public functions, one for each command."""
+"""The public functions: one for each command."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_transformer_takes_local_crops_and_its_student_has_stochastic_depth(
 
 
 def test_crops_that_do_not_fit_are_a_mistake_with_a_way_out(data: Path) -> None:
-    with pytest.raises(MedbenchError, match=r"toy-vit takes no crops of 30 pixels \(local_size\)") as caught:
+    with pytest.raises(MedbenchError, match=r"toy-vit does not take crops of 30 pixels \(local_size\)") as caught:
         run(data, "toy-vit", local_size=30)
     assert "local_size=32" in str(caught.value.hint)
     assert "local_crops=0" in str(caught.value.hint)

@@ -117,7 +117,7 @@ def test_one_cell_that_cannot_be_run_does_not_stop_the_others(root):
     assert names(filling.todo) == ["tiny · near · stripes", "tiny · quick · stripes"]
     reasons = {one.name: error.message for one, error in filling.blocked}
     assert "not in this version of medbench: protocol later" in reasons["tiny · later · stripes"]
-    assert f"the label file {root / 'labels.csv'} is not there" in reasons["tiny · quick · elsewhere"]
+    assert f"the label file {root / 'labels.csv'} does not exist" in reasons["tiny · quick · elsewhere"]
     assert "weights of away are neither at" in reasons["away · quick · stripes"]
     assert len(filling.blocked) == 6
     assert [(job.name, len(job.units)) for job in filling.plan.jobs] == [

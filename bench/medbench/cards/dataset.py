@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from medbench.cards.base import Card, Name, Strict
+from medbench.cards.example import Example, ExampleError, Named, captured, filled, matched, replaced
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = Literal["train", "val", "test"]
@@ -37,20 +40,27 @@ class LabelTable(Strict):
     file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
     split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
     image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
-    header: int = Field(1, gt=0, description="Line of the column names, from 1; what stands above is passed over.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are skipped.")
     unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
     join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
 
 
 class Slices(Strict):
-    """A second input of each sample: a picture, or a folder of pictures that are the slices of a volume."""
+    """A second input of each sample: an image, or a folder of images that are the slices of a volume."""
 
-    image: str = Field(description="Template of the picture, or of the folder, below the data folder.")
+    image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: str | None = Field(
         None,
-        description="Regular expression on the file name with a named part `index`, a whole number; none: a picture.",
+        description="Regular expression on the file name with a named part `index`, an integer; none: one image.",
     )
-    channels: Literal[1, 3] | None = Field(None, description="Where they differ from the card's.")
+    example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
+    channels: Literal[1, 3] | None = Field(None, description="Channels, if they differ from the card's.")
+
+    @model_validator(mode="after")
+    def _example_matches(self) -> Slices:
+        if self.example:
+            captured(self.slices, "index", self.example, full=True)
+        return self
 
 
 class CsvLayout(Strict):
@@ -69,28 +79,35 @@ class CsvLayout(Strict):
     )
     id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
     label: str | list[str] | None = Field(
-        None, description="Column with the class (index, name, or a key of `values`); of several the first not empty."
+        None,
+        description="Column with the class (index, name, or a key of `values`); of several, the first not empty.",
     )
-    listed: bool = Field(False, description="The label cell is a list as Python writes it; its first element counts.")
+    listed: bool = Field(False, description="The label cell is a Python list; its first element is the label.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
     none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
     separator: str | None = Field(
         None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
     )
-    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that stand for no class.")
+    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that mean no class.")
     pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
-    input: str = Field("image", description="What the images at `image` are called, where a sample has several inputs.")
+    input: str = Field("image", description="Name of the images at `image`, where a sample has several inputs.")
     inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
     where: dict[str, list[str]] = Field(
         default_factory=dict, description="Column -> texts: rows with another text in it are left out."
     )
-    group: str | None = Field(None, description="Template of what a split must not cut: patient, lesion, eye.")
+    group: str | None = Field(
+        None, description="Template of the unit that a split keeps together: patient, lesion, eye."
+    )
     group_pattern: str | None = Field(
         None, description="Regular expression on the image path with a named part `group`, instead of `group`."
     )
     split: str | None = Field(None, description="Column with the official split.")
     split_values: dict[str, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
+    examples: list[Example] = Field(
+        default_factory=list,
+        description="Rows of the tables and the images that they name. Give one if the card has patterns.",
+    )
 
     @model_validator(mode="after")
     def _one_label_form(self) -> CsvLayout:
@@ -99,6 +116,39 @@ class CsvLayout(Strict):
         if self.group and self.group_pattern:
             raise ValueError("give either `group` (a template) or `group_pattern` (on the image path)")
         return self
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> CsvLayout:
+        templates = [table.image or self.image for table in self.tables]
+        for example in self.examples:
+            template = next((one for one in templates if self.shows(example, one)), templates[0])
+            example.check(self.named(example.cells, template))
+        return self
+
+    def shows(self, example: Example, template: str) -> bool:
+        """Tell whether an example is a row of a table with this image template."""
+        try:
+            return self.named(example.cells, template).image == example.image
+        except ExampleError:
+            return False
+
+    def named(self, cells: Mapping[str, str], template: str) -> Named:
+        """Return what the card finds in a row of its label file: the image's path and, from that, its group.
+
+        Args:
+            cells: Column -> cell.
+            template: Image template of the row's table.
+
+        Raises:
+            ExampleError: A cell is missing, or a pattern is malformed or finds nothing.
+        """
+        text = replaced(filled(template, self.padded(cells)), self.replace)
+        image = posixpath.normpath(text.replace("\\", "/"))
+        return Named(image, group=captured(self.group_pattern, "group", image))
+
+    def padded(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """Return the cells with the zeros of `pad` on their left."""
+        return {name: cell.zfill(self.pad.get(name, 0)) for name, cell in cells.items()}
 
 
 class FolderLayout(Strict):
@@ -113,9 +163,52 @@ class FolderLayout(Strict):
         " `folders`: then there are no class folders.",
     )
     only: str | None = Field(None, description="Regular expression: images whose path does not match are left out.")
-    first: int | None = Field(None, gt=0, description="Take only so many images of each class, by the sorted paths.")
+    first: int | None = Field(
+        None, gt=0, description="Number of images of each class to take, in the order of their paths."
+    )
     group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
+    examples: list[Example] = Field(
+        default_factory=list, description="Images as the release names them. Give one if the card has patterns."
+    )
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> FolderLayout:
+        for example in self.examples:
+            example.check(self.named(example.image))
+            if self.folders and self.below(example.image, ()) is None:
+                raise ExampleError(f"example '{example.image}' is in none of the folders {', '.join(self.folders)}")
+        return self
+
+    def named(self, path: str) -> Named:
+        """Return what the card finds in the path of an image.
+
+        Raises:
+            ExampleError: The card leaves the image out, or a pattern is malformed or finds nothing, or no known class.
+        """
+        if not path.lower().endswith(tuple(ending.lower() for ending in self.extensions)):
+            raise ExampleError(f"example '{path}' has none of the extensions {' '.join(self.extensions)}")
+        if self.only and not matched(self.only, path):
+            raise ExampleError(f"`only` leaves out '{path}'")
+        label = captured(self.label, "label", path)
+        if self.folders and label and label not in self.folders:
+            raise ExampleError(f"example '{path}': the label '{label}' is none of {', '.join(self.folders)}")
+        return Named(path, label, captured(self.group, "group", path))
+
+    def below(self, path: str, classes: Sequence[str]) -> str | None:
+        """Return the part of a path below the folders of its split and class; None: it is in none of them.
+
+        Args:
+            path: Path of an image below the data folder.
+            classes: Names of the class folders where `folders` is empty.
+        """
+        tops = [""] if self.label else list(self.folders or classes)
+        for split in self.splits.values() or [""]:
+            for top in tops:
+                base = "".join(f"{part}/" for part in (split.strip("/"), top) if part)
+                if path.startswith(base):
+                    return path.removeprefix(base)
+        return None
 
 
 class NpzLayout(Strict):
@@ -134,6 +227,27 @@ class ListLayout(Strict):
     label: str = Field(description="Regular expression on the name with a named part `label`.")
     values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
     group: str | None = Field(None, description="Regular expression on the name with a named part `group`.")
+    examples: list[Example] = Field(
+        default_factory=list,
+        description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name; see the layout csv.",
+    )
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> ListLayout:
+        for example in self.examples:
+            example.check(self.named(example.cells.get("name", "")))
+        return self
+
+    def named(self, name: str) -> Named:
+        """Return what the card finds in a line of a list.
+
+        Raises:
+            ExampleError: A pattern is malformed or finds nothing, or no known class.
+        """
+        label = captured(self.label, "label", name)
+        if label not in self.values:
+            raise ExampleError(f"example '{name}': the label '{label}' is none of {', '.join(self.values)}")
+        return Named(filled(self.image, {"name": name}), label, captured(self.group, "group", name))
 
 
 class ToyLayout(Strict):
@@ -178,12 +292,14 @@ class SplitRule(Strict):
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
     disjoint: bool = Field(
-        True, description="`contiguous`: whole groups, no row twice; false: to the row, as the WACV code cut."
+        True,
+        description="`contiguous`: groups stay together, no row twice; false: cut at the row, as the WACV code does.",
     )
     check: dict[Split, list[int]] = Field(
-        default_factory=dict, description="`shuffle`: the first row numbers of each split, published; held on reading."
+        default_factory=dict,
+        description="`shuffle`: the first row numbers of each split, published; checked when the split is read.",
     )
-    source: str = Field("", description="Whose split it is.")
+    source: str = Field("", description="Source of the split.")
 
 
 class Splits(Strict):
@@ -200,9 +316,9 @@ class Splits(Strict):
 
 
 class Download(Strict):
-    """One file that anyone may fetch."""
+    """One file that anyone may download."""
 
-    urls: list[str] = Field(min_length=1, description="Its addresses: mirrors are tried in turn.")
+    urls: list[str] = Field(min_length=1, description="Its URLs: mirrors are tried in this order.")
     name: str = Field(description="Its name in the data folder.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(None, gt=0)
@@ -214,12 +330,14 @@ class Access(Strict):
 
     kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
     url: str = ""
-    steps: str = Field("", description="What to do, command by command; shown when the data are not there.")
-    files: list[Download] = Field(default_factory=list, description="What may simply be fetched, in this order.")
+    steps: str = Field("", description="What to do, command by command; shown when the data are missing.")
+    files: list[Download] = Field(
+        default_factory=list, description="Files that can be downloaded directly, in this order."
+    )
 
 
 class Counts(Strict):
-    """What a whole copy holds."""
+    """The contents of a complete copy."""
 
     images: int | None = Field(None, ge=0)
     classes: list[int] | None = Field(None, description="Images per class, in the order of `classes`.")
@@ -241,7 +359,7 @@ class DatasetCard(Card):
     std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
     splits: Splits
     counts: Counts = Field(default_factory=Counts)
-    verified: bool = Field(True, description="False: counts are from memory or a third page; runs carry a warning.")
+    verified: bool = Field(True, description="False: the counts were not verified on the files; runs carry a warning.")
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
 
     @property
@@ -272,7 +390,7 @@ class DatasetCard(Card):
         return self
 
     def material(self) -> dict[str, Any]:
-        """Return what can change a number beside the samples and the split, which have digests of their own."""
+        """Return the fields that can change a number; samples and split have their own digests."""
         return {
             "task": self.task,
             "classes": self.class_names,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from medbench import cards
+from medbench.cards import PaperCard
 from medbench.cards.find import trained
 from medbench.cards.resolve import per_seed, resolve, split_of
 from medbench.errors import MedbenchError
-from medbench.papers.cells import CellSpec
+from medbench.papers.cells import CellSpec, wanted_of
 from medbench.records import Record
 from medbench.records.groups import Group, collect, pick, rank_of
+from medbench.records.store import records_of
 from medbench.storage import files
 
 
@@ -52,6 +55,20 @@ class RecordIndex:
         right = [group for group in shown if not other_split(group, wanted)] or shown
         best = right[0] if len(right) == 1 else max(right, key=rank_of)
         return Match(best, others, pick(right)[1] if len(right) > 1 else [])
+
+
+def paper_records(paper: PaperCard, runs: Path, places: Iterable[str]) -> list[Record]:
+    """Return the records that can stand in some of a paper's tables and figures; no other folder is opened.
+
+    Args:
+        paper: The paper.
+        runs: The run store.
+        places: Names of tables and figures, as the card has them.
+    """
+    needed: dict[str, list[tuple[str, str]]] = {}
+    for one in wanted_of(paper, places):
+        needed.setdefault(one.dataset, []).append((one.model, one.protocol))
+    return [record for dataset, found in needed.items() for record in records_of(runs, dataset, found)]
 
 
 def fits(group: Group, wanted: CellSpec, include_random: bool = False) -> bool:

@@ -64,7 +64,9 @@ def _hash_all(
     cache: sqlite3.Connection | None, todo: list[str], stamps: dict[str, str], known: dict[str, str], what: str
 ) -> None:
     """Hash the files of `todo` in threads (hashing releases the interpreter lock) and cache them batch by batch."""
-    workers = min(8, (os.cpu_count() or 1) + 2)
+    from joblib import cpu_count
+
+    workers = min(8, cpu_count() + 2)
     bar = progress.bar(what, len(todo), "files") if len(todo) > BATCH else contextlib.nullcontext(lambda n: None)
     with ThreadPoolExecutor(workers) as pool, bar as advance:
         for batch in _batches(todo, BATCH):

@@ -17,11 +17,12 @@ import yaml
 
 from medbench import cards
 from medbench.cards import PaperCard
+from medbench.papers.matching import paper_records
 from medbench.records.groups import SEEN, SEEN_MARK
-from medbench.report.tables import render
-from medbench.report.tables.lookup import paper_records, table
+from medbench.report.tables.lookup import table
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
+from medbench.report.tables.render import render
 
 from ..made import METRIC, SPLIT, key, make_paper_records
 

@@ -7,12 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import CardError, DataError
 from medbench.storage import files
-
-FIELD = re.compile(r"\{([^{}]+)\}")
-"""A column in a template."""
 
 ENDINGS = (
     ".png",
@@ -97,7 +95,7 @@ def replaced(texts: Sequence[str], replace: Mapping[str, str]) -> list[str]:
         try:
             found = [expression.sub(new, text) for text in found]
         except (re.error, IndexError) as error:
-            raise CardError(f"layout.replace: '{new}' replaces nothing: {error}", "mend the card") from error
+            raise CardError(f"layout.replace: '{new}' replaces nothing: {error}", "fix the card") from error
     return found
 
 
@@ -110,9 +108,9 @@ def compiled(pattern: str, field: str, part: str = "") -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise CardError(f"{field}: '{pattern}' is not a regular expression: {error}", "mend the card") from error
+        raise CardError(f"{field}: '{pattern}' is not a regular expression: {error}", "fix the card") from error
     if part and part not in expression.groupindex:
-        raise CardError(f"{field}: '{pattern}' has no part (?P<{part}>…)", "mend the card")
+        raise CardError(f"{field}: '{pattern}' has no part (?P<{part}>…)", "fix the card")
     return expression
 
 
@@ -181,6 +179,6 @@ class Endings:
                         if (base := stem(entry.name)) != entry.name and not entry.is_dir():
                             stems.setdefault(base, []).append(entry.name)
             except OSError:
-                stems = {}  # that the images are missing is told by those who look for them
+                stems = {}  # the check for missing images reports them
             self._folders[folder] = stems
         return self._folders[folder]

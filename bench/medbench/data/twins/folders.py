@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from medbench.cards.dataset import DatasetCard, FolderLayout, ListLayout, NpzLayout
 from medbench.data.layouts import medmnist_npz
-from medbench.data.twins.image_names import Fake, Names, composed, pieces, with_ending
+from medbench.data.twins.image_names import Fake, Series, with_part
 from medbench.data.twins.pictures import drawn
 
 Images = list[tuple[str, Fake]]
@@ -23,46 +23,35 @@ LATE = 2
 
 
 def name_in_folders(card: DatasetCard, layout: FolderLayout, fakes: list[Fake]) -> Images:
-    """Name images as class folders, or names that hold the class, want it; with some that the card leaves out."""
-    raws = {index: name for name, index in reversed((layout.folders or _numbered(card)).items())}
-    names = Names(card, layout.group)
+    """Name images as the card's class folders or patterns want it; with some images that the card leaves out.
+
+    Raises:
+        ExampleError: The card's examples do not show how images are named.
+    """
+    classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
+    raws = {index: name for name, index in reversed(classes.items())}
+    every = [*fakes, *_late(layout, fakes)]
+    ending = ".png" if ".png" in layout.extensions else layout.extensions[0]
+    shown = [example.image for example in layout.examples] or [f"00000{ending}"]
+    series = [_series(layout, image, list(classes), len(every)) for image in shown]
     found: Images = []
-    for fake in [*fakes, *_late(layout, fakes)]:
+    for fake in every:
         assert isinstance(fake.target, int)
-        base = dict(layout.splits).get(fake.split, "").strip("/")  # type: ignore[call-overload]
-        base = base if layout.label else "/".join(filter(None, (base, raws[fake.target])))
-        candidates = _below(base, layout, fake, raws[fake.target])
-        found.append((names.take(candidates, fake, _fits(layout, raws[fake.target])), fake))
+        raw = raws[fake.target]
+        folders = (dict(layout.splits).get(fake.split, "").strip("/"), "" if layout.label else raw)  # type: ignore[call-overload]
+        path = "/".join(filter(None, (*folders, series[fake.group % len(series)].name(fake.number, fake.group))))
+        if layout.label:
+            path = with_part(layout.label, "label", path, raw)
+        layout.named(path)
+        found.append((path, fake))
     return [*found, *_left_out(layout, found)]
 
 
-def _numbered(card: DatasetCard) -> dict[str, int]:
-    return {name: index for index, name in enumerate(card.class_names)}
-
-
-def _below(base: str, layout: FolderLayout, fake: Fake, raw: str) -> Iterator[str]:
-    """Yield names below the folder `base`."""
-    prefix = f"{base}/" if base else ""
-    endings = [".png"] if ".png" in layout.extensions else []
-    wanted = []
-    for pattern, fixed in ((layout.label, {"label": raw}), (layout.only, {}), (layout.group, {})):
-        texts = [text.removeprefix(prefix) for text in pieces(pattern, fake, fixed)]
-        wanted.append(list(dict.fromkeys([*texts, *(text.rpartition("/")[2] for text in texts)])))
-    for text in composed(wanted, fake.plain):
-        for name in with_ending(text, [*endings, *layout.extensions]):
-            yield prefix + name
-
-
-def _fits(layout: FolderLayout, raw: str) -> Callable[[str], bool]:
-    def fits(name: str) -> bool:
-        if not name.lower().endswith(tuple(e.lower() for e in layout.extensions)) or "//" in name or name[0] in "./":
-            return False
-        if layout.only and not re.search(layout.only, name):
-            return False
-        match = re.search(layout.label, name) if layout.label else None
-        return not layout.label or (match is not None and match["label"] == raw)
-
-    return fits
+def _series(layout: FolderLayout, image: str, classes: Sequence[str], most: int) -> Series:
+    """Return names below the folders of split and class, like that of an example."""
+    name = layout.below(image, classes) or image
+    folder = image.removesuffix(name)
+    return Series(name, most, lambda text: layout.named(folder + text))
 
 
 def _late(layout: FolderLayout, fakes: list[Fake]) -> list[Fake]:
@@ -91,33 +80,27 @@ def _left_out(layout: FolderLayout, found: Images) -> Images:
     return []
 
 
-def write_lists(card: DatasetCard, layout: ListLayout, root: Path, fakes: list[Fake]) -> Images:
-    """Write the lists of names; return the images."""
+def write_lists(layout: ListLayout, root: Path, fakes: list[Fake]) -> Images:
+    """Write the lists of names; return the images.
+
+    Raises:
+        ExampleError: The card's examples do not show how images are named.
+    """
     raws = {index: raw for raw, index in reversed(layout.values.items())}
-    names = Names(card, layout.group)
+    shown = [example.cells["name"] for example in layout.examples] or ["00000.png"]
+    series = [Series(name, len(fakes), layout.named) for name in shown]
     lines: dict[str, list[str]] = defaultdict(list)
     images: Images = []
     for fake in fakes:
         assert isinstance(fake.target, int)
-        raw = raws[fake.target]
-
-        def fits(name: str, raw: str = raw) -> bool:
-            match = re.search(layout.label, name)
-            return match is not None and match["label"] == raw and "/" not in name
-
-        name = names.take(_listed(layout, fake, raw), fake, fits)
+        name = series[fake.group % len(series)].name(fake.number, fake.group)
+        name = with_part(layout.label, "label", name, raws[fake.target])
         lines[fake.split].append(name)
-        images.append((layout.image.replace("{name}", name), fake))
+        images.append((layout.named(name).image, fake))
     for split, file in layout.lists.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text("\n".join(lines[str(split)]) + "\n", encoding="utf-8")
     return images
-
-
-def _listed(layout: ListLayout, fake: Fake, raw: str) -> Iterator[str]:
-    wanted = [pieces(layout.label, fake, {"label": raw}), pieces(layout.group, fake)]
-    for text in composed(wanted, fake.plain):
-        yield from with_ending(text, [".jpg"])
 
 
 def write_npz(card: DatasetCard, layout: NpzLayout, root: Path, fakes: list[Fake], rng: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, ListLayout, NpzLayout
+from medbench.cards.example import ExampleError
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import medmnist_npz
 from medbench.data.twins.folders import name_in_folders, write_lists, write_npz
@@ -97,15 +98,20 @@ def _write(card: DatasetCard, root: Path, n: int, seed: int) -> None:
     if isinstance(layout, NpzLayout):
         write_npz(card, layout, root, fakes, rng)
         return
-    if isinstance(layout, CsvLayout):
-        images = write_tables(card, layout, root, fakes, seed)
-    elif isinstance(layout, FolderLayout):
-        images = name_in_folders(card, layout, fakes)
-    else:
-        assert isinstance(layout, ListLayout)
-        images = write_lists(card, layout, root, fakes)
+    try:
+        if isinstance(layout, CsvLayout):
+            images = write_tables(card, layout, root, fakes, seed)
+        elif isinstance(layout, FolderLayout):
+            images = name_in_folders(card, layout, fakes)
+        else:
+            assert isinstance(layout, ListLayout)
+            images = write_lists(layout, root, fakes)
+    except ExampleError as error:
+        raise DataError(
+            f"{card.name}: cannot make up names of images: {error}", "show some in the card: layout.examples"
+        ) from error
     for path, fake in images:
-        write_picture(root / path, fake, card.channels, rng)
+        write_picture(files.inside(root, path), fake, card.channels, rng)
 
 
 def _official_splits(card: DatasetCard) -> list[str]:
