@@ -23,7 +23,7 @@ from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import vote
 from medbench.protocols.tuning import checkpointed, machine_of, sample
 from medbench.training.dino.parts import Head, Student, Teacher
-from medbench.training.dino.pretraining import Pictures, Pretraining
+from medbench.training.dino.pretraining import CropData, Pretraining
 from medbench.training.finetune.networks import leave_out_unused, thaw
 
 COLLAPSED = 0.01
@@ -37,7 +37,7 @@ def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
     work = Pretraining(
         Student(student, Head(student.dim, settings, seed)),
         Teacher(teacher, Head(teacher.dim, settings, seed)),
-        Pictures(inputs.crops(seed, settings), len(context.train_targets), inputs.normalise),
+        CropData(inputs.crops(seed, settings), len(context.train_targets), inputs.normalise),
         settings,
         machine_of(context),
         seed,

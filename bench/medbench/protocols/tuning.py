@@ -20,8 +20,8 @@ from medbench.cards.recipes import FinetuneRecipe, Settings
 from medbench.protocols.context import Context, Outcome
 from medbench.training.finetune.fit import Fit
 from medbench.training.finetune.networks import Classifier, leave_out_unused, linear_head, thaw
-from medbench.training.finetune.result import load_fitted, save_fitted
-from medbench.training.finetune.task import FitData, FitTask, Fitted
+from medbench.training.finetune.result import Fitted
+from medbench.training.finetune.task import FitData, FitTask
 from medbench.training.machine import Machine, agreed, frozen_digest
 from medbench.training.selection import Choice, choose, finite
 
@@ -83,7 +83,7 @@ def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: in
     """Train one seed at one rate, or read the result if a killed run had finished it."""
     name = f"seed{seed}-{rate:g}"
     finished, state = context.partial / f"{name}.done.safetensors", context.partial / f"{name}.safetensors"
-    if (known := load_fitted(finished)) is not None:
+    if (known := Fitted.load(finished)) is not None:
         return known
     built = build(seed)
     before = frozen_digest(built.network)
@@ -93,7 +93,7 @@ def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: in
     if frozen_digest(built.network) != before:
         raise AssertionError("a frozen part of the network changed while it was trained")
     if task.machine.rank == 0:
-        save_fitted(finished, fitted)
+        fitted.save(finished)
         state.unlink(missing_ok=True)
     agreed(None)  # no process reads it before it is written
     return fitted
