@@ -34,7 +34,7 @@ def folder(own_cards: Path) -> Path:
 def test_the_right_file(medbench, folder):
     done = medbench("weights", "check", "small")
     assert done.status == 0, done.err
-    assert "small: right" in done.out
+    assert "small: valid" in done.out
     sha = hashlib.sha256((folder / "small.safetensors").read_bytes()).hexdigest()
     assert f"sha256: {sha}" in done.out
 
@@ -118,7 +118,7 @@ def test_download_then_check(medbench, own_cards, server, monkeypatch):
     assert "licence: MIT" in done.err
     (served / "far.safetensors").unlink()  # not fetched twice
     assert medbench("weights", "download", "far").status == 0
-    assert "far: right" in medbench("weights", "check", "far").out
+    assert "far: valid" in medbench("weights", "check", "far").out
 
 
 def test_toy_encoders_have_none(medbench):

@@ -11,10 +11,10 @@ import numpy as np
 from medbench.metrics.scores import Array, Ints, Scores
 
 
-def _over(a: Array | Ints, b: Array | Ints) -> Array:
-    """Return a / b, nan where b is 0."""
+def ratio(a: Array | Ints, b: Array | Ints) -> Array:
+    """Return a / b in double precision; nan where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(b == 0, np.nan, np.divide(a, b))
+        return np.where(b == 0, np.nan, a / np.asarray(b, np.float64))
 
 
 def _diagonal(counts: Ints) -> Ints:
@@ -23,19 +23,19 @@ def _diagonal(counts: Ints) -> Ints:
 
 def accuracy(counts: Ints) -> Array:
     """Return the share of right predictions."""
-    return _over(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+    return ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
 
 
 def _mean_present(values: Array, truth: Ints) -> Array:
     """Average over the classes that the truth holds."""
     present = truth > 0
-    return _over(np.where(present, values, 0).sum(-1), present.sum(-1))
+    return ratio(np.where(present, values, 0).sum(-1), present.sum(-1))
 
 
 def recall_macro(counts: Ints) -> Array:
     """Return the mean recall (sensitivity) over the classes that the truth holds: balanced accuracy."""
     truth = counts.sum(-1)
-    return _mean_present(_over(_diagonal(counts), truth), truth)
+    return _mean_present(ratio(_diagonal(counts), truth), truth)
 
 
 def precision_macro(counts: Ints) -> Array:
@@ -56,7 +56,7 @@ def f1_macro(counts: Ints) -> Array:
 def f1_weighted(counts: Ints) -> Array:
     """Return the mean F1, each class weighted by its share of the truth."""
     truth = counts.sum(-1)
-    return _over((_f1(counts) * truth).sum(-1), truth.sum(-1))
+    return ratio((_f1(counts) * truth).sum(-1), truth.sum(-1))
 
 
 def kappa(counts: Ints, power: int = 0) -> Array:
@@ -72,7 +72,7 @@ def kappa(counts: Ints, power: int = 0) -> Array:
     total = counts.sum((-2, -1))
     seen = (counts * weights).sum((-2, -1)) * total
     chance = ((counts.sum(-1) @ weights) * counts.sum(-2)).sum(-1)
-    return 1 - _over(seen, chance)
+    return 1 - ratio(seen, chance)
 
 
 def kappa_linear(counts: Ints) -> Array:
@@ -93,7 +93,7 @@ def mcc(counts: Ints) -> Array:
     total, truth, called = counts.sum((-2, -1)), counts.sum(-1), counts.sum(-2)
     shared = _diagonal(counts).sum(-1) * total - (truth * called).sum(-1)
     spread_truth, spread_called = total**2 - (truth**2).sum(-1), total**2 - (called**2).sum(-1)
-    found = _over(shared, np.sqrt(spread_truth) * np.sqrt(spread_called))
+    found = ratio(shared, np.sqrt(spread_truth) * np.sqrt(spread_called))
     return np.where((spread_called == 0) & (spread_truth > 0), 0.0, found)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.metrics import get, score, score_many
+from medbench.metrics.formulas import ratio
 from medbench.metrics.scores import Array, Floats, Ints
 from medbench.metrics.weighted_ranking import AT_ONCE, Weights, ap, auroc, sums
 
@@ -94,7 +95,7 @@ def _of_classes(metric_id: str, scores: Floats, targets: NDArray[np.generic]) ->
         share = has.T.astype(np.float64) @ weights if metric_id == "auroc_weighted" else np.ones(found.shape[1:])
         known = ~np.isnan(found)
         total = np.where(known, share, 0).sum(axis=1)
-        return _over(np.where(known, found * share, 0).sum(axis=1), total)
+        return ratio(np.where(known, found * share, 0).sum(axis=1), total)
 
     return values
 
@@ -113,16 +114,10 @@ def _of_findings(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -
         true, either = (many * one) @ weights, many @ weights + one @ weights  # (s, c, b)
         held = (one @ weights) > 0
         if metric_id == "f1_micro":
-            return _over(2 * true.sum(axis=1), np.where(held.any(axis=0), either.sum(axis=1), 0))
-        return _over(np.where(held, _over(2 * true, either), 0).sum(axis=1), held.sum(axis=0))
+            return ratio(2 * true.sum(axis=1), np.where(held.any(axis=0), either.sum(axis=1), 0))
+        return ratio(np.where(held, ratio(2 * true, either), 0).sum(axis=1), held.sum(axis=0))
 
     return values
-
-
-def _over(a: Array, b: Array) -> Array:
-    """Return a / b, nan where b is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(b == 0, np.nan, a / np.asarray(b, np.float64))
 
 
 def _of_images(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> Weighted:

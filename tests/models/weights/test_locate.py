@@ -49,26 +49,6 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Any) -> None:
     assert server.asked == [None, "bytes=3000000-"]
 
 
-def test_a_server_that_does_not_resume_sends_the_whole_file(server: Any) -> None:
-    server.ranges = False
-    part().parent.mkdir(parents=True)
-    part().write_bytes(b"x" * 1000)
-    assert locate.locate(card(url=server.url, sha256=SHA)).sha256 == SHA
-
-
-def test_a_partial_file_that_is_whole_is_used(server: Any) -> None:
-    part().parent.mkdir(parents=True)
-    part().write_bytes(CONTENT)
-    assert locate.locate(card(url=server.url)).sha256 == SHA
-    assert server.asked == [f"bytes={len(CONTENT)}-"]
-
-
-def test_a_partial_file_longer_than_the_file_is_thrown_away(server: Any) -> None:
-    part().parent.mkdir(parents=True)
-    part().write_bytes(CONTENT + b"more")
-    assert locate.locate(card(url=server.url)).sha256 == SHA
-
-
 def test_a_download_with_a_wrong_digest_is_not_kept(server: Any) -> None:
     with pytest.raises(WeightsError, match="wrong sha256"):
         locate.locate(card(url=server.url, sha256="0" * 64))

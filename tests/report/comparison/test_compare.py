@@ -18,9 +18,8 @@ from medbench.errors import MedbenchError
 from medbench.records.groups import SEEN
 from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.comparison.compare import compare
-from medbench.report.tables import render
 from medbench.report.tables.marks import RANDOM_MARK, SEEN_MARK
-from medbench.report.tables.render import FORMATS
+from medbench.report.tables.render import FORMATS, render
 
 from ..made import METRIC, make_paper_records
 

@@ -12,10 +12,10 @@ import pytest
 
 from medbench.errors import MedbenchError
 from medbench.records.groups import SEEN, SEEN_MARK
-from medbench.report.tables import render
 from medbench.report.tables.dataset_table import RANDOM, dataset_table, write_dataset_tables
 from medbench.report.tables.lookup import list_tables, table
 from medbench.report.tables.marks import SPLIT_MARK
+from medbench.report.tables.render import render
 
 
 def test_rows_columns_and_numbers(synthetic):

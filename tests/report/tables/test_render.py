@@ -15,8 +15,7 @@ import pytest
 from rich.console import Console
 
 from medbench.errors import MedbenchError
-from medbench.report.tables import render
-from medbench.report.tables.render import FORMATS, rich_table
+from medbench.report.tables.render import FORMATS, render, rich_table
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 NASTY = "a_b & c% $5 #1 {x} <b>|\\ ~^ [link](y) `code` *é*\nκ ±"

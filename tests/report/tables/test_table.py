@@ -8,8 +8,7 @@ import json
 
 import pytest
 
-from medbench.report.tables import render
-from medbench.report.tables.render import FORMATS
+from medbench.report.tables.render import FORMATS, render
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 

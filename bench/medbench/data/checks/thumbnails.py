@@ -39,7 +39,7 @@ class Thumbnails:
         sources: Data sets that no card describes: a .csv of labels, a folder of class folders, or a card file each.
 
     Raises:
-        MedbenchError: One of `sources` is not there or cannot be read.
+        MedbenchError: One of `sources` does not exist or cannot be read.
     """
 
     def __init__(self, root: Path | None = None, sources: Sequence[str] = ()) -> None:

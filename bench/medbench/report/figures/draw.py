@@ -10,9 +10,9 @@ from types import ModuleType
 from medbench import cards
 from medbench.cards import PaperCard
 from medbench.errors import unknown
-from medbench.papers.cells import wanted_of
+from medbench.papers.matching import paper_records
 from medbench.records import Record
-from medbench.records.store import gc_paused, records_of
+from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, gains, heatmaps, ratios, similarity
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords
@@ -77,7 +77,7 @@ def figure_data(
     """
     card, own = find(name)
     with gc_paused():
-        records = _records(card, own, paths.runs_dir(runs))
+        records = paper_records(card, paths.runs_dir(runs), [own])
         return paper_figure(card, own, records, published, include_random, ref, preset)
 
 
@@ -168,14 +168,6 @@ def write_figure(data: FigureData, folder: Path, formats: Sequence[str] = ("png"
     table = stem.with_name(f"{stem.name}.csv")
     files.write_text(table, data.csv())
     return [*(stem.with_name(f"{stem.name}.{form}") for form in pictures), table]
-
-
-def _records(card: PaperCard, figure: str, runs: Path) -> list[Record]:
-    """Return the records that can stand in a figure; no other folder of the run store is opened."""
-    needed: dict[str, list[tuple[str, str]]] = {}
-    for one in wanted_of(card, [figure]):
-        needed.setdefault(one.dataset, []).append((one.model, one.protocol))
-    return [record for dataset, places in needed.items() for record in records_of(runs, dataset, places)]
 
 
 def _styles(card: PaperCard) -> dict[str, int]:

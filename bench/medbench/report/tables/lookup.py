@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from medbench import cards
-from medbench.cards import PaperCard
 from medbench.errors import unknown
-from medbench.papers.cells import wanted_of
-from medbench.records import Record, store
+from medbench.papers.matching import paper_records
+from medbench.records import store
 from medbench.records.store import gc_paused, records_of
 from medbench.report.tables.dataset_table import dataset_table, write_dataset_tables
 from medbench.report.tables.paper_table import paper_table
@@ -25,7 +23,6 @@ __all__ = [
     "Table",
     "dataset_table",
     "list_tables",
-    "paper_records",
     "paper_table",
     "records_of",
     "render",
@@ -78,11 +75,3 @@ def table(
             records = paper_records(paper, place, [rest])
             return paper_table(paper, rest, records, published, include_random, intervals, preset)
     raise unknown("table", name, list_tables(runs), "All: medbench table")
-
-
-def paper_records(paper: PaperCard, runs: Path, tables: Iterable[str]) -> list[Record]:
-    """Return the records that can stand in a paper's tables; no other folder of the run store is opened."""
-    needed: dict[str, list[tuple[str, str]]] = {}
-    for one in wanted_of(paper, tables):
-        needed.setdefault(one.dataset, []).append((one.model, one.protocol))
-    return [record for dataset, places in needed.items() for record in records_of(runs, dataset, places)]
