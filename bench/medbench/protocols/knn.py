@@ -2,7 +2,7 @@
 
 The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
 by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
-similarities.
+similarities. Own code: scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
 """
 
 from __future__ import annotations
