@@ -26,11 +26,11 @@ class Scores:
     def __init__(self, scores: Floats, targets: NDArray[np.generic]) -> None:
         self.scores, self.targets = np.asarray(scores), np.asarray(targets)
         if self.scores.ndim != 2 or self.targets.shape not in (self.scores.shape[:1], self.scores.shape):
-            raise ValueError(f"scores {self.scores.shape} and targets {self.targets.shape} do not fit")
+            raise ValueError(f"scores of shape {self.scores.shape} do not fit targets of shape {self.targets.shape}")
         self.n, self.c = self.scores.shape
         self.multilabel = self.targets.ndim == 2
         if not self.multilabel and self.n and not (self.targets.min() >= 0 and self.targets.max() < self.c):
-            raise ValueError(f"class numbers must lie from 0 to {self.c - 1}")
+            raise ValueError(f"class numbers must be from 0 to {self.c - 1}")
 
     @cached_property
     def finite(self) -> bool:
