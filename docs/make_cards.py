@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medbench.cli.listing import COLUMNS, Kind, listed
+from medbench.cli.commands.ls import COLUMNS, Kind, listed
 from medbench.cli.output import as_text
 
 HEAD = """# Cards that ship with medbench

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from medbench import files
 from medbench.cards.dataset import DatasetCard, ToyLayout
+from medbench.storage import files
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -40,7 +40,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def drawn_once(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw each toy set once, and give every test that asks for it a copy: drawing takes a second."""
-    from medbench.data import toy
+    from medbench.data.layouts import toy
 
     plain = toy.draw_into
 
@@ -128,7 +128,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             end = size if state.cut is None else state.cut
             self.wfile.write(state.content[start:end])
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))

@@ -11,7 +11,7 @@ import pytest
 
 from medbench import cards
 from medbench.cli import main
-from medbench.data import toy
+from medbench.data.layouts import toy
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def test_every_command_and_card_works(
 
 
 def test_the_last_run_warns_of_contamination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from medbench.cards.contamination import seen
+    from medbench.cards.model import seen
 
     for block in blocks("yaml"):
         name = block.split("\n")[0].removeprefix("# ")

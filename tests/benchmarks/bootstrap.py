@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.row import Row, by_turns
 from medbench.stats import bootstrap
-from medbench.stats.design import design
+from medbench.stats.resampling import design
 
 N, LABELS, DRAWS, TIMED = 5000, 14, 2000, 100
 

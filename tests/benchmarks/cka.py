@@ -14,8 +14,8 @@ from benchmarks.pictures import encoder_card
 from benchmarks.row import Row, by_turns
 from medbench.features.extract import exact
 from medbench.features.layers import What, layers_of, layerwise
-from medbench.models import load_model
 from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
 
 BATCH = 64
 N, ROUNDS = 2000, 2

@@ -11,14 +11,14 @@ import torch
 from benchmarks.pictures import encoder_card, labelled
 from benchmarks.row import Row, by_turns
 from medbench import progress
-from medbench.cards.recipes import LinearFrozen
-from medbench.cards.settings import Augment
-from medbench.data import load_dataset
-from medbench.data.store import prepare, rule_of
-from medbench.data.transforms import Clean, Views, normalise
-from medbench.features.extract import AUTOCAST, BATCH, Tally, Task, exact, features
-from medbench.features.key import FeatureSpec
-from medbench.models import load_model
+from medbench.cards.recipes import Augment, LinearFrozen
+from medbench.data.images.square import rule_of
+from medbench.data.load import load_dataset
+from medbench.data.prepared.store import prepare
+from medbench.data.prepared.transforms import Clean, Views, normalise
+from medbench.features.extract import AUTOCAST, BATCH, Extraction, Tally, exact, features
+from medbench.features.spec import FeatureSpec
+from medbench.models.load import load_model
 
 ARCHITECTURES = {
     "cpu": {"vit_tiny_patch16_224": 256, "resnet50": 160},
@@ -56,7 +56,7 @@ def measure(folder: Path, place: torch.device, arch: str, n: int) -> list[Row]:
         fresh = str(time.perf_counter_ns())  # a key of its own: nothing is found done
         spec = FeatureSpec("bench", "bench", {}, fresh, "", 224, 3, "slice", *STATS, precision, "all")
         with progress.quiet():
-            features(Task([spec], images, n, "bench"), lambda: encoder, place, WORKERS[place.type], Tally())
+            features(Extraction([spec], images, n, "bench"), lambda: encoder, place, WORKERS[place.type], Tally())
 
     plain, ours, augmented = by_turns(bare, lambda: extract(clean), lambda: extract(views))
     return [

@@ -10,8 +10,8 @@ import torch
 from benchmarks.row import Row, by_turns
 from medbench import progress
 from medbench.cards.recipes import LinearFrozen
-from medbench.training.grid import Problem, train_grid
-from medbench.training.heads import order
+from medbench.training.heads.grid import Problem, train_grid
+from medbench.training.heads.linear import order
 
 N, DIM, CLASSES, VAL, VIEWS = 351, 1280, 5, 62, 16  # idrid's sizes with MobileNetV2's width
 SEEDS, RATES = [0, 1, 2, 3, 4], [1e-5, 1e-4, 3e-4, 1e-3]

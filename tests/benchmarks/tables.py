@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks.commands import wall
 from benchmarks.row import Row, by_turns
-from medbench import files
 from medbench.metrics import ids_for
 from medbench.records import Record, SplitCount, Unit, store
-from medbench.report import records_of
+from medbench.records.store import records_of
+from medbench.storage import files
 
 RECORDS, SEEDS = 10_000, 5
 LIMIT = 3.0

@@ -17,14 +17,14 @@ from torch import nn
 import medbench
 from benchmarks.row import Row, by_turns
 from medbench import cards, progress
-from medbench.cards.recipes import LinearUnfrozen
-from medbench.cards.settings import Augment, Settings
-from medbench.data import load_dataset
-from medbench.data.store import prepare, rule_of
-from medbench.data.transforms import Clean, Drawn, normalise
-from medbench.training.loop import Fit
+from medbench.cards.recipes import Augment, LinearUnfrozen, Settings
+from medbench.data.images.square import rule_of
+from medbench.data.load import load_dataset
+from medbench.data.prepared.store import prepare
+from medbench.data.prepared.transforms import Clean, Drawn, normalise
+from medbench.training.finetune.fit import Fit
+from medbench.training.finetune.task import FitData, FitTask
 from medbench.training.machine import machine
-from medbench.training.task import Source, Task
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 FLOPS = 3 * 35.1e9  # of ViT-B/16 at 224 px: forward and backward of one image
@@ -53,7 +53,7 @@ def fitting(data: Path, network: nn.Module, batch: int, device: str, precision: 
     dataset = load_dataset(str(data))
     store = prepare(dataset, rule_of(Settings(), 224, 3))
     rows = dataset.rows("train")
-    source = Source(
+    source = FitData(
         Drawn(store, rows, 224, Augment(), 0),
         Clean(store, dataset.rows("val"), 224),
         Clean(store, dataset.rows("test"), 224),
@@ -61,7 +61,7 @@ def fitting(data: Path, network: nn.Module, batch: int, device: str, precision: 
     )
     settings = LinearUnfrozen(batch_size=batch, epochs=1000)
     targets = torch.from_numpy(dataset.targets("train"))
-    task = Task(settings, targets, dataset.targets("val"), 2, "accuracy", machine(precision, device, workers))
+    task = FitTask(settings, targets, dataset.targets("val"), 2, "accuracy", machine(precision, device, workers))
     return Fit(network, source, task, 0, 1e-4, "benchmark")
 
 

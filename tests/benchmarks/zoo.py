@@ -25,10 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.row import Row, by_turns
 from medbench import cards
 from medbench.cards import ModelCard
-from medbench.data.transforms import normalise
+from medbench.data.prepared.transforms import normalise
 from medbench.features.extract import AUTOCAST, BATCH, exact
-from medbench.models import load_model
-from medbench.models.libraries import Undrawn
+from medbench.models.load import load_model
+from medbench.models.networks.builders import Undrawn
 
 SIDE = 224  # of an image on a CPU, where the card's is larger
 IMAGES, LARGE, FEW = 4, 200, 1  # in a batch on a CPU; from so many million parameters on, so few

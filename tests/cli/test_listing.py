@@ -1,41 +1,8 @@
-"""`medbench ls`."""
+"""The rows that `medbench ls` lists."""
 
 from __future__ import annotations
 
-import json
-
-import pytest
-
-from medbench import cards
 from medbench.cli import listing
-
-
-@pytest.mark.parametrize("kind", ["models", "protocols", "datasets"])
-def test_lists_every_card(medbench, kind):
-    done = medbench("ls", kind)
-    assert done.status == 0
-    assert [line.split()[0] for line in done.out.splitlines()[1:]] == cards.names(kind)
-
-
-def test_json_is_the_same_rows(medbench):
-    rows = json.loads(medbench("ls", "datasets", "--json").out)
-    toy = next(row for row in rows if row["name"] == "toy")
-    assert (toy["task"], toy["classes"], toy["images"], toy["access"]) == ("ordinal", 5, 600, "generated")
-
-
-@pytest.mark.parametrize(
-    ("select", "names"),
-    [
-        ("toy-b*", ["toy-binary"]),
-        ("TOY-B*", ["toy-binary"]),
-        ("*-binary", ["toy-binary"]),
-        ("drawn", ["toy", "toy-binary", "toy-multiclass", "toy-multilabel"]),
-        ("no such thing", []),
-    ],
-)
-def test_filter_is_a_glob_on_names_or_any_text(medbench, select, names):
-    rows = json.loads(medbench("ls", "datasets", "--json", "--filter", select).out)
-    assert [row["name"] for row in rows] == names
 
 
 def test_filter_on_runs_looks_at_dataset_model_and_protocol():
@@ -43,20 +10,31 @@ def test_filter_on_runs_looks_at_dataset_model_and_protocol():
     assert listing.matches(row, "dinov2*")
     assert listing.matches(row, "k?n")
     assert listing.matches(row, "dino")
+    assert listing.matches(row, "")
     assert not listing.matches(row, "sam*")
+    assert not listing.matches(row, "None"), "an empty cell has no text"
 
 
-def test_a_broken_card_does_not_hide_the_others(medbench, own_cards):
-    (own_cards / "datasets" / "broken.yaml").write_text("task: ordinal\nlayuot: {}\n")
-    done = medbench("ls", "datasets")
-    assert done.status == 2
-    assert "\ntoy " in done.out
-    assert "broken.yaml:2: layuot: unknown field, did you mean 'layout'?" in done.err
+def test_tables_of_a_store_come_after_those_of_papers(runs):
+    rows = listing.table_rows(runs)
+    assert rows[-1] == {"name": "dataset/toy", "title": "all results on toy"}
+    assert all(row["title"] for row in rows)
+    assert rows[:-1] == listing.table_rows()
 
 
-def test_tables_are_the_papers_first(medbench):
-    rows = json.loads(medbench("ls", "tables", "--json").out)
-    names = [row["name"] for row in rows]
-    assert names == sorted(names)
-    assert {"flair/transfer", "wacv2024/table1", "wacv2024/tableB2"} <= set(names)
-    assert not [row for row in rows if row["name"].startswith("dataset/")], "nothing was run"
+def test_errors_of_cards_come_with_the_rows_of_the_others(own_cards):
+    (own_cards / "protocols" / "broken.yaml").write_text("kind: knn\ndefualts: {}\n")
+    rows, errors = listing.listed("protocols")
+    assert "knn" in [row["name"] for row in rows]
+    assert [error.split(": ", 1)[1] for error in errors if "defualts" in error] == [
+        "defualts: unknown field, did you mean 'defaults'?"
+    ]
+
+
+def test_a_run_is_a_row_with_its_score_and_folder(runs):
+    rows, errors = listing.listed("runs", runs)
+    assert not errors
+    assert [(row["model"], row["seed"], row["metric"], row["score"]) for row in rows] == [
+        ("m", row["seed"], "accuracy", {0: 0.5, 1: 0.7, 2: None}[row["seed"]]) for row in rows
+    ]
+    assert all(row["path"].startswith(str(runs)) for row in rows)

@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 
 from medbench import load_dataset, load_model
-from medbench.cards.settings import Augment, Settings
-from medbench.data.store import Store, prepare, rule_of
-from medbench.data.transforms import Clean, Transform, Views
+from medbench.cards.recipes import Augment, Settings
+from medbench.data.images.square import rule_of
+from medbench.data.prepared.store import Store, prepare
+from medbench.data.prepared.transforms import Clean, Transform, Views
 from medbench.features import extract
-from medbench.features.extract import Tally, Task, features
-from medbench.features.key import FeatureSpec
+from medbench.features.extract import Extraction, Tally, features
+from medbench.features.spec import FeatureSpec
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ def pictures(tmp_path: Path) -> tuple[Store, list[Path]]:
     return prepare(dataset, rule_of(Settings(), 64, 3)), [dataset.root / path for path in dataset.samples["path"]]
 
 
-def task(store: Store, view: int | None = None, precision: str = "fp32", model: str = "toy-vit") -> Task:
+def task(store: Store, view: int | None = None, precision: str = "fp32", model: str = "toy-vit") -> Extraction:
     rows = np.arange(len(store.images))
     spec = FeatureSpec(
         dataset="d",
@@ -50,13 +51,13 @@ def task(store: Store, view: int | None = None, precision: str = "fp32", model: 
         rows="all",
     )
     if view is None:
-        return Task([spec], Clean(store, rows, 64), len(rows), "clean")
-    return Task(
+        return Extraction([spec], Clean(store, rows, 64), len(rows), "clean")
+    return Extraction(
         [spec.of_view(view, "all", Augment(), 0)], Views(store, rows, 64, Augment(), 0, view), len(rows), "view"
     )
 
 
-def made(job: Task, workers: int = 0, model: str = "toy-vit") -> np.ndarray:
+def made(job: Extraction, workers: int = 0, model: str = "toy-vit") -> np.ndarray:
     return np.array(features(job, lambda: load_model(model), CPU, workers, Tally())[0])
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from medbench.cards import ModelCard
 from medbench.errors import CardError, MedbenchError
-from medbench.features.cka import Cka, gram
-from medbench.features.layers import Layer, Watched, collect, layers_of, layerwise, outputs_of
-from medbench.metrics.cka import cka
-from medbench.models import load_model
+from medbench.features.layers import Layer, Watched, layers_of, layerwise, outputs_of
+from medbench.features.minibatch_cka import Cka, gram
+from medbench.metrics.cka import cka_matrix
 from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
 from medbench.progress import quiet
 
 X = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -47,6 +47,10 @@ def tuned(encoder: Encoder, seed: int = 0) -> Encoder:
             for p in layer.parameters():
                 p += 0.02 * (i + 1) * torch.randn(p.shape, generator=source)
     return found
+
+
+def collect(encoder: Encoder, x: Tensor, what: str = "blocks", form: str = "flat") -> list[Tensor]:
+    return outputs_of(encoder, layers_of(encoder, what, form), x, form)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +124,9 @@ def test_what_a_network_does_not_have(vit: Encoder) -> None:
         with pytest.raises(MedbenchError, match="not made of attention and MLP"):
             collect(encoder, X, "all")
     with pytest.raises(CardError, match="unknown set of layers 'block'"):
-        collect(vit, X, "block")  # type: ignore[arg-type]
+        collect(vit, X, "block")
     with pytest.raises(CardError, match="unknown form of features 'mean'"):
-        collect(vit, X, form="mean")  # type: ignore[arg-type]
+        collect(vit, X, form="mean")
     assert not any(module._forward_hooks for encoder in (vit, cnn) for module in encoder.modules()), "no hook stays"
 
 
@@ -212,7 +216,7 @@ def test_rows_are_the_first_network(vit: Encoder) -> None:
     last = collect(vit, BATCHES[0], form="pooled")[-1].numpy()
     whole = layerwise(vit, tuned(vit), BATCHES[:1], form="pooled")
     first = collect(tuned(vit), BATCHES[0], form="pooled")[0].numpy()
-    assert whole[3, 0] == pytest.approx(cka(last, first), abs=1e-5)
+    assert whole[3, 0] == pytest.approx(cka_matrix([last, first])[0, 1], abs=1e-5)
 
 
 class Stack(nn.Module):

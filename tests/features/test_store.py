@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from medbench.features.key import FeatureSpec, differences
+from medbench.features.spec import FeatureSpec, differences
 from medbench.features.store import FeatureFolder
 
 SPEC = FeatureSpec(

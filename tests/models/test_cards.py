@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from medbench import cards
 from medbench.cards import ModelCard
 from medbench.cards.model import Weights
-from medbench.models import load_model
 from medbench.models.encoder import Encoder
-from medbench.models.files import RANDOM, place
-from medbench.models.libraries import construct
+from medbench.models.load import load_model
+from medbench.models.networks.builders import construct
+from medbench.models.weights.locate import RANDOM, place
 
 OWN = [Path(__file__).parents[1] / "cards" / f"{name}.yaml" for name in ("mobilenet-v2-tf", "squeezenet1-1")]
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from medbench import cards
-from medbench.cards import ModelCard
+from medbench.cards import ModelCard, Settings
 from medbench.errors import CardError, MedbenchError
-from medbench.models import PRESETS, load_model
 from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
 
 
 def made(arch: str, size: int = 64, **more: Any) -> Encoder:
@@ -150,7 +150,7 @@ def test_the_state_digest_sees_every_value() -> None:
     assert enc.state_digest() != before
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["paper", "wacv-code", "fixed"])
 def test_the_transform_normalises_by_the_models_statistics(preset: str) -> None:
     enc = load_model("toy-vit", preset=preset)
     grey = enc.transform(Image.fromarray(np.full((90, 70, 3), 51, np.uint8)))
@@ -160,14 +160,24 @@ def test_the_transform_normalises_by_the_models_statistics(preset: str) -> None:
     assert one.transform(Image.fromarray(np.zeros((90, 70), np.uint8))).shape == (1, 64, 64)
 
 
-def test_the_protocols_say_the_same_of_each_preset() -> None:
-    for name in cards.names("protocols"):
-        protocol = cards.find_protocol(name)
-        for preset, settings in PRESETS.items():
+def test_a_preset_is_the_protocol_cards() -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8))
+    paper, retfiner = (load_model("toy-vit", preset=preset).transform(photo) for preset in ("paper", "retfiner"))
+    assert not torch.equal(paper, retfiner), "RetFiner crops nothing away"
+    load_model("toy-vit", preset="flair", protocol="linear-unfrozen")
+    with pytest.raises(CardError, match="unknown preset 'flair'") as caught:
+        load_model("toy-vit", preset="flair")
+    assert "medbench show linear-frozen" in caught.value.hint
+
+
+def test_protocols_agree_on_what_precedes_the_network() -> None:
+    for preset in ("paper", "wacv-code", "fixed"):
+        expected = Settings(channel_rule="sum", draft=True) if preset == "fixed" else Settings()
+        for name in cards.names("protocols"):
+            protocol = cards.find_protocol(name)
             said = protocol.defaults | protocol.presets.get(preset, {})
-            for field, value in settings.model_dump().items():
+            for field, value in expected.model_dump().items():
                 assert said.get(field, value) == value, f"{name}, {preset}: {field}"
-            assert not set(said) & set(type(settings).model_fields) - set(settings.model_dump())
 
 
 def test_wrong_arguments_are_told(tmp_path: Path) -> None:

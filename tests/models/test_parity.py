@@ -21,12 +21,13 @@ from torch import Tensor, nn
 
 from medbench.cards import ModelCard, find_model
 from medbench.errors import WeightsError
-from medbench.models import WeightsFile, load_model, locate
 from medbench.models.build import build
 from medbench.models.encoder import Encoder
-from medbench.models.stacked import Stacked
+from medbench.models.load import load_model
+from medbench.models.networks.stacked import Stacked
+from medbench.models.networks.units import layers
 from medbench.models.text import load_text
-from medbench.models.units import layers
+from medbench.models.weights.locate import WeightsFile, locate
 
 TOLERANCE = {"sam_b": 3e-6}
 DEFAULT_TOLERANCE = 5e-6

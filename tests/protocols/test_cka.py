@@ -13,6 +13,7 @@ from PIL import Image
 import medbench
 from medbench.protocols import cka
 from medbench.records import store
+from medbench.storage import paths
 
 SHORT = {"epochs": 2, "learning_rates": [1e-2], "batch_size": 16, "warmup_epochs": 0, "plateau": False, "batch": 8}
 
@@ -56,7 +57,7 @@ def test_the_fine_tuned_network_is_made_first_and_compared(data: Path) -> None:
     assert not (record.path / "predictions.parquet").exists()
     again = run(data, "cka")
     assert again[-1].path == record.path
-    assert len(list(store.read_all(medbench.paths.runs_dir()))) == 3
+    assert len(list(store.read_all(paths.runs_dir()))) == 3
 
 
 def test_an_untrained_network_is_equal_to_its_start(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from medbench.cards.recipes import Knn
 from medbench.protocols import knn
-from medbench.protocols.base import Context
+from medbench.protocols.context import Context
 
 
 def unit(x: np.ndarray) -> torch.Tensor:
@@ -74,9 +74,6 @@ class Features:
 
     def clean(self, split: str) -> np.ndarray:
         return self.splits[split].astype(np.float32)
-
-    def views(self) -> list[np.ndarray]:
-        return [self.clean("train")]
 
 
 def context(tmp_path, **settings) -> Context:

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 from medbench import cards, metrics
 from medbench.cards.recipes import LinearProbe
-from medbench.cards.resolving import resolve
+from medbench.cards.resolve import resolve
 from medbench.protocols import linear_probe
-from medbench.protocols.base import Context
+from medbench.protocols.context import Context
 
 SIZES = {"train": 130, "val": 60, "test": 30}
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import medbench
 from medbench.cards import find_model
-from medbench.models import load_model
+from medbench.models.load import load_model
 
 CHANCE, MARGIN = 1 / 2, 0.25
 SIZE = 32

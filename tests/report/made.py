@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medbench import cards, files, metrics
+from medbench import cards, metrics
 from medbench.records import Record, SplitCount, Unit
 from medbench.records.store import HISTORY, PREDICTIONS, RECORD, folder_of
 from medbench.seeding import generator
+from medbench.storage import files
 
 DATASETS = ("aptos", "ddsm", "isic2019", "chexpert")
 METRIC = {"aptos": "kappa_quadratic", "ddsm": "auroc", "isic2019": "recall_macro", "chexpert": "auroc_macro"}

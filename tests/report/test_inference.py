@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medbench.records.groups import collect
 from medbench.records.store import PREDICTIONS, read_all
-from medbench.report.groups import collect
 from medbench.report.inference import interval_of, predicted, ties
 
 

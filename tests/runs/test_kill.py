@@ -12,20 +12,21 @@ import pytest
 
 import medbench
 from medbench.records import store
+from medbench.storage import paths
 
 from .conftest import SHORT, write_pictures
 
 MOMENTS = {
-    "preparing": "from medbench.data import filling as m; hook(m, 'fitted', 40)",
+    "preparing": "from medbench.data.prepared import fill as m; hook(m, 'fitted', 40)",
     "extracting": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 2)",
     "joining": "from medbench.features.store import FeatureFolder as m; hook(m, 'finish', 1)",
     "views": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 3)",
-    "training": "from medbench.training import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m._Grid, 'epoch', 4)",
+    "training": "from medbench.training.heads import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m._Grid, 'epoch', 4)",
     "predictions": "from medbench.records import store as m; hook(m.files, 'write_text', 2)",
     "record": "from medbench.records import store as m; hook(m, 'write', 2)",
     "neighbours": "from medbench.protocols import knn as m; hook(m, 'vote', 1)",
     "last record": "from medbench.records import store as m; hook(m, 'write', 1)",
-    "tables": "from medbench.runs import execute as m; hook(m, 'write_dataset_tables', 1)",
+    "tables": "from medbench.report.tables import dataset_table as m; hook(m, 'write_dataset_tables', 1)",
 }
 SCRIPT = """
 import json, os, signal, traceback
@@ -66,7 +67,7 @@ def ends(data: Path, children: str) -> list[int]:
 
 
 def numbers() -> dict[str, tuple]:
-    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in store.read_all(medbench.paths.runs_dir())}
+    return {r.key: (r.metrics, r.metrics_val, r.chosen, r.selection) for r in store.read_all(paths.runs_dir())}
 
 
 def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,15 +84,15 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
     records = medbench.run(**request)
     assert numbers() == expected
     assert [r.metrics for r in records] == [r.metrics for r in calm]
-    left = [p for p in medbench.paths.home().rglob("*") if p.name.startswith("part-")]
+    left = [p for p in paths.home().rglob("*") if p.name.startswith("part-")]
     assert left == [], "finished extraction leaves no parts"
-    assert not any((medbench.paths.home() / "partial").rglob("*.safetensors"))
+    assert not any((paths.home() / "partial").rglob("*.safetensors"))
 
 
 def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pictures")
     assert ends(data, "[end(child) for child in [start(''), start('')]]") == [0, 0]
-    records = list(store.read_all(medbench.paths.runs_dir()))
+    records = list(store.read_all(paths.runs_dir()))
     assert len(records) == 3
     made = {r.counts["forwards"] for r in records if r.unit.protocol == "linear-frozen"}
     assert made == {90.0 + 2 * records[0].n["train"].images}, "one process extracted, the other waited and read"

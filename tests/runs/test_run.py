@@ -12,15 +12,16 @@ import pytest
 from sklearn.metrics import recall_score
 
 import medbench
+from medbench.api import RunFailedError
 from medbench.data.dataset import Dataset
 from medbench.errors import MedbenchError, OutputError
 from medbench.features import extract
 from medbench.models.encoder import Encoder
 from medbench.protocols import knn, linear_frozen
 from medbench.records import Record, store
-from medbench.runs import RunFailedError
-from medbench.runs.plan import Options
-from medbench.runs.planning import make_plan
+from medbench.runs.jobs import Options
+from medbench.runs.plan import make_plan
+from medbench.storage import paths
 
 from .conftest import SHORT
 
@@ -201,7 +202,7 @@ def test_unreadable_images_stop_the_run_or_are_left_out_and_said(pictures: Path)
         run(pictures)
     assert "004.png" in caught.value.message
     assert "--unreadable leave-out" in caught.value.hint
-    assert not list(Path(medbench.paths.runs_dir()).rglob("*.json"))
+    assert not list(Path(paths.runs_dir()).rglob("*.json"))
     records = run(pictures, unreadable="leave-out")
     assert sum(n.images for n in records[0].n.values()) == 89
     assert any("1 unreadable images were left out" in w for w in records[0].warnings)
@@ -219,7 +220,7 @@ def test_an_encoder_that_changes_while_frozen_is_a_failure_and_the_rest_goes_on(
     monkeypatch.setattr(Encoder, "pooled", drifting)
     with pytest.raises(RunFailedError, match="a frozen encoder must not"):
         run(pictures, "knn", model="toy-vit,toy-cnn")
-    runs = medbench.paths.runs_dir()
+    runs = paths.runs_dir()
     assert [r.unit.model for r in store.read_all(runs)] == ["toy-cnn"]
     [(_, _, error)] = store.failures(runs)
     assert "frozen encoder must not" in error
@@ -257,7 +258,7 @@ def test_a_disk_that_fills_up_loses_nothing(pictures: Path, monkeypatch) -> None
     monkeypatch.setattr(store.files, "write_text", full)
     with pytest.raises(OutputError, match="No space left"):
         run(pictures)
-    runs = medbench.paths.runs_dir()
+    runs = paths.runs_dir()
     assert [r.unit.protocol for r in store.read_all(runs)] == ["knn"]
     monkeypatch.setattr(store.files, "write_text", plain)
     records = run(pictures)
@@ -276,7 +277,7 @@ def test_an_unreadable_record_is_passed_over_until_it_is_made_anew(pictures: Pat
 
 def test_a_synthetic_twin_is_marked_as_toy_data(tmp_path: Path) -> None:
     from medbench.cards import find_dataset
-    from medbench.data.synth import synthesise
+    from medbench.data.twins.twin import synthesise
 
     twin = synthesise(find_dataset("aptos"), tmp_path / "aptos", n=40)
     [record] = medbench.run(model="toy-vit", protocol="knn", dataset="aptos", data_root=twin, set={"k": 3})
@@ -286,7 +287,7 @@ def test_a_synthetic_twin_is_marked_as_toy_data(tmp_path: Path) -> None:
 
 def test_tables_follow_each_run(pictures: Path) -> None:
     run(pictures)
-    folder = medbench.paths.tables_dir()
+    folder = paths.tables_dir()
     table = pd.read_csv(next(folder.glob("*.csv")))
     assert set(table["protocol"]) == {"linear-frozen", "knn"}
     assert "random weights" in next(folder.glob("*.md")).read_text()
@@ -298,7 +299,7 @@ def test_unknown_options_are_named(pictures: Path) -> None:
 
 
 def test_one_weights_file_is_not_for_several_models(pictures: Path) -> None:
-    with pytest.raises(MedbenchError, match="is one file, but 2 models"):
+    with pytest.raises(MedbenchError, match="is one file, but the request has 2 models"):
         run(pictures, model="toy-vit,toy-cnn", weights="some.pth")
 
 

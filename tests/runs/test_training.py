@@ -18,12 +18,13 @@ import torch
 from accelerate import Accelerator
 
 import medbench
+from medbench.api import RunFailedError
 from medbench.errors import MedbenchError
 from medbench.records import Record, store
-from medbench.runs import RunFailedError
-from medbench.runs.plan import Options
-from medbench.runs.planning import make_plan
-from medbench.training import loop
+from medbench.runs.jobs import Options
+from medbench.runs.plan import make_plan
+from medbench.storage import paths
+from medbench.training.finetune import fit
 
 from .conftest import write_pictures
 
@@ -47,6 +48,7 @@ if __name__ == "__main__":
 """
 KILL = """
 from medbench.training import loop
+from medbench.storage import paths
 loop.CHECKPOINT_SECONDS = 0.0
 step, left = loop.Fit._step, [{steps}]
 def killed(*arguments):
@@ -126,11 +128,11 @@ def test_kills_end_in_the_undisturbed_runs_numbers(
     assert len(expected) == 2
     killed = script(data, protocol, KILL.format(steps=7), model)
     assert subprocess.run([sys.executable, "-c", killed], capture_output=True).returncode == -signal.SIGKILL
-    assert list((medbench.paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
+    assert list((paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
     run(data, protocol, model=model)
-    assert numbers(store.read_all(medbench.paths.runs_dir())) == expected
-    assert not list((medbench.paths.home() / "partial").rglob("*.safetensors"))
-    assert not list((medbench.paths.home() / "features").rglob("*/features.npy")), "banks go when the plan is through"
+    assert numbers(store.read_all(paths.runs_dir())) == expected
+    assert not list((paths.home() / "partial").rglob("*.safetensors"))
+    assert not list((paths.home() / "features").rglob("*/features.npy")), "banks go when the plan is through"
 
 
 def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> No
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(file)]
     done = subprocess.run(launch, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    (two,) = store.read_all(medbench.paths.runs_dir())
+    (two,) = store.read_all(paths.runs_dir())
     assert two.key == one.key, "the number of processes is no part of a unit"
     assert {k: v for k, v in two.chosen.items() if k != "val"} == {k: v for k, v in one.chosen.items() if k != "val"}
     scores = [pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, two)]
@@ -150,13 +152,13 @@ def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> No
 
 
 def test_a_rate_that_breaks_is_named_and_the_other_wins(data: Path, monkeypatch) -> None:
-    plain = loop.Fit._step
+    plain = fit.Fit._step
 
-    def broken(self: loop.Fit, *arguments: Any) -> torch.Tensor:
+    def broken(self: fit.Fit, *arguments: Any) -> torch.Tensor:
         value = plain(self, *arguments)
         return value * float("nan") if float(self.base) > 2e-3 and self.done == 5 else value
 
-    monkeypatch.setattr(loop.Fit, "_step", broken)
+    monkeypatch.setattr(fit.Fit, "_step", broken)
     records = run(data, "linear-unfrozen")
     assert [r.chosen["learning_rate"] for r in records] == [1e-3, 1e-3]
     assert any("learning rate 0.003, seed 0: the loss is not finite at step 6" in w for w in records[0].warnings)
@@ -166,29 +168,29 @@ def test_a_rate_that_breaks_is_named_and_the_other_wins(data: Path, monkeypatch)
 
 
 def test_a_seed_that_breaks_fails_alone(data: Path, monkeypatch) -> None:
-    plain = loop.Fit._step
+    plain = fit.Fit._step
 
-    def broken(self: loop.Fit, *arguments: Any) -> torch.Tensor:
+    def broken(self: fit.Fit, *arguments: Any) -> torch.Tensor:
         return plain(self, *arguments) * (float("nan") if self.seed == 1 else 1.0)
 
-    monkeypatch.setattr(loop.Fit, "_step", broken)
+    monkeypatch.setattr(fit.Fit, "_step", broken)
     with pytest.raises(RunFailedError, match="seed 1: the loss is not finite at step 1, learning rate"):
         run(data, "linear-unfrozen", changes=QUICK)
-    (record,) = store.read_all(medbench.paths.runs_dir())
+    (record,) = store.read_all(paths.runs_dir())
     assert record.unit.seed == 0
-    ((_, unit, _),) = store.failures(medbench.paths.runs_dir())
+    ((_, unit, _),) = store.failures(paths.runs_dir())
     assert unit.seed == 1
-    monkeypatch.setattr(loop.Fit, "_step", plain)
+    monkeypatch.setattr(fit.Fit, "_step", plain)
     assert len(run(data, "linear-unfrozen", changes=QUICK)) == 2, "the same command tries it again"
 
 
 def test_where_every_rate_breaks_all_seeds_fail_with_step_and_rate(data: Path, monkeypatch) -> None:
-    plain = loop.Fit._step
-    monkeypatch.setattr(loop.Fit, "_step", lambda self, *arguments: plain(self, *arguments) * float("nan"))
+    plain = fit.Fit._step
+    monkeypatch.setattr(fit.Fit, "_step", lambda self, *arguments: plain(self, *arguments) * float("nan"))
     with pytest.raises(RunFailedError, match=r"not finite at step 1, learning rate 0\.003; .* learning rate 0\.001"):
         run(data, "linear-unfrozen")
-    assert sorted(unit.seed for _, unit, _ in store.failures(medbench.paths.runs_dir())) == [0, 1]
-    assert not list(store.read_all(medbench.paths.runs_dir()))
+    assert sorted(unit.seed for _, unit, _ in store.failures(paths.runs_dir())) == [0, 1]
+    assert not list(store.read_all(paths.runs_dir()))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_rates_are_searched_on_one_seed_or_on_all(data: Path, linear: list[Recor
 def test_the_log_has_plain_lines_even_when_quiet(data: Path) -> None:
     with medbench.progress.quiet():
         run(data, "linear-unfrozen", seeds=1, changes=QUICK)
-    lines = (medbench.paths.runs_dir() / "log.txt").read_text().splitlines()
+    lines = (paths.runs_dir() / "log.txt").read_text().splitlines()
     assert any("toy-vit · linear-unfrozen · labels: 1 of 1 units to do" in line for line in lines)
 
 
@@ -294,7 +296,7 @@ def test_curves_go_to_trackers(data: Path, monkeypatch) -> None:
 
 def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
     from medbench.cards import find_dataset
-    from medbench.data.synth import synthesise
+    from medbench.data.twins.twin import synthesise
 
     root = synthesise(find_dataset("gamma"), tmp_path / "gamma")
     with pytest.raises(MedbenchError, match="linear-unfrozen trains on one image a sample"):

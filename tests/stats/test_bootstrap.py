@@ -12,8 +12,8 @@ from scipy import stats as sp
 from medbench.metrics import score
 from medbench.stats import Draws, bootstrap
 from medbench.stats.bootstrap import combine, evaluate
-from medbench.stats.design import design
-from medbench.stats.influence import Shape, Term, shape
+from medbench.stats.jackknife import Shape, Term, shape
+from medbench.stats.resampling import design
 
 
 def binary(rng: np.random.Generator, y: np.ndarray, apart: float) -> np.ndarray:

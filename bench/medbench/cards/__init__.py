@@ -5,8 +5,8 @@ from medbench.cards.find import card_files, expand, find_dataset, find_model, fi
 from medbench.cards.load import load_card
 from medbench.cards.model import ModelCard
 from medbench.cards.paper import PaperCard
-from medbench.cards.protocol import SETTINGS, ProtocolCard
-from medbench.cards.settings import Settings
+from medbench.cards.protocol import ProtocolCard
+from medbench.cards.recipes import SETTINGS, Settings
 
 __all__ = [
     "SETTINGS",

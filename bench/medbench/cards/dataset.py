@@ -41,14 +41,14 @@ class Join(Strict):
     by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
 
 
-class Table(Strict):
+class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
-    file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
-    split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
-    image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
-    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are ignored.")
-    unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
+    file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
+    split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
+    image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are skipped.")
+    unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
     join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
 
 
@@ -58,10 +58,10 @@ class Slices(Strict):
     image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: IndexPattern | None = Field(
         None,
-        description="Regular expression on the file name with a named part `index`; none: `image` is one image.",
+        description="Regular expression on the file name with a named part `index`, an integer; none: one image.",
     )
     example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
-    channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
+    channels: Literal[1, 3] | None = Field(None, description="Channels, if they differ from the card's.")
 
     @model_validator(mode="after")
     def _example_matches(self) -> Slices:
@@ -74,7 +74,7 @@ class CsvLayout(Strict):
     """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
 
     kind: Literal["csv"]
-    tables: list[Table] = Field(min_length=1)
+    tables: list[LabelTable] = Field(min_length=1)
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     image: str = Field(description="Template of the image path below the data folder.")
@@ -87,23 +87,25 @@ class CsvLayout(Strict):
     id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
     label: str | list[str] | None = Field(
         None,
-        description="Column of the class (index, name or key of `values`); of several, the first that is not empty.",
+        description="Column with the class (index, name, or a key of `values`); of several, the first not empty.",
     )
-    listed: bool = Field(False, description="The label cell is a list in Python's notation; its first element is used.")
+    listed: bool = Field(False, description="The label cell is a Python list; its first element is the label.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
     none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
     separator: str | None = Field(
         None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
     )
-    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that stand for no class.")
+    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that mean no class.")
     pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
-    input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
+    input: str = Field("image", description="Name of the images at `image`, where a sample has several inputs.")
     inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
     where: dict[str, list[str]] = Field(
         default_factory=dict, description="Column -> texts: rows with another text in it are left out."
     )
-    group: str | None = Field(None, description="Template of what a split must keep together: patient, lesion, eye.")
+    group: str | None = Field(
+        None, description="Template of the unit that a split keeps together: patient, lesion, eye."
+    )
     group_pattern: GroupPattern | None = Field(
         None, description="Regular expression on the image path with a named part `group`, instead of `group`."
     )
@@ -170,7 +172,7 @@ class FolderLayout(Strict):
     )
     only: Pattern | None = Field(None, description="Regular expression: images whose path does not match are left out.")
     first: int | None = Field(
-        None, gt=0, description="Take only this many images of each class, in the order of the paths."
+        None, gt=0, description="Number of images of each class to take, in the order of their paths."
     )
     group: GroupPattern | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
@@ -253,7 +255,7 @@ class SplitRule(Strict):
 
     - `official` takes the release's own split (and draws `val` from train if the release has none);
     - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
-    - `kfold` draws complete groups into `folds` parts, keeps the class shares: part `fold` is test, the next val;
+    - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
     - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
       part of the rule `base`; its test part stays the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
@@ -279,13 +281,14 @@ class SplitRule(Strict):
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
     disjoint: bool = Field(
-        True, description="`contiguous`: complete groups, no row twice; false: exact rows, as the WACV code cuts."
+        True,
+        description="`contiguous`: groups stay together, no row twice; false: cut at the row, as the WACV code does.",
     )
     check: dict[Split, list[int]] = Field(
         default_factory=dict,
-        description="`shuffle`: published first row numbers of each split; checked on reading.",
+        description="`shuffle`: the first row numbers of each split, published; checked when the split is read.",
     )
-    source: str = Field("", description="Whose split it is.")
+    source: str = Field("", description="Source of the split.")
 
 
 class Splits(Strict):
@@ -302,9 +305,9 @@ class Splits(Strict):
 
 
 class Download(Strict):
-    """One file that anyone can download."""
+    """One file that anyone may download."""
 
-    urls: list[str] = Field(min_length=1, description="Its addresses; mirrors are tried in this order.")
+    urls: list[str] = Field(min_length=1, description="Its URLs: mirrors are tried in this order.")
     name: str = Field(description="Its name in the data folder.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(None, gt=0)
@@ -316,12 +319,14 @@ class Access(Strict):
 
     kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
     url: str = ""
-    steps: str = Field("", description="What to do, command by command; shown if the data are missing.")
-    files: list[Download] = Field(default_factory=list, description="Files that anyone can download, in this order.")
+    steps: str = Field("", description="What to do, command by command; shown when the data are missing.")
+    files: list[Download] = Field(
+        default_factory=list, description="Files that can be downloaded directly, in this order."
+    )
 
 
 class Counts(Strict):
-    """What a complete copy contains."""
+    """The contents of a complete copy."""
 
     images: int | None = Field(None, ge=0)
     classes: list[int] | None = Field(None, description="Images per class, in the order of `classes`.")
@@ -343,7 +348,7 @@ class DatasetCard(Card):
     std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
     splits: Splits
     counts: Counts = Field(default_factory=Counts)
-    verified: bool = Field(True, description="False: counts are from memory or a third party; runs carry a warning.")
+    verified: bool = Field(True, description="False: the counts were not verified on the files; runs carry a warning.")
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
 
     @property
@@ -374,7 +379,7 @@ class DatasetCard(Card):
         return self
 
     def material(self) -> dict[str, Any]:
-        """Return what can change a number, apart from the samples and the split, which have their own digests."""
+        """Return the fields that can change a number; samples and split have their own digests."""
         return {
             "task": self.task,
             "classes": self.class_names,

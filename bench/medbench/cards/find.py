@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from medbench import paths
 from medbench.cards.base import Card
+from medbench.cards.catalogues.libraries import is_library_name, library_card
+from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.library import is_library_name, library_card
 from medbench.cards.load import load_card
-from medbench.cards.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.errors import CardError, unknown
+from medbench.storage import paths
+
+if TYPE_CHECKING:
+    from medbench.cards.base import Card
 
 SCHEMAS: dict[str, type[Card]] = {
     "models": ModelCard,
@@ -52,8 +57,8 @@ def find_model(name: str) -> ModelCard:
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
     that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`).
     """
-    base, at, maker = name.rpartition("@")
-    if at and maker in names("protocols"):
+    base, maker = trained(name)
+    if maker in names("protocols"):
         plain = find_model(base)
         return plain.model_copy(update={"name": name, "weights": Weights(licence=_licence(plain))})
     if is_library_name(name) and not is_file_name(name):
@@ -110,15 +115,32 @@ def is_file_name(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def trained(name: str) -> tuple[str, str]:
+    """Return (model, protocol) of `MODEL@PROTOCOL`, the model whose weights that protocol makes; else (name, "")."""
+    base, at, maker = name.rpartition("@")
+    return (base, maker) if at and re.fullmatch(r"[a-z0-9-]+", maker) else (name, "")
+
+
+def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
+    """Tell what a data set's name means: a card (by name or file), a label file or a folder of the user's own.
+
+    A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
+    """
+    if name.lower().endswith((".csv", ".tsv")):
+        return "labels"
+    known = is_file_name(name) or is_medmnist_name(name) or name in names("datasets")
+    return "folder" if not known and Path(name).expanduser().is_dir() else "card"
+
+
 def _is_elsewhere(kind: str, word: str) -> bool:
-    """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
+    """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
 def _is_trained(kind: str, word: str) -> bool:
-    base, at, maker = word.rpartition("@")
+    base, maker = trained(word)
     known = base in names("models") or is_file_name(base) or is_library_name(base)
-    return bool(kind == "models" and at and known and maker in names("protocols"))
+    return kind == "models" and known and maker in names("protocols")
 
 
 def _medmnist_sets(word: str) -> list[str]:
@@ -155,3 +177,69 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     if not found:
         raise CardError(f"no {kind.removesuffix('s')} was named", f"choose from: medbench ls {kind}")
     return list(dict.fromkeys(found))
+
+
+FOLDER_KINDS = {"model_zoo": "models", "datasets": "datasets", "protocols": "protocols", "published": "papers"}
+
+
+TELLING_FIELDS = {
+    "models": {"arch", "library", "weights", "pretraining", "features"},
+    "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
+    "protocols": {"defaults", "presets", "kind"},
+    "papers": {"tables"},
+}
+
+
+def faults_of(path: Path) -> list[str]:
+    """Return every fault of the card in `path` as `file:line: field: what`; none: the card is right."""
+    from medbench.errors import CardError
+
+    try:
+        load_any(str(path))
+    except CardError as error:
+        return error.message.split("\n")
+    return []
+
+
+def load_any(name: str) -> tuple[str, Card, str]:
+    """Load the card in file `name`, whatever its kind: (kind, card, path).
+
+    Raises:
+        CardError: The file does not exist, is no card of a kind that can be told, or is faulty.
+    """
+    from medbench.cards import find
+    from medbench.errors import CardError
+
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise CardError(f"no card file {path}", "check the path; cards are YAML files")
+    kind = kind_of(path)
+    finders: dict[str, Any] = {
+        "models": find.find_model,
+        "datasets": find.find_dataset,
+        "protocols": find.find_protocol,
+        "papers": find.find_paper,
+    }
+    return kind, finders[kind](str(path)), str(path)
+
+
+def kind_of(path: Path) -> str:
+    """Tell a card's kind: by its folder, else by its fields.
+
+    Raises:
+        CardError: The file is not YAML, or its fields are those of no kind of card.
+    """
+    from medbench.cards.load import read_yaml
+    from medbench.errors import CardError
+
+    content = read_yaml(path)
+    if path.resolve().parent.name in FOLDER_KINDS:
+        return FOLDER_KINDS[path.resolve().parent.name]
+    fields = set(content) if isinstance(content, dict) else set()
+    kind = max(TELLING_FIELDS, key=lambda k: len(TELLING_FIELDS[k] & fields))
+    if not TELLING_FIELDS[kind] & fields:
+        raise CardError(
+            f"{path}:1: card: no field tells whether this is a model, data set, protocol or paper card",
+            f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
+        )
+    return kind

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from medbench.cards import recipes
 from medbench.cards.base import Card
-from medbench.cards.settings import Settings
-
-Kind = Literal[
-    "linear-frozen",
-    "linear-unfrozen",
-    "linear-probe",
-    "lp-ft",
-    "knn",
-    "deit-frozen",
-    "deit-unfrozen",
-    "freeze",
-    "decapitate-frozen",
-    "decapitate-unfrozen",
-    "timing",
-    "dino-pretrain",
-    "cka",
-    "cka-models",
-]
-
-
-def _settings_of(kind: str) -> type[Settings]:
-    """Return the recipe's class: `linear-frozen` is `LinearFrozen`."""
-    found: type[Settings] = getattr(recipes, kind.title().replace("-", ""))
-    return found
-
-
-SETTINGS: dict[str, type[Settings]] = {kind: _settings_of(kind) for kind in get_args(Kind)}
-"""The settings each kind of protocol takes."""
-
-
-UNSEEDED = ("linear-probe", "knn", "timing", "dino-pretrain", "cka", "cka-models")
-"""Kinds without a unit for each seed: most draw nothing, and what draws nothing has one unit, not five equal ones."""
+from medbench.cards.recipes import KINDS
 
 
 class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
-    kind: Kind
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's own.")
+    kind: str
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> what it changes.")
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Data set -> what it changes.")
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in KINDS:
+            raise ValueError(f"there is no kind of protocol '{kind}'; known: {', '.join(KINDS)}")
+        return kind
 
     @property
     def seeded(self) -> bool:
         """Whether each seed is a unit of its own."""
-        return self.kind not in UNSEEDED
+        return KINDS[self.kind].seeded

@@ -1,4 +1,4 @@
-"""Fetching a data set that anyone may fetch: from several mirrors, resumable, held against its digests, unpacked.
+"""Download of open data sets: from several mirrors, resumable, checked against digests, unpacked.
 
 Files that are done stand in `.medbench-download.json` of the data folder, written after each of them: a download that
 was stopped goes on with the first that is not. An archive is unpacked beside its place and moved in when it is whole.
@@ -14,13 +14,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from medbench import files
 from medbench.cards.dataset import DatasetCard, Download
 from medbench.errors import DataError
-from medbench.fetch import FetchError, fetch_part
-from medbench.hashes import file_digests
-from medbench.locks import alone
 from medbench.progress import say
+from medbench.storage import files
+from medbench.storage.digests import file_digests
+from medbench.storage.fetch import FetchError, fetch_part
+from medbench.storage.locks import exclusive
 
 DONE = ".medbench-download.json"
 
@@ -35,7 +35,7 @@ def download(card: DatasetCard, root: Path) -> list[str]:
         OutputError: The folder cannot be written, or the disk is full.
     """
     made = []
-    with alone(root.parent / f".{root.name}.lock", f"another process is fetching {card.name}; waiting for it"):
+    with exclusive(root.parent / f".{root.name}.lock", f"another process is fetching {card.name}; waiting for it"):
         done = _done(root)
         for file in card.access.files:
             if file.name in done:
@@ -71,7 +71,7 @@ def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
             continue
         sha = file_digests([part])[0]
         if sha != (file.sha256 or sha):
-            part.unlink()  # whole but wrong: nothing to resume
+            part.unlink()  # complete but wrong: nothing to resume
             faults.append(f"{url}: its sha256 {sha[:16]}… is not the card's {str(file.sha256)[:16]}…")
             continue
         part.replace(target)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from medbench.data.transforms import normalise
-from medbench.features.key import FeatureSpec
+from medbench.data.prepared.transforms import normalise
+from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
-from medbench.locks import alone
 from medbench.models.encoder import Encoder
 from medbench.progress import bar, say
+from medbench.storage.locks import exclusive
 
 PART_SECONDS = 10.0  # a kill loses at most this much work
 PART_BYTES = 1 << 28  # and no more than this waits in memory
@@ -32,7 +32,7 @@ Outputs = Callable[[Encoder, Tensor], list[Tensor]]
 
 
 @dataclass(frozen=True)
-class Task:
+class Extraction:
     """Features to make in one pass: what each depends on, and the uint8 images (b, h, w, c) they are made from."""
 
     specs: list[FeatureSpec]
@@ -52,7 +52,7 @@ class Tally:
 
 
 def features(
-    task: Task, encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
+    task: Extraction, encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
 ) -> list[NDArray[np.float32]]:
     """Return the features of each spec of a task, (n, …): from the store if they are there and whole, else made now.
 
@@ -62,7 +62,7 @@ def features(
     if (found := _load(folders, tally)) is not None:
         return found
     lock = folders[0].path.parent / f".{folders[0].path.name}.lock"
-    with alone(lock, f"{task.what}: another process makes these features; waiting for it"):
+    with exclusive(lock, f"{task.what}: another process makes these features; waiting for it"):
         if (found := _load(folders, tally)) is not None:
             return found
         first = folders[0]
@@ -83,7 +83,7 @@ def _load(folders: list[FeatureFolder], tally: Tally) -> list[NDArray[np.float32
 
 
 def _make(
-    task: Task, folders: list[FeatureFolder], encoder: Encoder, device: torch.device, workers: int, tally: Tally
+    task: Extraction, folders: list[FeatureFolder], encoder: Encoder, device: torch.device, workers: int, tally: Tally
 ) -> list[NDArray[np.float32]]:
     spans = _common([folder.start() for folder in folders])
     first = spans[-1][1] if spans else 0
@@ -122,7 +122,7 @@ def _held(pending: list[list[Tensor]]) -> int:
     return sum(values.nbytes for kept in pending for values in kept)
 
 
-def _batches(task: Task, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
+def _batches(task: Extraction, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
     """Yield uint8 batches from row `first` on; parts end at batch boundaries, so a resumed run sees the same ones."""
     loader = DataLoader(
         task.images,
@@ -141,7 +141,7 @@ def as_is(batch: Any) -> Any:
     return batch
 
 
-def _forward(encoder: Encoder, batch: Tensor, task: Task, device: torch.device) -> list[Tensor]:
+def _forward(encoder: Encoder, batch: Tensor, task: Extraction, device: torch.device) -> list[Tensor]:
     spec = task.specs[0]
     x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std)
     if spec.precision == "fp32":

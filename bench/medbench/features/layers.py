@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medbench.errors import CardError, MedbenchError, unknown
-from medbench.features.cka import Cka, Estimator, gram
 from medbench.features.extract import exact
+from medbench.features.minibatch_cka import Cka, Estimator, gram
 from medbench.models.encoder import Encoder, blocks_end
 from medbench.progress import say
 
@@ -99,23 +99,6 @@ def layers_of(encoder: Encoder, what: What = "blocks", form: Form = "flat") -> l
     return found[1:] if form == "cls" else found
 
 
-def collect(encoder: Encoder, x: Tensor, what: What = "blocks", form: Form = "flat") -> list[Tensor]:
-    """Return the features (b, p) of an encoder's layers on images (b, c, h, w), in one forward.
-
-    Args:
-        encoder: The encoder.
-        x: Its normalised images.
-        what: Its residual blocks, or their parts: see `layers_of`.
-        form: `flat`: tokens or places times channels; `cls`: the class token; `pooled`: the mean over patches or
-            places.
-
-    Raises:
-        CardError: `what` or `form` is unknown.
-        MedbenchError: There is no class token, or the blocks have no such parts.
-    """
-    return outputs_of(encoder, layers_of(encoder, what, form), x, form)
-
-
 def outputs_of(
     forward: Callable[[Tensor], Any],
     layers: Sequence[Layer],
@@ -129,7 +112,8 @@ def outputs_of(
         forward: A network, or a function that passes each layer once, in any order.
         layers: Which ones.
         x: A batch of b.
-        form: See `collect`.
+        form: `flat`: tokens or places times channels; `cls`: the class token; `pooled`: the mean over patches or
+            places.
         then: What is kept of the rows; it is called as soon as they are there, so that only one layer's are held, and
             a later module that works in place has not changed them yet.
 
@@ -183,8 +167,8 @@ def layerwise(
         b: The one whose layers are the columns; it may be on another device.
         batches: Normalised images or other input (b, ...), the same for both networks; or a pair, one for each.
         what: Which layers of an encoder; see `layers_of`.
-        form: What of their outputs; see `collect`.
-        estimator: `hsic`, or `batch` with batches of 64 as in the literature; see `features.cka`.
+        form: What of their outputs; see `outputs_of`.
+        estimator: `hsic`, or `batch` with batches of 64 as in the literature; see `features.minibatch_cka`.
         advance: Called with the number of images after each batch.
 
     Raises:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench import files, paths
-from medbench.features.key import FeatureSpec, differences
+from medbench.features.spec import FeatureSpec, differences
+from medbench.storage import files, paths
 
 PART = re.compile(r"part-(\d+)-(\d+)\.npy")
 
@@ -35,7 +35,7 @@ class FeatureFolder:
         self.path = paths.home() / "features" / spec.dataset / spec.model / self.key[:16]
 
     def load(self) -> NDArray[np.float32] | None:
-        """Return the finished features (n, d), or None where they are not there, not whole or not of this key."""
+        """Return the finished features (n, d), or None where they are missing, not whole or not of this key."""
         try:
             manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
             array: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)

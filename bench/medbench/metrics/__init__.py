@@ -8,6 +8,6 @@ different classes. A class that the truth holds and nobody predicts has precisio
 """
 
 from medbench.metrics.registry import METRICS, Metric, compute, get, ids_for, score, score_many
-from medbench.metrics.sample import Sample
+from medbench.metrics.scores import Scores
 
-__all__ = ["METRICS", "Metric", "Sample", "compute", "get", "ids_for", "score", "score_many"]
+__all__ = ["METRICS", "Metric", "Scores", "compute", "get", "ids_for", "score", "score_many"]

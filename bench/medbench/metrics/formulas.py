@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from medbench.metrics.sample import Array, Ints, Sample
+from medbench.metrics.scores import Array, Ints, Scores
 
 
-def _over(a: Array | Ints, b: Array | Ints) -> Array:
-    """Return a / b, nan where b is 0."""
+def ratio(a: Array | Ints, b: Array | Ints) -> Array:
+    """Return a / b in double precision; nan where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(b == 0, np.nan, np.divide(a, b))
+        return np.where(b == 0, np.nan, a / np.asarray(b, np.float64))
 
 
 def _diagonal(counts: Ints) -> Ints:
@@ -23,19 +23,19 @@ def _diagonal(counts: Ints) -> Ints:
 
 def accuracy(counts: Ints) -> Array:
     """Return the share of right predictions."""
-    return _over(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+    return ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
 
 
 def _mean_present(values: Array, truth: Ints) -> Array:
     """Average over the classes that the truth holds."""
     present = truth > 0
-    return _over(np.where(present, values, 0).sum(-1), present.sum(-1))
+    return ratio(np.where(present, values, 0).sum(-1), present.sum(-1))
 
 
 def recall_macro(counts: Ints) -> Array:
     """Return the mean recall (sensitivity) over the classes that the truth holds: balanced accuracy."""
     truth = counts.sum(-1)
-    return _mean_present(_over(_diagonal(counts), truth), truth)
+    return _mean_present(ratio(_diagonal(counts), truth), truth)
 
 
 def precision_macro(counts: Ints) -> Array:
@@ -56,7 +56,7 @@ def f1_macro(counts: Ints) -> Array:
 def f1_weighted(counts: Ints) -> Array:
     """Return the mean F1, each class weighted by its share of the truth."""
     truth = counts.sum(-1)
-    return _over((_f1(counts) * truth).sum(-1), truth.sum(-1))
+    return ratio((_f1(counts) * truth).sum(-1), truth.sum(-1))
 
 
 def kappa(counts: Ints, power: int = 0) -> Array:
@@ -72,7 +72,7 @@ def kappa(counts: Ints, power: int = 0) -> Array:
     total = counts.sum((-2, -1))
     seen = (counts * weights).sum((-2, -1)) * total
     chance = ((counts.sum(-1) @ weights) * counts.sum(-2)).sum(-1)
-    return 1 - _over(seen, chance)
+    return 1 - ratio(seen, chance)
 
 
 def kappa_linear(counts: Ints) -> Array:
@@ -93,22 +93,22 @@ def mcc(counts: Ints) -> Array:
     total, truth, called = counts.sum((-2, -1)), counts.sum(-1), counts.sum(-2)
     shared = _diagonal(counts).sum(-1) * total - (truth * called).sum(-1)
     spread_truth, spread_called = total**2 - (truth**2).sum(-1), total**2 - (called**2).sum(-1)
-    found = _over(shared, np.sqrt(spread_truth) * np.sqrt(spread_called))
+    found = ratio(shared, np.sqrt(spread_truth) * np.sqrt(spread_called))
     return np.where((spread_called == 0) & (spread_truth > 0), 0.0, found)
 
 
-def _two(sample: Sample) -> Sample:
+def _two(sample: Scores) -> Scores:
     if sample.c != 2:
         raise ValueError(f"a metric of class 1 needs scores of 2 classes, not {sample.c}")
     return sample
 
 
-def auroc(sample: Sample) -> float:
+def auroc(sample: Scores) -> float:
     """Return the area under the ROC curve of class 1."""
     return _two(sample).auroc(1)
 
 
-def ap(sample: Sample) -> float:
+def ap(sample: Scores) -> float:
     """Return the average precision of class 1."""
     return _two(sample).ap(1)
 
@@ -120,22 +120,22 @@ def _mean_known(values: Array, weights: Array | Ints) -> float:
     return float((values[known] * weights[known]).sum() / total) if total else float("nan")
 
 
-def auroc_macro(sample: Sample) -> float:
+def auroc_macro(sample: Scores) -> float:
     """Return the mean area under the ROC curve of each class against the rest, where it has both sides."""
     return _mean_known(sample.aurocs, np.ones(sample.c))
 
 
-def auroc_weighted(sample: Sample) -> float:
+def auroc_weighted(sample: Scores) -> float:
     """Return the same mean, each class weighted by its number of positives."""
     return _mean_known(sample.aurocs, sample.positives)
 
 
-def ap_macro(sample: Sample) -> float:
+def ap_macro(sample: Scores) -> float:
     """Return the mean average precision of each class against the rest, over the classes with positives."""
     return _mean_known(sample.aps, np.ones(sample.c))
 
 
-def log_loss(sample: Sample) -> float:
+def log_loss(sample: Scores) -> float:
     """Return the mean negative log-likelihood in nats; over samples and labels for multilabel tasks.
 
     Probabilities are kept 2.2e-16 away from 0 and 1.
@@ -147,7 +147,7 @@ def log_loss(sample: Sample) -> float:
     return float(-np.mean(np.log(p[np.arange(sample.n), sample.targets.astype(np.int64)])))
 
 
-def ece_15(sample: Sample) -> float:
+def ece_15(sample: Scores) -> float:
     """Return the expected calibration error of the predicted class: 15 bins of equal width, (low, high].
 
     Mean over the bins of |share right - mean confidence|, weighted by the samples in the bin.
@@ -160,7 +160,7 @@ def ece_15(sample: Sample) -> float:
     return float(np.abs(gaps).sum() / sample.n)
 
 
-def f1_macro_labels(sample: Sample) -> float:
+def f1_macro_labels(sample: Scores) -> float:
     """Return the mean F1 of the findings at a score of 0.5, over those that the truth holds."""
     true, called = sample.hits
     held = sample.positives > 0
@@ -168,18 +168,18 @@ def f1_macro_labels(sample: Sample) -> float:
     return float(values.mean()) if held.any() else float("nan")
 
 
-def f1_micro(sample: Sample) -> float:
+def f1_micro(sample: Scores) -> float:
     """Return the F1 of all (sample, finding) pairs together at a score of 0.5; nan if the truth holds no finding."""
     true, called = sample.hits
     held = int(sample.positives.sum())
     return 2 * int(true.sum()) / (int(called.sum()) + held) if held else float("nan")
 
 
-def accuracy_exact(sample: Sample) -> float:
+def accuracy_exact(sample: Scores) -> float:
     """Return the share of samples with every finding right at a score of 0.5."""
     return float(((sample.scores >= 0.5) == (sample.targets != 0)).all(axis=1).mean())
 
 
-def accuracy_label(sample: Sample) -> float:
+def accuracy_label(sample: Scores) -> float:
     """Return the share of (sample, finding) pairs that are right at a score of 0.5."""
     return float(((sample.scores >= 0.5) == (sample.targets != 0)).mean())

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from medbench.cards import ModelCard
 from medbench.cards.model import Position, Weights
 from medbench.errors import CardError
-from medbench.models.files import WeightsFile
-from medbench.models.libraries import Undrawn, construct, convert
-from medbench.models.load import dropped, fill, read_state
-from medbench.models.position import adapt_position
+from medbench.models.networks.builders import Undrawn, construct, convert
+from medbench.models.networks.position import adapt_position
+from medbench.models.weights.locate import WeightsFile
+from medbench.models.weights.read import dropped, fill, read_state
 from medbench.seeding import seed_of
 
 
@@ -69,7 +69,7 @@ def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
     if side and image_size % side and not getattr(embed, "dynamic_img_pad", False):
         below = max(image_size // side, 1) * side
         raise CardError(
-            f"image size {image_size} is not a whole number of {card.name}'s patches of {side}",
+            f"image size {image_size} is not an integer of {card.name}'s patches of {side}",
             f"choose --image-size {below} or {below + side}",
         )
 

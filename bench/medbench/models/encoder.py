@@ -14,11 +14,11 @@ from torch.utils.checkpoint import checkpoint
 
 from medbench.cards import ModelCard, Settings
 from medbench.errors import CardError, MedbenchError
-from medbench.models.files import WeightsFile
-from medbench.models.units import layers, outputs, truncate, units
+from medbench.models.networks.units import layers, outputs, truncate, units
+from medbench.models.weights.locate import WeightsFile
 
 if TYPE_CHECKING:
-    from medbench.data.transforms import Transform
+    from medbench.data.prepared.transforms import Transform
 
 
 class Encoder(nn.Module):
@@ -186,8 +186,8 @@ class Encoder(nn.Module):
 
         A run uses the data set's statistics where the preset says so, on the same pixels.
         """
-        from medbench.data.store import rule_of
-        from medbench.data.transforms import Transform
+        from medbench.data.images.square import rule_of
+        from medbench.data.prepared.transforms import Transform
 
         mean, std = self.card.input.mean, self.card.input.std
         if len(mean) != self.in_chans:
@@ -233,7 +233,7 @@ class Encoder(nn.Module):
         if self.whole and rule.dim not in (None, found):
             raise CardError(
                 f"model card {self.card.name}: features.dim is {rule.dim}, the network gives {found}",
-                "mend the card: another architecture, or another pooling",
+                "fix the card: another architecture, or another pooling",
             )
         return found
 

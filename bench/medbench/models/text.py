@@ -14,9 +14,9 @@ from torch.nn.functional import normalize
 from medbench.cards import ModelCard, find_model
 from medbench.cards.model import Text
 from medbench.errors import CardError, MedbenchError, WeightsError, unknown
-from medbench.models.files import WeightsFile, locate
-from medbench.models.libraries import REFUSED, Undrawn
-from medbench.models.load import GET_ANOTHER, fill, map_names, read_file, select
+from medbench.models.networks.builders import REFUSED, Undrawn
+from medbench.models.weights.locate import WeightsFile, locate
+from medbench.models.weights.read import GET_ANOTHER, fill, map_names, read_file, select
 from medbench.seeding import seed_of
 
 SCALE = "logit_scale"  # the file's logarithm of the factor on cosines

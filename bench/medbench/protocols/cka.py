@@ -1,8 +1,8 @@
 """Linear CKA of a network's layers before and after fine-tuning (WACV 2024, Figure 7; the stacked DeiT's: Figure A.1).
 
-Rows are layers of the fine-tuned network, columns those of the network it started from. For a stacked classifier both
-see the tokens of their own encoder: where that is frozen the same ones. Its start is the stack as fine-tuning began,
-ImageNet weights and the seed's own projector (the paper does not say what it compares with).
+Rows are layers of the fine-tuned network, columns are layers of the initial network. Of a stacked classifier, each of
+the two sees the tokens of its own encoder, which are the same if it is frozen. Its initial network is the stack before
+fine-tuning: ImageNet weights and the seed's projector (the paper does not say what it compares with).
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from medbench.cards.recipes import Cka
+from medbench.cards.recipes import CkaRecipe
 from medbench.errors import MedbenchError
+from medbench.features.extract import exact
 from medbench.features.layers import Layer, Watched, layers_of, layerwise
-from medbench.models.stacked import Stacked
+from medbench.models.networks.stacked import Stacked
 from medbench.progress import bar
-from medbench.protocols.base import Context, Outcome
+from medbench.protocols.context import Context, Outcome
 from medbench.seeding import generator
-from medbench.training.networks import Classifier, OnTokens, linear_head
+from medbench.storage import files
+from medbench.training.finetune.networks import Classifier, OnTokens, linear_head
 
 
-def run(context: Context) -> dict[int, Outcome]:
-    """Compare every layer with every layer on test images; labels are not looked at."""
+def run(context: Context[CkaRecipe]) -> dict[int, Outcome]:
+    """Compare all pairs of layers on test images; labels are not used."""
     settings = context.settings
-    assert isinstance(settings, Cka)
     started, tuned = network_of(context), network_of(context, tuned=True)
     sides = _watched(tuned, settings), _watched(started, settings)
     rows = chosen_images(context, settings.images)
@@ -57,11 +58,11 @@ def run(context: Context) -> dict[int, Outcome]:
     }
 
 
-def network_of(context: Context, *, tuned: bool = False) -> nn.Module:
-    """Return the network that was fine-tuned, as it was at first or as it is now, in eval mode.
+def network_of(context: Context[CkaRecipe], *, tuned: bool = False) -> nn.Module:
+    """Return the network before fine-tuning, or after it (`tuned`), in eval mode.
 
     Raises:
-        MedbenchError: The kept weights are not those of this network.
+        MedbenchError: The kept weights do not fit this network.
     """
     stacked = getattr(context.settings, "second", None) is not None
     encoder, seed = context.inputs.encoder(), context.seeds[0]
@@ -76,17 +77,17 @@ def network_of(context: Context, *, tuned: bool = False) -> nn.Module:
     if tuned:
         assert context.tuned is not None
         state, own = load_file(context.tuned), network.state_dict()
-        # A stack that was trained on cached tokens has its own names, without the encoder's place in front.
+        # A stack that was trained on cached tokens has names without the prefix that the encoder adds.
         state = {name if name in own else f"stack.{name}": value for name, value in state.items()}
         if missing := sorted(state.keys() - own.keys()):
             raise MedbenchError(
-                f"{context.tuned} has {missing[0]}, which {context.name} has not", "remove it, run again"
+                f"{context.tuned} has {missing[0]}, but {context.name} does not", "delete the file and run again"
             )
         network.load_state_dict({**own, **state})
     return network.to(context.device).eval()
 
 
-def _watched(network: nn.Module, settings: Cka) -> Watched:
+def _watched(network: nn.Module, settings: CkaRecipe) -> Watched:
     if isinstance(network, OnTokens):
         blocks = network.stack.blocks
         return Watched(network, [Layer(f"block {i}", module, prefix=1) for i, module in enumerate(blocks)])
@@ -94,14 +95,42 @@ def _watched(network: nn.Module, settings: Cka) -> Watched:
     return Watched(network, layers_of(network.encoder, settings.layers, settings.form))
 
 
-def chosen_images(context: Context, n: int) -> list[int]:
-    """Return the test images that are compared: the first n of a named shuffle, in the test split's order."""
+def chosen_images(context: Context[CkaRecipe], n: int) -> list[int]:
+    """Return the positions of the compared test images: the first n of a named shuffle, in the test split's order."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
     return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 
 
-def batches(context: Context, rows: list[int], size: int) -> Iterator[Tensor]:
+def batches(context: Context[CkaRecipe], rows: list[int], size: int) -> Iterator[Tensor]:
     """Yield the chosen images as a network's input, (b, c, h, w)."""
     images = context.inputs.images("test")
     for start in range(0, len(rows), size):
         yield context.inputs.normalise(images[rows[start : start + size]].to(context.device))
+
+
+def run_models(context: Context[CkaRecipe]) -> dict[int, Outcome]:
+    """Keep the pooled features of test images, to be compared among models; labels are not used."""
+    settings = context.settings
+    network = network_of(context, tuned=True)
+    assert isinstance(network, Classifier)
+    rows, parts = chosen_images(context, settings.images), []
+    with bar(context.name, len(rows), "images") as advance, torch.inference_mode(), exact("fp32"):
+        for x in batches(context, rows, settings.batch):
+            parts.append(network.encoder.pooled(x).float().cpu().numpy())
+            advance(len(x))
+    features = np.concatenate(parts).astype(np.float32)
+    return {
+        context.seeds[0]: Outcome(
+            metrics={"feature_rank": _effective_rank(features)},
+            chosen={"images": len(rows), "ids": files.digest([context.split_digest, rows])},
+            arrays={"features": features},
+        )
+    }
+
+
+def _effective_rank(features: np.ndarray) -> float:
+    """Return exp(entropy) of the normalised singular values of centred features (Roy and Vetterli, 2007)."""
+    values = np.linalg.svd(features.astype(np.float64) - features.mean(0), compute_uv=False)
+    share = values / values.sum() if values.sum() else np.ones(1)
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))

@@ -1,6 +1,6 @@
-"""A DeiT stacked on the patch tokens of an encoder: whole or decapitated, frozen or not (WACV 2024, 1.9 and Figure 5).
+"""A DeiT on top of the patch tokens of an encoder: complete or decapitated, frozen or not (WACV 2024, 1.9, Figure 5).
 
-The tokens of a frozen encoder are made once per image and view where that is cheaper, those of all depths in one
+The tokens of a frozen encoder are computed once per image and view where that is cheaper, those of all depths in one
 forward pass.
 """
 
@@ -12,26 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medbench.cards.recipes import DecapitateFrozen, DecapitateUnfrozen, DeitFrozen, Trained
+from medbench.cards.recipes import DeitFrozen, FinetuneRecipe
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
-from medbench.models.stacked import Stacked
-from medbench.protocols.base import Bank, Context, Outcome
-from medbench.protocols.linear_unfrozen import pictures, sample
-from medbench.protocols.tuning import Built, checkpointed, tune
-from medbench.training.banked import banked
-from medbench.training.networks import OnTokens, leave_out_unused, thaw
+from medbench.models.networks.stacked import Stacked
+from medbench.protocols.context import Context, FeatureBank, Outcome
+from medbench.protocols.tuning import Built, checkpointed, pictures, sample, tune
+from medbench.training.finetune.cached import cached_views
+from medbench.training.finetune.networks import OnTokens, leave_out_unused, thaw
 
 
-def run(context: Context) -> dict[int, Outcome]:
-    """Train the stack, and the encoder below it where it is not frozen."""
+def run(context: Context[FinetuneRecipe]) -> dict[int, Outcome]:
+    """Train the stack, and the encoder below it if it is not frozen."""
     settings = context.settings
-    assert isinstance(settings, Trained)
     if not isinstance(settings, DeitFrozen):
         return tune(context, lambda seed: _both(context, seed, frozen=False))
-    kept = settings.kept if isinstance(settings, DecapitateFrozen) else None
-    outputs = token_outputs(context.sweep or ((kept,) if isinstance(kept, int) else ()))
-    bank = context.inputs.bank(outputs, f"tokens:{kept}" if kept else "tokens", settings.cache_gb)
+    kept = context.depth
+    outputs = token_outputs(context.sweep or ((kept,) if kept else ()))
+    wanted = f"tokens:{kept}" if kept else "tokens"
+    bank = context.inputs.bank(outputs, wanted, settings.cache_gb, settings.views, settings.augment)
     if bank is None:
         return tune(context, lambda seed: _both(context, seed, frozen=True))
     return tune(context, lambda seed: _on_bank(context, bank, seed))
@@ -49,20 +48,16 @@ def _at_depths(encoder: Encoder, x: Tensor, kept: list[int]) -> list[Tensor]:
     return encoder.depths(x, kept)
 
 
-def _encoder(context: Context) -> Encoder:
-    settings = context.settings
-    assert isinstance(settings, Trained)
-    kept = settings.kept if isinstance(settings, DecapitateFrozen | DecapitateUnfrozen) else None
-    assert kept is None or isinstance(kept, int)  # the plan makes one job of each depth
-    return context.inputs.encoder(units=kept, drop_path=settings.drop_path)
+def _encoder(context: Context[FinetuneRecipe]) -> Encoder:
+    return context.inputs.encoder(units=context.depth, drop_path=context.settings.drop_path)
 
 
-def _stack(context: Context, dim: int, seed: int) -> Stacked:
+def _stack(context: Context[FinetuneRecipe], dim: int, seed: int) -> Stacked:
     stack = Stacked(context.inputs.second(), dim, context.classes, seed)
     return stack.set_grad_checkpointing(checkpointed(context, context.inputs.image_size))
 
 
-def _both(context: Context, seed: int, *, frozen: bool) -> Built:
+def _both(context: Context[FinetuneRecipe], seed: int, *, frozen: bool) -> Built:
     encoder = _encoder(context).to(context.device)
     one = sample(context)
     width = encoder.tokens(one).shape[-1]
@@ -74,7 +69,7 @@ def _both(context: Context, seed: int, *, frozen: bool) -> Built:
     return Built(network, pictures(context, seed))
 
 
-def _on_bank(context: Context, bank: Bank, seed: int) -> Built:
+def _on_bank(context: Context[FinetuneRecipe], bank: FeatureBank, seed: int) -> Built:
     tokens: NDArray[np.floating] = bank.splits["val"]
     network: nn.Module = _stack(context, tokens.shape[-1], seed).to(context.device)
-    return Built(network, banked(bank.views, bank.splits["val"], bank.splits["test"]))
+    return Built(network, cached_views(bank.views, bank.splits["val"], bank.splits["test"]))

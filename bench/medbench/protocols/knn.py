@@ -1,7 +1,8 @@
-"""Cosine k-nearest neighbours on frozen features, as WACV 2024's code does it: k = 200, T = 0.1.
+"""Cosine k-nearest neighbours on frozen features, as in the code of WACV 2024: k = 200, T = 0.1.
 
-A query's class scores are the votes of its k nearest training images, each weighted exp(similarity / T), over their
-sum; for multilabel tasks likewise per label. Exact, without ever holding all similarities.
+The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
+by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
+similarities.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from torch.nn.functional import normalize
 
 from medbench import metrics
 from medbench.cards.recipes import Knn
-from medbench.protocols.base import Context, Outcome
+from medbench.protocols.context import Context, Outcome
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
     settings = context.settings
-    assert isinstance(settings, Knn)
     bank = _features(context, "train")
     labels = torch.from_numpy(_votes(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
@@ -49,11 +49,11 @@ def run(context: Context) -> dict[int, Outcome]:
     return {context.seeds[0]: outcome}
 
 
-def _features(context: Context, split: str) -> Tensor:
+def _features(context: Context[Knn], split: str) -> Tensor:
     return normalize(torch.from_numpy(np.array(context.inputs.clean(split))).to(context.device), dim=1)
 
 
-def _votes(context: Context) -> NDArray[np.float32]:
+def _votes(context: Context[Knn]) -> NDArray[np.float32]:
     targets = context.train_targets
     return targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
 

@@ -1,8 +1,9 @@
 """A linear head on frozen features, WACV 2024's recipe (Palés Huix et al., section 3).
 
-The encoder is frozen and in eval mode, so a view's features do not depend on batch or order: a bank of views is
-extracted once and all seeds x learning rates heads are trained on it together (`training.grid`). One learning rate
-wins by the mean of the seeds' best validation metrics; each seed's record holds its head at that rate.
+The encoder is frozen and in eval mode, so the features of a view do not depend on batch or order: a bank of views is
+extracted once, and the heads of all seeds x learning rates are trained on it together (`training.heads.grid`). The
+learning rate with the highest mean over seeds of the best validation metric is chosen; each seed's record has its head
+at that rate.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from medbench.cards.recipes import LinearFrozen
-from medbench.protocols.base import Context, Outcome
-from medbench.training.grid import Problem, Trained, train_grid
-from medbench.training.heads import predict
+from medbench.protocols.context import Context, Outcome
+from medbench.training.heads.grid import GridResult, Problem, train_grid
+from medbench.training.heads.linear import predict
 from medbench.training.selection import Choice, choose, finite
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
     """Train the grid, choose the rate on validation, score validation and test with the chosen heads."""
     settings = context.settings
-    assert isinstance(settings, LinearFrozen)
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
     val = torch.from_numpy(np.array(context.inputs.clean("val")))
     problem = Problem(
-        train=context.inputs.views(),
+        train=context.inputs.views(settings.views, settings.augment),
         train_targets=targets.float() if context.multilabel else targets.long(),
         val=val,
         val_targets=context.val_targets,
@@ -62,7 +62,7 @@ def run(context: Context) -> dict[int, Outcome]:
     }
 
 
-def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) -> dict[str, object]:
+def _chosen(settings: LinearFrozen, trained: GridResult, choice: Choice, i: int) -> dict[str, object]:
     return {
         "learning_rate": settings.learning_rates[choice.winner],
         "epoch": int(trained.best_epoch[i, choice.winner]),
@@ -71,7 +71,9 @@ def _chosen(settings: LinearFrozen, trained: Trained, choice: Choice, i: int) ->
     }
 
 
-def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int, seeds: list[int]) -> dict[str, object]:
+def _selection(
+    settings: LinearFrozen, trained: GridResult, choice: Choice, i: int, seeds: list[int]
+) -> dict[str, object]:
     rates = settings.learning_rates
     return {
         "by": "mean over seeds of the best epoch's validation metric",
@@ -91,7 +93,7 @@ def _selection(settings: LinearFrozen, trained: Trained, choice: Choice, i: int,
     }
 
 
-def _history(settings: LinearFrozen, trained: Trained, i: int) -> dict[str, list[object]]:
+def _history(settings: LinearFrozen, trained: GridResult, i: int) -> dict[str, list[object]]:
     epochs, rates = len(trained.curve), settings.learning_rates
     pairs = [(j, e) for j in range(len(rates)) for e in range(epochs)]
 

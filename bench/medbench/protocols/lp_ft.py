@@ -1,6 +1,6 @@
-"""Linear probing, then fine-tuning: logistic regression copied into the head (Kumar et al. 2022; FLAIR's LP-FT).
+"""Linear probing, then fine-tuning: logistic regression gives the initial head (Kumar et al. 2022; FLAIR's LP-FT).
 
-FLAIR's own code does this for two classes alone (it takes every head for one logit); here it is for any number.
+FLAIR's own code does this only for two classes (it takes every head for one logit); here it works for any number.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import torch
 
 from medbench import metrics
 from medbench.cards.recipes import LpFt
-from medbench.protocols.base import Context, Outcome
-from medbench.protocols.linear_unfrozen import whole
-from medbench.protocols.tuning import tune
-from medbench.training.heads import predict
-from medbench.training.logistic import fit_logistic
+from medbench.protocols.context import Context, Outcome
+from medbench.protocols.tuning import tune, whole
+from medbench.training.heads.linear import predict
+from medbench.training.heads.logistic import fit_logistic
 
 
-def run(context: Context) -> dict[int, Outcome]:
+def run(context: Context[LpFt]) -> dict[int, Outcome]:
     """Fit the regression on clean training features, choose its strength on validation, fine-tune from there."""
     settings = context.settings
-    assert isinstance(settings, LpFt)
     head, strength, warnings = _regression(context, settings)
     found = tune(context, lambda seed: whole(context, seed, head))
     return {
@@ -33,7 +31,9 @@ def run(context: Context) -> dict[int, Outcome]:
     }
 
 
-def _regression(context: Context, settings: LpFt) -> tuple[tuple[torch.Tensor, torch.Tensor], float, tuple[str, ...]]:
+def _regression(
+    context: Context[LpFt], settings: LpFt
+) -> tuple[tuple[torch.Tensor, torch.Tensor], float, tuple[str, ...]]:
     """Return the head (weight, bias) of the best strength on validation, the first of equals, that, and warnings."""
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     kept: tuple[torch.Tensor, float, tuple[str, ...]] | None = None

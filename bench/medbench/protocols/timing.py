@@ -1,7 +1,7 @@
-"""Time of one instance and throughput (WACV 2024, Figure 3: inference time), warmed up, synchronised, with spread.
+"""Latency of one image and throughput, with warm-up, synchronisation and spread (WACV 2024, Figure 3: inference time).
 
-The other half of that figure, training time, is the number of iterations up to the best validation metric; it stands in
-the records of the training protocols (`chosen.step`).
+The other half of that figure, training time, is the number of iterations up to the best validation metric: the records
+of the training protocols have it (`chosen.step`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from torch import Tensor, nn
 
 from medbench.cards.recipes import Timing
 from medbench.features.extract import AUTOCAST, exact
-from medbench.models.stacked import Stacked
+from medbench.models.networks.stacked import Stacked
 from medbench.progress import bar
-from medbench.protocols.base import Context, Outcome
-from medbench.training.networks import Classifier, OnTokens, linear_head
+from medbench.protocols.context import Context, Outcome
+from medbench.training.finetune.networks import Classifier, OnTokens, linear_head
 
 
-def run(context: Context) -> dict[int, Outcome]:
-    """Time single instances, then batches; every process but the first waits."""
+def run(context: Context[Timing]) -> dict[int, Outcome]:
+    """Time single images, then batches; all processes but the first wait."""
     settings = context.settings
-    assert isinstance(settings, Timing)
     network, precision = _network(context, settings), context.machine.precision if context.machine else "fp32"
     cast = (
         torch.autocast(context.device.type, AUTOCAST[precision]) if precision in AUTOCAST else contextlib.nullcontext()
@@ -53,7 +52,7 @@ def run(context: Context) -> dict[int, Outcome]:
     return {context.seeds[0]: _outcome(seconds, settings)}
 
 
-def _network(context: Context, settings: Timing) -> nn.Module:
+def _network(context: Context[Timing], settings: Timing) -> nn.Module:
     encoder = context.inputs.encoder()
     if settings.classifier == "linear":
         return Classifier(encoder, linear_head(encoder.dim, context.classes, 0)).to(context.device).eval()
@@ -65,7 +64,7 @@ def _network(context: Context, settings: Timing) -> nn.Module:
 
 
 def _timed(network: Callable[[Tensor], Tensor], x: Tensor, settings: Timing) -> NDArray[np.float64]:
-    """Return the seconds of each pass over one batch, up to `repeats`, at least three; warm-up passes do not count."""
+    """Return the seconds of each pass over one batch: at least three, at most `repeats`, without warm-up passes."""
     wait: Callable[[], object] = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
     found: list[float] = []
     for i in range(settings.warmup + settings.repeats):

@@ -1,7 +1,8 @@
-"""What all protocols that train a network share: the search for the rate, the seeds at the winner, the outcome.
+"""What all protocols that train a network share: the search for the learning rate, the seeds, the outcome.
 
-One training is one seed at one learning rate. All rates are trained on the first `lr_search_seeds` seeds, the rate is
-chosen on validation, and the other seeds are trained at it alone (WACV 2024 leaves open on how many seeds it searched).
+One training is one seed at one learning rate. The first `lr_search_seeds` seeds are trained at all rates, the rate is
+chosen on validation, and the other seeds are trained at the chosen rate only. (WACV 2024 does not say on how many seeds
+it searched.)
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from medbench.cards.recipes import Trained
-from medbench.protocols.base import Context, Outcome
-from medbench.training.loop import Fit
+from medbench.cards.recipes import FinetuneRecipe, Settings
+from medbench.protocols.context import Context, Outcome
+from medbench.training.finetune.fit import Fit
+from medbench.training.finetune.networks import Classifier, leave_out_unused, linear_head, thaw
+from medbench.training.finetune.result import load_fitted, save_fitted
+from medbench.training.finetune.task import FitData, FitTask, Fitted
 from medbench.training.machine import Machine, agreed, frozen_digest
-from medbench.training.saved import load_fitted, save_fitted
 from medbench.training.selection import Choice, choose, finite
-from medbench.training.task import Fitted, Source, Task
 
 CHECKPOINTING_FROM = 512  # pixels: a step at 1024 then fits an 80 GB card
 
@@ -31,17 +33,16 @@ class Built:
     """A new network and its data."""
 
     network: nn.Module
-    source: Source
+    source: FitData
 
 
 Build = Callable[[int], Built]
-"""Seed to a new network at its first weights, and its data."""
+"""Returns for a seed a new network at its initial weights, and its data."""
 
 
-def tune(context: Context, build: Build) -> dict[int, Outcome]:
+def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
     """Search the rate, train all seeds at it, score test with the best epoch of each."""
     settings = context.settings
-    assert isinstance(settings, Trained)
     rates = settings.learning_rates
     searched = context.seeds[: settings.lr_search_seeds] if len(rates) > 1 else context.seeds
     task, metric = _task(context, settings), settings.select or context.metric
@@ -60,9 +61,9 @@ def tune(context: Context, build: Build) -> dict[int, Outcome]:
     return {seed: _outcome(context, task, build, fits, (seed, rate), choice, searched) for seed in context.seeds}
 
 
-def _task(context: Context, settings: Trained) -> Task:
+def _task(context: Context[FinetuneRecipe], settings: FinetuneRecipe) -> FitTask:
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
-    return Task(
+    return FitTask(
         settings=settings,
         train_targets=targets.float() if context.multilabel else targets.long(),
         val_targets=context.val_targets,
@@ -72,14 +73,14 @@ def _task(context: Context, settings: Trained) -> Task:
     )
 
 
-def machine_of(context: Context) -> Machine:
-    """Return the context's machine, which every protocol that trains is given."""
+def machine_of(context: Context[Settings]) -> Machine:
+    """Return the context's machine, which every protocol that trains has."""
     assert context.machine is not None
     return context.machine
 
 
-def _fit(context: Context, task: Task, build: Build, seed: int, rate: float) -> Fitted:
-    """Train one seed at one rate, or read it back if that was done before a kill."""
+def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: int, rate: float) -> Fitted:
+    """Train one seed at one rate, or read the result if a killed run had finished it."""
     name = f"seed{seed}-{rate:g}"
     finished, state = context.partial / f"{name}.done.safetensors", context.partial / f"{name}.safetensors"
     if (known := load_fitted(finished)) is not None:
@@ -94,12 +95,16 @@ def _fit(context: Context, task: Task, build: Build, seed: int, rate: float) -> 
     if task.machine.rank == 0:
         save_fitted(finished, fitted)
         state.unlink(missing_ok=True)
-    agreed(None)  # nobody reads before it is written
+    agreed(None)  # no process reads it before it is written
     return fitted
 
 
 def _choose(
-    context: Context, fits: dict[tuple[int, float], Fitted], seeds: list[int], rates: list[float], metric: str
+    context: Context[FinetuneRecipe],
+    fits: dict[tuple[int, float], Fitted],
+    seeds: list[int],
+    rates: list[float],
+    metric: str,
 ) -> Choice:
     best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
     scores = np.stack([[fits[seed, rate].scores for rate in rates] for seed in seeds])
@@ -107,8 +112,8 @@ def _choose(
 
 
 def _outcome(
-    context: Context,
-    task: Task,
+    context: Context[FinetuneRecipe],
+    task: FitTask,
     build: Build,
     fits: dict[tuple[int, float], Fitted],
     at: tuple[int, float],
@@ -137,7 +142,9 @@ def _outcome(
     )
 
 
-def _test(context: Context, task: Task, build: Build, fitted: Fitted, seed: int, rate: float) -> NDArray[np.float32]:
+def _test(
+    context: Context[FinetuneRecipe], task: FitTask, build: Build, fitted: Fitted, seed: int, rate: float
+) -> NDArray[np.float32]:
     built = build(seed)
     fit = Fit(built.network, built.source, task, seed, rate, context.name)
     fit.load(fitted.state)
@@ -150,7 +157,7 @@ def _counts(fitted: Fitted) -> dict[str, float]:
     return facts | {"train_images_per_second": images / seconds if seconds else 0.0}
 
 
-def _warnings(fits: dict[tuple[int, float], Fitted], task: Task) -> tuple[str, ...]:
+def _warnings(fits: dict[tuple[int, float], Fitted], task: FitTask) -> tuple[str, ...]:
     found = [f"learning rate {rate:g}, seed {seed}: {fit.failed}" for (seed, rate), fit in fits.items() if fit.failed]
     if task.machine.world > 1:
         found.append(f"trained by {task.machine.world} processes: batch statistics of batch norm, if any, differ")
@@ -188,7 +195,45 @@ def _history(fits: dict[float, Fitted]) -> dict[str, list[Any]]:
     }
 
 
-def checkpointed(context: Context, image_size: int) -> bool:
-    """Tell whether blocks are computed again in the backward pass."""
+def checkpointed(context: Context[Settings], image_size: int) -> bool:
+    """Tell whether the backward pass recomputes blocks (gradient checkpointing)."""
     asked = getattr(context.settings, "checkpointing", None)
     return bool(context.device.type == "cuda" and image_size >= CHECKPOINTING_FROM) if asked is None else bool(asked)
+
+
+def whole(context: Context[FinetuneRecipe], seed: int, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> Built:
+    """Return an encoder and a linear head, both trained.
+
+    Args:
+        context: The job.
+        seed: Seed of the head's initial weights and of the order of the data.
+        head: Initial weight (c, d) and bias (c,); None: drawn.
+    """
+    settings, inputs = context.settings, context.inputs
+    encoder = inputs.encoder(drop_path=settings.drop_path)
+    encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
+    thaw(encoder)
+    last = linear_head(encoder.dim, context.classes, seed, settings.head_std)
+    if head is not None:
+        with torch.no_grad():
+            last.weight.copy_(head[0])
+            last.bias.copy_(head[1])
+    network = Classifier(encoder, last).to(context.device)
+    leave_out_unused(network, sample(context))
+    return Built(network, pictures(context, seed))
+
+
+def pictures(context: Context[FinetuneRecipe], seed: int) -> FitData:
+    """Return the images: augmented for training, clean for validation and test."""
+    inputs = context.inputs
+    return FitData(
+        inputs.drawn(seed, context.settings.views, context.settings.augment),
+        inputs.images("val"),
+        inputs.images("test"),
+        inputs.normalise,
+    )
+
+
+def sample(context: Context[Settings]) -> torch.Tensor:
+    """Return one clean image as a network's input, (1, c, h, w)."""
+    return context.inputs.normalise(context.inputs.images("val")[[0]].to(context.device))

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench import stats
-from medbench.metrics import Sample
+from medbench.metrics import Scores
+from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
-from medbench.report import kept
-from medbench.report.groups import Group
+from medbench.report import cache
 
 if TYPE_CHECKING:
     from medbench.stats import Interval
@@ -85,7 +85,7 @@ def _tested(file: Path) -> tuple[tuple[str, ...], NDArray[np.generic], NDArray[n
     scores = frame.filter(regex="^score_").to_numpy(np.float64)
     targets = frame[columns].to_numpy()
     targets = targets[:, 0] if columns == ["target"] else targets
-    if not Sample(scores, targets).finite and len(frame):
+    if not Scores(scores, targets).finite and len(frame):
         raise ValueError("scores that are no numbers")
     return tuple(frame["id"].astype(str)), targets, frame["group"].astype(str).to_numpy(), scores
 
@@ -93,13 +93,13 @@ def _tested(file: Path) -> tuple[tuple[str, ...], NDArray[np.generic], NDArray[n
 def interval_of(group: Group, metric: str) -> Interval | None:
     """Return the 95 % interval of a cell: bootstrap over test patients (or images), seeds as a second level."""
 
-    def computed() -> kept.Numbers:
+    def computed() -> cache.Numbers:
         found = predicted(group)
         if found is None:
             return {}
         return vars(stats.bootstrap(metric, found.scores, found.targets, found.groups, draws=DRAWS).interval())
 
-    found = kept.numbers("interval", INTERVAL, metric, DRAWS, [group], computed)
+    found = cache.cached_numbers("interval", INTERVAL, metric, DRAWS, [group], computed)
     if not found:
         return None
     counts = {name: int(found[name]) for name in ("draws", "undefined")}
@@ -138,7 +138,7 @@ def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | Non
         top: Reads the predictions of `best`, if they are needed.
     """
 
-    def computed() -> kept.Numbers:
+    def computed() -> cache.Numbers:
         one = top()
         two = None if one is None else predicted(group)
         if one is None or two is None or one.ids != two.ids:
@@ -147,4 +147,4 @@ def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | Non
         drawn = stats.paired(metric, one.scores, two.scores, one.targets, one.groups, draws=DRAWS, same_seeds=same)
         return {"p": drawn.p()}
 
-    return kept.numbers("paired", ("p",), metric, DRAWS, [best, group], computed).get("p")
+    return cache.cached_numbers("paired", ("p",), metric, DRAWS, [best, group], computed).get("p")

@@ -1,224 +1,281 @@
-"""A plan: jobs, their units and keys, and which are done. No torch is imported here; `planning` makes plans."""
+"""Make a plan from a request: find cards, resolve settings, make jobs and the jobs that they need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from medbench import files, paths
-from medbench.cards import ModelCard, ProtocolCard, Settings
-from medbench.cards.recipes import EXECUTION
-from medbench.errors import MedbenchError
-from medbench.models.files import WeightsFile
-from medbench.protocols import KINDS, Kind
-from medbench.records import Record, Unit, store
-from medbench.runs.device import choose_device
+from medbench import cards
+from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
+from medbench.cards.find import trained
+from medbench.cards.recipes import KINDS
+from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
+from medbench.data.load import load_dataset
+from medbench.data.multi_input import choose_inputs
+from medbench.errors import CardError, MedbenchError, unknown
+from medbench.models.weights.locate import WeightsFile, locate
+from medbench.runs.device import choose_device, choose_precision
+from medbench.runs.jobs import Job, Options, Plan
 
 if TYPE_CHECKING:
     from medbench.data.dataset import Dataset
 
-KEY_SCHEMA = 1
-MANY = {"inputs", "encoders", "slices", "stride", "balance"}
-"""Settings that mean something only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
-"""Settings whose outcome stands elsewhere in the key: the split's digest, the size, the model card, other settings."""
-Overwrite = Literal["missing", "always", "never"]
-"""Run what is missing, run everything anew, or run nothing and read what is there."""
-Unreadable = Literal["stop", "leave-out"]
 
+def make_plan(
+    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
+) -> Plan:
+    """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is checked here.
 
-@dataclass(frozen=True)
-class Options:
-    """How a request is run; the fields are `medbench run`'s options."""
-
-    preset: str = "paper"
-    seeds: int | Sequence[int] = 5
-    changes: dict[str, Any] = field(default_factory=dict)
-    data_root: Path | None = None
-    weights: str | None = None
-    image_size: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    workers: int | None = None
-    out: Path | None = None
-    overwrite: Overwrite = "missing"
-    unreadable: Unreadable = "stop"
-    allow_outside: bool = False
-    download: bool = True
-    keep_weights: bool = False
-    log: Sequence[str] = ()
-
-    @property
-    def seed_list(self) -> list[int]:
-        """The seeds: 0 to n - 1 for a number n, or those that are listed."""
-        listed = list(range(self.seeds)) if isinstance(self.seeds, int) else list(dict.fromkeys(self.seeds))
-        if not listed or min(listed) < 0:
-            raise MedbenchError(f"--seeds {self.seeds}: no seeds", "give a number above 0, or a list like 0,1,2")
-        return listed
-
-    @property
-    def runs(self) -> Path:
-        """The run store."""
-        return paths.runs_dir(self.out)
-
-
-@dataclass(frozen=True)
-class Job:
-    """All seeds of one (model, protocol, data set): they share features and the choice of hyper-parameters."""
-
-    model: ModelCard
-    weights: WeightsFile
-    protocol: ProtocolCard
-    settings: Settings
-    dataset: Dataset
-    seeds: tuple[int, ...]
-    image_size: int
-    precision: str
-    changes: dict[str, Any]
-    options: Options
-    others: dict[str, tuple[ModelCard, WeightsFile]] = field(default_factory=dict)
-    """Input -> the encoder that `settings.encoders` names for it; `second` -> the network stacked on the encoder."""
-    sweep: tuple[int, ...] = ()
-    """All depths of the request, this job's own among them: what they share is made for all at once."""
-    fold: str = ""
-    """Template of the split's name, where each seed has a split of its own; the job is of one seed then."""
-    keep: tuple[int, ...] = ()
-    """Seeds whose best weights stay beside their records."""
-    needs: tuple[Job, ...] = ()
-    """Jobs whose weights this one takes up."""
-
-    @property
-    def kind(self) -> Kind:
-        """The protocol's kind."""
-        return KINDS[self.protocol.kind]
-
-    @property
-    def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
-        """All encoders of the job: the run's own, then those of single inputs."""
-        return [(self.model, self.weights), *self.others.values()]
-
-    @property
-    def origin(self) -> str:
-        """Where the weights are from; `random` as soon as one encoder's are."""
-        origins = [weights.origin for _, weights in self.encoders]
-        return "random" if "random" in origins else origins[0]
-
-    @property
-    def name(self) -> str:
-        """For people: model, protocol (with the value of its sweep) and data set."""
-        at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
-        return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
-
-    @cached_property
-    def material(self) -> dict[str, Any]:
-        """Everything that can change the job's numbers, without the single unit's seed.
-
-        The device is not part of it: precision is, and on one precision devices differ in rounding alone; the record
-        says which it was.
-        """
-        unused = set() if self.dataset.inputs else MANY
-        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused | EXECUTION)
-        others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
-        return {
-            **({"encoders": others} if others else {}),
-            **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
-            **({"device": choose_device(self.options.device)} if self.protocol.kind == "timing" else {}),
-            "schema": KEY_SCHEMA,
-            "model": self.model.material(),
-            "weights": self.weights.sha256,
-            "dataset": self.dataset.card.material(),
-            "data": self.dataset.digest,
-            "split": self.fold or self.dataset.split_digest,
-            "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
-            "image_size": self.image_size,
-            "precision": self.precision,
-            "seeds": "folds" if self.fold else list(self.seeds),
-            "unreadable": self.options.unreadable,
-        }
-
-    @cached_property
-    def group(self) -> str:
-        """Digest of the material: the same for all seeds of a table cell."""
-        return files.digest(self.material)
-
-    @property
-    def partial(self) -> str:
-        """Name of the folder for unfinished work."""
-        return f"{self.group[:16]}-{self.seeds[0]}" if self.fold else self.group[:16]
-
-    @cached_property
-    def units(self) -> list[tuple[Unit, str]]:
-        """The job's units with their keys."""
-        shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
-        fold = {"fold": self.dataset.split_digest} if self.fold else {}
-        if self.options.image_size is not None:
-            shown["image_size"] = self.options.image_size
-        return [
-            (
-                Unit(
-                    model=self.model.name,
-                    protocol=self.protocol.name,
-                    dataset=self.dataset.card.name,
-                    seed=seed,
-                    preset=self.options.preset,
-                    options=shown,
-                    weights=self.origin,
-                    toy=self.dataset.toy,
-                ),
-                files.digest({**self.material, **fold, "seed": seed}),
-            )
-            for seed in self.seeds
-        ]
-
-    def done(self) -> list[bool]:
-        """Tell for each unit whether its record is there, and its weights where they are to be kept."""
-        runs = self.options.runs
-        kept = [unit.seed not in self.keep or self.weights_of(unit.seed).is_file() for unit, _ in self.units]
-        return [is_kept and store.is_done(runs, *unit) for is_kept, unit in zip(kept, self.units, strict=True)]
-
-    def weights_of(self, seed: int) -> Path:
-        """Return where the best weights of one seed are, if they were kept."""
-        return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
-
-    def folders(self) -> list[Path]:
-        """Return the folder of each unit."""
-        return [store.folder_of(self.options.runs, unit, key) for unit, key in self.units]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The jobs of a request, ordered so that those on the same images and encoder follow each other."""
-
-    jobs: list[Job]
-    options: Options
-
-    @cached_property
-    def todo(self) -> list[Job]:
-        """The jobs with something to do under the `overwrite` option."""
-        if self.options.overwrite == "always":
-            return self.jobs
-        if self.options.overwrite == "never":
-            return []
-        return [job for job in self.jobs if not all(job.done())]
+    Raises:
+        MedbenchError: Something in the request is wrong; nothing was computed or written.
+    """
+    models = [cards.find_model(name) for name in cards.expand("models", model)]
+    protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
+    datasets = cards.expand("datasets", dataset)
+    _check_options(options, models)
+    request = _Request(options, choose_precision(options.precision, options.device), [c.kind for c in protocols])
+    for card in models:
+        request.weights(card)
+    jobs = [
+        job
+        for name in datasets
+        for card in models
+        for recipe in protocols
+        for job in request.jobs(card, recipe, name, options.changes)
+    ]
+    return Plan(_in_order(jobs), options)
 
 
 @dataclass
-class Result:
-    """What a plan came to.
+class _Request:
+    """What the jobs of one request share.
 
     Attributes:
-        records: Of all units of the plan that are done, in plan order.
-        made: How many of them were made now.
-        mistakes: (job, error) that a person can mend.
-        failures: (job, error text) of jobs that broke.
-        tables: Files of the metric tables that were renewed.
+        options: The options of the run.
+        precision: The resolved precision.
+        kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
+        loaded: (data set, split) -> data set.
+        located: Model -> its weights file.
     """
 
-    records: list[Record] = field(default_factory=list)
-    made: int = 0
-    mistakes: list[tuple[str, MedbenchError]] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
+    options: Options
+    precision: str
+    kinds: list[str]
+    loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
+    located: dict[str, WeightsFile] = field(default_factory=dict)
+
+    def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
+        """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
+        kind = KINDS[recipe.kind]
+        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
+        own = fitting(recipe.kind, changes, kinds)
+        settings = resolve(recipe, self.options.preset, dataset_entry(dataset), own)
+        if not kind.sweep:
+            return self._folds(model, recipe, settings, dataset, changes if kind.tunes else own)
+        asked = getattr(settings, kind.sweep)
+        values, n = _classifiers(asked), -1
+        if kind.last:
+            values, n = _depths(model, kind.sweep, asked, least=0 if kind.first else 1)
+        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (kind.first and v == 0))
+        found = []
+        for value in values:
+            if (kind.first and value == 0) or (kind.last and value == n):
+                other = cards.find_protocol(kind.first if value == 0 and kind.first else kind.last)
+                rest = {key: v for key, v in changes.items() if key != kind.sweep}
+                found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
+                continue
+            at = settings.model_copy(update={kind.sweep: value})
+            made = self._folds(model, recipe, at, dataset, own | {kind.sweep: value})
+            found += [dataclasses.replace(job, sweep=inner) for job in made]
+        return found
+
+    def _folds(
+        self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
+    ) -> list[Job]:
+        """Return one job, or one per seed where each seed has its own split."""
+        if settings.split is None or not per_seed(settings.split):
+            return [self._job(model, recipe, settings, dataset, changes)]
+        return [
+            dataclasses.replace(
+                self._job(
+                    model,
+                    recipe,
+                    settings.model_copy(update={"split": split_of(settings.split, seed)}),
+                    dataset,
+                    changes,
+                ),
+                seeds=(seed,),
+                fold=settings.split,
+            )
+            for seed in self.options.seed_list
+        ]
+
+    def _job(
+        self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
+    ) -> Job:
+        options, kind = self.options, KINDS[recipe.kind]
+        card = model.resolved(options.preset, settings.library, settings.pooled)
+        settings = native(settings, card)
+        data = self._data(dataset, settings.split)
+        if kind.images and (data.inputs or settings.inputs):
+            raise MedbenchError(
+                f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
+                f"run one of {', '.join(name for name, known in KINDS.items() if not known.images)} on it",
+            )
+        needs = self._needs(model, settings, recipe, dataset, changes)
+        weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
+        size = options.image_size or settings.image_size or card.input.size
+        seeds = tuple(options.seed_list if recipe.seeded else [0])
+        keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
+        return Job(
+            model=card,
+            weights=weights,
+            protocol=recipe,
+            settings=settings,
+            dataset=data,
+            seeds=seeds,
+            image_size=size,
+            precision=self.precision,
+            changes=changes,
+            options=options,
+            others=self._others(data.card, settings, recipe),
+            keep=(0,) if kind.keeps else keep,
+            needs=tuple(needs),
+        )
+
+    def _needs(
+        self, model: ModelCard, settings: Settings, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
+    ) -> list[Job]:
+        """Return the jobs whose weights are used: the one that trains the model's, and the fine-tuned one."""
+        found = []
+        base, maker = trained(model.name)
+        if maker:
+            plain, producer = cards.find_model(base), cards.find_protocol(maker)
+            found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
+        if (tuned := getattr(settings, "tuned", None)) is not None:
+            other = cards.find_protocol(tuned)
+            own = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].tunes])
+            found += [
+                dataclasses.replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
+                for job in self.jobs(model, other, dataset, own)
+            ]
+        return found
+
+    def _data(self, name: str, split: str | None) -> Dataset:
+        if (name, split) not in self.loaded:
+            options = self.options
+            data = load_dataset(name, options.data_root, split, allow_outside=options.allow_outside)
+            _check_metric(data.card)
+            self.loaded[name, split] = data
+        return self.loaded[name, split]
+
+    def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
+        """Return a model's weights file: `chosen`, else that of the options."""
+        if trained(card.name)[1]:
+            return WeightsFile(None, "", "trained")
+        if card.name not in self.located:
+            self.located[card.name] = locate(card, chosen or self.options.weights, download=self.options.download)
+        return self.located[card.name]
+
+    def _others(
+        self, dataset: DatasetCard, settings: Settings, recipe: ProtocolCard
+    ) -> dict[str, tuple[ModelCard, WeightsFile]]:
+        """Find the further models that the settings name; random weights apply to all models or to none."""
+        choose_inputs(dataset, settings.inputs, settings.encoders)
+        named = dict(settings.encoders)
+        kind = KINDS[recipe.kind]
+        second = getattr(settings, kind.second, None) if kind.second else None
+        if second is not None:
+            named["second"] = second
+        found = {}
+        for name, model in named.items():
+            card = cards.find_model(model).resolved(self.options.preset)
+            chosen = "random" if self.options.weights == "random" else None
+            found[name] = (card, locate(card, chosen, download=self.options.download))
+        return found
+
+
+def _classifiers(asked: str | list[str] | None) -> list[Any]:
+    return ["linear", "deit"] if asked is None else asked if isinstance(asked, list) else [asked]
+
+
+def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: int) -> tuple[list[Any], int]:
+    """Return the depths of a sweep, and the number of units.
+
+    Raises:
+        MedbenchError: The model has fewer units.
+    """
+    n = model.units or _count_units(model)
+    listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
+    for value in listed:
+        if not least <= value <= n:
+            raise MedbenchError(f"{sweep}={value}: {model.name} has {n} units", f"give {least} to {n}")
+    return listed, n
+
+
+def _of(job: Job) -> WeightsFile:
+    """Return the weights that a job keeps. The unit is their digest, since the file may not exist yet."""
+    unit = f"unit:{job.units[0][1]}"
+    return WeightsFile(job.weights_of(job.seeds[0]), unit, "random" if job.origin == "random" else "trained")
+
+
+def _count_units(model: ModelCard) -> int:
+    """Count the units of a model whose card does not tell; the network is built without memory for its weights."""
+    import torch
+
+    from medbench.models.networks.builders import construct
+    from medbench.models.networks.units import units
+
+    with torch.device("meta"):
+        return len(units(construct(model, model.input.size, 3)))
+
+
+def _in_order(jobs: list[Job]) -> list[Job]:
+    """Return each job once, after the jobs that it needs; weights are kept if any job needs them."""
+    found: dict[tuple[str, str], Job] = {}
+
+    def put(job: Job) -> None:
+        for needed in job.needs:
+            put(needed)
+        place = (job.group, job.dataset.split_digest)
+        known = found.get(place)
+        keep = tuple(sorted({*job.keep, *(known.keep if known else ())}))
+        found[place] = dataclasses.replace(known or job, keep=keep)
+
+    for job in jobs:
+        put(job)
+    return list(found.values())
+
+
+def _check_options(options: Options, models: list[ModelCard]) -> None:
+    if options.weights not in (None, "random") and len(models) > 1:
+        names = ", ".join(card.name for card in models)
+        raise MedbenchError(
+            f"--weights {options.weights} is one file, but the request has {len(models)} models: {names}",
+            "run one model at a time with --weights FILE",
+        )
+    for value, known, what in (
+        (options.overwrite, ("missing", "always", "never"), "--overwrite"),
+        (options.unreadable, ("stop", "leave-out"), "--unreadable"),
+        *((tracker, ("tensorboard", "wandb"), "--log") for tracker in options.log),
+    ):
+        if value not in known:
+            raise unknown(f"value of {what}", value, known)
+    if options.image_size is not None and options.image_size <= 0:
+        raise MedbenchError(
+            f"--image-size {options.image_size}: the size must be above 0", "give pixels, such as --image-size 224"
+        )
+    choose_device(options.device)
+    _ = options.seed_list
+
+
+def _check_metric(card: DatasetCard) -> None:
+    from medbench import metrics
+
+    if not metrics.get(card.metric, card.task).higher_is_better:
+        raise CardError(
+            f"data set card {card.name}: metric: '{card.metric}' is lower for better models",
+            "choose a metric that is higher for better models",
+        )

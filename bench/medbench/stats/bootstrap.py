@@ -18,11 +18,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.metrics.sample import Array, Floats
+from medbench.metrics.scores import Array, Floats
+from medbench.metrics.weighted import weighted
 from medbench.seeding import generator
-from medbench.stats.design import Design, design
-from medbench.stats.influence import Shape, Term, shape
-from medbench.stats.weighted import weighted
+from medbench.stats.jackknife import Shape, Term, shape
+from medbench.stats.resampling import Design, design
 
 DRAWS = 2000
 LEVEL = 0.95

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from medbench import files
+from medbench.storage import files
 
 log = logging.getLogger(__name__)
 

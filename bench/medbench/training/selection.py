@@ -9,10 +9,6 @@ from numpy.typing import NDArray
 
 from medbench.stats import paired_se
 
-DRAWS = 200
-DRAWS_LARGE = 40  # from LARGE scores on: the error of the standard error is then 11 %, and it is small anyway
-LARGE = 200_000
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -68,8 +64,7 @@ def choose(
         return Choice(winner, None, 0.0, None, ())
     second = int(ranked[1])
     gap = float(mean[winner] - mean[second])
-    draws = DRAWS if scores[:, :2].size <= LARGE else DRAWS_LARGE
-    error = paired_se(metric, scores[:, winner], scores[:, second], targets, draws=draws, groups=groups)
+    error = paired_se(metric, scores[:, winner], scores[:, second], targets, groups)
     warnings = []
     ends = sorted(candidates)
     if candidates[winner] in (ends[0], ends[-1]) and len(candidates) > 2:

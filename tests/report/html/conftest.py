@@ -10,8 +10,8 @@ import pytest
 
 from medbench import metrics
 from medbench.records import Record, store
-from medbench.report.groups import Group, collect
-from medbench.report.html import write_report
+from medbench.records.groups import Group, collect
+from medbench.report.html.report import write_report
 
 from ..conftest import synthetic
 

@@ -12,8 +12,8 @@ import pytest
 
 from medbench.errors import MedbenchError
 from medbench.records import store
-from medbench.report import dataset_table
-from medbench.report.html import write_report
+from medbench.report.html.report import write_report
+from medbench.report.tables.dataset_table import dataset_table
 
 from ..conftest import synthetic
 from .conftest import EVIL, put

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from medbench.cards.figure import Bars, FigurePanel, FigureRow
-from medbench.cards.wanted import Wanted
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder, Values, relative
+from medbench.cards.paper import Bars, FigurePanel, FigureRow
+from medbench.papers.cells import CellSpec
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords, Values, relative
 
 if TYPE_CHECKING:
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 
-def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `bars`; relative values are changes in per cent."""
     figure = finder.figure
     assert isinstance(figure, Bars)
@@ -45,7 +45,7 @@ def _series(figure: Bars, styles: dict[str, int]) -> dict[str, int]:
     return {row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows}
 
 
-def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
+def _panel(finder: FigureRecords, figure: Bars, panel: FigurePanel) -> list[Point]:
     cells = [_wanted(figure, row, panel) for row in figure.rows]
     names = [f"{row.group} {row.label}".strip() for row in figure.rows]
     found = [finder.find(cell, f"{name} on {panel.dataset}") for name, cell in zip(names, cells, strict=True)]
@@ -74,8 +74,8 @@ def _panel(finder: Finder, figure: Bars, panel: FigurePanel) -> list[Point]:
     ]
 
 
-def _wanted(figure: Bars, row: FigureRow, panel: FigurePanel) -> Wanted:
-    return Wanted(
+def _wanted(figure: Bars, row: FigureRow, panel: FigurePanel) -> CellSpec:
+    return CellSpec(
         model=row.model,
         protocol=row.protocol,
         dataset=panel.dataset,

@@ -5,21 +5,21 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from medbench.cards.figure import Curve, CurvePanel, Curves
-from medbench.cards.wanted import Wanted
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder
+from medbench.cards.paper import Curve, CurvePanel, Curves
+from medbench.papers.cells import CellSpec
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 
 SPREAD = 0.24  # from the first line's markers to the last one's, in units
 
 
-def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `curves`: the sweep between the ends, which other protocols give."""
     figure = finder.figure
     assert isinstance(figure, Curves)
@@ -53,14 +53,14 @@ def _name(figure: Curves, i: int) -> str:
     return panel.dataset if alone else f"{panel.dataset} {panel.protocol}"
 
 
-def _line(finder: Finder, figure: Curves, panel: CurvePanel, line: Curve, name: str) -> list[Point]:
+def _line(finder: FigureRecords, figure: Curves, panel: CurvePanel, line: Curve, name: str) -> list[Point]:
     points = []
     for count in range(line.units + 1):
         ends = {0: panel.first, line.units: panel.last}
         protocol = ends.get(count, panel.protocol)
         if protocol is None:
             continue
-        wanted = Wanted(
+        wanted = CellSpec(
             model=line.model,
             protocol=protocol,
             dataset=panel.dataset,

@@ -6,21 +6,20 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from medbench.cards.figure import Gains
-from medbench.cards.paper import Row
-from medbench.cards.wanted import Wanted, cells_of
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder, Values, relative
+from medbench.cards.paper import Gains, PaperRow
+from medbench.papers.cells import CellSpec, cells_of
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords, Values, relative
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 GAIN, IMAGES = "gain", "images"
 
 
-def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `gains`: 100 (m / m_reference - 1), the mean over the table's data sets.
 
     A row that lacks a data set has no gain: means over other data sets would not compare.
@@ -58,11 +57,11 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     )
 
 
-def _find(finder: Finder, row: Row, cells: list[Wanted]) -> list[Values]:
+def _find(finder: FigureRecords, row: PaperRow, cells: list[CellSpec]) -> list[Values]:
     return [finder.find(cell, f"{' '.join(row.labels)} on {cell.dataset}") for cell in cells]
 
 
-def _point(row: Row, values: list[Values], reference: list[Values], published: float | None) -> Point:
+def _point(row: PaperRow, values: list[Values], reference: list[Values], published: float | None) -> Point:
     means = [one.mean for one in reference]
     known = [mean for mean in means if mean]
     mean, std, n = None, None, 0

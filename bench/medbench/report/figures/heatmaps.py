@@ -7,20 +7,20 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench.cards.figure import FigureRow, Heatmaps, HeatPanel
-from medbench.cards.wanted import Wanted
+from medbench.cards.paper import FigureRow, Heatmaps, HeatPanel
+from medbench.papers.cells import CellSpec
 from medbench.records import Record
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder, Values
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords, Values
 
 if TYPE_CHECKING:
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 FILE = "cka.csv"
 DIAGONAL = "cka_diagonal_mean"
 
 
-def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `heatmaps`: x the layer before training, y the layer after it."""
     figure = finder.figure
     assert isinstance(figure, Heatmaps)
@@ -53,8 +53,8 @@ def _name(figure: Heatmaps, i: int) -> str:
     return " ".join([panel.dataset, *(str(value) for value in panel.set.values())])
 
 
-def _map(finder: Finder, figure: Heatmaps, panel: HeatPanel, row: FigureRow, name: str) -> list[Point]:
-    wanted = Wanted(
+def _map(finder: FigureRecords, figure: Heatmaps, panel: HeatPanel, row: FigureRow, name: str) -> list[Point]:
+    wanted = CellSpec(
         model=row.model,
         protocol=row.protocol,
         dataset=panel.dataset,

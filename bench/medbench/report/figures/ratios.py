@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medbench.cards.figure import RatioPanel, Ratios
-from medbench.cards.wanted import Wanted
+from medbench.cards.paper import RatioPanel, Ratios
 from medbench.errors import unknown
+from medbench.papers.cells import CellSpec
 from medbench.records import Record
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder, Measure, Values, relative
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords, Measure, Values, relative
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 SAME = "same"
 STEP = "step"
 Line = tuple[str, str, str, str, dict[str, Any]]
 
 
-def collect(finder: Finder, ref: str = SAME) -> FigureData:
+def collect(finder: FigureRecords, ref: str = SAME) -> FigureData:
     """Return the data of a figure of kind `ratios`.
 
     Args:
@@ -62,7 +62,7 @@ def collect(finder: Finder, ref: str = SAME) -> FigureData:
     )
 
 
-def _lines(finder: Finder, panel: RatioPanel) -> list[Line]:
+def _lines(finder: FigureRecords, panel: RatioPanel) -> list[Line]:
     """Return (group, label, model, protocol, settings) of each bar."""
     if panel.table is None:
         return [(row.group, row.label, row.model, row.protocol, row.set) for row in panel.rows]
@@ -70,7 +70,7 @@ def _lines(finder: Finder, panel: RatioPanel) -> list[Line]:
     return [(row.labels[0], row.labels[-1], row.model, row.protocol, row.set) for row in rows]
 
 
-def _panel(finder: Finder, figure: Ratios, panel: RatioPanel, other: RatioPanel) -> list[Point]:
+def _panel(finder: FigureRecords, figure: Ratios, panel: RatioPanel, other: RatioPanel) -> list[Point]:
     found = {line[:2]: _find(finder, figure, panel, line) for line in _lines(finder, panel)}
     named = (figure.reference[0], figure.reference[1])
     if other is panel:
@@ -81,12 +81,12 @@ def _panel(finder: Finder, figure: Ratios, panel: RatioPanel, other: RatioPanel)
     return [_point(finder, panel, group, label, values, base) for (group, label), values in found.items()]
 
 
-def _find(finder: Finder, figure: Ratios, panel: RatioPanel, line: Line) -> dict[str, Values]:
+def _find(finder: FigureRecords, figure: Ratios, panel: RatioPanel, line: Line) -> dict[str, Values]:
     """Return data set -> values of one bar."""
     group, label, model, protocol, settings = line
     return {
         dataset: finder.find(
-            Wanted(
+            CellSpec(
                 model=model,
                 protocol=protocol,
                 dataset=dataset,
@@ -111,7 +111,7 @@ def _measure(quantity: str) -> Measure:
 
 
 def _point(
-    finder: Finder, panel: RatioPanel, group: str, label: str, values: dict[str, Values], base: dict[str, Values]
+    finder: FigureRecords, panel: RatioPanel, group: str, label: str, values: dict[str, Values], base: dict[str, Values]
 ) -> Point:
     both = [d for d in panel.datasets if values[d].by_seed and base[d].mean]
     mean, std, n = None, None, 0

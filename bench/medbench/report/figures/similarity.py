@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from medbench.cards.figure import FigurePanel, Similarity
-from medbench.cards.wanted import Wanted
+from medbench.cards.paper import FigurePanel, Similarity
+from medbench.papers.cells import CellSpec
 from medbench.records import Record
-from medbench.report.figures.data import FigureData, Panel, Point
-from medbench.report.figures.finding import Finder, Values
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.values import FigureRecords, Values
 
 if TYPE_CHECKING:
-    from medbench.report.figures.page import Page
+    from medbench.report.figures.canvas import Page
 
 FILE = "features.npy"
 
 
-def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
+def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     """Return the data of a figure of kind `similarity`: all pairs of models whose features are of the same images."""
     figure = finder.figure
     assert isinstance(figure, Similarity)
@@ -37,10 +37,10 @@ def collect(finder: Finder, styles: dict[str, int]) -> FigureData:
     )
 
 
-def _panel(finder: Finder, figure: Similarity, panel: FigurePanel) -> list[Point]:
+def _panel(finder: FigureRecords, figure: Similarity, panel: FigurePanel) -> list[Point]:
     found = {}
     for row in figure.rows:
-        wanted = Wanted(
+        wanted = CellSpec(
             model=row.model,
             protocol=row.protocol,
             dataset=panel.dataset,
@@ -67,7 +67,7 @@ def _panel(finder: Finder, figure: Similarity, panel: FigurePanel) -> list[Point
     ]
 
 
-def _features(finder: Finder, dataset: str, found: dict[str, Values]) -> dict[str, Any]:
+def _features(finder: FigureRecords, dataset: str, found: dict[str, Values]) -> dict[str, Any]:
     """Return label -> features (n, d) of those that are of the same images as most."""
     import numpy as np
 

@@ -14,16 +14,16 @@ from medbench.cards import PaperCard
 from medbench.errors import MedbenchError
 from medbench.progress import bar
 from medbench.records import Record, store
-from medbench.report import figures
-from medbench.report.dataset import dataset_table
-from medbench.report.figures import FigureData
-from medbench.report.groups import Group, collect
+from medbench.records.groups import Group, collect
+from medbench.records.store import gc_paused
+from medbench.report.figures import draw as figures
+from medbench.report.figures.figure import FigureData
 from medbench.report.html import plots
-from medbench.report.html.pages import Facts, Page, Picture, Pictures, anchor, facts, page_of
-from medbench.report.marks import interval
-from medbench.report.paper import paper_table
-from medbench.report.reading import collector_off
-from medbench.report.table import Table
+from medbench.report.html.run_page import Facts, Page, Picture, Pictures, anchor, facts, page_of
+from medbench.report.tables.dataset_table import dataset_table
+from medbench.report.tables.marks import interval
+from medbench.report.tables.paper_table import paper_table
+from medbench.report.tables.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")
 """What is told of a data set's provenance."""
@@ -101,7 +101,7 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     Raises:
         MedbenchError: Nothing was run.
     """
-    with collector_off():
+    with gc_paused():
         records = [record for record in store.read_all(runs) if fnmatchcase(record.unit.dataset, dataset)]
     if not records:
         of = "" if dataset == "*" else f" on data sets called '{dataset}'"

@@ -12,9 +12,9 @@ import numpy as np
 from medbench.records import Record
 from medbench.records.store import HISTORY
 from medbench.report.figures.style import LOOKS, MAP, context
-from medbench.report.html import scores
+from medbench.report.html import diagnostics
 from medbench.report.inference import Predicted
-from medbench.report.table import Table
+from medbench.report.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def confusion(found: Predicted, classes: Sequence[str]) -> bytes | None:
     """Return truth by prediction as shares of each true class; None for several labels or too many classes."""
     if found.targets.ndim == 2 or len(classes) > SHOWN:
         return None
-    counts = scores.confusion(found)
+    counts = diagnostics.confusion(found)
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)
     names = [_short(name) for name in classes]
@@ -157,7 +157,7 @@ def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
     """Return the AUROC of each label, mean and range over the seeds; None for tasks with one class an image."""
     if found.targets.ndim != 2:
         return None
-    values = scores.aurocs(found)
+    values = diagnostics.aurocs(found)
     known = ~np.isnan(values).any(axis=0)
     with canvas("AUROC", "", names=True) as made:
         axes, at = made.axes, np.flatnonzero(known)
@@ -174,7 +174,7 @@ def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
 def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
     """Return the ROC curve of each class against the rest (of two classes, of the second); None where undefined."""
     wanted = [1] if len(classes) == 2 and found.targets.ndim == 1 else range(len(classes))
-    lines = [(classes[k], curve) for k in wanted if (curve := scores.roc(found, k)) is not None]
+    lines = [(classes[k], curve) for k in wanted if (curve := diagnostics.roc(found, k)) is not None]
     if not lines:
         return None
     named = len(lines) <= NAMED
@@ -196,15 +196,17 @@ def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
 
 def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
     """Return how often predictions of each confidence are right, and how many there are of each."""
-    mean, share, count = scores.reliability(found)
+    mean, share, count = diagnostics.reliability(found)
     if not count.any():
         return None
     several = found.targets.ndim == 2
     with canvas(
         "score of the label" if several else "confidence", "share that has it" if several else "share right"
     ) as m:
-        low = np.arange(scores.BINS) / scores.BINS
-        m.axes.bar(low, count / count.sum(), 1 / scores.BINS, align="edge", color="0.85", label="share of predictions")
+        low = np.arange(diagnostics.BINS) / diagnostics.BINS
+        m.axes.bar(
+            low, count / count.sum(), 1 / diagnostics.BINS, align="edge", color="0.85", label="share of predictions"
+        )
         m.axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
         known = count > 0
         m.axes.plot(mean[known], share[known], color=LOOKS[0].colour, marker="o", label="observed")

@@ -1,0 +1,218 @@
+"""The public functions: one for each command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.data.load import load_dataset
+from medbench.errors import MedbenchError
+from medbench.models.load import load_model
+from medbench.records import store
+from medbench.runs.jobs import Options, Plan, Result
+from medbench.runs.plan import make_plan
+from medbench.storage import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from medbench.models.text import TextEncoder
+    from medbench.records import Record
+
+
+__all__ = [
+    "RunFailedError",
+    "carry_out",
+    "compare",
+    "figure",
+    "list_datasets",
+    "list_models",
+    "list_protocols",
+    "load_dataset",
+    "load_model",
+    "load_text_model",
+    "run",
+    "table",
+    "write_report",
+]
+
+
+class RunFailedError(MedbenchError):
+    """Some units failed; the others are finished."""
+
+
+def carry_out(plan: Plan) -> Result:
+    """Run the missing units of a plan, then rewrite the tables of its data sets.
+
+    If nothing is missing, the records are read and torch is not imported.
+    """
+    if not plan.todo:
+        return Result(records=[r for job in plan.jobs for folder in job.folders() if (r := store.read(folder))])
+    from medbench.report.tables.dataset_table import write_dataset_tables
+    from medbench.runs.execute import execute
+
+    result = execute(plan)
+    if result.writer:
+        tables = paths.tables_dir(plan.options.runs)
+        for name in sorted({record.unit.dataset for record in result.records}):
+            result.tables += write_dataset_tables(plan.options.runs, tables, name)
+    return result
+
+
+def run(
+    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], **options: Any
+) -> list[Record]:
+    """Run models x protocols x data sets and return one record per seed; finished units are read, not run again.
+
+    Args:
+        model: Name, comma list, glob or card file of models; or a list of these.
+        protocol: Name, comma list, glob or card file of protocols; or a list of these.
+        dataset: Name, comma list, glob or card file of data sets, a CSV of labels, or a folder of class folders; or a
+            list of these.
+        options: Fields of `Options`. `set` is another name for `changes`, `out` an old name for `runs`; paths may be
+            strings.
+
+    Raises:
+        MedbenchError: The request is wrong, or a job needs something fixed first.
+        RunFailedError: Jobs failed; the others were finished first.
+    """
+    for other, name in (("set", "changes"), ("out", "runs")):
+        if other in options:
+            options[name] = options.pop(other)
+    for name in ("data_root", "runs"):
+        if (path := options.pop(name, None)) is not None:
+            options[name] = Path(path)
+    known = set(Options.__dataclass_fields__)
+    if strange := set(options) - known:
+        raise MedbenchError(f"unknown option: {', '.join(sorted(strange))}", f"known: {', '.join(sorted(known))}, set")
+    result = carry_out(make_plan(model, protocol, dataset, Options(**options)))
+    if result.mistakes:
+        raise result.mistakes[0][1]
+    if result.failures:
+        raise RunFailedError("; ".join(f"{job}: {error}" for job, error in result.failures), "see: medbench status")
+    return result.records
+
+
+def list_models() -> list[str]:
+    """Return the names of all model cards on the search path, sorted."""
+    from medbench import cards
+
+    return cards.names("models")
+
+
+def list_protocols() -> list[str]:
+    """Return the names of all protocol cards on the search path, sorted."""
+    from medbench import cards
+
+    return cards.names("protocols")
+
+
+def list_datasets() -> list[str]:
+    """Return the names of all data set cards on the search path, sorted."""
+    from medbench import cards
+
+    return cards.names("datasets")
+
+
+def load_text_model(name: str | Path, weights: str | Path | None = None) -> TextEncoder:
+    """Return the frozen text tower of a vision-language model, on the CPU.
+
+    Args:
+        name: Name of a model card, or a card file.
+        weights: None for the official file, a path, or `random`.
+
+    Raises:
+        MedbenchError: The card has no text tower, or the file is missing, damaged or of another architecture.
+    """
+    from medbench.models.text import load_text
+
+    return load_text(name, weights)
+
+
+def table(name: str, **options: Any) -> pd.DataFrame:
+    """Return a table as a DataFrame: one row per row of the table, with mean, std and n of every column.
+
+    Args:
+        name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
+        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too).
+
+    Raises:
+        MedbenchError: There is no such table, or nothing has been run on the data set.
+    """
+    from medbench.report.tables import lookup
+
+    return lookup.table(name, **options).frame()
+
+
+def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
+    """Draw a paper's figure, write it and its data (CSV), and return the paths of the files.
+
+    Args:
+        name: The figure, such as `wacv2024/figure4`; `medbench ls figures` lists them.
+        to: The folder to write to; None: `figures`, next to the run store.
+        formats: `png`, `svg`, `pdf`: one, several, or a comma list.
+        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as in the command. `out` is
+            an old name for `to`.
+
+    Raises:
+        MedbenchError: There is no such figure or format, or the folder cannot be written.
+    """
+    from medbench.report.figures import draw as figures
+
+    to = options.pop("out", to)
+    data = figures.figure_data(name, **options)
+    wanted = formats.split(",") if isinstance(formats, str) else formats
+    return figures.write_figure(data, to or figures.figures_dir(options.get("runs")), wanted)
+
+
+def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
+    """Return the paired comparison of two rows as a DataFrame: one row per data set, and their mean.
+
+    Args:
+        a: `MODEL`, `MODEL/PROTOCOL` or `MODEL/PROTOCOL/SETTINGS`, such as `dinov2/knn/fixed,k=5`.
+        b: What `a` is compared with, written in the same way.
+        options: `dataset`, `metric`, `preset`, `include_random`, `draws` and `runs`, as in the command.
+
+    Raises:
+        MedbenchError: Nothing was run under one of the names, or there is nothing to compare.
+    """
+    from medbench.report.comparison.compare import compare as compared
+
+    return compared(a, b, **options).frame()
+
+
+def write_report(
+    runs: Path | None = None,
+    to: Path | None = None,
+    dataset: str = "*",
+    include_random: bool = False,
+    thumbnails: int = 8,
+    data_root: Path | None = None,
+    data: Sequence[str] = (),
+) -> Path:
+    """Write one HTML file with everything in a run store and return its path. The file needs no network.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        to: The file, or a folder for `report.html`; None: `report.html` next to the run store.
+        dataset: A glob: only data sets whose names match.
+        include_random: Show results of random weights in papers' tables and figures too, marked.
+        thumbnails: How many of the worst-classified images each page shows, if the data are on this machine.
+        data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
+        data: Your own data sets: a CSV of labels, a folder of class folders, or a card file each.
+
+    Raises:
+        MedbenchError: Nothing has been run, one of `data` is missing, or the folder cannot be written.
+    """
+    from medbench import progress
+    from medbench.data.checks.thumbnails import Thumbnails
+    from medbench.report.html import report
+
+    pictures = Thumbnails(data_root, data) if thumbnails else None
+    path = report.write_report(runs, to, dataset, include_random, pictures, thumbnails)
+    for line in pictures.notes() if pictures is not None else ():
+        progress.say(f"note: {line}")
+    return path

@@ -1,0 +1,1 @@
+"""Cards made from the lists of libraries and of MedMNIST."""

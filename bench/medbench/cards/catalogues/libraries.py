@@ -1,0 +1,150 @@
+"""Cards of models that libraries list themselves: any pre-trained model of timm, any pair of open_clip.
+
+`timm/NAME` and `open_clip/ARCH/TAG` are what people type. As names, in folders and records, they are `timm--NAME` and
+`open_clip--ARCH--TAG`. The libraries are imported only when such a name is met.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from medbench.cards.model import ModelCard
+from medbench.errors import CardError, unknown
+
+LIBRARIES = ("timm", "open_clip")
+GELU = "-quickgelu"
+
+
+def is_library_name(name: str) -> bool:
+    """Tell whether `name` means a model of a library's own list."""
+    return re.split("--|/", name, maxsplit=1)[0] in LIBRARIES and ("/" in name or "--" in name)
+
+
+def library_card(name: str) -> ModelCard:
+    """Return the card of a model that a library lists.
+
+    Args:
+        name: `timm/NAME` or `open_clip/ARCH/TAG`.
+
+    Raises:
+        CardError: The library lists no such model.
+    """
+    library, _, rest = name.replace("--", "/").partition("/")
+    fields = _timm(rest) if library == "timm" else _open_clip(rest)
+    notes = f"Made from {library}'s own list of models: nothing in it has been checked, and what it was trained on is"
+    return ModelCard.model_validate(
+        {
+            "name": name.replace("/", "--"),
+            "title": f"{rest}, as {library} lists it",
+            "notes": f"{notes} not known to medbench. No commit of the file is pinned.",
+            **fields,
+        }
+    )
+
+
+def _timm(name: str) -> dict[str, Any]:
+    import timm
+
+    listed = timm.list_pretrained()
+    arch, _, tag = name.partition(".")
+    tags = [other for other in listed if other.partition(".")[0] == arch]
+    if name not in listed and (tag or not tags):
+        raise unknown("model of timm", name, tags or listed, "All: timm.list_pretrained()")
+    found: Any = timm.get_pretrained_cfg(name)
+    source: dict[str, Any] = {"url": found.url}
+    if found.hf_hub_id:
+        file = found.hf_hub_filename or "model.safetensors"
+        source = {"hub": {"repo": found.hf_hub_id, "file": file, "revision": "main"}}
+    heads = (found.classifier,) if isinstance(found.classifier, str) else found.classifier or ()
+    weights = {
+        **source,
+        "convert": "library",
+        "drop": [rf"{re.escape(head)}\..*" for head in heads],
+        "licence": found.license or "not stated by timm",
+    }
+    size = max(found.input_size[1:])
+    shown = {
+        "size": size,
+        "native": size,
+        "mean": list(found.mean),
+        "std": list(found.std),
+        "interpolation": found.interpolation,
+        "crop": min(found.crop_pct or 1.0, 1.0),  # VOLO's is larger at 448 pixels: a rim of black
+        "fit": "squash" if found.crop_mode == "squash" else "shortest",
+    }
+    title = f"{arch}.{found.tag}" if found.tag else arch
+    method = {"method": found.tag or "not stated"}
+    return {
+        "title": f"{title}, as timm lists it",
+        "arch": arch,
+        "weights": weights,
+        "input": shown,
+        "pretraining": method,
+    }
+
+
+def _open_clip(rest: str) -> dict[str, Any]:
+    import open_clip
+
+    arch, _, tag = rest.partition("/")
+    listed = [f"{a}/{t}" for a, t in open_clip.list_pretrained()]
+    if f"{arch}/{tag}" not in listed:
+        near = [pair for pair in listed if pair.startswith(f"{arch}/")]
+        raise unknown("pair of open_clip", rest, near or listed, "All: open_clip.list_pretrained()")
+    found = open_clip.get_pretrained_cfg(arch, tag)
+    if found.get("quick_gelu") and f"{arch}{GELU}" in open_clip.list_models():
+        arch += GELU
+    config = open_clip.get_model_config(arch)
+    vision = config["vision_cfg"]
+    convolutional = isinstance(vision.get("layers"), list)  # CLIP's ResNets, which pool by attention
+    table = "attnpool.positional_embedding" if convolutional else "positional_embedding"
+    table = "trunk.pos_embed" if "timm_model_name" in vision else table
+    quick = config.get("quick_gelu", False) or bool(found.get("quick_gelu"))
+    return {
+        "library": "open_clip",
+        "arch": arch,
+        "args": {"quick_gelu": True} if quick else {},
+        "weights": {
+            **_open_clip_file(rest, found),
+            "prefix": "visual.",
+            "rename": {"^": "visual."},
+            "licence": "see the page of the weights",
+        },
+        "input": {
+            "size": vision["image_size"],
+            "native": vision["image_size"],
+            "mean": list(found["mean"]),
+            "std": list(found["std"]),
+            "interpolation": found["interpolation"],
+            "crop": 1.0,
+            "fit": found["resize_mode"],
+        },
+        "position": {"table": f"visual.{table}"},
+        "features": {"pooled": "head", "token_norm": False, "dim": config["embed_dim"]},
+        "text": _open_clip_text(arch, config),
+        "pretraining": {"method": f"CLIP, {tag}"},
+    }
+
+
+def _open_clip_file(rest: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return where open_clip gets the weights of a pair from."""
+    repo, _, file = (found.get("hf_hub") or "").rpartition("/")
+    if repo and file:
+        return {"hub": {"repo": repo, "revision": "main", "file": file}}
+    if repo:
+        names = {"file": "open_clip_model.safetensors", "alike": ["open_clip_pytorch_model.bin"]}
+        return {"hub": {"repo": repo, "revision": "main", **names}}
+    if not found.get("url"):
+        raise CardError(f"open_clip names no file for {rest}", "choose another tag of it")
+    return {"url": found["url"]}
+
+
+def _open_clip_text(arch: str, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the text tower of an architecture, where medbench can read it."""
+    text = config["text_cfg"]
+    custom = config.get("custom_text") or "hf_model_name" in text
+    mapping = {"prefix": "text."} if custom else {"drop": [r"visual\..*"]}
+    if "hf_model_name" in text or "multimodal_cfg" in config:
+        return None
+    return {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}

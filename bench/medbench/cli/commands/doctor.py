@@ -1,0 +1,25 @@
+"""`medbench doctor`: is this machine ready, and what is missing."""
+
+from __future__ import annotations
+
+import typer
+
+from medbench.cli import options, output
+
+
+def doctor(as_json: options.Json = False) -> None:
+    """Check that this machine is ready.
+
+    The check covers Python, torch, GPU, disk space, hub access, data and weights, and says what is missing.
+    """
+    from dataclasses import asdict
+
+    from medbench.doctor import examine
+
+    rows = [asdict(diagnosis) for diagnosis in examine()]
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write_rows(rows, ("what", "state", "detail"))
+    if any(row["state"] == "wrong" for row in rows):
+        raise typer.Exit(1)

@@ -1,0 +1,91 @@
+"""`medbench figure`: a paper's figure from what was run, as an image and as the data behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import listing, options, output, plan_text
+
+
+def figure(
+    name: Annotated[str | None, typer.Argument(help="E.g. wacv2024/figure4; none: list all figures.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
+    published: options.Published = False,
+    random: options.Random = False,
+    ref: Annotated[
+        str, typer.Option(help="In figures of ratios: divide by the reference of the same panel, or of the named one.")
+    ] = "same",
+    preset: options.Preset = None,
+    runs: options.Runs = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder of the figures; default: figures, next to the run store.")
+    ] = None,
+    out: options.OutTo = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Without a name: print the list as JSON.")] = False,
+    fill: options.Fill = False,
+    dry_run: options.DryRun = False,
+    seeds: options.Seeds = None,
+    data_root: options.DataRoot = None,
+    weights: options.RandomWeights = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    workers: options.Workers = None,
+) -> None:
+    """Draw a figure, or list all figures.
+
+    The data behind a figure are written next to it as a CSV file. The options after --fill only have an effect with it.
+    """
+    plan_text.check_fill("figure", name, fill, dry_run)
+    if name is None:
+        _list(as_json)
+        return
+    from medbench.report.figures import draw as figures
+
+    formats = _formats(form)
+    card, own = figures.find(name)
+    status: int | None = 0
+    if fill:
+        how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
+        status = plan_text.fill_one(card, own, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        if status is None:
+            return
+        random = random or weights == "random"
+    data = figures.figure_data(f"{card.name}/{own}", runs, published, random, ref, preset)
+    for path in figures.write_figure(data, to or out or figures.figures_dir(runs), formats):
+        output.write(str(path))
+    _tell(data.notes, data.commands)
+    if status:
+        raise typer.Exit(status)
+
+
+def _list(as_json: bool) -> None:
+    rows = listing.figure_rows()
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write_rows(rows, ("name", "title"))
+
+
+def _tell(notes: tuple[str, ...], commands: tuple[str, ...]) -> None:
+    """Print the notes, and the commands that run what the figure lacks, to standard error."""
+    for note in notes:
+        output.note(f"note: {note}")
+    if commands:
+        output.note("to fill what is missing:")
+        for command in commands:
+            output.note(f"  {command}")
+
+
+def _formats(form: str) -> list[str]:
+    """Return the formats of a comma list, each once; an unknown one is an error before anything is run."""
+    from medbench.errors import unknown
+    from medbench.report.figures.draw import FORMATS
+
+    named = list(dict.fromkeys(word.strip() for word in form.split(",") if word.strip())) or [form]
+    for word in named:
+        if word not in FORMATS:
+            raise unknown("format", word, FORMATS)
+    return named

@@ -1,0 +1,53 @@
+"""`medbench ls`: what there is to choose from."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from medbench.cli import listing, options, output
+
+
+class Kind(str, enum.Enum):
+    """What can be listed."""
+
+    models = "models"
+    protocols = "protocols"
+    datasets = "datasets"
+    tables = "tables"
+    figures = "figures"
+    runs = "runs"
+
+
+COLUMNS = {
+    Kind.models: ("name", "title", "arch", "M params", "input", "licence", "gated"),
+    Kind.protocols: ("name", "title", "kind", "presets"),
+    Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
+    Kind.tables: ("name", "title"),
+    Kind.figures: ("name", "kind", "title"),
+    Kind.runs: ("dataset", "model", "protocol", "preset", "weights", "seed", "metric", "score", "key"),
+}
+
+
+def ls(
+    kind: Annotated[Kind, typer.Argument(metavar="WHAT", help="What to list.")],
+    select: Annotated[str, typer.Option("--filter", help="A glob on the name (dinov2*), or any text in a row.")] = "",
+    runs: options.Runs = None,
+    as_json: options.Json = False,
+) -> None:
+    """List models, protocols, data sets or results.
+
+    WHAT is one of: models, protocols, datasets, tables, figures, runs (finished units).
+    """
+    rows, errors = listing.listed(kind.value, runs)
+    rows = [row for row in rows if listing.matches(row, select)]
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}")
+    if errors:
+        from medbench.errors import CardError
+
+        raise CardError("\n".join(errors), "fix or remove these cards; the others are listed above")

@@ -1,0 +1,150 @@
+"""`medbench run`: models x protocols x data sets."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medbench.cli import options, output, plan_text
+
+if TYPE_CHECKING:
+    from medbench.runs.jobs import Options, Plan, Result
+
+Choice = tuple[tuple[str, "str | None"], ...]
+"""`model`, `protocol` and `dataset`, each with what was given for it."""
+
+
+def run(
+    model: Annotated[str | None, typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Protocol names, comma lists, globs or card files.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours."),
+    ] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option(help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it."),
+    ] = None,
+    preset: options.Preset = None,
+    seeds: options.Seeds = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the protocol; repeatable."),
+    ] = None,
+    data_root: options.DataRoot = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE|random", help="Weights file or `random`; default: the official file.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: the model's.")] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    workers: options.Workers = None,
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+    overwrite: Annotated[
+        str, typer.Option(metavar="missing|always|never", help="Run missing units, all units, or none.")
+    ] = "missing",
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the best weights of trained networks next to their records.")
+    ] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="tensorboard|wandb", help="Also send curves there; repeatable.")
+    ] = None,
+    unreadable: Annotated[
+        str, typer.Option(metavar="stop|leave-out", help="Stop at unreadable images, or leave them out.")
+    ] = "stop",
+    allow_outside: options.AllowOutside = False,
+    dry_run: options.DryRun = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
+) -> None:
+    """Run models x protocols x data sets.
+
+    Finished units are skipped, shared work runs once, killed runs resume.
+    """
+    from medbench import progress
+    from medbench.cards.resolve import parse_changes
+    from medbench.runs.jobs import Options
+    from medbench.storage import paths
+
+    repeats = options.seeds_of(seeds)
+    how = Options(
+        preset=preset or "paper",
+        seeds=5 if repeats is None else repeats,
+        changes=parse_changes(set_ or []),
+        data_root=data_root,
+        weights=weights,
+        image_size=image_size,
+        device=device,
+        precision=precision,
+        workers=workers,
+        runs=paths.runs_dir(runs or out),
+        overwrite=overwrite,  # type: ignore[arg-type]  # checked by make_plan
+        unreadable=unreadable,  # type: ignore[arg-type]
+        allow_outside=allow_outside,
+        download=not dry_run,
+        keep_weights=keep_weights,
+        log=tuple(log or ()),
+    )
+    choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
+    with progress.quiet(quiet):
+        if paper is not None:
+            done = _paper(paper, how, repeats, preset, choose, dry_run)
+        else:
+            done = _named(how, choose, dry_run)
+    if done is not None and os.environ.get("RANK", "0") == "0":  # only the first process prints
+        _report(*done, as_json=as_json)
+
+
+def _named(how: Options, choose: Choice, dry_run: bool) -> tuple[Plan, Result] | None:
+    """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
+    from medbench.api import carry_out
+    from medbench.runs.plan import make_plan
+
+    models, protocols, datasets = (_needed(option, value) for option, value in choose)
+    plan = make_plan(models, protocols, datasets, how)
+    if not dry_run:
+        return plan, carry_out(plan)
+    for line in plan_text.job_lines(plan):
+        output.write(line)
+    return None
+
+
+def _paper(
+    name: str, how: Options, seeds: int | list[int] | None, preset: str | None, choose: Choice, dry_run: bool
+) -> tuple[Plan, Result] | None:
+    """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
+    from medbench import cards
+    from medbench.errors import MedbenchError
+
+    if how.image_size is not None:
+        raise MedbenchError(
+            f"--image-size {how.image_size} does not go with --paper: the paper's card has the sizes",
+            "leave it out, or run other sizes with --model, --protocol and --dataset",
+        )
+    paper = cards.find_paper(name)
+    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run)
+
+
+def _needed(option: str, value: str | None) -> str:
+    from medbench.errors import MedbenchError
+
+    if value is None:
+        raise MedbenchError(
+            f"--{option} is missing",
+            "give --model, --protocol and --dataset, or --paper to run what a paper shows; see: medbench run -h",
+        )
+    return value
+
+
+def _report(plan: Plan, result: Result, *, as_json: bool) -> None:
+    """Print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
+    if as_json:
+        for record in result.records:
+            output.write(record.model_dump_json())
+    else:
+        plan_text.print_summary(plan, result)
+    if status := plan_text.complain(result):
+        raise typer.Exit(status)

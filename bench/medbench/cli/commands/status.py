@@ -1,0 +1,46 @@
+"""`medbench status`: what is done, what failed and what is still to be run."""
+
+from __future__ import annotations
+
+from medbench.cli import options, output
+
+COLUMNS = (
+    "dataset",
+    "model",
+    "protocol",
+    "preset",
+    "done",
+    "failed",
+    "planned",
+    "begun",
+    "seeds",
+    "metric",
+    "mean",
+    "seen",
+)
+
+
+def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
+    """Show finished, failed and planned units.
+
+    Failed units are listed with their errors. The column `seen` marks models that saw the data set in pre-training.
+    """
+    from medbench.records.status import statuses
+    from medbench.storage import paths
+
+    place = paths.runs_dir(runs or out)
+    rows = statuses(place)
+    if as_json:
+        output.write_json(rows)
+        return
+    done, failed, planned = (sum(row[key] for row in rows) for key in ("done", "failed", "planned"))
+    if rows:
+        output.write_rows(rows, COLUMNS, title=str(place))
+    for row in rows:
+        for failure in row["failures"]:
+            where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
+            output.write(f"failed: {where}: {failure['error']}")
+    more = f", {planned} planned" if planned else ""
+    if planned:
+        output.note("planned: units of running or interrupted runs; rerun the command to continue")
+    output.note(f"{done} done, {failed} failed{more}, in {place}" if rows else f"nothing has been run yet in {place}")

@@ -1,0 +1,111 @@
+"""`medbench table`: what was run on a data set, or a paper's table with our numbers in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medbench.cli import listing, options, output, plan_text
+
+if TYPE_CHECKING:
+    from medbench.cards import PaperCard
+    from medbench.report.tables.table import Table
+
+NUMBERS = ("csv", "json")
+"""Formats that always have the 95 % intervals."""
+
+
+def table(
+    name: Annotated[str | None, typer.Argument(help="dataset/<name>, or a paper's table; none: list all.")] = None,
+    form: options.TableFormat = None,
+    published: options.Published = False,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals (csv, json: always).")] = False,
+    random: options.Random = False,
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+    preset: options.Preset = None,
+    fill: options.Fill = False,
+    dry_run: options.DryRun = False,
+    seeds: options.Seeds = None,
+    data_root: options.DataRoot = None,
+    weights: options.RandomWeights = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    workers: options.Workers = None,
+) -> None:
+    """Print a table, or list all tables.
+
+    The options after --fill only have an effect with it.
+    """
+    runs = runs or out
+    plan_text.check_fill("table", name, fill, dry_run)
+    if name is None:
+        _list(runs, form)
+        return
+    _check(name, form)
+    status: int | None = 0
+    if fill:
+        paper, place = _of_paper(name)
+        how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
+        status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        if status is None:
+            return
+        random = random or weights == "random"
+    from medbench.report.tables import lookup
+
+    write_table(lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset), form, intervals)
+    if status:
+        raise typer.Exit(status)
+
+
+def write_table(content: Table, form: str | None = None, intervals: bool = False) -> None:
+    """Print a table in one of the formats; None: in colour on a terminal, as aligned text in a pipe."""
+    import dataclasses
+
+    from medbench.report.tables import lookup
+
+    content = dataclasses.replace(content, intervals=intervals)
+    if form is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        console.print(lookup.rich_table(content, console.width))
+    else:
+        sys.stdout.write(lookup.render(content, form or "text"))
+
+
+def _list(runs: Path | None, form: str | None) -> None:
+    rows = listing.table_rows(runs)
+    if form == "json":
+        output.write_json(rows)
+    else:
+        output.write_rows(rows, ("name", "title"))
+
+
+def _check(name: str, form: str | None) -> None:
+    """Refuse an unknown format before anything is run."""
+    from medbench.errors import unknown
+    from medbench.report.tables.render import FORMATS
+
+    if form is not None and form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+
+
+def _of_paper(name: str) -> tuple[PaperCard, str]:
+    """Return the card of a paper's table, and the table's name in it."""
+    from medbench import cards
+    from medbench.errors import MedbenchError, unknown
+
+    kind, _, rest = name.partition("/")
+    if kind == "dataset":
+        raise MedbenchError(
+            f"--fill: {name} shows all finished runs, so nothing is missing in it",
+            f"medbench run --model MODEL --protocol PROTOCOL --dataset {rest}",
+        )
+    paper = cards.find_paper(kind)
+    if rest not in paper.tables:
+        raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")
+    return paper, rest

@@ -1,0 +1,1 @@
+"""Checks of a copy on disk, and the page that shows them."""

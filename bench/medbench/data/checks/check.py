@@ -1,0 +1,217 @@
+"""Check a local copy of a data set against its card: the findings of `medbench data check`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.cards.dataset import DatasetCard
+from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
+from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
+from medbench.data.dataset import SYNTHETIC, targets_of
+from medbench.data.layouts import class_folders, reader
+from medbench.data.load import choose_split, find_source
+from medbench.data.prepared.store import Store
+from medbench.data.splits import split_file
+from medbench.errors import DataError, MedbenchError
+from medbench.storage import digests
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The result of a check.
+
+    Attributes:
+        name: The data set.
+        root: Its folder.
+        split: The split the counts are for; empty if it could not be made.
+        columns: Heads of `rows`: class, card, found, train, val, test.
+        rows: Counts per class, then in all; None where the card says nothing or the split could not be made.
+        findings: Errors first.
+    """
+
+    name: str
+    root: Path
+    split: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str | int | None, ...]]
+    findings: list[Finding]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing but notes was found: what `--strict` asks for."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+
+def check(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    allow_outside: bool = False,
+    images: bool = True,
+    split_name: str | None = None,
+    near_radius: int | None = RADIUS,
+) -> CheckReport:
+    """Check a copy of a data set and report all that is found; the first fault does not end it.
+
+    Args:
+        name: As for `load_dataset`.
+        root: The data folder; see `find_source`.
+        allow_outside: Let image paths lead out of the data folder.
+        images: Decode every image. False: only look whether the files are there, empty, or the same.
+        split_name: The split to count and to look across; None: the card's default.
+        near_radius: Bits of 256 in which the hashes of near duplicates may differ. They are not looked for if it is
+            None or `images` False, nor in toy sets and synthetic twins.
+
+    Raises:
+        CardError: No such card.
+        DataError: The data folder is not told, or not there.
+    """
+    source = find_source(name, Path(root) if root is not None else None)
+    card, place = source.card, source.root
+    findings: list[Finding] = []
+    try:
+        samples = reader.read_samples(card, place, allow_outside, source.tables)
+    except DataError as error:
+        findings.append(Finding("labels", "error", str(error)))
+        return CheckReport(card.name, place, "", (), [], findings)
+    chosen, assigned = _split(card, samples, split_name, findings)
+    samples = samples.assign(split=assigned)
+    twin = (place / SYNTHETIC).is_file()
+    findings += _counts(card, samples, twin=twin)
+    missing = class_folders.missing_files(place, samples["path"].tolist())
+    findings += _missing(samples, missing)
+    there = np.ones(len(samples), bool)
+    there[missing] = False
+    made_up = card.toy or twin  # drawn images are alike by intent
+    findings += _images(card, place, samples[there], images, None if made_up else near_radius)
+    findings += _groups_across(samples)
+    findings += _absent(card, samples) if chosen else []
+    findings.sort(key=lambda finding: ORDER.index(finding.severity))
+    columns = ("class", "card", "found", *split_file.SPLITS)
+    return CheckReport(card.name, place, chosen, columns, _table(card, samples, bool(chosen)), findings)
+
+
+def _split(
+    card: DatasetCard, samples: pd.DataFrame, chosen: str | None, findings: list[Finding]
+) -> tuple[str, Sequence[str]]:
+    try:
+        name, assigned = choose_split(card, samples, chosen)
+    except MedbenchError as error:
+        findings.append(Finding("split", "error", str(error)))
+        return "", samples["official"].tolist()
+    return name, assigned.tolist()
+
+
+def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[tuple[str | int | None, ...]]:
+    hot = _hot(card, samples)
+    assigned = samples["split"].to_numpy()
+    expected: Sequence[int | None] = card.counts.classes or [None] * len(card.classes)
+    masks = [assigned == name for name in split_file.SPLITS]
+    rows: list[tuple[str | int | None, ...]] = []
+    for index, name in enumerate(card.class_names):
+        per_split = [int(hot[mask, index].sum()) if with_split else None for mask in masks]
+        rows.append((name, expected[index], int(hot[:, index].sum()), *per_split))
+    if card.task == "multilabel":
+        bare = np.asarray(hot.sum(axis=1) == 0)
+        rows.append(("(none)", None, int(bare.sum()), *(int(bare[m].sum()) if with_split else None for m in masks)))
+    totals = [int(mask.sum()) if with_split else None for mask in masks]
+    return [*rows, ("all images", card.counts.images, len(samples), *totals)]
+
+
+def _hot(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    targets = targets_of(samples, card)
+    if targets.ndim == 2:
+        return targets.astype(bool)
+    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
+    return hot
+
+
+def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Finding]:
+    """Hold images, classes and official splits against the card; a synthetic twin is smaller by intent."""
+    hot = _hot(card, samples)
+    pairs: list[tuple[str, int | None, int]] = [("images", card.counts.images, len(samples))]
+    pairs += [
+        (f"class {name}", expected, int(hot[:, index].sum()))
+        for index, (name, expected) in enumerate(zip(card.class_names, card.counts.classes or [], strict=False))
+    ]
+    official = samples["official"].to_numpy()
+    pairs += [(f"official {name}", n, int((official == name).sum())) for name, n in card.counts.splits.items()]
+    wrong = [
+        f"{what}: {found}, the card says {want}" for what, want, found in pairs if want is not None and want != found
+    ]
+    findings = []
+    if twin:
+        wrong = ["this is a synthetic twin (SYNTHETIC.txt): its counts are not those of the card"] if wrong else []
+    if wrong:
+        findings.append(Finding("counts", "note" if twin else "warning", "; ".join(wrong)))
+    if not card.verified and card.counts.images:
+        findings.append(Finding("counts", "note", "the card's counts were not verified on the files themselves"))
+    for index, name in enumerate(card.class_names):
+        if not hot[:, index].any():
+            findings.append(Finding("counts", "warning", f"no sample of class {name}"))
+    return findings
+
+
+def _missing(samples: pd.DataFrame, missing: list[int]) -> list[Finding]:
+    if not missing:
+        return []
+    text = f"{len(missing)} of {len(samples)} images are missing: {listed(samples['path'].iloc[missing])}"
+    return [Finding("missing", "error", text, samples["id"].iloc[missing].tolist())]
+
+
+def _images(
+    card: DatasetCard, place: Path, samples: pd.DataFrame, decode: bool, near_radius: int | None
+) -> list[Finding]:
+    """Look at the files that are there: whether they can be read, and whether one is another again."""
+    try:
+        content = digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}")
+    except DataError as error:
+        return [*unreadable(card, place, samples, decode), Finding("unreadable", "error", str(error))]
+    findings: list[Finding] = []
+    store: Store | None = None
+    if decode and near_radius is not None and len(samples):
+        try:
+            store = pictures(card, place, samples, content)
+        except MedbenchError as error:
+            findings.append(Finding("near", "warning", f"near duplicates were not looked for: {error}"))
+    findings += unreadable(card, place, samples, decode, store.unreadable if store else None)
+    findings += duplicates(card, samples, content)
+    if store is not None and near_radius is not None:
+        clusters = near_clusters(store.images, content, near_radius, f"comparing {card.name}")
+        findings += near_duplicates(card, samples, clusters)
+    return findings
+
+
+def _groups_across(samples: pd.DataFrame) -> list[Finding]:
+    """Find groups (patients, lesions) that are in more than one split."""
+    used = samples[samples["split"] != ""]
+    splits: dict[str, set[str]] = defaultdict(set)
+    for group, assigned in zip(used["group"], used["split"], strict=True):
+        splits[group].add(assigned)
+    cut = [group for group, found in splits.items() if len(found) > 1]
+    if not cut:
+        return []
+    ids = used.loc[used["group"].isin(cut), "id"].tolist()
+    text = f"{len(cut)} groups are in more than one split: {listed(cut)}; choose a grouped split to keep them together"
+    return [Finding("groups-across", "warning", text, ids)]
+
+
+def _absent(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
+    """Find classes that a split does not hold: its metrics leave them out and count them."""
+    hot, assigned = _hot(card, samples), samples["split"].to_numpy()
+    gone = {}
+    for name in split_file.SPLITS:
+        counts = hot[np.flatnonzero(assigned == name)].sum(axis=0).tolist()
+        gone[name] = [c for c, count in zip(card.class_names, counts, strict=True) if not count]
+    texts = [f"{name} holds no {', '.join(classes)}" for name, classes in gone.items() if classes]
+    return [Finding("absent", "note", "; ".join(texts) + ": metrics leave these out there")] if texts else []

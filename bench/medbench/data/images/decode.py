@@ -1,0 +1,214 @@
+"""Image files of any usual kind as 8-bit grey or RGB.
+
+What is decided here, once for all rooms:
+
+- Orientation tags (EXIF, TIFF) are applied. Of a file with several frames the first is read.
+- Transparency is composited over black: the background of medical images. Colour keys and palettes likewise.
+- Grey from colour by ITU-R 601 (0.299 R + 0.587 G + 0.114 B), as Pillow's `convert("L")`.
+- Grey of more than 8 bits: the full scale of the file's depth becomes 0..255 by round(255 v / (2^bits - 1)). Files
+  seldom tell their true depth (12-bit X-rays come in 16-bit PNG), so it is the smallest of 8, 12, 16, 24 and 31 bits
+  that holds the greatest value of the file, and at least what the file declares below 16 (12-bit TIFF). The rule sees
+  one file at a time: a 16-bit image darker than 1/16 of its scale is taken for a 12-bit one. Values below 0 become 0;
+  floats up to 1 are taken as fractions; a TIFF that declares white as 0 is inverted.
+- RGB of 16 bits keeps the high byte (Pillow decodes no more): within one level of the rule for grey at 16 bits.
+- CMYK and YCCK by Pillow's arithmetic, without colour profiles.
+- DICOM: see `dicom`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from medbench.data.images.depth import DEPTHS, MAX_PIXELS, Unreadable, eight_bits
+from medbench.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "PPM", "TGA", "AVIF")
+"""Only raster formats are tried. Pillow's other formats include EPS, which starts an interpreter."""
+
+PHOTOMETRIC, BITS_PER_SAMPLE = 262, 258  # TIFF tags
+
+
+def open_image(path: Path, channels: int, draft_size: int | None = None) -> Image.Image:
+    """Read an image file.
+
+    Args:
+        path: The file.
+        channels: 1 for grey (mode L) or 3 for RGB.
+        draft_size: Let the JPEG decoder scale down by 2, 4 or 8, to no less than twice this many pixels a side.
+
+    Returns:
+        An 8-bit image of mode L or RGB, upright.
+
+    Raises:
+        Unreadable: The file is empty, truncated, not an image or larger than `MAX_PIXELS`.
+        DataError: The file cannot be read at all.
+    """
+    data = read_bytes(path)
+    try:
+        return decode(data, channels, draft_size, path.name)
+    except Unreadable as error:
+        raise Unreadable(error.reason, path) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; DataError if the system does not give them (which says nothing about the image)."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "check that the file is there and may be read"
+        raise DataError(f"cannot read {path}: {error.strerror}", hint) from error
+
+
+def decode(data: bytes, channels: int, draft_size: int | None = None, name: str = "") -> Image.Image:
+    """Decode the bytes of an image file called `name`; see `open_image`."""
+    if not data:
+        raise Unreadable("empty file (0 bytes)")
+    try:
+        if data[128:132] == b"DICM" or name.lower().endswith(".dcm"):
+            from medbench.data.images import dicom
+
+            return convert(dicom.image(data), channels)
+        with _lifted(), Image.open(io.BytesIO(data), formats=_formats()) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise Unreadable(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")
+            if draft_size is not None:
+                image.draft(None, (2 * draft_size, 2 * draft_size))  # has an effect only on JPEG
+            return convert(image, channels)
+    except UnidentifiedImageError as error:
+        raise Unreadable("not an image of a known format, or its header is damaged") from error
+    except MemoryError as error:
+        raise DataError("not enough memory to decode an image", "use fewer --workers") from error
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file provokes
+        raise Unreadable(_reason(error)) from error
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """Return an opened image upright and in 8 bits: mode L for one channel, RGB for three.
+
+    Args:
+        image: Of any mode. It is loaded but not changed, and is itself returned where nothing is to do.
+        channels: 1 or 3.
+    """
+    with _lifted(), _unmapped(image):
+        image.load()
+    inverted, bits = _white_is_zero(image), _declared_bits(image)
+    image, loaded = _upright(image), image  # after loading: Pillow turns TIFF files as they load
+    turned = image is not loaded
+    if image.mode[0] in "IF":
+        flat = eight_bits(np.asarray(image), bits)
+        image = Image.fromarray(255 - flat if inverted else flat)
+    elif _transparent(image):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode == "LAB":
+        image = _from_lab(image)
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    if turned:
+        image.info = {}  # a tag that is still there would turn the image again
+    return image
+
+
+@contextlib.contextmanager
+def _unmapped(image: Image.Image) -> Iterator[None]:
+    """Keep Pillow from mapping a TIFF file: turned ones come out garbled, with the turned size over unturned rows."""
+    name = getattr(image, "filename", "")
+    if image.format == "TIFF" and name:
+        image.filename = ""  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            image.filename = name  # type: ignore[attr-defined]
+    else:
+        yield
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> Any:
+    tags = getattr(image, "tag_v2", None)
+    return None if tags is None else tags.get(tag)
+
+
+def _declared_bits(image: Image.Image) -> int:
+    """Return the depth a TIFF declares below 16 bits, else the least."""
+    bits = _tiff_tag(image, BITS_PER_SAMPLE)
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    return int(bits) if isinstance(bits, int) and bits < 16 else DEPTHS[0]
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Tell whether a deep TIFF is a negative; Pillow inverts those of 8 bits and fewer itself."""
+    return bool(_tiff_tag(image, PHOTOMETRIC) == 0)
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    profile = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    turned = ImageCms.profileToProfile(image, *profile, outputMode="RGB")
+    assert turned is not None
+    return turned
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a copy turned as the EXIF tag says, or the image itself where no tag says so or the tags are damaged."""
+    upright = image
+    with contextlib.suppress(Exception):  # damaged tags raise errors of many kinds; the pixels are still good
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            upright = image.copy()
+            ImageOps.exif_transpose(upright, in_place=True)  # turns first, then rewrites the tags, which can fail
+    return upright
+
+
+def _reason(error: Exception) -> str:
+    """Return one line about a decoder's error, without addresses: it is kept and compared."""
+    text = re.sub(r"<[^>]*>", "the file", " ".join(str(error).split()))
+    return text[:200] or type(error).__name__
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+class _Limit:
+    """Pillow's limit on pixels is one for the process and its warning cannot be had per call.
+
+    It is lifted while at least one image of ours is being decoded, in any thread, and then put back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.saved = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        with self.lock:
+            if self.users == 0:
+                self.saved, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self.users += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.users -= 1
+                if self.users == 0:
+                    Image.MAX_IMAGE_PIXELS = self.saved
+
+
+_lifted = _Limit().lifted

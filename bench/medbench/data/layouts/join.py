@@ -1,0 +1,112 @@
+"""The label tables of a CSV layout: which file, which columns, further columns of a second file, which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from medbench.cards.dataset import CsvLayout, Join, LabelTable
+from medbench.cards.example import FIELD
+from medbench.data.layouts.csv_table import Columns, read_columns
+from medbench.errors import DataError, MissingDataError
+
+
+def named_files(table: LabelTable) -> list[str]:
+    """Return the names a table may have, the likeliest first."""
+    return [table.file] if isinstance(table.file, str) else list(table.file)
+
+
+def table_file(table: LabelTable, folder: Path) -> Path:
+    """Return the file of a table: of several names the first that is there.
+
+    Raises:
+        MissingDataError: Of several names none is there. One name alone is left to the reader to miss.
+    """
+    names = named_files(table)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    if len(names) > 1:
+        raise MissingDataError(f"none of the label files {', '.join(names)} is in {folder}")
+    return folder / names[0]
+
+
+def wanted_columns(layout: CsvLayout, table: LabelTable) -> list[str]:
+    """Return the columns that a layout reads of one of its tables, each once."""
+    texts = [table.image or layout.image, layout.id or "", layout.group or ""]
+    texts += [rule.image for rule in layout.inputs.values()]
+    names = [name for text in texts for name in FIELD.findall(text)]
+    names += [layout.label] if isinstance(layout.label, str) else (layout.label or layout.labels or [])
+    names += [layout.split] if layout.split and not table.split else []
+    names += list(layout.where)
+    return list(dict.fromkeys(names))
+
+
+def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
+    """Read one table of a layout: padded, joined, and without the rows that `where` leaves out.
+
+    Args:
+        layout: Names the columns.
+        table: The table.
+        folder: Its folder.
+
+    Raises:
+        DataError: A file or column is missing or wrong, a row has no partner in the second file, or no row is left.
+    """
+    file = table_file(table, folder)
+    wanted = wanted_columns(layout, table)
+    read = partial(read_columns, delimiter=layout.delimiter, encoding=layout.encoding)
+    if table.join is None:
+        columns = read(file, wanted, header=table.header, unnamed=table.unnamed)
+    else:
+        every = read(file, None, header=table.header, unnamed=table.unnamed)
+        mine = [name for name in wanted if name in every.cells]
+        other = [name for name in wanted if name not in every.cells]
+        second = read(folder / table.join.file, [table.join.by, *other])
+        columns = _joined(every, mine, second, other, table.join)
+    for name, width in layout.pad.items():
+        if name in columns.cells:
+            columns.cells[name] = [cell.zfill(width) if cell else "" for cell in columns.cells[name]]
+    return kept(columns, layout.where)
+
+
+def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], join: Join) -> Columns:
+    if join.by not in first.cells:
+        raise DataError(f"{first.file} has no column '{join.by}'", "name the right one in the card: tables.join.by")
+    rows: dict[str, int] = {}
+    for row, key in enumerate(second.cells[join.by]):
+        if key in rows:
+            raise DataError(
+                f"{second.where(row, join.by)}: duplicate key '{key}', first at {second.where(rows[key])}",
+                "remove one of the rows",
+            )
+        rows[key] = row
+    keys = first.cells[join.by]
+    lone = next((row for row, key in enumerate(keys) if key not in rows), None)
+    if lone is not None:
+        raise DataError(
+            f"{first.where(lone, join.by)}: no row of {second.file} has '{keys[lone]}'", "get the files of one release"
+        )
+    cells = {name: first.cells[name] for name in mine}
+    cells |= {name: [second.cells[name][rows[key]] for key in keys] for name in other}
+    return Columns(first.file, cells, first.lines)
+
+
+def kept(columns: Columns, where: Mapping[str, Sequence[str]]) -> Columns:
+    """Return the rows whose cells are among the texts that `where` names for their columns.
+
+    Raises:
+        DataError: There is none.
+    """
+    if not where:
+        return columns
+    rows = [row for row in range(len(columns)) if all(columns.cells[name][row] in where[name] for name in where)]
+    if not rows:
+        name = next(iter(where))
+        seen = ", ".join(f"'{text}'" for text in list(dict.fromkeys(columns.cells[name]))[:8])
+        raise DataError(
+            f"{columns.file}: no row is left by layout.where ({', '.join(where)})",
+            f"column '{name}' holds {seen}; the card asks for {', '.join(map(repr, where[name]))}",
+        )
+    return columns.picked(rows)

@@ -1,0 +1,178 @@
+"""MedMNIST files: arrays of images and labels, unpacked once into PNG files that are then read as any CSV data set.
+
+PNG keeps every value. The folder is named by the digest of the file, so a new release of it is unpacked again. Images
+are read one by one: the largest file holds 24 GB of pixels. Object arrays, which would be unpickled, are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench import progress
+from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable, NpzLayout
+from medbench.errors import DataError, MissingDataError
+from medbench.storage import cache_folder, digests, files, paths
+
+VERSION = 1
+"""Raised whenever unpacking writes something else: the images lie in a folder of their own per version."""
+
+SPLITS = ("train", "val", "test")
+HINT = "get the file again: see https://github.com/MedMNIST/MedMNIST"
+
+
+def csv_layout(card: DatasetCard) -> CsvLayout:
+    """Return how the unpacked images and labels lie on disk."""
+    several = card.task == "multilabel"
+    return CsvLayout(
+        kind="csv",
+        tables=[LabelTable(file="labels.csv")],
+        image="{image}",
+        label=None if several else "label",
+        labels=[f"label_{index}" for index in range(len(card.classes))] if several else None,
+        values={} if several else {str(index): index for index in range(len(card.classes))},
+        split="split",
+        split_values={"train": "train", "val": "val", "test": "test"},
+    )
+
+
+def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
+    """Return the folder of the unpacked images and labels of an npz data set.
+
+    Args:
+        card: Its layout is npz.
+        place: The data folder.
+        marker: Name of a file that, if it lies beside the npz file, is copied along.
+
+    Raises:
+        MissingDataError: The file does not exist.
+        DataError: The file is damaged, or does not fit the card.
+        OutputError: The cache is read-only or full.
+    """
+    layout = card.layout
+    assert isinstance(layout, NpzLayout)
+    file = place / layout.file
+    if not file.is_file():
+        raise MissingDataError(f"the file {file} of '{card.name}' does not exist")
+    digest = digests.file_digests([file], f"hashing {file.name}")[0]
+    folder = paths.home() / "unpacked" / f"{file.stem}-{VERSION}-{digest[:16]}"
+
+    def fill(part: Path) -> None:
+        _unpack(card, file, part)
+        if marker and (place / marker).is_file():
+            shutil.copyfile(place / marker, part / marker)
+
+    busy = f"{card.name}: another process unpacks {file.name}; waiting for it"
+    return cache_folder.ensure(folder, busy, lambda: _whole(folder), fill)
+
+
+def _whole(folder: Path) -> bool:
+    """Tell whether there are as many images as labels."""
+    try:
+        with (folder / "labels.csv").open(encoding="utf-8") as table:
+            n = sum(1 for _ in table) - 1
+        return sum(1 for split in SPLITS for _ in (folder / split).iterdir()) == n
+    except OSError:
+        return False
+
+
+def _unpack(card: DatasetCard, file: Path, folder: Path) -> None:
+    """Write train/, val/ and test/ with one PNG an image, and labels.csv."""
+    from PIL import Image
+
+    with _reading(file), zipfile.ZipFile(file) as archive:
+        labels = {split: _labels(card, file, archive, split) for split in SPLITS}
+        total = sum(map(len, labels.values()))
+        width = labels["train"].shape[1]
+        names = ["label"] if width == 1 else [f"label_{index}" for index in range(width)]
+        table = _written(folder / "labels.csv")
+        with table as handle, progress.bar(f"unpacking {file.name}", total) as advance:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(["image", "split", *names])
+            for split in SPLITS:
+                with files.writing(folder):
+                    (folder / split).mkdir()
+                for row, pixels in enumerate(_images(file, archive, split, len(labels[split]))):
+                    name = f"{split}/{row:06d}.png"
+                    Image.fromarray(pixels).save(folder / name, compress_level=1)
+                    writer.writerow([name, split, *labels[split][row].tolist()])
+                    advance(1)
+
+
+def _written(path: Path) -> IO[str]:
+    return path.open("w", encoding="utf-8", newline="")
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn what a damaged file provokes into an error that names it."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise DataError(f"{file} is not a valid MedMNIST file: {error}", HINT) from error
+
+
+def _labels(card: DatasetCard, file: Path, archive: zipfile.ZipFile, split: str) -> npt.NDArray[np.int64]:
+    """Return the labels of one split, shape (n, 1) or, for multilabel tasks, (n, classes)."""
+    key = f"{split}_labels"
+    with archive.open(f"{key}.npy") as stream:
+        found = np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+    found = found[:, None] if found.ndim == 1 else found
+    n = len(card.classes)
+    several = card.task == "multilabel"
+    if found.ndim != 2 or found.dtype.kind not in "iu" or found.shape[1] != (n if several else 1):
+        raise DataError(
+            f"{file}: {key} has the shape {found.shape} and type {found.dtype}",
+            f"{card.name} needs integers of shape (images, {n if several else 1}); is it the right file?",
+        )
+    top = 1 if several else n - 1
+    wrong = np.argwhere((found < 0) | (found > top))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise DataError(
+            f"{file}: {key}[{row}]: the label {found[row, column]} is out of range",
+            f"{card.name} knows 0 to {top}; is it the right file?",
+        )
+    return found.astype(np.int64)
+
+
+def _images(file: Path, archive: zipfile.ZipFile, split: str, n: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the images of one split, (h, w) or (h, w, 3) uint8, without holding the array."""
+    key = f"{split}_images"
+    with archive.open(f"{key}.npy") as stream:
+        shape, fortran, dtype = _header(stream)
+        grey, colour = len(shape) == 3, len(shape) == 4 and shape[-1] in (1, 3)
+        if not (grey or colour) or dtype != np.uint8 or fortran:
+            raise DataError(
+                f"{file}: {key} has the shape {shape} and type {dtype}",
+                "only flat sets can be read, uint8 of the shape (n, height, width) or (n, height, width, 3)",
+            )
+        if shape[0] != n:
+            raise DataError(f"{file}: {shape[0]} images in {key}, but {n} labels", HINT)
+        shown = shape[1:3] if shape[-1] == 1 else shape[1:]
+        size = int(np.prod(shown, dtype=np.int64))
+        for _ in range(n):
+            data = stream.read(size)
+            if len(data) != size:
+                raise EOFError(f"{key} ends early")
+            yield np.frombuffer(data, np.uint8).reshape(shown)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return (shape, whether in Fortran's order, type) of an array; only these three are read, as literals."""
+    readers: dict[tuple[int, int], Callable[..., Any]] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(stream)
+    shape, fortran, dtype = readers[version](stream)
+    return shape, fortran, dtype

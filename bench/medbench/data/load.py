@@ -1,0 +1,144 @@
+"""Find a data set by name, file or folder, and load it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench import cards
+from medbench.cards.dataset import DatasetCard
+from medbench.cards.find import dataset_kind, is_file_name
+from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
+from medbench.data.layouts import class_folders, infer_card, reader
+from medbench.data.multi_input import further_inputs
+from medbench.data.splits import split_file
+from medbench.data.splits.rule_names import has_rule
+from medbench.errors import DataError, MissingDataError
+from medbench.storage import digests, files, paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set's parts lie: its card, the data folder and the folder of the label files."""
+
+    card: DatasetCard
+    root: Path
+    tables: Path
+
+
+def find_source(name: str, root: Path | None = None) -> Source:
+    """Find the card and the folders of a data set.
+
+    Args:
+        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
+        root: The data folder, or one that holds a folder of the card's name. Without it: `MEDBENCH_DATA`/<name>; for
+            a card file else its folder; for a CSV its folder.
+
+    Raises:
+        CardError: No such card.
+        MissingDataError: No data folder is given, or it does not exist.
+    """
+    path, kind = Path(name).expanduser(), dataset_kind(name)
+    if kind == "labels":
+        if not path.is_file():
+            raise DataError(f"no label file {path}", "check the path")
+        card = infer_card.card_from_csv(path, root)
+        place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
+        return Source(card, place, path.parent)
+    if kind == "folder":
+        return Source(infer_card.card_from_folder(path), path, path)
+    card = cards.find_dataset(name)
+    if card.toy:
+        from medbench.data.layouts import toy
+
+        place = toy.ensure(card)
+        return Source(card, place, place)
+    found = paths.data_root(card.name, root)
+    if is_file_name(name) and root is None and (found is None or not found.is_dir()):
+        found = path.parent
+    place = _existing(card, found)
+    if card.layout.kind == "npz":
+        from medbench.data.layouts import medmnist_npz
+
+        with reader.how_to_get(card):
+            place = medmnist_npz.ensure(card, place, SYNTHETIC)
+    return Source(card, place, place)
+
+
+def _existing(card: DatasetCard, place: Path | None) -> Path:
+    with reader.how_to_get(card):
+        if place is None:
+            raise MissingDataError(f"no data folder was given for the data set '{card.name}'")
+        if not place.is_dir():
+            raise MissingDataError(f"the data folder {place} of '{card.name}' does not exist")
+    return place
+
+
+def load_dataset(
+    name: str, root: Path | str | None = None, split: str | None = None, *, allow_outside: bool = False
+) -> Dataset:
+    """Read a data set, split it and digest its images.
+
+    Args:
+        name: A card's name, a card file (.yaml), a .csv of labels, or a folder of class folders.
+        root: The data folder; see `find_source`.
+        split: Name of one of the card's split rules; RULE@N, which is that rule with the seed N (`kfold`: with the
+            part N as test); or path of a split file (CSV with id and split). None: the card's default.
+        allow_outside: Let the image paths of a CSV lead out of the data folder.
+
+    Raises:
+        CardError: No such card, or no such split rule.
+        DataError: Labels, images or split are missing or wrong; the message names file, line and value.
+    """
+    source = find_source(name, Path(root) if root is not None else None)
+    card, place = source.card, source.root
+    samples = reader.read_samples(card, place, allow_outside, source.tables)
+    command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
+    with reader.how_to_get(card):
+        class_folders.require_files(card, place, samples["path"].tolist(), command)
+    split_name, assigned = choose_split(card, samples, split)
+    samples = _with_split(samples, assigned)
+    content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
+    found = Dataset(
+        card=card,
+        root=place,
+        samples=samples,
+        split_name=split_name,
+        split_digest=split_digest_of(samples),
+        digest=samples_digest(samples, card, content),
+        content=content,
+        grouped=bool((samples["group"] != samples["id"]).any()),
+    )
+    if not (extra := further_inputs(found)):
+        return found
+    digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
+    return dataclasses.replace(found, inputs=extra, digest=digest)
+
+
+def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:
+    """Return (name, split of each sample) of a rule of the card, of RULE@N, or of a split file.
+
+    Raises:
+        CardError: Neither a rule nor a file.
+        DataError: The split cannot be made, or the file is wrong.
+    """
+    name = chosen or card.splits.default
+    path = Path(name).expanduser()
+    if not has_rule(card, name) and (path.is_file() or name.endswith(".csv") or os.sep in name):
+        assigned = split_file.read_split(path, samples["id"].tolist(), split_file.data_digest(samples))
+        split_file.refuse_empty(assigned, str(path))
+        return path.name, assigned
+    return name, split_file.frozen_split(card, samples, name)
+
+
+def _with_split(samples: pd.DataFrame, assigned: npt.NDArray[np.object_]) -> pd.DataFrame:
+    return samples.assign(official=assigned).rename(columns={"official": "split"})

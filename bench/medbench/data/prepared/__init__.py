@@ -1,0 +1,1 @@
+"""Prepared images, their store and their transforms."""

@@ -1,0 +1,1 @@
+"""Split rules and split files."""

@@ -1,0 +1,92 @@
+"""A card's split rules by name, and RULE@N: the same rule with another seed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from medbench.cards.dataset import METHODS, DatasetCard, SplitRule
+from medbench.errors import CardError, unknown
+
+NUMBERED = re.compile(r"(?P<rule>[^@]+)@(?P<number>0|[1-9][0-9]{0,8})")
+"""RULE@N. No rule's own name has an @; one number is written in one way, so that it has one file."""
+UNDRAWN = ("official", "contiguous")
+"""Methods whose test part no seed draws."""
+
+
+def has_rule(card: DatasetCard, name: str) -> bool:
+    """Tell whether a name is that of a rule of the card, or RULE@N of one."""
+    numbered = NUMBERED.fullmatch(name)
+    return name in card.splits.rules or bool(numbered and numbered["rule"] in card.splits.rules)
+
+
+def rule_of(card: DatasetCard, name: str) -> SplitRule:
+    """Return the rule of a name; RULE@N is that rule with the seed N, or of `kfold` with the part N as test.
+
+    So FLAIR's five folds are `flair-holdout@0` to `flair-holdout@4`, and `kfold@0` to `kfold@4` test each group once.
+
+    Raises:
+        CardError: The card has no such rule, its test part is not drawn, or N is not an integer.
+    """
+    rules = card.splits.rules
+    if name in rules:
+        return rules[name]
+    base, _, number = name.partition("@")
+    if base not in rules:
+        raise _unknown(card, name)
+    rule = rules[base]
+    if rule.method in UNDRAWN:
+        drawn = _drawn(card)
+        hint = f"take {base} as it is" + (f", or a rule that draws: {', '.join(drawn)}" if drawn else "")
+        raise CardError(f"{card.name}: no split '{name}': the rule '{base}' ({rule.method}) draws nothing", hint)
+    if not NUMBERED.fullmatch(name):
+        raise CardError(f"{card.name}: no split '{name}': '{number}' is not an integer from 0", f"for example {base}@3")
+    return rule.model_copy(update=_changes(rule, int(number)))
+
+
+def number_field(rule: SplitRule) -> str:
+    """Return what N tells: the field `fold` of a k-fold, the `seed` of all others."""
+    return "fold" if rule.method == "kfold" else "seed"
+
+
+def with_rule(card: DatasetCard, name: str) -> DatasetCard:
+    """Return the card with a rule called `name`: its own, that of a method it does not list, or RULE@N of either.
+
+    Raises:
+        CardError: The card has no such rule and medbench no such method.
+    """
+    rules, plain = dict(card.splits.rules), name.partition("@")[0]
+    if plain not in rules:
+        if plain not in METHODS:
+            raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
+        default = rules[card.splits.default]
+        base = default.base if default.method == "fewshot" else card.splits.default
+        rules[plain] = SplitRule.model_validate({"method": plain, "base": base if plain == "fewshot" else None})
+        card = _with(card, rules)
+    return _with(card, {**rules, name: rule_of(card, name)})
+
+
+def _with(card: DatasetCard, rules: dict[str, SplitRule]) -> DatasetCard:
+    return card.model_copy(update={"splits": card.splits.model_copy(update={"rules": rules})})
+
+
+def _changes(rule: SplitRule, number: int) -> dict[str, Any]:
+    field = number_field(rule)
+    if field == "seed" and number != rule.seed:
+        return {field: number, "check": {}}  # published rows are those of the rule's own seed
+    return {field: number}
+
+
+def _drawn(card: DatasetCard) -> list[str]:
+    return [name for name, rule in card.splits.rules.items() if rule.method not in UNDRAWN]
+
+
+def _unknown(card: DatasetCard, name: str) -> CardError:
+    base, at, number = name.partition("@")
+    near = difflib.get_close_matches(base, _drawn(card) if at else card.splits.rules, cutoff=0.5)
+    meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
+    return CardError(
+        f"data set '{card.name}' has no split '{name}'",
+        f"{meant}it has: {', '.join(card.splits.rules)}; or give the path of a CSV with the columns id and split",
+    )

@@ -1,0 +1,257 @@
+"""The rules by which splits are drawn, one function each: from a card's rule and the samples to a split per sample."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.cards.dataset import DatasetCard, SplitRule
+from medbench.data.splits.stratify import draw, shuffled
+from medbench.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Assigned = npt.NDArray[np.object_]
+"""(n,) train, val, test, or empty for left out."""
+Rule = Callable[[DatasetCard, SplitRule, "pd.DataFrame"], Assigned]
+
+
+def official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Take the release's split; if it has no validation, cut it from train, keeping known groups together."""
+    assigned: Assigned = samples["official"].to_numpy(object).copy()
+    if not any(assigned):
+        raise DataError(f"{card.name} has no official split on disk", _others(card))
+    return assigned if "val" in assigned else _with_val(card, rule, samples, assigned)
+
+
+def stratified(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Draw single samples, keeping class shares."""
+    return _drawn(card, samples, _shares(rule), rule.seed, grouped=False)
+
+
+def grouped(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Draw whole groups, keeping class shares."""
+    return _drawn(card, samples, _shares(rule), rule.seed, grouped=True)
+
+
+def kfold(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Draw whole groups into equal parts, keeping class shares: part `fold` is test, the next one val.
+
+    The parts depend on the seed and on `folds`, not on `fold`: over all folds each group is tested once.
+
+    Raises:
+        DataError: No such fold, or a class has fewer groups than there are folds.
+    """
+    if rule.fold >= rule.folds:
+        raise DataError(
+            f"{card.name}: there is no fold {rule.fold} of {rule.folds}", f"folds count from 0 to {rule.folds - 1}"
+        )
+    if samples["group"].nunique() < rule.folds:
+        raise DataError(f"{card.name}: fewer groups than the {rule.folds} folds", "take fewer folds")
+    shares = {str(part): 1 / rule.folds for part in range(rule.folds)}
+    try:
+        parts = _drawn(card, samples, shares, rule.seed, grouped=True)
+    except DataError as error:
+        raise DataError(error.message, f"take fewer folds than {rule.folds}; or {error.hint}") from error
+    assigned: Assigned = np.full(len(samples), "train", object)
+    assigned[parts == str(rule.fold)] = "test"
+    assigned[parts == str((rule.fold + 1) % rule.folds)] = "val"
+    return assigned
+
+
+def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Assigned) -> Assigned:
+    """Draw `shots` training and `shots` validation samples of each class from the training part of another split.
+
+    The groups of that part are drawn into halves, keeping class shares: one for train, one for val. From its half, a
+    class takes its shots group by group in an order that the seed gives. The last group is taken only as far as it is
+    needed, so the shots are exact; what remains of it is in no split. More shots under the same seed hold the fewer.
+    The test part stays complete; the validation part of the other split is left out.
+
+    Args:
+        card: The card.
+        rule: The rule.
+        samples: What `read_samples` returns.
+        base: The other split.
+
+    Raises:
+        DataError: A multilabel task, or a class has too few samples.
+    """
+    targets = _single(card, rule, samples)
+    rows = np.flatnonzero(base == "train")
+    counts = np.bincount(targets[rows], minlength=len(card.classes))
+    if short := [f"{name} ({n})" for name, n in zip(card.class_names, counts, strict=True) if n < 2 * rule.shots]:
+        raise DataError(
+            f"{card.name}: {rule.shots} shots each for train and val need {2 * rule.shots} samples of a class, and the"
+            f" training part of '{rule.base}' has fewer of {', '.join(short)}",
+            "take fewer shots, or a base rule that trains on more",
+        )
+    halves = _drawn(card, samples.iloc[rows], {"train": 0.5, "val": 0.5}, rule.seed, grouped=True)
+    order = _by_group(samples, rule.seed)
+    assigned: Assigned = np.where(base == "test", "test", "").astype(object)
+    for part in ("train", "val"):
+        half = set(rows[halves == part].tolist())
+        for index, name in enumerate(card.class_names):
+            taken = [row for row in order if row in half and targets[row] == index][: rule.shots]
+            if len(taken) < rule.shots:
+                raise DataError(
+                    f"{card.name}: whole groups leave {len(taken)} samples of {name} for {part}, not {rule.shots}",
+                    "take fewer shots, or another seed",
+                )
+            assigned[taken] = part
+    return assigned
+
+
+def _by_group(samples: pd.DataFrame, seed: int) -> list[int]:
+    """Return the rows group by group in an order that the seed gives, and by id within a group."""
+    names = sorted(set(samples["group"]))
+    rank = {names[at]: place for place, at in enumerate(shuffled(names, f"{seed}/shots"))}
+    groups, ids = samples["group"].tolist(), samples["id"].tolist()
+    return sorted(range(len(ids)), key=lambda row: (rank[groups[row]], ids[row]))
+
+
+def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Follow FLAIR (jusiro/FLAIR, `get_dataloader_splits`), with the fold's number as the seed.
+
+    `random.seed(seed)` and `random.shuffle` order the rows, which must stand as in FLAIR's table. Then of each class
+    the first `int(test * n)` are test and the next `int(train * n)` train; the few rows that rounding leaves over are
+    dropped. Groups are cut and classes kept, as there. FLAIR linear-probes without validation; here every choice needs
+    it, so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
+
+    Raises:
+        DataError: A multilabel task, shares above 1, or train is too small to be cut.
+    """
+    targets = _single(card, rule, samples)
+    if rule.train is not None and rule.train + rule.test > 1 + 1e-9:
+        raise DataError(
+            f"{card.name}: train {rule.train} and test {rule.test} are more than 1", "fix the shares in the rule"
+        )
+    order = list(range(len(samples)))
+    random.Random(rule.seed).shuffle(order)  # noqa: S311 - the published rule
+    assigned: Assigned = np.full(len(samples), "", object)
+    for index in range(len(card.classes)):
+        rows = [row for row in order if targets[row] == index]
+        test = int(rule.test * len(rows))
+        train = len(rows) - test if rule.train is None else int(rule.train * len(rows))
+        assigned[rows[:test]] = "test"
+        assigned[rows[test : test + train]] = "train"
+    return _with_val(card, rule, samples, assigned)
+
+
+def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Follow the WACV 2024 rule; if the copy is complete, check the published first rows."""
+    n = len(samples)
+    order = list(range(n))
+    random.Random(rule.seed).shuffle(order)  # noqa: S311 - the published rule
+    held = int(rule.held_out * n)
+    parts = {"val": order[: held // 2], "test": order[held // 2 : held], "train": order[held:]}
+    if n == card.counts.images:
+        for split, rows in rule.check.items():
+            if parts[split][: len(rows)] != rows:
+                raise DataError(
+                    f"{card.name}: the {split} rows {parts[split][: len(rows)]} are not the published {rows}",
+                    "fix the card's check values; if they are right, this Python shuffles differently",
+                )
+    assigned: Assigned = np.full(n, "", object)
+    for part, rows in parts.items():
+        assigned[rows] = part
+    return assigned
+
+
+def contiguous(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Follow the WACV 2024 rule for CheXpert: the rows sorted by path (as text) are val, then test, then train.
+
+    With t = `int(held_out * n) + extra`, train begins at row t of the sorted rows and test at row (t + 1) // 2.
+
+    `disjoint`: a group that a boundary cuts goes whole to the earlier part. (Strictly: a group goes where its first
+    row lies, which also keeps groups whole that the paths do not keep together.)
+
+    Not `disjoint`: the published code to the row. It slices the sorted table by row *labels*, the numbers the rows had
+    in the file, with both ends included. So train begins at the row labelled t, wherever that lies in the sorted table;
+    val and test end with that row, and meet at the row labelled by half their number. The row they meet at is in val
+    and test there, and the row labelled t in test and train. Here a row is in one split: these two count as val and
+    train. Train and val are then the code's, and test lacks the two rows by which a model was trained or chosen.
+
+    Raises:
+        DataError: Nothing is left for train, or the labels lie so that the slices do not follow each other.
+    """
+    n, paths = len(samples), samples["path"].tolist()
+    order = sorted(range(n), key=paths.__getitem__)
+    held = int(rule.held_out * n) + rule.extra
+    if held >= n:
+        raise DataError(f"{card.name}: {n} rows leave none for train", "fix held_out and extra in the rule")
+    if rule.disjoint:
+        first: dict[str, int] = {}
+        groups = samples["group"].tolist()
+        starts = {row: first.setdefault(groups[row], position) for position, row in enumerate(order)}
+        parts = ["val" if starts[r] < (held + 1) // 2 else "test" if starts[r] < held else "train" for r in range(n)]
+        return np.array(parts, object)
+    last = order.index(held)
+    middle = order.index((last + 1) // 2)
+    if middle > last:
+        raise DataError(f"{card.name}: row {(last + 1) // 2} is not among val and test", "use disjoint: true")
+    assigned: Assigned = np.full(n, "train", object)
+    assigned[order[middle:last]] = "test"
+    assigned[order[: min(middle + 1, last)]] = "val"
+    return assigned
+
+
+RULES: dict[str, Rule] = {
+    "official": official,
+    "stratified": stratified,
+    "grouped": grouped,
+    "kfold": kfold,
+    "holdout": holdout,
+    "shuffle": shuffle,
+    "contiguous": contiguous,
+}
+"""Method -> function; `fewshot` is not among them, since it draws from another rule's split."""
+
+
+def _shares(rule: SplitRule) -> dict[str, float]:
+    return {"train": 1 - rule.val - rule.test, "val": rule.val, "test": rule.test}
+
+
+def _with_val(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, assigned: Assigned) -> Assigned:
+    """Cut the share `val` from train, in place."""
+    if rule.val:
+        rows = np.flatnonzero(assigned == "train")
+        shares = {"train": 1 - rule.val, "val": rule.val}
+        assigned[rows] = _drawn(card, samples.iloc[rows], shares, rule.seed, grouped=True)
+    return assigned
+
+
+def _others(card: DatasetCard) -> str:
+    others = [name for name, rule in card.splits.rules.items() if rule.method != "official"]
+    return f"choose another rule: {', '.join(others)}" if others else "give a split file, or add a rule to the card"
+
+
+def _single(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> npt.NDArray[np.int64]:
+    if card.task == "multilabel":
+        raise DataError(
+            f"{card.name}: {rule.method} needs one class per sample, and this task has several findings",
+            "use grouped, stratified or kfold",
+        )
+    return samples["target"].to_numpy(np.int64)
+
+
+def _drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
+    """Draw whole groups (or single samples) into splits in the given shares, class by class."""
+    if min(shares.values()) < 0 or shares.get("train", 1) <= 0:
+        raise DataError(f"{card.name}: shares of val and test leave nothing for train", "fix val and test in the card")
+    columns = [name for name in samples.columns if name.startswith("target")]
+    targets = samples[columns].to_numpy()
+    hot = targets.astype(bool) if card.task == "multilabel" else _one_hot(targets[:, 0], len(card.classes))
+    units = samples["group" if grouped else "id"].tolist()
+    strict = card.task != "multilabel"
+    return draw(units, hot, card.class_names, shares, seed, where=card.name, strict=strict)
+
+
+def _one_hot(targets: npt.NDArray[Any], n: int) -> npt.NDArray[np.bool_]:
+    hot = np.zeros((len(targets), n), bool)
+    hot[np.arange(len(targets)), targets] = True
+    return hot

@@ -1,0 +1,1 @@
+"""Synthetic twins: made-up data in the official layout of a card."""

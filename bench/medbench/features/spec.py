@@ -1,0 +1,97 @@
+"""What features depend on. No torch: keys are formed before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from medbench.cards.recipes import Augment
+from medbench.storage import files
+
+VERSION = 1  # raise when extraction computes something else
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that can change the features of a set of images.
+
+    Attributes:
+        dataset: Name, for the folder alone.
+        model: Name, for the folder alone.
+        card: The model card's material.
+        weights: sha256 of the weights file, or `random:SEED`.
+        store: Digest of the prepared pixels.
+        image_size: Side of the input.
+        channels: Of the images: 1 or 3.
+        channel_rule: How one-channel images meet a three-channel kernel.
+        mean: Normalisation.
+        std: Normalisation.
+        precision: `fp32`, `bf16` or `fp16`.
+        rows: Digest of the rows of the store that are taken, in order.
+        view: Number of the augmented view, or None for the clean pass.
+        augment: Recipe of the view.
+        view_seed: Seed of the views.
+        output: What is kept of the network: `pooled`, or the tokens or the raw output of a unit.
+    """
+
+    dataset: str
+    model: str
+    card: dict[str, Any]
+    weights: str
+    store: str
+    image_size: int
+    channels: int
+    channel_rule: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    precision: str
+    rows: str
+    view: int | None = None
+    augment: dict[str, Any] | None = None
+    view_seed: int = 0
+    output: str = "pooled"
+
+    @property
+    def dtype(self) -> str:
+        """How numbers are kept: tokens made in half precision in half precision, all else in single."""
+        return "float32" if self.output == "pooled" or self.precision == "fp32" else "float16"
+
+    def of_view(self, view: int, rows: str, augment: Augment, seed: int) -> FeatureSpec:
+        """Return the spec of augmented view number `view` of other rows, drawn under `seed`."""
+        return replace(self, view=view, rows=rows, augment=augment.model_dump(mode="json"), view_seed=seed)
+
+    def of_output(self, name: str) -> FeatureSpec:
+        """Return the spec of another output of the same images."""
+        return replace(self, output=name)
+
+    def material(self) -> dict[str, Any]:
+        """Return the fields that make the key."""
+        found = asdict(self)
+        del found["dataset"], found["model"]
+        return {"version": VERSION, **found, "mean": list(self.mean), "std": list(self.std)}
+
+    def key(self) -> str:
+        """Return the digest of the material."""
+        return files.digest(self.material())
+
+
+def differences(wanted: dict[str, Any], stored: dict[str, Any]) -> list[str]:
+    """Return `field: stored -> wanted` for each field that differs, nested fields by dotted names."""
+    a, b = _flat(stored), _flat(wanted)
+    changed = [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+    return [f"{name}: {_brief(a.get(name))} -> {_brief(b.get(name))}" for name in changed]
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            found |= _flat(inner, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = inner
+    return found
+
+
+def _brief(value: Any) -> str:
+    text = "(none)" if value is None else str(value)
+    return f"{text[:12]}…" if len(text) > 40 else text

@@ -1,0 +1,98 @@
+"""Ranking metrics of weighted samples: sorted once, then sums of weights.
+
+Only the scores of one side are steps; of the other side all that counts is between which steps its scores lie. So the
+work on a draw is adding up weights, and the prefix sums are as long as the smaller side.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench.metrics.scores import Array, Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Weights = NDArray[np.float32]
+"""(n, b) whole numbers: how often image i is in draw j. Sums of them are exact below 2**24 images."""
+AT_ONCE = 4_000_000
+"""Images times draws held at once: 16 MB of weights, below 256 MB with all that is made from them."""
+Curve = Callable[[Weights], Array]
+"""(n, b) weights -> (b,) values of one class; nan where undefined."""
+
+
+def auroc(scores: Floats, has: NDArray[np.bool_]) -> Curve:
+    """Return the area under the ROC curve of one class as a function of weights.
+
+    It is the weight of the (positive, negative) pairs in the right order, a tie counting one half, over that of all.
+
+    Args:
+        scores: (n,) scores of the class.
+        has: (n,) which images have it.
+    """
+    few, many = (has, ~has) if 2 * has.sum() <= len(has) else (~has, has)
+    steps, at = np.unique(scores[few], return_inverse=True)
+    own = sums(_placed(few, at), len(steps))
+    # Bin 2k: between the steps k - 1 and k; bin 2k + 1: at the step k itself.
+    bins = np.searchsorted(steps, scores[many], "left") + np.searchsorted(steps, scores[many], "right")
+    between = sums(_placed(many, bins), 2 * len(steps) + 1)
+
+    def values(weights: Weights) -> Array:
+        held, below = own @ weights, _running(between @ weights)
+        twice = below[:-1:2] + below[1::2]  # twice what lies below each step, and once what ties with it
+        right = np.einsum("kb,kb->b", held, twice, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            share = right / (2 * held.sum(axis=0, dtype=np.float64) * below[-1])
+        return np.asarray(share if few is has else 1 - share)
+
+    return values
+
+
+def ap(scores: Floats, has: NDArray[np.bool_]) -> Curve:
+    """Return the average precision of one class as a function of weights.
+
+    It is the mean, over the positives, of the precision among all images scored as high or higher.
+
+    Args:
+        scores: (n,) scores of the class.
+        has: (n,) which images have it.
+    """
+    steps, at = np.unique(-scores[has], return_inverse=True)  # from the highest score down
+    own = sums(_placed(has, at), len(steps))
+    other = sums(_placed(~has, np.searchsorted(steps, -scores[~has], "left")), len(steps) + 1)
+
+    def values(weights: Weights) -> Array:
+        held = own @ weights
+        true, false = _running(held.copy()), _running((other @ weights)[:-1])
+        precision = true.astype(np.float64) / np.maximum(true + false, 1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.einsum("kb,kb->b", held, precision) / held.sum(axis=0, dtype=np.float64))
+
+    return values
+
+
+def _placed(side: NDArray[np.bool_], bins: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return (n,) bins: those given for one side's images, -1 for the other's."""
+    placed = np.full(len(side), -1, np.int64)
+    placed[side] = bins
+    return placed
+
+
+def _running(rows: Weights) -> Weights:
+    """Turn rows into their running sums, in place: row by row, where numpy's cumsum goes down one column at a time."""
+    for before, row in itertools.pairwise(rows):
+        row += before
+    return rows
+
+
+def sums(bins: Ints, size: int) -> csr_array:
+    """Return the (size, n) matrix that adds up the weights of the images of each bin; a negative bin is none."""
+    from scipy.sparse import csr_array
+
+    rows = np.flatnonzero(bins >= 0)
+    return csr_array((np.ones(len(rows), np.float32), (bins[rows], rows)), shape=(size, len(bins)))

@@ -1,0 +1,1 @@
+"""Weights files: located, read and matched to a network."""

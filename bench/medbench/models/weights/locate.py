@@ -1,0 +1,207 @@
+"""Where a model's weights file is: the official one, a person's own, or none. No torch is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from medbench.cards import ModelCard
+from medbench.cards.model import Hub
+from medbench.errors import WeightsError
+from medbench.progress import say
+from medbench.storage import paths
+from medbench.storage.digests import file_digests
+from medbench.storage.fetch import FetchError, fetch_part
+from medbench.storage.locks import exclusive
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file, or the promise of random weights.
+
+    Attributes:
+        path: The file, or None for random weights.
+        sha256: Of the file; `random:0` for random weights; `unit:KEY` of those that a unit of ours trained.
+        origin: `official` (the card's own file), `file` (a person's), `random` or `trained`.
+    """
+
+    path: Path | None
+    sha256: str
+    origin: Literal["official", "file", "random", "trained"]
+
+
+RANDOM = WeightsFile(None, "random:0", "random")
+
+
+def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True) -> WeightsFile:
+    """Return the weights file of a card, fetched if it is official, open and not there yet.
+
+    Args:
+        card: The model.
+        chosen: None for the card's own file, a path, or `random`.
+        download: Whether fetching is allowed.
+
+    Raises:
+        WeightsError: The file does not exist and cannot be fetched, or its digest is not the card's.
+    """
+    weights = card.weights
+    if chosen == "random" or (chosen is None and weights is None):
+        return RANDOM
+    if chosen is not None:
+        path = Path(chosen).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"no weights file {path}", "check --weights; it takes a file or the word random")
+        sha = file_digests([path])[0]
+        official = weights is not None and weights.sha256 is not None and sha.startswith(weights.sha256)
+        return WeightsFile(path, sha, "official" if official else "file")
+    assert weights is not None
+    if (own := own_file(card)) is not None:
+        return WeightsFile(own, _digest(card, own, "mend weights in the card, or pass --weights FILE"), "file")
+    if weights.url is None and weights.hub is None:
+        _nowhere(card)
+    cached = held(card) or (fetch(card) if download else _absent(card, ""))
+    mend = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
+    return WeightsFile(cached, _digest(card, cached, mend), "official")
+
+
+def weights_folder() -> Path:
+    """Return the folder of the official files."""
+    return paths.home() / "weights"
+
+
+def place(card: ModelCard) -> Path:
+    """Return where the official file belongs: by its own name, those of the hub in a folder for their repository.
+
+    File names of the hub (`model.safetensors`) are too common to share one folder.
+    """
+    weights = card.weights
+    assert weights is not None
+    if weights.url is None and weights.hub is not None:
+        return weights_folder() / weights.hub.repo.replace("/", "--") / str(weights.filename)
+    return weights_folder() / str(weights.filename)
+
+
+def held(card: ModelCard) -> Path | None:
+    """Return the official file where it is already on this machine: in its place, or in the hub's own cache."""
+    if (path := place(card)).is_file():
+        return path
+    hub = card.weights.hub if card.weights and card.weights.url is None else None
+    if hub is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in (hub.file, *hub.alike):
+        found = try_to_load_from_cache(hub.repo, name, revision=hub.revision)
+        if (own := path.with_name(name)).is_file() or isinstance(found, str):
+            return own if own.is_file() else Path(str(found))
+    return None
+
+
+def fetch(card: ModelCard) -> Path:
+    """Fetch the official file, resuming an interrupted download, and return its path.
+
+    Of several processes that want the same file one fetches, the others wait.
+
+    Raises:
+        WeightsError: There is no address, no network, a gate, or the digest is wrong.
+    """
+    weights = card.weights
+    if weights is None or (weights.url is None and weights.hub is None):
+        _nowhere(card)
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return _absent(card, "HF_HUB_OFFLINE forbids fetching")
+    if weights.url is None:
+        assert weights.hub is not None
+        return _from_hub(card, weights.hub)
+    target = place(card)
+    lock = target.with_name(target.name + ".lock")
+    with exclusive(lock, f"waiting for another process that is fetching {target.name}"):
+        if not target.is_file():
+            say(f"fetching {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
+            _from_url(card, weights.url, target)
+    return target
+
+
+def _from_url(card: ModelCard, url: str, target: Path) -> None:
+    try:
+        part = fetch_part(url, target)
+    except FetchError as error:
+        _absent(card, f"fetching failed: {error}")
+    try:
+        _digest(card, part, "its address may serve another file now; get the right one and put it there by hand")
+    except WeightsError:
+        part.unlink(missing_ok=True)  # whole but wrong: nothing to resume
+        raise
+    part.replace(target)
+
+
+def own_file(card: ModelCard) -> Path | None:
+    """Return the local file that a card names, where the card says or among the official files; None: not there."""
+    if card.weights is None or card.weights.file is None:
+        return None
+    path = card.folder / Path(card.weights.file).expanduser()
+    return next((place for place in (path, weights_folder() / path.name) if place.is_file()), None)
+
+
+def _digest(card: ModelCard, path: Path, mend: str) -> str:
+    """Return a file's sha256 after holding it to the card's; `mend` is what to do if it is another."""
+    sha = file_digests([path])[0]
+    expected = card.weights.sha256 if card.weights else None
+    if expected is not None and not sha.startswith(expected):
+        raise WeightsError(
+            f"{path} is not the file that the card {card.name} means: wrong sha256 {sha[:16]}…,"
+            f" expected {expected[:16]}{'…' if len(expected) > 16 else ''}",
+            mend,
+        )
+    return sha
+
+
+def _absent(card: ModelCard, reason: str) -> NoReturn:
+    """Raise the error for a file that does not exist, with every way to get it."""
+    weights = card.weights
+    assert weights is not None
+    source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
+    size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
+    gate = f" It is gated: {weights.access}" if weights.gated else ""
+    raise WeightsError(
+        f"the weights of {card.name} ({weights.filename}{size}) are not in {place(card).parent}"
+        + (f"; {reason}" if reason else ""),
+        f"run: medbench weights download {card.name}; or get {source} and put it there, or pass --weights FILE.{gate}",
+    )
+
+
+def _nowhere(card: ModelCard) -> NoReturn:
+    """Raise the error for a card that names no file to fetch."""
+    how = card.weights.access if card.weights else ""
+    if card.weights is not None and card.weights.file is not None:
+        path = card.folder / Path(card.weights.file).expanduser()
+        raise WeightsError(
+            f"the weights of {card.name} are neither at {path} nor in {weights_folder()}",
+            f"{how or 'mend weights.file in the card'}; put the file there, or pass it with --weights FILE",
+        )
+    raise WeightsError(
+        f"the card of {card.name} names no address of a weights file",
+        f"{how or 'get the file from its authors'}; then pass it with --weights FILE",
+    )
+
+
+def _from_hub(card: ModelCard, hub: Hub) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    names = (hub.file, *hub.alike)
+    for name in names:
+        try:
+            return Path(hf_hub_download(hub.repo, name, revision=hub.revision))
+        except GatedRepoError:
+            return _absent(card, f"{hub.repo} is gated: ask for access on its page, then: hf auth login")
+        except LocalEntryNotFoundError as error:  # no network; a kind of the next one
+            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError) as error:
+            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+    return _absent(card, f"fetching failed: {hub.repo} has no file {' or '.join(names)}")

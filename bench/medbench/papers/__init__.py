@@ -1,0 +1,1 @@
+"""Papers: which record fills which cell."""

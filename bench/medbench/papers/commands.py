@@ -1,0 +1,75 @@
+"""The commands that fill the cells of a paper's table, and the cards that this version lacks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from medbench import cards
+from medbench.errors import MedbenchError
+from medbench.papers.cells import CellSpec, lacking
+from medbench.storage import files
+
+KINDS = ("models", "protocols", "datasets")
+
+
+class Commands:
+    """Makes the commands that run cells of papers; the cards of this version are looked up once."""
+
+    def __init__(self) -> None:
+        self.known = {kind: set(cards.names(kind)) for kind in KINDS}
+        self._defaults: dict[str, str | None] = {}
+
+    def cell(self, one: CellSpec) -> str | None:
+        """Return the command that fills one cell; None if this version lacks a card for it."""
+        return None if lacking(one, self.known) else self._command([one])
+
+    def table(self, name: str, missing: Iterable[CellSpec]) -> list[str]:
+        """Return the command that fills all cells of a table, then one command per recipe that fills a part of them.
+
+        All of them skip finished units.
+        """
+        batches: dict[str, list[CellSpec]] = {}
+        for one in missing:
+            if not lacking(one, self.known):
+                recipe = [one.protocol, one.preset, one.seeds, self.changes(one)]
+                batches.setdefault(files.canonical(recipe), []).append(one)
+        parts = [self._command(cells) for cells in batches.values()]
+        return [f"medbench table {name} --fill", *parts] if parts else []
+
+    def lacking(self, missing: Iterable[CellSpec]) -> list[str]:
+        """Return a note that names the cards that cells need and this version does not have; else an empty list."""
+        lack = dict.fromkeys(pair for one in missing for pair in lacking(one, self.known))
+        parts = [
+            f"{kind} {', '.join(name for k, name in lack if k == kind)}"
+            for kind in KINDS
+            if any(k == kind for k, _ in lack)
+        ]
+        return [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
+
+    def changes(self, one: CellSpec) -> dict[str, Any]:
+        """Return a cell's settings on top of the preset, with the paper's split if it is not the default split."""
+        if one.dataset not in self._defaults:
+            try:
+                self._defaults[one.dataset] = cards.find_dataset(one.dataset).splits.default
+            except MedbenchError:
+                self._defaults[one.dataset] = None
+        usual = self._defaults[one.dataset] in (None, one.split) or one.split is None
+        return dict(one.set) if usual else {**one.set, "split": one.split}
+
+    def _command(self, cells: list[CellSpec]) -> str:
+        first = cells[0]
+        models = ",".join(dict.fromkeys(one.model for one in cells))
+        datasets = ",".join(dict.fromkeys(one.dataset for one in cells))
+        words = [f"medbench run --model {models} --protocol {first.protocol} --dataset {datasets}"]
+        words += [f"--preset {first.preset}"] if first.preset != "paper" else []
+        # One repeat: the protocol uses no seeds; `--seeds` would change the networks that it takes up.
+        words += [f"--seeds {first.seeds}"] if first.seeds not in (1, 5) else []
+        return " ".join(
+            words + [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.changes(first).items()]
+        )
+
+
+def _yaml(value: Any) -> str:
+    return value if isinstance(value, str) else files.canonical(value)

@@ -1,0 +1,177 @@
+"""The input and the output of a protocol. A protocol never sees a test label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench.cards.recipes import Augment, DinoPretrain, Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from medbench.features.extract import Outputs
+    from medbench.models.encoder import Encoder
+    from medbench.training.machine import Machine
+
+
+S = TypeVar("S", bound=Settings, covariant=True)
+
+
+@dataclass(frozen=True)
+class FeatureBank:
+    """Outputs of a frozen encoder for clean images and for views, as memory maps of files.
+
+    Attributes:
+        splits: Split -> (n, …).
+        views: One (n, …) per view of the training images.
+    """
+
+    splits: dict[str, NDArray[np.floating]]
+    views: list[NDArray[np.floating]]
+
+
+class Inputs(Protocol):
+    """A job's features, images and networks. A job whose samples have several inputs has only features."""
+
+    image_size: int
+
+    def clean(self, split: str) -> NDArray[np.float32]:
+        """Return the features of a split's images under the evaluation transform, (n, d)."""
+
+    def views(self, number: int, augment: Augment) -> Sequence[NDArray[np.float32]]:
+        """Return the features of each augmented view of the training images, (n, d); of 0 views the clean pass.
+
+        They may be memory maps of files.
+        """
+
+    def encoder(self, units: int | None = None, drop_path: float | None = None, *, any_size: bool = False) -> Encoder:
+        """Return a new copy of the encoder, frozen; with `units`, only its first ones.
+
+        With `any_size` a transformer of timm takes images of other sizes too.
+
+        Raises:
+            CardError: The network's library has no such argument.
+        """
+
+    def second(self) -> Encoder:
+        """Return a new copy of the second encoder that the settings name (the stacked DeiT)."""
+
+    def images(self, split: str) -> Dataset[Tensor]:
+        """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
+
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
+        """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
+
+        Args:
+            seed: Of the draws, where each epoch draws its views anew.
+            views: Number of views in a bank, the same for all seeds; 0: clean images; None: anew each epoch.
+            augment: What is drawn.
+        """
+
+    def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
+        """Return the training images in crops: list of (epoch, index) -> (2, b, g, g, c), (l, b, s, s, c) uint8."""
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
+
+    def bank(
+        self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
+    ) -> FeatureBank | None:
+        """Return the bank of one of several outputs, made together in one pass; None if it would not be cheaper.
+
+        It would not if every epoch draws new views, or if the bank were larger than `limit_gb` or than half of the free
+        disk.
+
+        Args:
+            outputs: Name of the output -> images to it.
+            wanted: The one to return.
+            limit_gb: Limit for all of them together, in GiB.
+            views: Number of views of the training images; None: there is no bank.
+            augment: How views are drawn.
+        """
+
+
+@dataclass(frozen=True)
+class Context(Generic[S]):
+    """One job: all its seeds.
+
+    Attributes:
+        settings: The resolved recipe.
+        seeds: The seeds.
+        classes: Number of classes c.
+        multilabel: Whether a sample can have several.
+        metric: Id of the metric that choices are made by.
+        train_targets: (n,) int64 or (n, c) 0/1.
+        val_targets: (m,) or (m, c).
+        val_groups: Patient of each validation image, (m,), or None where no groups are known.
+        inputs: Features of all splits; labels of train and validation only.
+        device: Where to compute.
+        partial: Folder for the state of unfinished work; removed when the records are written.
+        name: The job's name, for messages.
+        machine: Processes and precision, for protocols that train networks.
+        sweep: All depths that the request asks for, the job's own among them.
+        depth: The job's own.
+        tuned: Weights file of the fine-tuned network that the protocol examines, if it does.
+        keep_weights: Whether outcomes should hold the best weights.
+        split_digest: Digest of the split: jobs with the same digest have the same images in each split.
+    """
+
+    settings: S
+    seeds: list[int]
+    classes: int
+    multilabel: bool
+    metric: str
+    train_targets: NDArray[np.integer]
+    val_targets: NDArray[np.integer]
+    val_groups: NDArray[np.generic] | None
+    inputs: Inputs
+    device: torch.device
+    partial: Path
+    name: str = ""
+    machine: Machine | None = None
+    sweep: tuple[int, ...] = ()
+    depth: int | None = None
+    tuned: Path | None = None
+    keep_weights: bool = False
+    split_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one seed.
+
+    Attributes:
+        scores_val: Class scores on validation, (m, c); None: the protocol does not classify.
+        scores_test: Class scores on test, (t, c), or None.
+        chosen: Hyper-parameters chosen on validation.
+        selection: Every candidate with its validation curve.
+        history: Column -> values, one row per epoch and candidate.
+        warnings: What a reader of the number must know.
+        metrics: Numbers of a protocol that does not classify; the first is the primary one.
+        counts: Costs and counts of this seed.
+        weights: Tensors to keep next to the record.
+        arrays: Name -> array to keep next to the record as `name.npy`.
+        tables: Name -> columns to keep next to the record as `name.csv`.
+        failed: Why this seed failed; the other fields are empty then.
+    """
+
+    scores_val: NDArray[np.float32] | None = None
+    scores_test: NDArray[np.float32] | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    failed: str = ""

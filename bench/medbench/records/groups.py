@@ -1,0 +1,172 @@
+"""Groups of records: one group holds the repeats (seeds) behind one row of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from medbench import stats
+from medbench.records import Record
+from medbench.storage import files
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SEEN_MARK = "‡"
+SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records that differ only in their seed, sorted by seed."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The first record; use it for what all records share."""
+        return self.records[0]
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.records)
+
+    @cached_property
+    def weights(self) -> str:
+        """`official`, `random`, or `file` with the start of its digest, so that two files make two rows."""
+        unit = self.first.unit
+        if unit.weights != "file":
+            return unit.weights
+        digests = (v for path, v in leaves(self.first.material) if "weights" in path and DIGEST.fullmatch(str(v)))
+        return f"file {next(digests, '')[:8]}".rstrip()
+
+    @cached_property
+    def label(self) -> tuple[str, ...]:
+        """What distinguishes rows: model, protocol, data set, preset, options, weights."""
+        unit = self.first.unit
+        return (unit.model, unit.protocol, unit.dataset, unit.preset, self.options, self.weights)
+
+    @property
+    def options(self) -> str:
+        """The changed options, as `key=value` pairs."""
+        changed = self.first.unit.options
+        return ", ".join(f"{key}={plain(changed[key])}" for key in sorted(changed))
+
+    @property
+    def settings(self) -> str:
+        """The preset and the changed options."""
+        return "; ".join(filter(None, (self.first.unit.preset, self.options)))
+
+    @property
+    def split(self) -> str | None:
+        """The name of the data split, if the records have it."""
+        split = self.first.provenance.get("data", {}).get("split")
+        return None if split is None else str(split)
+
+    @property
+    def newest(self) -> float:
+        """When its last record was written, in seconds since the epoch; 0 for records that were not read from disk."""
+        found = [r.path / "record.json" for r in self.records if r.path is not None]
+        return max((path.stat().st_mtime for path in found if path.exists()), default=0.0)
+
+    @property
+    def contaminated(self) -> bool:
+        """Whether it is known that the model's pre-training has seen the data set."""
+        return any(text.startswith("contamination:") for text in self.first.warnings)
+
+    def summary(self, metric: str) -> tuple[float | None, float | None, int]:
+        """Return (mean, sample standard deviation, n) of a metric on the test split."""
+        return stats.summary(record.metrics.get(metric) for record in self.records)
+
+    def summaries(self, metrics: Sequence[str]) -> list[tuple[float | None, float | None, int]]:
+        """Return the `summary` of each metric; faster than one call per metric."""
+        import numpy as np
+
+        values = np.array([[record.metrics.get(name) for record in self.records] for name in metrics], np.float64)
+        defined = [bool(row.all()) for row in ~np.isnan(values)]
+        means = values.mean(axis=1).tolist()
+        deviations = values.std(axis=1, ddof=1).tolist() if self.n > 1 else [None] * len(metrics)
+        return [
+            (means[i], deviations[i], self.n) if defined[i] else self.summary(name) for i, name in enumerate(metrics)
+        ]
+
+    def warnings(self) -> list[str]:
+        """Return the records' warnings, each once; a warning of only some seeds says how many."""
+        counted: dict[str, int] = {}
+        for record in self.records:
+            for text in dict.fromkeys(record.warnings):
+                counted[text] = counted.get(text, 0) + 1
+        return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
+
+    def left_out(self) -> list[str]:
+        """Return one line per set of classes that metrics leave out because the test split has none of them."""
+        metrics: dict[tuple[str, ...], list[str]] = {}
+        for name, classes in self.first.absent.items():
+            metrics.setdefault(tuple(classes), []).append(name)
+        return [f"{', '.join(names)} leave out {', '.join(c)} (absent from test)" for c, names in metrics.items()]
+
+
+def collect(records: Iterable[Record]) -> list[Group]:
+    """Return the groups of records, sorted by label and digest."""
+    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    for record in records:
+        unit = record.unit
+        found.setdefault((unit.dataset, unit.model, unit.protocol, record.group), []).append(record)
+    groups = [Group(tuple(sorted(members, key=lambda r: (r.unit.seed, r.key)))) for members in found.values()]
+    return sorted(groups, key=lambda g: (g.label, g.first.group))
+
+
+def pick(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
+    """Keep one group per label: the one with most seeds, then the newest.
+
+    Returns:
+        The kept groups, in order, and one note for each label with further groups, which names the fields of the key
+        in which they differ.
+    """
+    labels: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        labels.setdefault(group.label, []).append(group)
+    kept, notes = [], []
+    for same in labels.values():
+        best = same[0] if len(same) == 1 else max(same, key=rank_of)
+        kept.append(best)
+        if others := [group for group in same if group is not best]:
+            fields = sorted({f for other in others for f in differing(best.first.material, other.first.material)})
+            notes.append(
+                f"{title(best)}: {len(others)} more under this label, with other {', '.join(fields) or 'keys'}; shown "
+                f"is the one with most seeds ({best.n}), then the newest (group {best.first.group[:12]})"
+            )
+    return kept, notes
+
+
+def rank_of(group: Group) -> tuple[int, float, str]:
+    """Return the sort key for groups of one label: number of seeds, then time, then digest."""
+    return group.n, group.newest, group.first.group
+
+
+def title(group: Group) -> str:
+    """Return a group's name for notes: model · protocol (settings)."""
+    unit = group.first.unit
+    return f"{unit.model} · {unit.protocol} ({group.settings})"
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, value) for each leaf of nested mappings; a list is a leaf."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Return the paths at which two materials differ, except the seed."""
+    one, two = dict(leaves(a)), dict(leaves(b))
+    return sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k) and k.split(".")[-1] != "seed")
+
+
+def plain(value: Any) -> str:
+    """Return a setting's value as users type it: a string unchanged, anything else as canonical JSON."""
+    return value if isinstance(value, str) else files.canonical(value)

@@ -1,0 +1,254 @@
+"""Two rows compared over data sets and seeds, on the same test images, from stored predictions alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medbench import metrics, stats
+from medbench.errors import MedbenchError, unknown
+from medbench.records.groups import Group, collect
+from medbench.records.store import gc_paused, places, records_of
+from medbench.report import cache
+from medbench.report.comparison import selectors
+from medbench.report.comparison.comparison_table import Line, compared_table
+from medbench.report.comparison.selectors import Side
+from medbench.report.inference import Predicted, predicted
+from medbench.report.tables.marks import stored
+from medbench.report.tables.table import Table
+from medbench.stats.bootstrap import DRAWS
+from medbench.storage import paths
+
+NUMBERS = ("difference", "low", "high", "se", "freedom", "p", "permutation")
+FEWEST, MOST = 100, 1_000_000
+"""Draws below which an interval's ends are a matter of luck, and above which they cost memory and tell nothing new."""
+
+
+@dataclass
+class _Comparison:
+    """One comparison in the making: what is asked for, and what is said of it."""
+
+    a: Side
+    b: Side
+    metric: str | None
+    preset: str | None
+    include_random: bool
+    draws: int
+    named: bool = False
+    several: bool = False
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, where: str, *notes: str) -> None:
+        """Say something of what is compared; of what is refused, the reason alone is said."""
+        self.notes.setdefault(where, []).extend(notes)
+
+    def refuse(self, why: str, where: str) -> None:
+        self.refused.setdefault(why, []).append(where)
+
+
+def compare(
+    a: str,
+    b: str,
+    dataset: str | None = None,
+    metric: str | None = None,
+    preset: str | None = None,
+    include_random: bool = False,
+    draws: int = DRAWS,
+    runs: Path | None = None,
+) -> Table:
+    """Return the comparison of two (model, protocol) rows, one row per data set (protocol, settings).
+
+    Columns: mean ± std of both, their difference A - B with its 95 % interval, the p of the paired bootstrap, the same
+    after Holm over all rows, that of the permutation test, and the minimal detectable difference. Seeds are paired
+    where both sides have the same ones. Below: the mean over the data sets, with a signed-rank test over (data set,
+    seed) pairs.
+
+    Args:
+        a: `MODEL`, `MODEL/PROTOCOL` or `MODEL/PROTOCOL/SETTINGS`; settings are a preset and `key=value` options, a
+            comma between them. Without a protocol it is the other side's, or all that both were run with.
+        b: The other side.
+        dataset: Names or globs, a comma between them; None: all on which both were run.
+        metric: The metric; None: each data set's primary one.
+        preset: What was run under this preset alone.
+        include_random: Compare random weights too, marked.
+        draws: Bootstrap draws and permutations.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+
+    Raises:
+        CardError: A name is unknown among what was run.
+        MedbenchError: There is nothing to compare, or both sides are the same.
+    """
+    if metric is not None:
+        metrics.get(metric)
+    if not FEWEST <= draws <= MOST:
+        few = "few" if draws < FEWEST else "many"
+        hint = f"{FEWEST} to {MOST:,}; the default is {DRAWS:,}"
+        raise MedbenchError(f"--draws {draws}: too {few} for an interval", hint)
+    store = paths.runs_dir(runs)
+    ran = places(store)
+    work = _Comparison(
+        selectors.parse(a, ran), selectors.parse(b, ran), metric, preset, include_random, draws, dataset is not None
+    )
+    both = selectors.protocols(work.a, work.b, ran)
+    if work.a.model == work.b.model and both[0][0] == both[0][1] and set(work.a.settings) == set(work.b.settings):
+        raise MedbenchError(f"{a} and {b} are the same", "name another model, protocol or settings on one side")
+    work.several = len(both) > 1
+    with gc_paused():
+        sides = [(side.model, name) for pair in both for side, name in zip((work.a, work.b), pair, strict=True)]
+        groups = {name: collect(records_of(store, name, sides)) for name in selectors.datasets(dataset, ran)}
+    lines = _lines(work, groups, both)
+    if not lines:
+        why = "; ".join(_reasons(work)) or "they were run on no data set that is asked for"
+        raise MedbenchError(f"nothing to compare between {a} and {b}", why)
+    return compared_table(work.a, work.b, _with_holm(lines), [*_said(work), *_reasons(work)], draws)
+
+
+def _with_holm(lines: Sequence[Line]) -> list[Line]:
+    adjusted = stats.holm(line.p for line in lines).tolist()
+    return [dataclasses.replace(line, p_holm=p) for line, p in zip(lines, adjusted, strict=True)]
+
+
+def _said(work: _Comparison) -> list[str]:
+    """Return the notes on what is compared."""
+    refused = {where for places in work.refused.values() for where in places}
+    return [f"{where}: {note}" for where, notes in work.notes.items() if where not in refused for note in notes]
+
+
+def _reasons(work: _Comparison) -> list[str]:
+    """Return one line per reason for which something is not compared."""
+    return [f"not compared: {', '.join(dict.fromkeys(where))} ({why})" for why, where in work.refused.items()]
+
+
+def _lines(work: _Comparison, groups: dict[str, list[Group]], both: Sequence[tuple[str, str]]) -> list[Line]:
+    chosen = _chosen(work, groups, both)
+    lines = []
+    with cache.counted("comparing", len(chosen)):
+        for where, a, b in chosen:
+            found = _line(work, a, b)
+            if isinstance(found, str):
+                work.refuse(found, where)
+            else:
+                lines.append(found)
+    return lines
+
+
+def _chosen(
+    work: _Comparison, groups: dict[str, list[Group]], both: Sequence[tuple[str, str]]
+) -> list[tuple[str, Group, Group]]:
+    """Return (name for notes, A, B) of what is to be compared."""
+    everything = [group for found in groups.values() for group in found]
+    presets = {group.first.unit.preset for group in everything}
+    if work.preset is not None and work.preset not in presets:
+        raise unknown("preset", work.preset, presets, selectors.WHERE)
+    for i, side in enumerate((work.a, work.b)):
+        selectors.check_settings([g for pair in both for g in selectors.meant(everything, side, pair[i])], side)
+    found = []
+    for dataset, there in groups.items():
+        for pair in both:
+            where = f"{dataset} · {pair[0]}" if work.several else dataset
+            found += [(where, a, b) for a, b in _pairs(work, where, there, pair)]
+    return found
+
+
+def _pairs(work: _Comparison, where: str, groups: list[Group], pair: tuple[str, str]) -> list[tuple[Group, Group]]:
+    """Return the groups to compare on one data set, having noted why others are not."""
+    asked, real = [], []
+    for side, protocol in zip((work.a, work.b), pair, strict=True):
+        meant = selectors.having(selectors.meant(groups, side, protocol), side.settings)
+        asked.append([g for g in meant if work.preset in (None, g.first.unit.preset)])
+        real.append([g for g in asked[-1] if work.include_random or g.first.unit.weights != "random"])
+    lacks = [name for name, found in zip("AB", asked, strict=True) if not found]
+    if len(lacks) == 2:
+        if work.named and not work.several:
+            work.refuse("neither was run", where)
+        return []
+    if lacks:
+        work.refuse(f"only {'B' if lacks == ['A'] else 'A'} was run", where)
+        return []
+    for name, found, kept_ in zip("AB", asked, real, strict=True):
+        if not kept_:
+            work.refuse(f"{name} was run with random weights alone, which --random lets in", where)
+        elif len(kept_) < len(found):
+            work.note(where, f"runs of {name} with random weights left out (--random lets them in)")
+    if not all(real):
+        return []
+    chosen, notes = selectors.pairs(*real)
+    work.note(where, *notes)
+    if not chosen:
+        work.refuse("both sides are the same records", where)
+    return chosen
+
+
+def _line(work: _Comparison, a: Group, b: Group) -> Line | str:
+    """Return the comparison of two groups, or why there is none."""
+    metric = work.metric or a.first.metric
+    if lacking := [name for name, group in (("A", a), ("B", b)) if not stored(group)]:
+        return f"no stored predictions of {' and '.join(lacking)}"
+    if metric not in metrics.METRICS or any(metric not in r.metrics for g in (a, b) for r in g.records):
+        return f"{metric} is not a metric of both"
+    one, two = predicted(a), predicted(b)
+    if one is None or two is None:
+        side = "A" if one is None else "B"
+        return f"the predictions of {side} are damaged, or its seeds were tested on different images"
+    found = _aligned(one, two)
+    if isinstance(found, str):
+        return found
+    numbers = cache.cached_numbers(
+        "comparison", NUMBERS, metric, work.draws, [a, b], lambda: _numbers(a, b, one, found, metric, work.draws)
+    )
+    patients = a.first.n["test"].groups if one.groups is None and "test" in a.first.n else None
+    return Line(
+        a,
+        b,
+        metric,
+        images=len(one.ids),
+        patients=patients if one.groups is None else len(set(one.groups.tolist())),
+        detectable=stats.detectable(numbers["se"], freedom=numbers["freedom"]),
+        **{name: numbers[name] for name in NUMBERS if name != "freedom"},
+    )
+
+
+def _aligned(one: Predicted, two: Predicted) -> Predicted | str:
+    """Return the predictions of B in the order of those of A, or why the two do not compare."""
+    if set(one.ids) != set(two.ids):
+        common = len(set(one.ids) & set(two.ids))
+        return f"other test images: A {len(one.ids)}, B {len(two.ids)}, {common} of them the same"
+    places = {name: i for i, name in enumerate(two.ids)}
+    order = np.array([places[name] for name in one.ids])
+    targets = two.targets[order]
+    if one.scores.shape[2] != two.scores.shape[2] or not np.array_equal(one.targets, targets):
+        return "other labels of the same test images"
+    return dataclasses.replace(two, ids=one.ids, scores=two.scores[:, order], targets=targets)
+
+
+def _numbers(a: Group, b: Group, one: Predicted, two: Predicted, metric: str, draws: int) -> cache.Numbers:
+    """Return the numbers of `NUMBERS`: seeds are drawn together where both sides have the same ones."""
+    truth = one.targets, one.groups
+    same = _seeds(a) == _seeds(b)
+    drawn = stats.paired(metric, one.scores, two.scores, *truth, draws=draws, same_seeds=same)
+    found = drawn.interval()
+    p = math.nan
+    swapped = _swapped(a, b)
+    if swapped is not None:
+        p = stats.permutation(metric, one.scores[swapped[0]], two.scores[swapped[1]], *truth, permutations=draws)
+    freedom = min(drawn.shape.freedom, 1e9)  # JSON has no infinity
+    return dict(zip(NUMBERS, (drawn.value, found.low, found.high, found.se, freedom, drawn.p(), p), strict=True))
+
+
+def _swapped(a: Group, b: Group) -> tuple[list[int], list[int]] | None:
+    """Return the places of the seeds whose predictions are swapped: all, or where their numbers differ the common."""
+    one, two = _seeds(a), _seeds(b)
+    if len(one) == len(two) or 1 in (len(one), len(two)):
+        return list(range(len(one))), list(range(len(two)))
+    common = [seed for seed in one if seed in two]
+    return ([one.index(seed) for seed in common], [two.index(seed) for seed in common]) if common else None
+
+
+def _seeds(group: Group) -> list[int]:
+    return [record.unit.seed for record in group.records]

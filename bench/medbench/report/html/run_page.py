@@ -1,0 +1,247 @@
+"""One page of the report: a group of records, which differ in their seed alone, with everything behind its number."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.cards.recipes import KINDS
+from medbench.metrics import METRICS
+from medbench.records import Record
+from medbench.records.groups import Group, leaves, plain
+from medbench.report import inference
+from medbench.report.html import diagnostics, plots
+from medbench.report.tables.table import DASH
+
+Pictures = Callable[[str, Mapping[str, tuple[str, ...]]], Mapping[str, bytes]]
+"""(data set, id of an image -> its class or findings) -> id -> a small JPEG, of those that are at hand."""
+Facts = tuple[tuple[str, str], ...]
+"""(name, value) in order."""
+LONG = 160  # letters of a value that is shown whole
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG or JPEG with what it shows."""
+
+    title: str
+    data: bytes
+    kind: str = "png"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One of the worst-classified images, with its thumbnail where the data are at hand."""
+
+    image: diagnostics.Worst
+    thumbnail: Picture | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric: its name, mean, the same with its deviation, interval, the value of each seed, and on validation."""
+
+    name: str
+    value: float | None
+    mean: str
+    interval: str
+    seeds: tuple[str, ...]
+    validation: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page of one group shows."""
+
+    anchor: str
+    group: Group
+    badges: tuple[str, ...]
+    metrics: tuple[MetricRow, ...]
+    pictures: tuple[Picture, ...]
+    worst: tuple[Wrong, ...]
+    warnings: tuple[str, ...]
+    chosen: tuple[str, ...]
+    chosen_rows: tuple[tuple[str, ...], ...]
+    counts: tuple[tuple[str, int, int | None, str], ...]
+    configuration: Facts
+    costs: Facts
+    provenance: Facts
+    command: str
+    folders: tuple[str, ...]
+
+    @property
+    def unit(self) -> Any:
+        """The unit of its first seed."""
+        return self.group.first.unit
+
+    @property
+    def title(self) -> str:
+        """Model · protocol · data set."""
+        return f"{self.unit.model} · {self.unit.protocol} · {self.unit.dataset}"
+
+    @property
+    def score(self) -> tuple[float | None, float | None, int]:
+        """(mean, sample standard deviation, n) of the primary metric."""
+        return self.group.summary(self.group.first.metric)
+
+
+def anchor(group: Group) -> str:
+    """Return the id of a group's page."""
+    return f"run-{group.first.group[:12]}"
+
+
+def page_of(
+    group: Group, runs: Path, interval: tuple[float | None, float | None], pictures: Pictures | None, thumbnails: int
+) -> Page:
+    """Return the page of a group.
+
+    Args:
+        group: The records.
+        runs: The run store, to which the folders are given relatively.
+        interval: Ends of the primary metric's 95 % interval, or None.
+        pictures: Where thumbnails come from; None: nowhere.
+        thumbnails: How many of the worst images are shown.
+    """
+    first = group.first
+    names, rows = _chosen(group.records)
+    found = inference.predicted(group)
+    shown: tuple[Wrong, ...] = ()
+    classes = tuple(first.n["test"].classes) if "test" in first.n else ()
+    if found is not None and len(classes) == found.scores.shape[2]:
+        shown = _worst(found, classes, first.unit.dataset, pictures, thumbnails)
+    return Page(
+        anchor=anchor(group),
+        group=group,
+        badges=_badges(group),
+        metrics=tuple(_metric(group, name, interval) for name in _names(group)),
+        pictures=tuple(_pictures(group, found, classes)),
+        worst=shown,
+        warnings=tuple(group.warnings() + group.left_out()),
+        chosen=names,
+        chosen_rows=rows,
+        counts=tuple((split, n.images, n.groups, _classes(n.classes)) for split, n in first.n.items()),
+        configuration=facts(first.material),
+        costs=_costs(group.records),
+        provenance=facts(first.provenance),
+        command=command_of(group),
+        folders=tuple(r.path.relative_to(runs).as_posix() for r in group.records if r.path is not None),
+    )
+
+
+def facts(values: Mapping[str, Any]) -> Facts:
+    """Return nested values as (dotted path, text), in order; long texts are cut."""
+    return tuple((path, _text(value)) for path, value in leaves(values))
+
+
+def command_of(group: Group) -> str:
+    """Return the command that runs a group again."""
+    unit, seeds = group.first.unit, [record.unit.seed for record in group.records]
+    words = ["medbench", "run", "--model", unit.model, "--protocol", unit.protocol, "--dataset", unit.dataset]
+    words += [] if unit.preset == "paper" else ["--preset", unit.preset]
+    kind = str(group.first.material.get("protocol", {}).get("kind", unit.protocol))
+    # What takes up fine-tuned networks draws nothing: `--seeds` would count those networks' seeds.
+    words += [] if kind in KINDS and KINDS[kind].tunes else ["--seeds", _seeds(seeds)]
+    for key, value in sorted(unit.options.items()):
+        words += ["--set", f"{key}={plain(value)}"]
+    words += {"random": ["--weights", "random"], "file": ["--weights", "FILE"]}.get(unit.weights, [])
+    return shlex.join(words)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Return seeds as `--seeds` takes them: their number where they are the first ones, else a list."""
+    if list(seeds) == list(range(len(seeds))):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+
+
+def _badges(group: Group) -> tuple[str, ...]:
+    unit = group.first.unit
+    said = {
+        "random weights: no result": unit.weights == "random",
+        "toy data: nothing about medicine": unit.toy,
+        "contamination: has seen this data set": group.contaminated,
+        "synthetic record": bool(group.first.provenance.get("synthetic")),
+    }
+    return tuple(text for text, holds in said.items() if holds)
+
+
+def _names(group: Group) -> list[str]:
+    """Return the metrics of the records: the primary one, then in the order of the registry."""
+    seen = {name for record in group.records for name in record.metrics}
+    primary = group.first.metric
+    return list(dict.fromkeys([primary, *(name for name in METRICS if name in seen), *sorted(seen)]))
+
+
+def _metric(group: Group, name: str, interval: tuple[float | None, float | None]) -> MetricRow:
+    mean, std, n = group.summary(name)
+    known = METRICS.get(name)
+    low, high = interval
+    return MetricRow(
+        name=name if known is None or known.higher_is_better else f"{name} (lower is better)",
+        value=mean,
+        mean=DASH if mean is None else f"{mean:.4f}" + ("" if std is None else f" ± {std:.4f} (n={n})"),
+        interval=f"[{low:.4f}, {high:.4f}]" if name == group.first.metric and None not in interval else "",
+        seeds=tuple(number(record.metrics.get(name)) for record in group.records),
+        validation=" ".join(number(record.metrics_val.get(name)) for record in group.records),
+    )
+
+
+def number(value: float | None) -> str:
+    """Return a metric's value for people; a dash where it is undefined."""
+    return DASH if value is None or value != value else f"{value:.4f}"
+
+
+def _pictures(group: Group, found: inference.Predicted | None, classes: Sequence[str]) -> Iterable[Picture]:
+    if (drawn := plots.curves(group.records, group.first.metric)) is not None:
+        yield Picture("Over training or the grid: mean over seeds, each candidate a line", drawn)
+    if found is None or len(classes) != found.scores.shape[2]:
+        return
+    for title, draw in plots.OF_PREDICTIONS.items():
+        if (drawn := draw(found, classes)) is not None:
+            yield Picture(title, drawn)
+
+
+def _worst(
+    found: inference.Predicted, classes: Sequence[str], dataset: str, pictures: Pictures | None, n: int
+) -> tuple[Wrong, ...]:
+    images = diagnostics.worst(found, classes, n)
+    truth = {image.id: image.truth for image in images}
+    small = pictures(dataset, truth) if pictures is not None and truth else {}
+    return tuple(
+        Wrong(image, Picture(image.id, small[image.id], "jpeg") if image.id in small else None) for image in images
+    )
+
+
+def _chosen(records: Sequence[Record]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return (names, one row a seed) of the hyper-parameters that were chosen on validation."""
+    names = tuple(dict.fromkeys(name for record in records for name in record.chosen))
+    rows = tuple((str(r.unit.seed), *(_text(r.chosen.get(name)) for name in names)) for r in records)
+    return names, rows if names else ()
+
+
+def _costs(records: Sequence[Record]) -> Facts:
+    """Return times and counts, each as what the seeds say; they are often shared by all seeds of a job."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for name, value in {**{f"{k}, seconds": v for k, v in record.timings.items()}, **record.counts}.items():
+            found.setdefault(name, []).append(_text(value))
+    return tuple((name, ", ".join(dict.fromkeys(values))) for name, values in found.items())
+
+
+def _classes(classes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in classes.items())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= LONG else f"{shown[:LONG]}… ({len(shown):,} letters)"

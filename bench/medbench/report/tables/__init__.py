@@ -1,0 +1,1 @@
+"""Tables of data sets and papers, and their renderers."""

@@ -1,0 +1,77 @@
+"""Tables from records: one per data set, and those of papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medbench import cards
+from medbench.errors import unknown
+from medbench.papers.matching import paper_records
+from medbench.records import store
+from medbench.records.store import gc_paused, records_of
+from medbench.report.tables.dataset_table import dataset_table, write_dataset_tables
+from medbench.report.tables.paper_table import paper_table
+from medbench.report.tables.render import FORMATS, render, rich_table
+from medbench.report.tables.table import Cell, Column, Row, Table
+from medbench.storage import paths
+
+__all__ = [
+    "FORMATS",
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "dataset_table",
+    "list_tables",
+    "paper_table",
+    "records_of",
+    "render",
+    "rich_table",
+    "table",
+    "write_dataset_tables",
+]
+
+
+def list_tables(runs: Path | None = None) -> list[str]:
+    """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
+    folders = sorted(path for path in paths.runs_dir(runs).glob("*") if path.is_dir())
+    run = [f.name for f in folders if next(f.glob(f"*/*/*/{store.RECORD}"), None)]
+    return papers + [f"dataset/{name}" for name in run]
+
+
+def table(
+    name: str,
+    runs: Path | None = None,
+    published: bool = False,
+    include_random: bool = False,
+    intervals: bool = False,
+    preset: str | None = None,
+) -> Table:
+    """Return a table by name.
+
+    Args:
+        name: `wacv2024/table1` and its like, or `dataset/<name>`.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        published: In papers' tables, show the published numbers and the differences.
+        include_random: Show random weights too, marked.
+        intervals: Give the 95 % intervals, from stored predictions.
+        preset: In papers' tables, what was run under another preset than the paper's.
+
+    Raises:
+        CardError: There is no such table.
+        MedbenchError: Nothing has been run on the data set.
+    """
+    place = paths.runs_dir(runs)
+    kind, _, rest = name.partition("/")
+    with gc_paused():
+        if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
+            return dataset_table(rest, records_of(place, rest), include_random, intervals)
+        if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
+            records = paper_records(paper, place, [rest])
+            return paper_table(paper, rest, records, published, include_random, intervals, preset)
+    raise unknown("table", name, list_tables(runs), "All: medbench table")

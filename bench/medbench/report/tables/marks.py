@@ -1,0 +1,107 @@
+"""What is set off in a column: the best, the second, and what a paired test cannot tell from the best."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medbench.metrics import METRICS
+from medbench.records.groups import SEEN_MARK, Group
+from medbench.records.store import PREDICTIONS
+from medbench.report.tables.table import TIE_MARK, Cell, Table
+
+RANDOM_MARK, SPLIT_MARK = "†", "§"
+UNRANKED = (RANDOM_MARK, SEEN_MARK, SPLIT_MARK)
+"""Cells with one of these do not compare: they are neither best nor second."""
+DECIMALS = 3
+"""As printed: what prints alike ranks alike."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a format sets off the best and the second, for its legend."""
+
+    best: str
+    second: str
+
+
+def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, test: bool = True) -> list[Cell]:
+    """Return the cells of one column (or of its part under one heading), the best and the second marked.
+
+    Random weights and marked cells do not count. Two cells must compare before one is the best, three before one is
+    the second. Cells that print the same number as the best are all best.
+
+    Args:
+        cells: The cells.
+        groups: The records behind each.
+        metric: What the column shows; of a metric without a direction nothing is marked.
+        test: Whether ties are looked for, which needs the stored predictions.
+    """
+    known = METRICS.get(metric)
+    places = [i for i, (cell, group) in enumerate(zip(cells, groups, strict=True)) if _compares(cell, group)]
+    found = list(cells)
+    if known is None or len(places) < 2:
+        return found
+    values = {i: round(cells[i].value or 0.0, DECIMALS) for i in places}
+    order = sorted(set(values.values()), reverse=known.higher_is_better)
+    for i in places:
+        if values[i] == order[0]:
+            found[i] = dataclasses.replace(found[i], rank="best")
+        elif len(places) > 2 and values[i] == order[1]:
+            found[i] = dataclasses.replace(found[i], rank="second")
+    if test and known.higher_is_better:
+        for i in _tied([(i, group) for i in places if (group := groups[i]) is not None], metric):
+            found[i] = dataclasses.replace(found[i], tied=found[i].rank != "best")
+    return found
+
+
+def _compares(cell: Cell, group: Group | None) -> bool:
+    random = group is not None and group.first.unit.weights == "random"
+    return cell.value is not None and not random and not set(cell.mark) & set(UNRANKED)
+
+
+def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
+    """Return the places that a paired test on stored predictions does not separate from the best."""
+    best = max((group for _, group in ranked), key=lambda group: group.summary(metric)[0] or 0.0, default=None)
+    if best is None or not stored(best):
+        return []
+    from medbench.report import inference
+
+    return [ranked[k][0] for k in inference.ties([group for _, group in ranked], metric)]
+
+
+def interval(group: Group | None, metric: str) -> tuple[float | None, float | None]:
+    """Return the ends of a group's 95 % interval; (None, None) without stored predictions, or of an unknown metric."""
+    if group is None or metric not in METRICS or not stored(group):
+        return None, None
+    from medbench.report import inference
+
+    found = inference.interval_of(group, metric)
+    if found is None or math.isnan(found.low) or math.isnan(found.high):  # too few draws in which it is defined
+        return None, None
+    return found.low, found.high
+
+
+def stored(group: Group) -> bool:
+    """Tell whether all seeds' predictions lie beside their records; without them pandas is not even imported."""
+    return all(r.path is not None and (r.path / PREDICTIONS).is_file() for r in group.records)
+
+
+def legend(table: Table, words: Words) -> list[str]:
+    """Return the lines that explain what a format sets off, of what the table shows."""
+    cells = [cell for row in table.rows for cell in row.cells]
+    ranks = {cell.rank for cell in cells}
+    lines = []
+    if "best" in ranks:
+        second = f", {words.second}: the second" if "second" in ranks else ""
+        lines.append(f"{words.best}: the best of {table.ranking or 'its column'}{second}, as printed")
+    if any(cell.tied for cell in cells):
+        lines.append(
+            f"{TIE_MARK} not separated from the best by a paired test of the stored predictions at the 5 % level, "
+            "adjusted over the column by Holm's method"
+        )
+    if table.intervals and any(cell.low is not None for cell in cells):
+        lines.append("in brackets: 95 % interval")
+    return lines

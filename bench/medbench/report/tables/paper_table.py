@@ -1,0 +1,285 @@
+"""Papers' tables: what was run in the cells of what was published."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medbench import stats
+from medbench.cards import PaperCard
+from medbench.cards.paper import PaperRow as PaperRow
+from medbench.cards.paper import PaperTable
+from medbench.errors import unknown
+from medbench.papers.cells import CellSpec, cells_of
+from medbench.papers.commands import Commands
+from medbench.papers.matching import RecordIndex, other_split, repeats_of
+from medbench.records import Record
+from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.report.cache import counted
+from medbench.report.tables.dataset_table import spoken
+from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
+from medbench.report.tables.table import Cell, Column, Row, Table
+
+__all__ = ["RANDOM_MARK", "paper_table"]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a table shows: the arguments of `paper_table`."""
+
+    published: bool
+    include_random: bool
+    intervals: bool
+    preset: str | None
+
+
+@dataclass
+class _PaperTable:
+    """One table in the making."""
+
+    card: PaperCard
+    name: str
+    found: RecordIndex
+    shown: _Shown
+    commands: Commands = field(default_factory=Commands)
+    notes: list[str] = field(default_factory=list)
+    said: dict[str, list[str]] = field(default_factory=dict)
+    otherwise: dict[str, list[str]] = field(default_factory=dict)
+    missing: list[CellSpec] = field(default_factory=list)
+
+    @property
+    def content(self) -> PaperTable:
+        return self.card.tables[self.name]
+
+
+@dataclass
+class _Line:
+    """One row in the making: its cells and the records behind them."""
+
+    row: PaperRow
+    cells: list[Cell] = field(default_factory=list)
+    groups: list[Group | None] = field(default_factory=list)
+
+
+def paper_table(
+    card: PaperCard,
+    name: str,
+    records: Iterable[Record],
+    published: bool = False,
+    include_random: bool = False,
+    intervals: bool = False,
+    preset: str | None = None,
+) -> Table:
+    """Return one table of a paper, its cells filled with what was run.
+
+    `fitting.fits` says which records fill a cell. Another split of the data set is shown with a mark and a footnote.
+
+    Args:
+        card: The paper.
+        name: Its table.
+        records: Records, in any order.
+        published: Show the published number and the difference beside ours, and alone where nothing was run.
+        include_random: Let random weights fill cells that nothing else fills, marked.
+        intervals: Give the 95 % intervals, from stored predictions.
+        preset: Show what was run under another preset than the paper's.
+
+    Raises:
+        CardError: The paper has no such table.
+    """
+    if name not in card.tables:
+        raise unknown("table", name, card.tables)
+    work = _PaperTable(card, name, RecordIndex(records), _Shown(published, include_random, intervals, preset))
+    content = work.content
+    cells = cells_of(content, name)
+    columns = [Column(f"{c.dataset}_{c.metric}", c.title, c.metric, c.dataset) for c in content.columns]
+    with counted(f"{card.name}/{name}", len(content.rows) * len(columns) * (2 if intervals else 1)):
+        lines = [_line(work, row, wanted) for row, wanted in zip(content.rows, cells, strict=True)]
+        if content.average:
+            same = {column.metric for column in columns}
+            columns.append(Column("average", content.average, same.pop() if len(same) == 1 else "", ""))
+            for line in lines:
+                line.cells.append(_average(work, line))
+                line.groups.append(None)
+        _show_n(lines)
+        _rank(lines, [column.metric for column in columns])
+    blocks = len({row.section for row in content.rows}) > 1
+    return Table(
+        name=f"{card.name}/{name}",
+        title=f"{card.title or card.name}, {content.source}: {content.title}",
+        heads=tuple(content.heads),
+        columns=tuple(columns),
+        rows=tuple(_row(content, line) for line in lines),
+        notes=tuple(
+            _legend(work, lines)
+            + list(dict.fromkeys(work.notes))
+            + [f"{'; '.join(dict.fromkeys(who))}: {warning}" for warning, who in work.said.items()]
+            + _otherwise(work)
+            + work.commands.lacking(work.missing)
+        ),
+        commands=tuple(work.commands.table(f"{card.name}/{name}", work.missing)),
+        ranking="its column" + (" in its block" if blocks else "") + _unranked(lines),
+        intervals=intervals,
+    )
+
+
+def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
+    line = _Line(row)
+    reference = work.card.reference(work.name, row)
+    for one in wanted:
+        if work.shown.preset is not None:
+            one = dataclasses.replace(one, preset=work.shown.preset)
+        group = _choose(work, one)
+        cell = _cell(work, row, one, group)
+        if cell.value is not None and reference is not None:
+            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, cell.value))
+        line.cells.append(cell)
+        line.groups.append(group if cell.value is not None else None)
+    if row.note and work.shown.published:
+        work.notes.append(f"{', '.join(row.labels)}: {row.note}")
+    return line
+
+
+def _choose(work: _PaperTable, one: CellSpec) -> Group | None:
+    choice = work.found.choose(one, work.shown.include_random)
+    if choice.group is None and choice.others:
+        how = "; ".join(dict.fromkeys(f"{g.settings}, {g.weights} weights" for g in choice.others))
+        work.otherwise.setdefault(f"{one.model} · {one.protocol} ({how})", []).append(one.dataset)
+    work.notes += choice.notes
+    return choice.group
+
+
+def _otherwise(work: _PaperTable) -> list[str]:
+    """Return a note on what was run in other ways than those of the cells that are empty."""
+    who = [f"{how} on {', '.join(datasets)}" for how, datasets in work.otherwise.items()]
+    note = "run otherwise than these cells ask for, and so not in them (see medbench table dataset/NAME): "
+    return [note + "; ".join(who)] if who else []
+
+
+def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) -> Cell:
+    printed = row.published.get(one.dataset, []) if work.shown.published else []
+    paper = Cell(
+        published=printed[0] if printed else None,
+        published_std=printed[1] if len(printed) > 1 else None,
+        published_gain=row.gains.get(one.dataset) if work.shown.published else None,
+    )
+    mean, std, n = group.summary(one.metric) if group else (None, None, 0)
+    random = group is not None and group.first.unit.weights == "random"
+    other = other_split(group, one) if group else None
+    if n < repeats_of(one) or random or other:
+        work.missing.append(one)
+    if group is None or mean is None:
+        return dataclasses.replace(paper, command=work.commands.cell(one))
+    _footnotes(work, group, one)
+    low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
+    marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (SPLIT_MARK, other is not None)
+    mark = "".join(sign for sign, holds in marks if holds)
+    return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
+
+
+def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, value: float) -> float | None:
+    """Return a cell's gain in points over the row it is measured from, or None where that was not run."""
+    start = dataclasses.replace(one, set={k: v for k, v in reference.set.items() if k != "split"})
+    group = work.found.choose(start, work.shown.include_random).group
+    mean = group.summary(one.metric)[0] if group else None
+    return None if mean is None else round(100 * (value - mean), 10)
+
+
+def _average(work: _PaperTable, line: _Line) -> Cell:
+    """Return the unweighted mean of a row's cells; its deviation is that of the seeds' own means."""
+    cell = Cell(published=line.row.average if work.shown.published else None)
+    values = [one.value for one in line.cells if one.value is not None]
+    groups = [group for group in line.groups if group is not None]
+    if len(values) < len(line.cells) or not values:
+        return cell
+    mark = "".join(sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if any(sign in c.mark for c in line.cells))
+    seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
+    whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
+    if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
+        return whole
+    metrics = [column.metric for column in work.content.columns]
+    rows = zip(*(_values(group, metric) for group, metric in zip(groups, metrics, strict=True)), strict=True)
+    return dataclasses.replace(whole, std=stats.summary(sum(row) / len(row) for row in rows)[1])
+
+
+def _values(group: Group, metric: str) -> list[float]:
+    return [value for record in group.records if (value := record.metrics.get(metric)) is not None]
+
+
+def _show_n(lines: list[_Line]) -> None:
+    """Put the number of seeds into the cells where it differs between them."""
+    counts = {cell.n for line in lines for cell in line.cells if cell.n}
+    for line in lines:
+        line.cells = [dataclasses.replace(cell, show_n=len(counts) > 1) for cell in line.cells]
+
+
+def _rank(lines: list[_Line], metrics: list[str]) -> None:
+    """Mark the best of each column within each block of rows."""
+    for section in dict.fromkeys(line.row.section for line in lines):
+        block = [line for line in lines if line.row.section == section]
+        for i, metric in enumerate(metrics):
+            groups = [line.groups[i] for line in block]
+            done = ranked([line.cells[i] for line in block], groups, metric)
+            for line, cell in zip(block, done, strict=True):
+                line.cells[i] = cell
+
+
+def _row(content: PaperTable, line: _Line) -> Row:
+    row = line.row
+    about = dict(zip(content.heads, row.labels, strict=True))
+    about |= {"section": row.section} if row.section else {}
+    about |= {"model": row.model, "protocol": row.protocol}
+    return Row(tuple(row.labels), tuple(line.cells), about, row.section)
+
+
+def _unranked(lines: list[_Line]) -> str:
+    """Return the exception to the ranking, where some cells are out of it."""
+    marks = "".join(cell.mark for line in lines for cell in line.cells)
+    out = [sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if sign in marks]
+    return f" (cells with {' or '.join(out)} left out)" if out else ""
+
+
+def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
+    unit = group.first.unit
+    who = f"{unit.model} · {unit.protocol} · {unit.dataset}"
+    if split := other_split(group, one):
+        work.notes.append(f"{who}: split '{split}', the paper's is '{one.split}'")
+    recipe = group.first.material.get("protocol", {})
+    views, epochs = recipe.get("views"), recipe.get("epochs")
+    if views is not None and epochs is not None and views < epochs:
+        kept = f"{views} augmented views of each training image" if views else "the training images as they are"
+        work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
+    if classes := group.first.absent.get(one.metric):
+        work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
+    for warning in spoken(group):
+        work.said.setdefault(warning, []).append(who)
+
+
+def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
+    content, shown = work.content, work.shown
+    cells = [cell for line in lines for cell in line.cells[: len(content.columns)]]
+    preset = f"preset {shown.preset or content.preset}"
+    preset += "" if shown.preset in (None, content.preset) else f" (the paper's table is preset {content.preset})"
+    counts = {cell.n for cell in cells if cell.n}
+    over = f"{counts.pop()} seeds" if len(counts) == 1 else "n seeds"
+    found = [f"{preset}; mean ± sample standard deviation over {over}, test split"]
+    if any(cell.gain is not None or cell.published_gain is not None for cell in cells):
+        over = work.card.tables[content.gain_over].source if content.gain_over else ""
+        found.append(f"pt: gain in points (hundredths) over the same row of {over[:1].lower()}{over[1:]}")
+    if any(cell.published is not None for cell in cells):
+        repeats = {row.seeds or content.seeds for row in content.rows}
+        over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
+        found.append(f"in parentheses: published{over}, and ours − published")
+    if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
+        found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
+    marks = "".join(cell.mark for cell in cells)
+    found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    found += [SEEN] if SEEN_MARK in marks else []
+    found += [f"{SPLIT_MARK} another split of the data than the paper's"] if SPLIT_MARK in marks else []
+    return found
+
+
+def _wanted(work: _PaperTable, lines: list[_Line]) -> list[list[tuple[Cell, CellSpec]]]:
+    return [
+        list(zip(line.cells, row, strict=False)) for line, row in zip(lines, cells_of(work.content, ""), strict=True)
+    ]

@@ -1,0 +1,221 @@
+"""Tables to text, Markdown, CSV, LaTeX, HTML and JSON; the same table gives the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from medbench.errors import unknown
+from medbench.report.tables.marks import Words, legend
+from medbench.report.tables.render_html import render_html
+from medbench.report.tables.render_latex import render_latex
+from medbench.report.tables.table import DASH, Cell, Row, Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+FEW = 6  # columns of numbers that a terminal shows in any case
+TEXT, MARKDOWN, TERMINAL = Words("¹", "²"), Words("bold", "²"), Words("bold", "underlined")
+PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
+JSON = Words("rank best", "rank second")
+SIGNS = {"best": "¹", "second": "²"}
+FIELDS = (
+    "text", "style", "value", "std", "n", "low", "high", "gain", "published", "published_std", "published_gain",
+    "difference", "mark", "rank", "tied", "command",
+)  # fmt: skip
+
+
+def render(table: Table, form: str = "text") -> str:
+    """Return the table as `text`, `md`, `csv`, `latex`, `html` or `json`, ending in a line break.
+
+    Raises:
+        CardError: The format is unknown.
+    """
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    return FORMATS[form](table)
+
+
+def _heads(table: Table) -> list[str]:
+    return [*table.heads, *(column.title for column in table.columns)]
+
+
+def _texts(row: Row, cells: Callable[[Cell], str]) -> list[str]:
+    return [" ".join(text.split()) for text in (*row.heads, *map(cells, row.cells))]
+
+
+def _notes(table: Table, words: Words) -> list[str]:
+    return [" ".join(note.split()) for note in (*legend(table, words), *table.notes)]
+
+
+def _plain(cell: Cell, intervals: bool) -> str:
+    return (cell.number + SIGNS.get(cell.rank, "") + cell.rest(intervals)).strip() or DASH
+
+
+def render_text(table: Table) -> str:
+    """Return aligned columns, two spaces apart, one line a row; notes and commands below."""
+    lines = [table.title]
+    for name, rows in table.sections():
+        texts = [_texts(row, lambda cell: _plain(cell, table.intervals)) for row in rows]
+        lines += ["", *([name] if name else []), *_aligned([_heads(table), *texts], len(table.heads))]
+        lines += [] if rows else ["(no rows)"]
+    return "\n".join([*lines, *_below(table, TEXT)]) + "\n"
+
+
+def _aligned(rows: list[list[str]], left: int) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    sides = [str.ljust if i < left else str.rjust for i in range(len(widths))]
+    lines = [[side(text, w) for side, text, w in zip(sides, row, widths, strict=True)] for row in rows]
+    return ["  ".join(line).rstrip() for line in lines]
+
+
+def _below(table: Table, words: Words) -> list[str]:
+    notes = _notes(table, words)
+    lines = ["", *(f"note: {note}" for note in notes)] if notes else []
+    return lines + (["", "to fill what is missing:", *(f"  {c}" for c in table.commands)] if table.commands else [])
+
+
+def render_md(table: Table) -> str:
+    """Return GitHub's Markdown, a heading per section; published numbers stand in parentheses."""
+    lines = [f"**{_md(table.title)}**"]
+    rule = ["---"] * len(table.heads) + ["---:"] * len(table.columns)
+    for name, rows in table.sections():
+        lines += ["", *([f"### {_md(name)}", ""] if name else [])]
+        for cells in ([_md(head) for head in _heads(table)], rule, *(_md_row(row, table.intervals) for row in rows)):
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += [] if rows else ["", "(no rows)"]
+    if notes := _notes(table, MARKDOWN):
+        lines += ["", *(f"- {_md(note)}" for note in notes)]
+    if table.commands:
+        lines += ["", "To fill what is missing:", "", "```sh", *table.commands, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _md_row(row: Row, intervals: bool) -> list[str]:
+    return [*(_md(" ".join(head.split())) for head in row.heads), *(_md_cell(cell, intervals) for cell in row.cells)]
+
+
+def _md_cell(cell: Cell, intervals: bool) -> str:
+    number = f"**{_md(cell.number)}**" if cell.rank == "best" else _md(cell.number)
+    sign = SIGNS["second"] if cell.rank == "second" else ""
+    return (number + sign + _md(cell.rest(intervals))).strip() or DASH
+
+
+def _md(text: str) -> str:
+    """Escape what Markdown would read as its own; an underscore inside a word is none of that."""
+    return re.sub(r"([\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def render_csv(table: Table) -> str:
+    """Return one line per row with plain numbers: mean, std and n of each column, in full precision.
+
+    Published numbers and deviations have the three decimals they were printed with, published gains their one.
+    """
+    names, rows = table.flat()
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    printed = [next((digits for end, digits in PRINTED.items() if name.endswith(end)), None) for name in names]
+    for row in rows:
+        writer.writerow([_number(v, digits) for v, digits in zip(row, printed, strict=True)])
+    return out.getvalue()
+
+
+def _number(value: Any, digits: int | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.{digits}f}" if digits else repr(value) if isinstance(value, float) else str(value)
+
+
+def render_json(table: Table) -> str:
+    """Return the whole table as JSON: rows with what they stand for, cells with text and numbers."""
+    rows = [
+        {
+            "heads": dict(zip(table.heads, row.heads, strict=True)),
+            "section": row.section,
+            "about": row.about,
+            "cells": {column.id: _json_cell(cell) for column, cell in zip(table.columns, row.cells, strict=True)},
+        }
+        for row in table.rows
+    ]
+    found = {
+        "name": table.name,
+        "title": table.title,
+        "columns": [vars(column) for column in table.columns],
+        "rows": rows,
+        "notes": [*legend(table, JSON), *table.notes],
+        "commands": list(table.commands),
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_cell(cell: Any) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in FIELDS}
+
+
+def rich_table(table: Table, width: int = 80) -> RenderableType:
+    """Return the table for a terminal `width` columns wide: published numbers grey, notes and commands below.
+
+    Of many columns those that do not fit are left out from the right, and said to be; the first one always stays.
+    A few columns all stay, and their cells wrap.
+    """
+    from rich.console import Group
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    texts = [_heads(table), *(_texts(row, lambda cell: _plain(cell, table.intervals)) for row in table.rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
+    shown = len(widths) if len(table.columns) <= FEW else _fitting(widths, len(table.heads), width)
+    parts: list[RenderableType] = []
+    for name, rows in table.sections():
+        grid = Grid(title=Text(name or table.title), title_justify="left", header_style="bold")
+        for i, head in enumerate(_heads(table)[:shown]):
+            left = i < len(table.heads)
+            grid.add_column(Text(head), justify="left" if left else "right", overflow="fold", no_wrap=left)
+        for row in rows:
+            heads = [Text(" ".join(head.split())) for head in row.heads]
+            grid.add_row(*[*heads, *(_styled(cell, table.intervals) for cell in row.cells)][:shown])
+        parts.append(grid)
+    if hidden := len(texts[0]) - shown:
+        names = ", ".join(_heads(table)[shown:])
+        parts.append(Text(f"{hidden} more columns than fit here ({names}): --format md, csv or json", style="dim"))
+    return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))
+
+
+def _styled(cell: Cell, intervals: bool) -> Text:
+    """Return a cell for a terminal: the best bold, the second underlined, published numbers dim."""
+    from rich.text import Text
+
+    if cell.style != "ours":
+        return Text(cell.text, style="dim")
+    styles = {"best": "bold", "second": "underline"}
+    return Text.assemble((cell.number, styles.get(cell.rank, "")), cell.rest(intervals))
+
+
+def _fitting(widths: list[int], heads: int, width: int) -> int:
+    """Return how many columns fit a terminal; a column takes three characters of frame."""
+    used, shown = 1, 0
+    for i, own in enumerate(widths):
+        used += own + 3
+        if used > width and i > heads:
+            break
+        shown = i + 1
+    return shown
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "text": render_text,
+    "md": render_md,
+    "csv": render_csv,
+    "latex": render_latex,
+    "html": render_html,
+    "json": render_json,
+}
+"""The formats of `medbench table --format`."""

@@ -1,0 +1,1 @@
+"""What a job computes on: features, images, or several inputs a sample."""

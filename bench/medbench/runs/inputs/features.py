@@ -1,0 +1,152 @@
+"""The features of a job's images: prepared images, an encoder when it is needed, the feature store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medbench.cards.recipes import Augment
+from medbench.data.dataset import Dataset
+from medbench.data.images.square import rule_of
+from medbench.data.prepared import store as pixels
+from medbench.data.prepared.transforms import Clean, Views
+from medbench.data.splits.split_file import refuse_empty
+from medbench.features.extract import Extraction, Tally, features
+from medbench.features.spec import FeatureSpec
+from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
+from medbench.runs.jobs import Job
+from medbench.storage import files
+
+VIEW_SEED = 0
+
+
+class Encoders:
+    """Holds the last encoder: the jobs of a plan that share an encoder follow each other."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._key: str = ""
+        self._encoder: Encoder | None = None
+
+    def get(self, job: Job) -> Encoder:
+        """Return the job's encoder, on the device, frozen and in eval mode."""
+        channels, rule = job.dataset.card.channels, job.settings.channel_rule
+        key = files.digest([job.model.material(), job.weights.sha256, job.image_size, channels, rule])
+        if self._encoder is None or key != self._key:
+            self._encoder = None  # frees its memory before the next one is built
+            self._encoder = load_model(
+                job.model,
+                weights=job.weights,
+                image_size=job.image_size,
+                in_chans=channels,
+                channel_rule=rule,
+                device=str(self.device),
+            ).channels_last()
+            self._key = key
+        return self._encoder
+
+
+class JobInputs:
+    """Features of one job's images (`protocols.context.Inputs`).
+
+    Attributes:
+        dataset: The data set, without unreadable images if the user said `--unreadable leave-out`.
+        left_out: Id of each image left out -> the reason.
+        mean: Mean used for normalisation.
+        std: Standard deviation used for normalisation.
+    """
+
+    def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
+        self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
+        self.banks: list[Path] = []  # folders removed at the end of the plan: they can be large
+        rule = rule_of(job.settings, job.image_size, job.dataset.card.channels)
+        self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
+        self.left_out = dict(self.store.unreadable)
+        if self.left_out and job.options.unreadable == "stop":
+            pixels.refuse_unreadable(self.store)
+        self.dataset = without(job.dataset, set(self.left_out)) if self.left_out else job.dataset
+        self.mean, self.std = self._statistics()
+
+    def clean(self, split: str) -> NDArray[np.float32]:
+        """Return the features of a split's images under the evaluation transform, (n, d)."""
+        return self.everything()[self.dataset.rows(split)]
+
+    def described(self) -> dict[str, Any]:
+        """Return a description of the network's input, for the record."""
+        return {"mean": self.mean, "std": self.std, "store": self.store.digest}
+
+    def views(self, number: int, augment: Augment) -> list[NDArray[np.float32]]:
+        """Return the features of each augmented view of the training images, (n, d), as memory maps of their files."""
+        if number == 0:
+            return [self.clean("train")]
+        rows = self.dataset.rows("train")
+        spec, marked = self._spec(), files.digest(rows.tolist())
+        size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
+        found = []
+        for view in range(number):
+            images = Views(self.store, rows, size, augment, VIEW_SEED, view)
+            what = f"{name}: view {view + 1}/{number}"
+            drawn = spec.of_view(view, marked, augment, VIEW_SEED)
+            found += self._features(Extraction([drawn], images, len(rows), what))
+        return found
+
+    def everything(self) -> NDArray[np.float32]:
+        """Return the features of all images of the data set under the evaluation transform, (n, d)."""
+        rows = np.arange(len(self.dataset.samples))
+        images = Clean(self.store, rows, self.job.image_size)
+        what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
+        return self._features(Extraction([self._spec()], images, len(rows), what))[0]
+
+    def _features(self, task: Extraction) -> list[NDArray[np.float32]]:
+        encoder: Callable[[], Encoder] = lambda: self.encoders.get(self.job)  # noqa: E731 - built only on a miss
+        return features(task, encoder, self.encoders.device, self.workers, self.tally)
+
+    def _spec(self) -> FeatureSpec:
+        job = self.job
+        return FeatureSpec(
+            dataset=self.dataset.card.name,
+            model=job.model.name,
+            card=job.model.material(),
+            weights=job.weights.sha256,
+            store=self.store.digest,
+            image_size=job.image_size,
+            channels=self.dataset.card.channels,
+            channel_rule=job.settings.channel_rule,
+            mean=tuple(self.mean),
+            std=tuple(self.std),
+            precision=job.precision,
+            rows="all",
+        )
+
+    def _statistics(self) -> tuple[list[float], list[float]]:
+        """Return mean and standard deviation as the settings say: the model's, the card's, or the training split's."""
+        card, channels = self.dataset.card, self.dataset.card.channels
+        if self.job.settings.normalise == "model":
+            mean, std = self.job.model.input.mean, self.job.model.input.std
+            same = channels == len(mean)  # one-channel data use the mean over the model's channels
+            return (mean, std) if same else ([float(np.mean(mean))] * channels, [float(np.mean(std))] * channels)
+        if card.mean is not None and card.std is not None:
+            return card.mean, card.std
+        rows = self.dataset.rows("train")
+        kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
+        if not kept.is_file():
+            mean, std = pixels.channel_stats(self.store, rows)
+            files.write_json(kept, {"mean": mean, "std": std})
+        known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return known["mean"], known["std"]
+
+
+def without(dataset: Dataset, ids: set[str]) -> Dataset:
+    """Return the data set with some samples in no split; their rows stay, since the prepared store has them."""
+    samples = dataset.samples.copy()
+    samples.loc[samples["id"].isin(ids), "split"] = ""
+    refuse_empty(samples["split"].to_numpy(), f"{dataset.card.name} without its {len(ids)} unreadable images")
+    return dataclasses.replace(dataset, samples=samples)

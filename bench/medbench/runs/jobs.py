@@ -1,0 +1,229 @@
+"""Jobs of a plan: their units, keys and folders, and which are done. Imports no torch; `plan` makes plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from medbench.cards import ModelCard, ProtocolCard, Settings
+from medbench.cards.kinds import Kind
+from medbench.cards.recipes import EXECUTION, KINDS
+from medbench.errors import MedbenchError
+from medbench.models.weights.locate import WeightsFile
+from medbench.records import Record, Unit, store
+from medbench.runs.device import choose_device
+from medbench.storage import files, paths
+
+if TYPE_CHECKING:
+    from medbench.data.dataset import Dataset
+
+KEY_SCHEMA = 1
+MANY = {"inputs", "encoders", "slices", "stride", "balance"}
+"""Settings that are used only where samples have several inputs."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
+"""Settings whose effect is elsewhere in the key: the split's digest, the size, the model card, other settings."""
+Overwrite = Literal["missing", "always", "never"]
+"""Run what is missing, run everything again, or run nothing and read the records."""
+Unreadable = Literal["stop", "leave-out"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a request is run; the fields are `medbench run`'s options."""
+
+    preset: str = "paper"
+    seeds: int | Sequence[int] = 5
+    changes: dict[str, Any] = field(default_factory=dict)
+    data_root: Path | None = None
+    weights: str | None = None
+    image_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    runs: Path = field(default_factory=paths.runs_dir)
+    overwrite: Overwrite = "missing"
+    unreadable: Unreadable = "stop"
+    allow_outside: bool = False
+    download: bool = True
+    keep_weights: bool = False
+    log: Sequence[str] = ()
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds: 0 to n - 1 for a number n, or the listed ones."""
+        listed = list(range(self.seeds)) if isinstance(self.seeds, int) else list(dict.fromkeys(self.seeds))
+        if not listed or min(listed) < 0:
+            raise MedbenchError(
+                f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
+            )
+        return listed
+
+
+@dataclass(frozen=True)
+class Job:
+    """All seeds of one (model, protocol, data set): they share features and the choice of hyper-parameters."""
+
+    model: ModelCard
+    weights: WeightsFile
+    protocol: ProtocolCard
+    settings: Settings
+    dataset: Dataset
+    seeds: tuple[int, ...]
+    image_size: int
+    precision: str
+    changes: dict[str, Any]
+    options: Options
+    others: dict[str, tuple[ModelCard, WeightsFile]] = field(default_factory=dict)
+    """Input -> the encoder that `settings.encoders` names for it; `second` -> the network on top of the encoder."""
+    sweep: tuple[int, ...] = ()
+    """All depths of the request, this job's included: work that they share is done once for all."""
+    fold: str = ""
+    """Template of the split's name where each seed has its own split; the job has one seed then."""
+    keep: tuple[int, ...] = ()
+    """Seeds whose best weights are kept next to their records."""
+    needs: tuple[Job, ...] = ()
+    """Jobs whose weights this one uses."""
+
+    @property
+    def kind(self) -> Kind:
+        """The protocol's kind."""
+        return KINDS[self.protocol.kind]
+
+    @property
+    def depth(self) -> int | None:
+        """The job's value of a sweep over depths."""
+        value = getattr(self.settings, self.kind.sweep) if self.kind.sweep else None
+        return value if isinstance(value, int) else None
+
+    @property
+    def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
+        """All encoders of the job: the run's, then those of single inputs."""
+        return [(self.model, self.weights), *self.others.values()]
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from; `random` if those of any encoder are."""
+        origins = [weights.origin for _, weights in self.encoders]
+        return "random" if "random" in origins else origins[0]
+
+    @property
+    def name(self) -> str:
+        """The name that users see: model, protocol (with the value of its sweep) and data set."""
+        at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
+        return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
+
+    @cached_property
+    def material(self) -> dict[str, Any]:
+        """Everything that can change the job's numbers, without the single unit's seed.
+
+        The device is not part of it: precision is, and on one precision devices differ in rounding alone; the record
+        says which it was.
+        """
+        unused = set() if self.dataset.inputs else MANY
+        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused | EXECUTION)
+        others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
+        return {
+            **({"encoders": others} if others else {}),
+            **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
+            **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
+            "schema": KEY_SCHEMA,
+            "model": self.model.material(),
+            "weights": self.weights.sha256,
+            "dataset": self.dataset.card.material(),
+            "data": self.dataset.digest,
+            "split": self.fold or self.dataset.split_digest,
+            "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
+            "image_size": self.image_size,
+            "precision": self.precision,
+            "seeds": "folds" if self.fold else list(self.seeds),
+            "unreadable": self.options.unreadable,
+        }
+
+    @cached_property
+    def group(self) -> str:
+        """Digest of the material: the same for all seeds of a table cell."""
+        return files.digest(self.material)
+
+    @property
+    def partial(self) -> str:
+        """Name of the folder for unfinished work."""
+        return f"{self.group[:16]}-{self.seeds[0]}" if self.fold else self.group[:16]
+
+    @cached_property
+    def units(self) -> list[tuple[Unit, str]]:
+        """The job's units with their keys."""
+        shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
+        fold = {"fold": self.dataset.split_digest} if self.fold else {}
+        if self.options.image_size is not None:
+            shown["image_size"] = self.options.image_size
+        return [
+            (
+                Unit(
+                    model=self.model.name,
+                    protocol=self.protocol.name,
+                    dataset=self.dataset.card.name,
+                    seed=seed,
+                    preset=self.options.preset,
+                    options=shown,
+                    weights=self.origin,
+                    toy=self.dataset.toy,
+                ),
+                files.digest({**self.material, **fold, "seed": seed}),
+            )
+            for seed in self.seeds
+        ]
+
+    def done(self) -> list[bool]:
+        """Tell for each unit whether its record exists, and its weights if they are to be kept."""
+        runs = self.options.runs
+        kept = [unit.seed not in self.keep or self.weights_of(unit.seed).is_file() for unit, _ in self.units]
+        return [is_kept and store.is_done(runs, *unit) for is_kept, unit in zip(kept, self.units, strict=True)]
+
+    def weights_of(self, seed: int) -> Path:
+        """Return the file of one seed's best weights, which exists if they were kept."""
+        return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
+
+    def folders(self) -> list[Path]:
+        """Return the folder of each unit."""
+        return [store.folder_of(self.options.runs, unit, key) for unit, key in self.units]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a request; jobs on the same images and encoder follow each other."""
+
+    jobs: list[Job]
+    options: Options
+
+    @cached_property
+    def todo(self) -> list[Job]:
+        """The jobs that have work to do under the `overwrite` option."""
+        if self.options.overwrite == "always":
+            return self.jobs
+        if self.options.overwrite == "never":
+            return []
+        return [job for job in self.jobs if not all(job.done())]
+
+
+@dataclass
+class Result:
+    """The outcome of a plan.
+
+    Attributes:
+        records: The records of all finished units of the plan, in its order.
+        made: How many of them are new.
+        mistakes: (job, error) of mistakes that the user can fix.
+        failures: (job, error text) of jobs that failed.
+        tables: Files of the metric tables that were updated.
+        writer: Whether this process is the one, of several, that writes.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    made: int = 0
+    mistakes: list[tuple[str, MedbenchError]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    writer: bool = True

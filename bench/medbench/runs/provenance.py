@@ -1,0 +1,75 @@
+"""Where a record comes from: versions, device, weights, data."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from medbench.runs.inputs.features import JobInputs
+from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.jobs import Job
+from medbench.storage.version import commit
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "open_clip_torch",
+    "transformers",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "pandas",
+)
+
+
+def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
+    """Return the origin of a number: code, libraries, machine, weights, data and split."""
+    device = inputs.encoders.device
+    return {
+        "medbench": _version("medbench"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "threads": torch.get_num_threads(),
+        "weights": {
+            "file": job.weights.path.name if job.weights.path else None,
+            "sha256": job.weights.sha256,
+            "origin": job.weights.origin,
+            "licence": job.model.weights.licence if job.model.weights else "",
+        },
+        "encoder": {
+            "library": job.model.library,
+            "features": job.model.features.model_dump(mode="json", exclude_none=True),
+            "transform": job.settings.transform,
+        },
+        "data": {
+            "digest": job.dataset.digest,
+            "licence": job.dataset.card.licence,
+            "split": job.dataset.split_name,
+            "split_digest": job.dataset.split_digest,
+            "left_out": inputs.left_out,
+        },
+        "input": inputs.described(),
+        "seeds": list(job.seeds),
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the peak memory of this process in MiB: on the GPU if it used one, else resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

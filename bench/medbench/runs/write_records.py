@@ -1,0 +1,127 @@
+"""Write records from a protocol's outcome. Test labels are read only here, once per unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save_file
+
+from medbench import metrics
+from medbench.cards.model import seen
+from medbench.data.dataset import Dataset
+from medbench.protocols.context import Outcome
+from medbench.records import Record, SplitCount, store
+from medbench.runs.inputs.features import JobInputs
+from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.jobs import Job
+from medbench.runs.provenance import provenance
+from medbench.storage import files
+
+
+def write_records(
+    job: Job,
+    inputs: JobInputs | CombinedInputs,
+    outcomes: dict[int, Outcome],
+    timings: dict[str, float],
+    counts: dict[str, float],
+    *,
+    overwrite: bool,
+) -> list[Record]:
+    """Score each seed on validation and test and write its record; existing records stay unless `overwrite`."""
+    dataset = inputs.dataset
+    shared = {
+        "group": job.group,
+        "material": job.material,
+        "n": {split: _count(dataset, split) for split in ("train", "val", "test")},
+        "timings": {name: round(value, 3) for name, value in timings.items()},
+        "provenance": provenance(job, inputs),
+    }
+    runs, records = job.options.runs, []
+    for unit, key in job.units:
+        outcome = outcomes[unit.seed]
+        if outcome.failed:
+            store.write_failure(runs, unit, key, outcome.failed)
+            continue
+        folder = store.folder_of(runs, unit, key)
+        if outcome.weights and unit.seed in job.keep:
+            with files.atomic(folder / store.WEIGHTS) as part:
+                save_file({name: value.contiguous().cpu() for name, value in outcome.weights.items()}, part)
+        kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
+        if kept is not None:
+            records.append(kept)
+            continue
+        record = Record(
+            key=key,
+            unit=unit,
+            chosen=outcome.chosen,
+            selection=outcome.selection,
+            warnings=[*warnings_of(job, inputs), *outcome.warnings],
+            counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
+            **_metrics(dataset, outcome),
+            **shared,
+        )
+        frame = None
+        if outcome.scores_test is not None:
+            frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
+        tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
+        history = pd.DataFrame(dict(outcome.history))
+        records.append(store.write(runs, record, frame, history, tables, outcome.arrays))
+    return records
+
+
+def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
+    """Return the record's metrics: computed from scores, or given by the protocol."""
+    if outcome.scores_test is None or outcome.scores_val is None:
+        return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
+    card = dataset.card
+    tested, absent = metrics.compute(card.task, outcome.scores_test, dataset.targets("test"))
+    validated, _ = metrics.compute(card.task, outcome.scores_val, dataset.targets("val"))
+    missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
+    return {
+        "metric": card.metric,
+        "metrics": {**tested, **outcome.metrics},
+        "metrics_val": validated,
+        "absent": missing,
+    }
+
+
+def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
+    """Return the warnings that do not depend on the outcome."""
+    card, found = job.dataset.card, []
+    if job.origin == "random":
+        found.append("random weights: this is a sanity row, not a result")
+    if job.dataset.toy:
+        found.append("toy data: generated images that say nothing about medicine")
+    for model in {model.name: model for model, _ in job.encoders}.values():
+        if named := seen(model, card):
+            found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
+    if not card.verified:
+        found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
+    if inputs.left_out:
+        few = ", ".join(sorted(inputs.left_out)[:5])
+        found.append(f"{len(inputs.left_out)} unreadable images were left out: {few}")
+    return found
+
+
+def _count(dataset: Dataset, split: str) -> SplitCount:
+    targets = dataset.targets(split)
+    per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=dataset.n_classes)
+    groups = dataset.samples["group"].to_numpy()[dataset.rows(split)]
+    return SplitCount(
+        images=len(targets),
+        groups=len(set(groups)) if dataset.grouped else None,
+        classes=dict(zip(dataset.card.class_names, (int(n) for n in per_class), strict=True)),
+    )
+
+
+def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:
+    rows = dataset.rows(split)
+    scores = outcome.scores_val if split == "val" else outcome.scores_test
+    assert scores is not None
+    columns = [name for name in dataset.samples.columns if name == "target" or name.startswith("target_")]
+    frame = dataset.samples.loc[rows, ["id", "group", "split", *columns]].reset_index(drop=True)
+    for i, name in enumerate(dataset.card.class_names):
+        frame[f"score_{name}"] = scores[:, i]
+    return frame

@@ -1,0 +1,116 @@
+"""What a bootstrap draws: patients (or images) within strata, as counts of how often each image is in a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench.metrics.scores import Ints
+from medbench.metrics.weighted_ranking import AT_ONCE, Weights
+from medbench.seeding import generator
+
+if TYPE_CHECKING:
+    pass
+
+
+BLOCKS = 100
+"""Parts that a jackknife leaves out one by one, in each stratum; below that many units, the units."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The units that are drawn whole, and the strata within which they are drawn.
+
+    Attributes:
+        member: (n,) unit of each image, from 0 to u - 1.
+        strata: The units of each stratum; together all of them, each once.
+    """
+
+    member: Ints
+    strata: tuple[Ints, ...]
+
+    @property
+    def units(self) -> int:
+        """Number of units: patients where they are known, else images."""
+        return sum(len(units) for units in self.strata)
+
+    def weights(self, draws: int, seed: int) -> Iterator[Weights]:
+        """Yield the draws in parts, (n, b) each: from each stratum as many units as it has, with replacement."""
+        source = generator("bootstrap", "units", seed)
+        n, u = len(self.member), self.units
+        at_once = max(1, AT_ONCE // max(n, 1))
+        for start in range(0, draws, at_once):
+            b = min(at_once, draws - start)
+            counts = np.zeros((u, b), np.float32)
+            for units in self.strata:
+                m = len(units)
+                cells = source.integers(0, m, (m, b)) * b + np.arange(b)
+                counts[units] = np.bincount(cells.ravel(), minlength=m * b).reshape(m, b)
+            yield counts if u == n else counts[self.member]
+
+    @property
+    def blocks(self) -> list[int]:
+        """Number of parts that the jackknife makes of each stratum."""
+        return [min(len(units), BLOCKS) for units in self.strata]
+
+    def lacking(self, seed: int) -> Iterator[Weights]:
+        """Yield the samples that lack one block of units each, stratum after stratum, in parts of (n, g)."""
+        source = generator("bootstrap", "blocks", seed)
+        block = np.zeros(self.units, np.int64)
+        first = 0
+        for units, g in zip(self.strata, self.blocks, strict=True):
+            block[source.permutation(units)] = first + np.arange(len(units)) % g
+            first += g
+        at_once = max(1, AT_ONCE // max(len(self.member), 1))
+        for start in range(0, first, at_once):
+            left = np.arange(start, min(start + at_once, first))
+            yield (block[self.member][:, None] != left).astype(np.float32)
+
+
+def design(targets: NDArray[np.generic], groups: NDArray[np.generic] | None = None, stratified: bool = True) -> Design:
+    """Return the design of a bootstrap over a test split.
+
+    A unit is a group, or an image where no groups are told. Its stratum is the rarest class among its images (for
+    multilabel tasks the rarest finding; units without any are a stratum of their own), rare being what few units
+    hold. So a draw has as many units of each stratum as the split, and does not lack a class that some units hold
+    and no rarer one besides. With the commonest class instead, a patient with one rare lesion among many common ones
+    would stand with the common ones, and many draws would lack the rare class. A stratum of one unit has no spread to
+    learn from: it is joined with the next smallest.
+
+    Args:
+        targets: (n,) class numbers, or (n, c) zeros and ones.
+        groups: (n,) group of each image; None: each image stands for itself.
+        stratified: Draw within strata; False: from all units at once.
+    """
+    n = len(targets)
+    member = np.arange(n)
+    if groups is not None:
+        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        member = np.argsort(np.argsort(first))[inverse]  # numbered as they first occur: groups of one are the images
+    u = int(member.max()) + 1 if n else 0
+    if not stratified or not n:
+        return Design(member, (np.arange(u),))
+    holds = _holds(targets, member, u)
+    rarity = np.where(holds, holds.sum(axis=0), n + 1)
+    stratum = np.where(holds.any(axis=1), rarity.argmin(axis=1), holds.shape[1])
+    strata = sorted((np.flatnonzero(stratum == k) for k in np.unique(stratum)), key=len)
+    while len(strata) > 1 and len(strata[0]) == 1:
+        joined = np.sort(np.concatenate(strata[:2]))
+        strata = sorted([joined, *strata[2:]], key=len)
+    return Design(member, tuple(strata))
+
+
+def _holds(targets: NDArray[np.generic], member: Ints, units: int) -> NDArray[np.bool_]:
+    """Return (u, c): which classes the images of each unit have."""
+    if targets.ndim == 2:
+        holds = np.zeros((units, targets.shape[1]), bool)
+        np.logical_or.at(holds, member, targets != 0)
+        return holds
+    classes, number = np.unique(targets, return_inverse=True)
+    holds = np.zeros((units, len(classes)), bool)
+    holds[member, number] = True
+    return holds

@@ -1,0 +1,66 @@
+"""Downloads that resume; pooch, the library for this, cannot."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from medbench.progress import bar
+from medbench.storage import files
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+
+
+class FetchError(Exception):
+    """A download failed; the part that arrived is kept, so that the next try resumes."""
+
+
+def fetch_part(url: str, target: Path) -> Path:
+    """Download to `target`.part, resuming an earlier download, and return the complete .part file.
+
+    Raises:
+        FetchError: The address does not exist, there is no network, or the connection broke; the text says which.
+        OutputError: The file cannot be written.
+    """
+    try:
+        return _download(url, target)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise FetchError(getattr(reason, "strerror", None) or str(reason) or type(error).__name__) from error
+
+
+def _download(url: str, target: Path) -> Path:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"not a web address: {url}")
+    part = target.with_name(target.name + ".part")
+    with files.writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - http(s) only, checked above
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != 416 or not have:
+                raise
+            if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
+                return part  # the download was already complete
+        part.unlink()  # the partial file is longer than the file, so it is of another one
+        return _download(url, target)
+    with answer:
+        if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+            have = 0  # the server cannot resume: it sends the complete file
+        total = have + int(answer.headers.get("Content-Length") or 0)
+        mode = "ab" if have else "wb"
+        with files.writing(part), part.open(mode) as file, bar(target.name, total, "bytes", done=have) as advance:
+            while block := answer.read(CHUNK):
+                file.write(block)
+                advance(len(block))
+    if answer.headers.get("Content-Length") and part.stat().st_size != total:
+        raise OSError(
+            f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; rerun the command to resume"
+        )
+    return part

@@ -1,0 +1,127 @@
+"""Atomic writes, digests, and paths that stay inside their root."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from medbench.errors import DataError, OutputError
+
+
+def canonical(value: Any) -> str:
+    """Return the canonical JSON of `value`: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 (hex) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def _sha256(file: Any) -> str:
+    sha = hashlib.sha256()
+    while block := file.read(1 << 20):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+@contextlib.contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Turn errors of the operating system (read-only, full, not a folder) into an `OutputError` that names `what`."""
+    try:
+        yield
+    except OSError as error:
+        refusals = (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+        )
+        if error.errno not in (*refusals, errno.ENOENT, errno.EFBIG):
+            raise
+        raise OutputError(
+            f"cannot write {what}: {error.strerror}",
+            "free space there, or choose another folder: --runs (records), --to (other files), MEDBENCH_HOME (cache)",
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; if the block succeeds, it becomes `path` by one rename.
+
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.chmod(0o644)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` by atomic rename."""
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON to `path` by atomic rename; NaN raises ValueError."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def inside(root: Path, relative: str, *, allow_outside: bool = False) -> Path:
+    """Return `root / relative` for a path read from a data file.
+
+    Only the text of the path is checked: links that a user made on disk are followed.
+
+    Raises:
+        DataError: The path is absolute or leaves `root`, and `allow_outside` is False.
+    """
+    clean = PurePosixPath(os.path.normpath(relative.replace("\\", "/")))
+    if not allow_outside and (clean.is_absolute() or ".." in clean.parts or clean.drive):
+        raise DataError(
+            f"path '{relative}' leaves the data folder {root}",
+            "put the images below the data folder, or pass --allow-outside if you trust the file that names them",
+        )
+    return root / clean
+
+
+CHUNK = 1000
+"""Rows encoded at once: much faster than one by one, in constant memory. Part of the digest's definition."""
+
+
+def rows_digest(rows: Iterable[tuple[Any, ...]], head: str = "") -> str:
+    """Return the sha256 (hex) of `head` and of rows of strings, integers and lists of them, in order."""
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    sha = hashlib.sha256(head.encode())
+    rows = iter(rows)
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        sha.update(encode(chunk).encode() + b"\n")
+    return sha.hexdigest()

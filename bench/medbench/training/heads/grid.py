@@ -1,0 +1,294 @@
+"""A grid of linear heads on cached features, trained as one batched problem.
+
+Seeds times learning rates heads share every batch's gather and run as one batched matrix product; each seed has its
+own initial weights and its own order of images and views, each head its own rate, plateau and best epoch. The result
+is that of training each head alone (tests hold it against torch.nn.Linear, AdamW and ReduceLROnPlateau).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medbench import metrics
+from medbench.cards.recipes import LinearFrozen
+from medbench.progress import bar
+from medbench.seeding import generator
+from medbench.training.checkpoint import load_state, save_state
+from medbench.training.heads.linear import initial, loss_and_slope, order, predict
+from medbench.training.schedule import Plateau, rate_at, warmup_steps
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults for AdamW
+CHECKPOINT_SECONDS = 60.0
+STOPPING = ("held", "stale", "stopped")  # arrays of early stopping
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the heads are trained and chosen on. No test label comes near.
+
+    Attributes:
+        train: Features of the training images, one (n, d) float32 a view.
+        train_targets: (n,) int64, or (n, c) float32 zeros and ones for multilabel tasks.
+        val: Features of the clean validation images, (m, d) float32.
+        val_targets: (m,) or (m, c), numpy.
+        classes: Number of classes c.
+        metric: Id of the metric that epochs and rates are chosen by.
+    """
+
+    train: Sequence[NDArray[np.float32] | Tensor]
+    train_targets: Tensor
+    val: Tensor
+    val_targets: NDArray[np.integer]
+    classes: int
+    metric: str
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample can have several classes."""
+        return self.train_targets.ndim == 2
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """The heads at their best epochs, and how they got there; s seeds, l learning rates, e epochs.
+
+    Attributes:
+        weight: (s, l, c, d + 1) float32; the last column is the bias.
+        best: Validation metric at the best epoch, (s, l).
+        best_epoch: From 0, (s, l).
+        curve: Validation metric after each epoch, (e, s, l).
+        loss: Mean training loss of each epoch, (e, s, l).
+        rate: Learning rate at the end of each epoch, (e, s, l).
+        steps: Iterations of an epoch.
+    """
+
+    weight: Tensor
+    best: NDArray[np.float64]
+    best_epoch: NDArray[np.int64]
+    curve: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    steps: int
+
+
+def train_grid(
+    problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device, resume: Path | None = None
+) -> GridResult:
+    """Train seeds x learning rates heads.
+
+    Args:
+        problem: Features and targets.
+        settings: The recipe.
+        seeds: Each names its own initial weights and order.
+        device: Where to compute.
+        resume: File for the state of an unfinished training, renewed about once a minute; a killed training goes on
+            from it and ends in the same numbers, since the draws of an epoch depend on (seed, epoch) alone.
+    """
+    with _one_thread(device):
+        grid = _Grid(problem, settings, seeds, device)
+        start = grid.load(resume)
+        saved = time.monotonic()
+        with bar("training heads", settings.epochs, "epochs", done=start) as advance:
+            for epoch in range(start, settings.epochs):
+                grid.epoch(epoch)
+                advance(1)
+                if grid.stopped.all():
+                    return grid.trained(epoch + 1)
+                if resume is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    grid.save(resume, epoch + 1)
+                    saved = time.monotonic()
+        return grid.trained(settings.epochs)
+
+
+class _Grid:
+    """The state of the training: weights, moments, plateaus and the best so far."""
+
+    def __init__(self, problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device) -> None:
+        self.problem, self.settings, self.seeds, self.device = problem, settings, seeds, device
+        views, self.n, d = len(problem.train), int(problem.train[0].shape[0]), int(problem.train[0].shape[1])
+        # The bias is the weight of a constant feature: one matrix product and one update fewer per step.
+        self.bank = torch.ones(views * self.n, d + 1, device=device)
+        for i, view in enumerate(problem.train):  # views may be maps of files: the bank is the one copy in memory
+            self.bank[i * self.n : (i + 1) * self.n, :d] = _tensor(view)
+        self.views, self.targets = views, problem.train_targets.to(device)
+        self.val = problem.val.to(device)
+        s, rates = len(seeds), settings.learning_rates
+        self.batch = min(settings.batch_size, self.n)
+        self.steps = self.n // self.batch
+        first = torch.stack([initial(seed, problem.classes, d) for seed in seeds])
+        self.weight = first[:, None].repeat(1, len(rates), 1, 1).to(device)  # (s, l, c, d + 1)
+        self.mean, self.square = torch.zeros_like(self.weight), torch.zeros_like(self.weight)
+        self.best_weight = self.weight.clone()
+        # Buffers of every step: allocating them anew would cost as much as filling them.
+        self.x = self.bank.new_empty(s * self.batch, d + 1)
+        self.grad = self.bank.new_empty(s, len(rates) * problem.classes, d + 1)
+        self.root = torch.empty_like(self.weight)
+        self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
+        self.warm = warmup_steps(self.steps, settings)
+        self.plateau = Plateau(
+            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold
+        )
+        self.best = np.full(self.base.shape, -np.inf)
+        self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
+        self.held = np.full(self.base.shape, -np.inf)  # early stopping's best
+        self.stale = np.zeros(self.base.shape, dtype=np.int64)  # and the epochs since
+        self.stopped = np.zeros(self.base.shape, dtype=bool)
+        self.curve, self.loss, self.rate = (np.zeros((settings.epochs, *self.base.shape)) for _ in range(3))
+
+    def rates(self, step: int) -> NDArray[np.float64]:
+        """Return each head's learning rate at `step`, (s, l)."""
+        return rate_at(self.base, step, self.steps, self.settings) * self.plateau.scale
+
+    def epoch(self, epoch: int) -> None:
+        """Train one epoch, then validate: plateau, best epoch and curves follow."""
+        rows = np.stack(
+            [order(seed, epoch, self.n, self.views, self.settings.epochs) for seed in self.seeds]
+        )  # (s, n); the rest that fills no batch is dropped
+        orders = torch.from_numpy(rows).to(self.device)
+        targets = self.targets[orders % self.n]
+        loss = torch.zeros(self.base.shape, device=self.device)
+        for step in range(self.steps):
+            at = slice(step * self.batch, (step + 1) * self.batch)
+            loss += self._step(orders[:, at], targets[:, at], epoch * self.steps + step)
+        metric = self._validate(epoch)
+        # A division at the plateau needs the recipe's own rate first: the warm-up must be over.
+        if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
+            self.plateau.step(metric, self.base)
+        better = (metric > self.best) & ~self.stopped  # a stopped head goes on, for the others' sake, and is not kept
+        self.best = np.where(better, metric, self.best)
+        self.best_epoch = np.where(better, epoch, self.best_epoch)
+        for head in zip(*np.nonzero(better), strict=True):
+            self.best_weight[head] = self.weight[head]
+        self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
+        self.rate[epoch] = self.rates((epoch + 1) * self.steps)
+        self._stop(metric, epoch)
+
+    def _stop(self, metric: NDArray[np.float64], epoch: int) -> None:
+        settings = self.settings
+        if settings.early_stopping is None or epoch < settings.early_from:
+            return
+        better = metric > self.held + settings.early_threshold
+        self.held = np.where(better, metric, self.held)
+        self.stale = np.where(better, 0, self.stale + 1)
+        self.stopped |= self.stale >= settings.early_stopping
+
+    def _step(self, rows: Tensor, targets: Tensor, step: int) -> Tensor:
+        """One AdamW step of all heads on their batches `rows` (s, b); returns the loss of each head, (s, l)."""
+        s, heads, c, d1 = self.weight.shape
+        x = torch.index_select(self.bank, 0, rows.reshape(-1), out=self.x).view(s, -1, d1)
+        logits = torch.bmm(self.weight.view(s, heads * c, d1), x.transpose(1, 2)).view(s, heads, c, -1)
+        loss, slope = loss_and_slope(logits, targets, self.settings.label_smoothing)
+        torch.bmm(slope.view(s, heads * c, -1), x, out=self.grad)
+        grad = self.grad.view_as(self.weight)
+        norm = torch.linalg.vector_norm(grad, dim=(2, 3))  # over all of a head's parameters
+        grad.mul_((self.settings.clip / (norm + 1e-6)).clamp(max=1.0)[..., None, None])
+        self._adamw(grad, step)
+        return loss
+
+    def _adamw(self, grad: Tensor, step: int) -> None:
+        """torch.optim.AdamW's update, with a rate for each head."""
+        rate = self.rates(step)
+        decay = (1 - rate * self.settings.weight_decay).astype(np.float32)
+        if (decay != 1).any():  # 1 - 1e-3 * 1e-5 is 1 in float32: the paper's decay does nothing, here as in torch
+            self.weight[..., :-1].mul_(self._per_head(decay))
+        self.mean.lerp_(grad, 1 - BETA1)
+        self.square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        # m / (sqrt(v) / r + eps) = r * m / (sqrt(v) + r * eps): r goes into the step's size
+        r = math.sqrt(1 - BETA2 ** (step + 1))
+        torch.sqrt(self.square, out=self.root).add_(EPS * r)
+        size = self._per_head(rate * (r / (1 - BETA1 ** (step + 1))))
+        self.weight.addcmul_(torch.div(self.mean, self.root, out=self.root), size, value=-1)
+
+    def _per_head(self, values: NDArray[np.floating]) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)[..., None, None]
+
+    def _validate(self, epoch: int) -> NDArray[np.float64]:
+        """Return the validation metric of each head, (s, l)."""
+        s, heads, c, d1 = self.weight.shape
+        found = np.empty((s, heads))
+        scores = predict(
+            self.weight.view(s * heads, c, d1),
+            self.val,
+            multilabel=self.problem.multilabel,
+            half=self.settings.val_half,
+        ).reshape(s, heads, -1, c)
+        metric, targets = self.problem.metric, self.problem.val_targets
+        if self.settings.val_drop and len(targets) > self.settings.batch_size:
+            for i, seed in enumerate(self.seeds):
+                kept = self._kept(seed, epoch, len(targets))
+                found[i] = metrics.score_many(metric, scores[i][:, kept], targets[kept])
+        else:
+            found[:] = metrics.score_many(metric, scores.reshape(s * heads, -1, c), targets).reshape(s, heads)
+        return found if self.settings.round_metric is None else found.round(self.settings.round_metric)
+
+    def _kept(self, seed: int, epoch: int, m: int) -> NDArray[np.int64]:
+        """Return the validation images that fill whole batches of a shuffled pass (Q6)."""
+        shuffled = generator("linear-frozen", "validation", seed, epoch).permutation(m)
+        return np.sort(shuffled[: m - m % self.settings.batch_size])
+
+    def trained(self, epochs: int) -> GridResult:
+        """Return the heads after `epochs` epochs."""
+        curve, loss, rate = (values[:epochs] for values in (self.curve, self.loss, self.rate))
+        return GridResult(self.best_weight, self.best, self.best_epoch, curve, loss, rate, self.steps)
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        plateau = self.plateau
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "curve": self.curve,
+            "loss": self.loss,
+            "rate": self.rate,
+            "plateau_scale": plateau.scale,
+            "plateau_best": plateau.best,
+            "plateau_bad": plateau.bad,
+            **{name: getattr(self, name) for name in STOPPING},
+        }
+
+    def save(self, file: Path, epoch: int) -> None:
+        """Write the whole state, `epoch` epochs being done."""
+        tensors = {"weight": self.weight, "mean": self.mean, "square": self.square, "best_weight": self.best_weight}
+        save_state(file, tensors, self._arrays(), {"epoch": epoch, "seeds": self.seeds})
+
+    def load(self, file: Path | None) -> int:
+        """Take up a saved state, if there is one for these seeds; returns the epochs that are done."""
+        state = load_state(file, {"seeds": self.seeds}) if file is not None else None
+        if state is None:
+            return 0
+        tensors, arrays, facts = state
+        for name in ("weight", "mean", "square", "best_weight"):
+            setattr(self, name, tensors[name].to(self.device))
+        for name in ("best", "best_epoch", "curve", "loss", "rate", *STOPPING):
+            setattr(self, name, arrays[name])
+        self.plateau.scale, self.plateau.best, self.plateau.bad = (
+            arrays[f"plateau_{name}"] for name in ("scale", "best", "bad")
+        )
+        return int(facts["epoch"])
+
+
+def _tensor(values: NDArray[np.float32] | Tensor) -> Tensor:
+    """Return a tensor; a map of a file, which may not be written, is copied."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Run on one CPU thread: so small a step gains nothing from more, and on a busy machine loses up to 60-fold."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,43 @@
+"""`medbench doctor`: the results as a table or JSON, and the exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from medbench import doctor
+from medbench.doctor import Diagnosis
+
+
+@pytest.fixture
+def results(monkeypatch):
+    """Set what the check finds."""
+
+    def install(*states: str) -> None:
+        monkeypatch.setattr(doctor, "examine", lambda: iter([Diagnosis(f"thing {s}", s, "detail") for s in states]))
+
+    return install
+
+
+def test_results_are_a_table(medbench, results):
+    results("ok", "note")
+    done = medbench("doctor")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "what        state  detail",
+        "thing ok    ok     detail",
+        "thing note  note   detail",
+    ]
+
+
+def test_anything_wrong_is_status_1(medbench, results):
+    results("ok", "wrong")
+    done = medbench("doctor", "--json")
+    assert done.status == 1
+    assert json.loads(done.out)[1] == {"what": "thing wrong", "state": "wrong", "detail": "detail"}
+
+
+def test_this_machine(medbench):
+    seen = {row["what"]: row["state"] for row in json.loads(medbench("doctor", "--json").out)}
+    assert seen["torch"] == seen["weights toy-vit"] == "ok"

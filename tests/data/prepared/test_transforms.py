@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from torchvision import transforms as v1
+from torchvision.transforms import v2
+
+from medbench.cards.recipes import Augment
+from medbench.data.images.decode import open_image
+from medbench.data.images.resize import fitted
+from medbench.data.images.square import SquareRule
+from medbench.data.prepared import transforms
+from medbench.data.prepared.store import Store
+from medbench.data.prepared.transforms import (
+    Clean,
+    Drawn,
+    Still,
+    Transform,
+    Views,
+    augment,
+    centre_crop,
+    colour_jitter,
+    crop_box,
+    normalise,
+)
+
+RECIPE = Augment()
+OFF = Augment(scale=(1, 1), ratio=(1, 1), vertical_flip=0, horizontal_flip=0, jitter=0)
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "images.u8").write_bytes(noise(30, 36, 36, 3).tobytes())
+    images = np.memmap(tmp_path / "images.u8", np.uint8, "r", shape=(30, 36, 36, 3))
+    return Store(images, {}, "digest", tmp_path)
+
+
+def as_is(batch: Any) -> Any:
+    return batch
+
+
+# Clean images and normalisation
+
+
+@pytest.mark.parametrize(("side", "size"), [(36, 32), (36, 36), (36, 33), (37, 32), (256, 224), (1170, 1024)])
+def test_centre_crop_is_torchvisions(side: int, size: int) -> None:
+    image = noise(side, side, 3)
+    expected = np.asarray(v2.CenterCrop(size)(Image.fromarray(image)))
+    assert (centre_crop(image[None], size)[0] == expected).all()
+
+
+def test_a_crop_larger_than_the_image_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="cannot crop 37 pixels from images of 36"):
+        Clean(store, np.arange(3), 37)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalise_is_torchvisions_to_the_last_bit(channels: int) -> None:
+    images = noise(5, 17, 17, channels)
+    mean, std = [0.4354, 0.2104, 0.068][:channels], [0.308, 0.1637, 0.0815][:channels]
+    steps = v1.Compose([v1.ToTensor(), v1.Normalize(mean, std)])
+    expected = torch.stack([steps(Image.fromarray(image.squeeze())) for image in images])
+    batch = torch.from_numpy(images)
+    found = normalise(batch, mean, std)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert (batch.numpy() == images).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_normalise_is_the_same_on_every_device() -> None:
+    batch = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).repeat(2, 1, 1, 3)
+    mean, std = [0.4354, 0.2104, 0.068], [0.308, 0.1637, 0.0815]
+    assert torch.equal(normalise(batch.cuda(), mean, std).cpu(), normalise(batch, mean, std))
+
+
+def test_clean_gives_the_rows_asked_for(store: Store) -> None:
+    rows = np.array([4, 5, 6, 20, 2])
+    clean = Clean(store, rows, 32)
+    assert len(clean) == 5
+    expected = np.asarray(store.images)[rows][:, 2:34, 2:34]
+    for indices in ([0, 1, 2], [4, 0], [3], [0, 1, 2, 3, 4], range(5)):
+        found = clean.__getitems__(list(indices))
+        assert found.dtype == torch.uint8
+        assert (found.numpy() == expected[list(indices)]).all()
+    assert (clean[3].numpy() == expected[3]).all()
+    assert (clean[[3, 1]].numpy() == expected[[3, 1]]).all()
+    found[:] = 0  # a copy: the store is not written to
+    assert (Clean(store, rows, 36).__getitems__([0, 1]).numpy() == store.images[4:6]).all()
+
+
+def test_clean_at_the_stores_own_size_is_a_copy(store: Store) -> None:
+    batch = Clean(store, np.arange(30), 36).__getitems__([0, 1, 2])
+    batch.zero_()
+    assert store.images[:3].any()
+
+
+# The evaluation transform
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["squash", "shortest"])
+@pytest.mark.parametrize("draft", [False, True])
+def test_transform_is_the_way_by_the_store(tmp_path: Path, channels: int, fit: Any, draft: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(90, 70, 3)).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(noise(50, 90, 2).view(np.uint16)[..., 0]).save(tmp_path / "b.png")
+    Image.fromarray(noise(50, 90, 4)).save(tmp_path / "c.png")
+    rule = SquareRule(36, fit, "bicubic", draft, channels)
+    mean, std = [0.4, 0.3, 0.2][:channels], [0.3, 0.2, 0.1][:channels]
+    transform = Transform(rule, 32, mean, std)
+    for name in ("a.jpg", "b.png", "c.png"):
+        square = np.asarray(fitted(open_image(tmp_path / name, channels, 36 if draft else None), rule))
+        (tmp_path / "images.u8").write_bytes(square.tobytes())
+        images = np.memmap(tmp_path / "images.u8", np.uint8, "r", shape=(1, *rule.shape))
+        clean = Clean(Store(images, {}, "", tmp_path), np.array([0]), 32)
+        expected = normalise(clean.__getitems__([0]), mean, std)[0]
+        with Image.open(tmp_path / name) as image:
+            found = transform(image)
+        assert found.shape == (channels, 32, 32)
+        assert torch.equal(found, expected)
+        assert torch.equal(transform(open_image(tmp_path / name, channels, 36 if draft else None)), expected)
+
+
+def test_transform_is_torchvisions_on_a_plain_image() -> None:
+    image = Image.fromarray(noise(60, 80, 3))
+    mean, std = [0.4, 0.3, 0.2], [0.3, 0.2, 0.1]
+    steps = v1.Compose([v1.Resize((36, 36)), v1.CenterCrop(32), v1.ToTensor(), v1.Normalize(mean, std)])
+    found = Transform(SquareRule(36, "squash", "bilinear", False, 3), 32, mean, std)(image)
+    assert torch.equal(found, steps(image))
+
+
+# The random resized crop
+
+
+def boxes(n: int, side: int = 224, scale: Any = (0.8, 1.2), ratio: Any = (3 / 4, 4 / 3)) -> NDArray[np.int64]:
+    generator = rng(1)
+    return np.array([crop_box(side, scale, ratio, generator) for _ in range(n)])
+
+
+def test_crops_follow_the_papers_facts() -> None:
+    found = boxes(20_000)
+    left, top, width, height = found.T
+    assert (left >= 0).all()
+    assert (top >= 0).all()
+    assert (left + width <= 224).all()
+    assert (top + height <= 224).all()
+    whole = (width == 224) & (height == 224)
+    assert abs(whole.mean() - 0.114) < 0.008
+    area = (width * height)[~whole] / 224**2
+    assert area.min() > 0.795  # .80 before sides are rounded
+    assert area.max() < 1
+    assert abs(area.mean() - 0.867) < 0.002
+
+
+def test_crops_are_distributed_as_torchvisions() -> None:
+    n = 6000
+    torch.manual_seed(0)
+    crop = v2.RandomResizedCrop(224, scale=(0.8, 1.2), ratio=(3 / 4, 4 / 3))
+    image = Image.new("L", (224, 224))
+    theirs = [crop.make_params([image]) for _ in range(n)]
+    reference = np.array([[p["left"], p["top"], p["width"], p["height"]] for p in theirs])
+    ours = boxes(n)
+    for column in range(4):
+        assert largest_gap(ours[:, column], reference[:, column]) < 1.95 * (2 / n) ** 0.5  # p = .001 of two samples
+    ratio = np.log(ours[:, 2] / ours[:, 3]), np.log(reference[:, 2] / reference[:, 3])
+    assert largest_gap(*ratio) < 1.95 * (2 / n) ** 0.5
+
+
+def largest_gap(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the Kolmogorov-Smirnov distance of two samples."""
+    at = np.unique(np.concatenate([a, b]))
+    return float(
+        abs(np.searchsorted(np.sort(a), at, "right") / len(a) - np.searchsorted(np.sort(b), at, "right") / len(b)).max()
+    )
+
+
+@pytest.mark.parametrize("ratio", [(1.5, 2.0), (0.3, 0.6), (0.75, 1.5)])
+def test_crops_that_never_fit_end_in_the_nearest_ratio(ratio: tuple[float, float]) -> None:
+    crop = v2.RandomResizedCrop(64, scale=(5, 6), ratio=ratio)
+    expected = crop.make_params([Image.new("L", (101, 101))])
+    found = crop_box(101, (5, 6), ratio, rng())
+    assert found == (expected["left"], expected["top"], expected["width"], expected["height"])
+
+
+def test_the_crop_is_resized_as_torchvision_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(36, 36, 3)
+    monkeypatch.setattr(transforms, "crop_box", lambda *_: (3, 5, 25, 20))
+    recipe = OFF.model_copy(update={"vertical_flip": 1.0, "horizontal_flip": 1.0})
+    picture = v2.functional.center_crop(Image.fromarray(image), [32, 32])
+    picture = v2.functional.resized_crop(picture, 5, 3, 20, 25, [32, 32])
+    expected = np.asarray(v2.functional.vertical_flip(v2.functional.horizontal_flip(picture)))
+    assert (augment(image, 32, recipe, rng()) == expected).all()
+    grey = v2.functional.resized_crop(Image.fromarray(image[2:34, 2:34, 0]), 5, 3, 20, 25, [32, 32])
+    assert (augment(image[..., :1], 32, OFF, rng())[..., 0] == np.asarray(grey)).all()
+
+
+# Jitter
+
+
+class Told:
+    """A generator that gives what it is told: the order, then the factors."""
+
+    def __init__(self, order: list[int], factors: list[float]) -> None:
+        self.order, self.factors = order, list(factors)
+
+    def permutation(self, n: int) -> NDArray[np.int64]:
+        assert n == 4
+        return np.array(self.order)
+
+    def uniform(self, low: float, high: float) -> float:
+        factor = self.factors.pop(0)
+        assert low <= factor <= high
+        return factor
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+@pytest.mark.parametrize("factors", [[0.83, 1.17, 0.92, -0.07], [1.2, 0.8, 1.1, 0.1], [1.0, 1.0, 1.0, 0.001]])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jitter_is_torchvisions_to_the_last_bit(order: list[int], factors: list[float], mode: str) -> None:
+    picture = Image.fromarray(noise(40, 40, 3)).convert(mode)
+    found = colour_jitter(picture, RECIPE, Told(order, factors))  # type: ignore[arg-type]
+    names = ("brightness", "contrast", "saturation", "hue")
+    expected = picture
+    for step in order:
+        expected = getattr(v2.functional, f"adjust_{names[step]}")(expected, factors[step])
+    assert found.mode == mode
+    assert (np.asarray(found) == np.asarray(expected)).all()
+
+
+def test_jitter_draws_are_distributed_as_torchvisions() -> None:
+    jitter = v2.ColorJitter(0.2, 0.2, 0.1, 0.1)
+    torch.manual_seed(0)
+    n = 4000
+    theirs = [jitter.make_params([]) for _ in range(n)]
+    ours, order = drawn_by_jitter(n)
+    for column, name in enumerate(("brightness", "contrast", "saturation", "hue")):
+        reference = np.array([params[f"{name}_factor"] for params in theirs])
+        assert largest_gap(ours[:, column], reference) < 1.95 * (2 / n) ** 0.5
+    firsts = np.bincount(order[:, 0], minlength=4) / n
+    assert abs(firsts - 0.25).max() < 0.03
+
+
+def drawn_by_jitter(n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the factors (n, 4) and orders (n, 4) that `colour_jitter` draws."""
+    generator = rng(2)
+    factors: list[float] = []
+    orders: list[Any] = []
+
+    class Spy:
+        def permutation(self, k: int) -> Any:
+            orders.append(generator.permutation(k))
+            return orders[-1]
+
+        def uniform(self, low: float, high: float) -> float:
+            factors.append(generator.uniform(low, high))
+            return factors[-1]
+
+    for _ in range(n):
+        colour_jitter(Image.new("L", (1, 1)), RECIPE, Spy())  # type: ignore[arg-type]
+    return np.array(factors).reshape(n, 4), np.array(orders)
+
+
+def test_no_hue_is_no_change() -> None:
+    picture = Image.fromarray(noise(40, 40, 3))
+    still = Augment(brightness=0, contrast=0, saturation=0, hue=0)
+    assert (np.asarray(colour_jitter(picture, still, rng())) == np.asarray(picture)).all()
+
+
+def test_flips_and_jitter_happen_as_often_as_they_should() -> None:
+    image = np.zeros((4, 4, 1), np.uint8)
+    image[0, 0], image[3, 0], image[0, 3] = 240, 160, 80
+    recipe = Augment(scale=(1, 1), ratio=(1, 1), contrast=0)
+    generator = rng(3)
+    n = 3000
+    top_left = np.array([augment(image, 4, recipe, generator)[0, 0, 0] for _ in range(n)]).astype(int)
+    corner = np.array([240, 160, 80, 0])[abs(top_left[:, None] - [240, 160, 80, 0]).argmin(1)]  # jitter is within 20 %
+    for value in (240, 160, 80, 0):
+        assert abs((corner == value).mean() - 0.25) < 0.03
+    upright = top_left[(corner == 240) & (top_left < 255)]
+    assert abs((upright == 240).mean() - 0.2 / (0.2 + 0.8 * (0.2 + 15 / 240) / 0.4)) < 0.07  # 255 is where it is cut
+
+
+# Views
+
+
+def test_the_same_generator_gives_the_same_bytes() -> None:
+    image = noise(36, 36, 3)
+    first, again = (augment(image, 32, RECIPE, rng(5)) for _ in range(2))
+    assert first.shape == (32, 32, 3)
+    assert first.dtype == np.uint8
+    assert (first == again).all()
+    assert (first != augment(image, 32, RECIPE, rng(6))).any()
+
+
+def test_views_with_everything_off_are_clean(store: Store) -> None:
+    rows = np.array([3, 9, 10])
+    views = Views(store, rows, 32, OFF, 0, 0).__getitems__([0, 1, 2])
+    assert torch.equal(views, Clean(store, rows, 32).__getitems__([0, 1, 2]))
+
+
+def test_what_is_drawn_depends_on_seed_view_and_row_alone(store: Store) -> None:
+    rows = np.arange(30)
+    whole = Views(store, rows, 32, RECIPE, 7, 1).__getitems__(list(range(30)))
+    some = Views(store, rows[[20, 3, 11]], 32, RECIPE, 7, 1).__getitems__([2, 0, 1])
+    assert torch.equal(some, whole[[11, 20, 3]])
+    assert torch.equal(Views(store, rows, 32, RECIPE, 7, 1)[4], whole[4])
+    for seed, view in ((7, 2), (8, 1), (1, 7)):
+        other = Views(store, rows, 32, RECIPE, seed, view).__getitems__(list(range(30)))
+        assert not (other == whole).flatten(1).all(1).any()
+
+
+def test_views_of_any_number_are_those_views(store: Store) -> None:
+    rows = np.arange(30)[::-1]
+    asked = [(3, 5), (0, 2), (3, 1), (7, 5)]
+    drawn = Drawn(store, rows, 32, RECIPE, 7).__getitems__(asked)
+    for (view, index), found in zip(asked, drawn, strict=True):
+        assert torch.equal(found, Views(store, rows, 32, RECIPE, 7, view)[index])
+    still = Still(store, rows, 32).__getitems__(asked)
+    assert torch.equal(still, Clean(store, rows, 32).__getitems__([5, 2, 1, 5]))
+
+
+def test_each_row_has_draws_of_its_own(tmp_path: Path) -> None:
+    alike = Store(np.repeat(noise(1, 36, 36, 3), 8, 0), {}, "", tmp_path)
+    views = Views(alike, np.arange(8), 32, RECIPE, 7, 1).__getitems__(list(range(8))).flatten(1)
+    assert len(torch.unique(views, dim=0)) == 8
+
+
+LOADERS: dict[str, Callable[[Any, int], Any]] = {
+    "batch sampler": lambda data, workers: DataLoader(
+        data, batch_sampler=BatchSampler(SequentialSampler(data), 7, False), num_workers=workers, collate_fn=as_is
+    ),
+    "sampler of batches": lambda data, workers: DataLoader(
+        data, sampler=BatchSampler(SequentialSampler(data), 5, False), batch_size=None, num_workers=workers
+    ),
+    "ranges": lambda data, workers: DataLoader(
+        data, batch_size=11, sampler=range(len(data)), num_workers=workers, collate_fn=as_is
+    ),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("loader", LOADERS)
+def test_batches_and_workers_change_nothing(
+    store: Store, workers: int, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Views, "__getitem__", batches_only)
+    data = Views(store, np.arange(30)[::-1], 32, RECIPE, 7, 1)
+    found = torch.cat(list(LOADERS[loader](data, workers)))
+    assert torch.equal(found, data.__getitems__(list(range(30))))
+
+
+def batches_only(self: Views, index: Any) -> torch.Tensor:
+    assert isinstance(index, list), "images must be asked for in batches"
+    return self.__getitems__(index)
+
+
+def test_a_data_set_travels_without_its_pixels(store: Store) -> None:
+    data = Views(store, np.arange(30), 32, RECIPE, 7, 1)
+    sent = pickle.dumps(data)
+    assert len(sent) < 5000
+    assert torch.equal(pickle.loads(sent).__getitems__([3, 4]), data.__getitems__([3, 4]))

@@ -1,0 +1,95 @@
+"""SYNTHETIC records to groups."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from medbench.records import store
+from medbench.records.groups import collect, differing, leaves, pick
+
+
+def test_a_group_is_its_seeds(synthetic):
+    records = synthetic(seeds=(2, 0, 1)) + synthetic(model="dino", seeds=(0, 1))
+    groups = collect(records)
+    assert [(g.first.unit.model, [r.unit.seed for r in g.records]) for g in groups] == [
+        ("dino", [0, 1]),
+        ("dinov2", [0, 1, 2]),
+    ]
+    assert groups == collect(reversed(records))
+
+
+def test_undefined_values_do_not_count(synthetic):
+    (group,) = collect(synthetic(seeds=(0, 1, 2), values={"auroc": [0.5, None, 0.7]}))
+    mean, std, n = group.summary("auroc")
+    assert (round(mean, 9), round(std, 9), n) == (0.6, round(0.02**0.5, 9), 2)
+    assert group.summary("ap") == (None, None, 0)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5, 9, 17])
+def test_many_summaries_at_once_are_the_single_ones(synthetic, seeds):
+    rng = np.random.default_rng(seeds)
+    values = {name: rng.random(seeds).tolist() for name in "abc"} | {
+        "d": [None] * seeds,
+        "e": [0.1] * (seeds - 1) + [None],
+    }
+    (group,) = collect(synthetic(seeds=range(seeds), values=values))
+    names = [*"abcde", "absent"]
+    assert group.summaries(names) == [group.summary(name) for name in names], "to the last digit"
+
+
+def test_preset_options_and_weights_tell_rows_apart(synthetic):
+    ways = [{}, {"preset": "fixed"}, {"options": {"views": 100}}, {"weights": "random"}, {"weights": "file"}]
+    kept, notes = pick(collect(record for way in ways for record in synthetic(**way)))
+    assert len(kept) == 5
+    assert notes == []
+    assert {(g.settings, g.weights) for g in kept} == {
+        ("paper", "official"),
+        ("fixed", "official"),
+        ("paper; views=100", "official"),
+        ("paper", "random"),
+        ("paper", "file 00000000"),
+    }
+
+
+def test_two_weights_files_are_two_rows(synthetic):
+    files = [synthetic(weights="file", material={"weights": digit * 64}) for digit in "ab"]
+    kept, _ = pick(collect(files[0] + files[1]))
+    assert [g.weights for g in kept] == ["file aaaaaaaa", "file bbbbbbbb"]
+
+
+def test_most_seeds_then_newest_and_a_note(synthetic, save, tmp_path):
+    few, many = synthetic(seeds=(0, 1)), synthetic(seeds=(0, 1, 2), material={"precision": "bf16"})
+    for newest in (few, many):  # the number of seeds comes first, whichever is newer
+        _save_with_times(save, tmp_path / str(len(newest)), few + many, newest)
+        (kept,), (note,) = pick(collect(store.read_all(tmp_path / str(len(newest)))))
+        assert kept.n == 3
+        assert "precision, seeds" in note
+    same = {precision: synthetic(material={"precision": precision}) for precision in ("bf16", "fp32")}
+    for precision, newest in same.items():  # then the time, whatever the digests
+        _save_with_times(save, tmp_path / precision, same["bf16"] + same["fp32"], newest)
+        (kept,), _ = pick(collect(store.read_all(tmp_path / precision)))
+        assert kept.first.material["precision"] == precision
+
+
+def _save_with_times(save, runs, records, newest):
+    save(runs, records)
+    for record in records:
+        stamp = 2e9 if record in newest else 1e9
+        os.utime(store.folder_of(runs, record.unit, record.key) / "record.json", (stamp, stamp))
+
+
+def test_differing_names_the_fields():
+    a = {"model": {"arch": "x", "size": 1}, "seed": 0, "list": [1]}
+    b = {"model": {"arch": "y", "size": 1}, "seed": 1, "list": [1], "more": 2}
+    assert differing(a, b) == ["model.arch", "more"]
+    assert dict(leaves(a)) == {"model.arch": "x", "model.size": 1, "seed": 0, "list": [1]}
+
+
+def test_warnings_say_how_many_seeds(synthetic):
+    records = synthetic(seeds=(0, 1, 2), warnings=["edge of the grid"])
+    records[1].warnings.append("only here")
+    (group,) = collect(records)
+    assert group.warnings() == ["edge of the grid", "only here (1 of 3 seeds)"]

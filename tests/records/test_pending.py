@@ -1,0 +1,69 @@
+"""What was asked for and is not done."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from medbench.errors import OutputError
+from medbench.records import Unit, pending, store
+
+
+def unit(seed: int) -> Unit:
+    return Unit(model="m", protocol="knn", dataset="toy", preset="paper", seed=seed)
+
+
+UNITS = [(unit(seed), str(seed) * 64, "job") for seed in range(3)]
+
+
+def finish(runs, seed: int) -> None:
+    folder = store.folder_of(runs, unit(seed), str(seed) * 64)
+    folder.mkdir(parents=True)
+    (folder / store.RECORD).write_text("{}")
+
+
+def test_units_are_left_until_they_are_done_or_failed(tmp_path):
+    with pending.noted(tmp_path, UNITS):
+        assert list(pending.left(tmp_path)) == [(unit(seed), False) for seed in range(3)]
+        finish(tmp_path, 0)
+        store.write_failure(tmp_path, unit(1), "1" * 64, "broke")
+        pending.unfinished("job").mkdir(parents=True)
+        assert list(pending.left(tmp_path)) == [(unit(2), True)]
+    assert list(pending.left(tmp_path)) == []
+
+
+def test_a_run_that_was_broken_off_leaves_its_note(tmp_path):
+    with pytest.raises(KeyboardInterrupt), pending.noted(tmp_path, UNITS):
+        raise KeyboardInterrupt
+    assert len(list(pending.left(tmp_path))) == 3
+    with pending.noted(tmp_path, UNITS):  # the same command again
+        pass
+    assert list(pending.left(tmp_path)) == []
+
+
+def test_a_failure_of_an_earlier_run_is_none_of_this_one(tmp_path):
+    store.write_failure(tmp_path, unit(1), "1" * 64, "broke yesterday")
+    os.utime(store.folder_of(tmp_path, unit(1), "1" * 64) / store.FAILURE, (1, 1))
+    with pending.noted(tmp_path, UNITS):
+        assert [left.seed for left, _ in pending.left(tmp_path)] == [0, 1, 2]
+
+
+def test_the_note_of_a_broken_run_goes_with_its_last_unit(tmp_path):
+    with pytest.raises(KeyboardInterrupt), pending.noted(tmp_path, UNITS[:1]):
+        raise KeyboardInterrupt
+    with pending.noted(tmp_path, UNITS):  # another request, with the same unit in it
+        finish(tmp_path, 0)
+    assert not list((tmp_path / pending.FOLDER).iterdir())
+
+
+def test_a_unit_of_two_notes_is_left_once_and_a_damaged_note_says_nothing(tmp_path):
+    with pending.noted(tmp_path, UNITS), pending.noted(tmp_path, UNITS[:1]):
+        (tmp_path / pending.FOLDER / "damaged.json").write_text("[[")
+        assert len(list(pending.left(tmp_path))) == 3
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError), pending.noted(tmp_path / "file", UNITS):
+        pass

@@ -1,0 +1,285 @@
+"""Every format from one SYNTHETIC table: the numbers read back are the table's."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from medbench.errors import MedbenchError
+from medbench.report.tables.render import FORMATS, render, rich_table
+from medbench.report.tables.table import Cell, Column, Row, Table
+
+NASTY = "a_b & c% $5 #1 {x} <b>|\\ ~^ [link](y) `code` *é*\nκ ±"
+
+
+@pytest.fixture
+def made() -> Table:
+    cells = (
+        Cell(0.8812345678901234, 0.0020001, 5, 0.878, 0.004, show_n=True),
+        Cell(None, None, 0, 0.9, 0.0, command="medbench run --model a"),
+        Cell(0.5, None, 1, show_n=True, mark="†"),
+        Cell(),
+    )
+    columns = tuple(Column(f"c{i}", f"column {i}", "kappa", "aptos") for i in range(4))
+    rows = (
+        Row(("Linear", NASTY), cells, {"model": "m", "odd": NASTY, "toy": False}),
+        Row(("DeiT", "z"), cells[::-1], {"model": "n", "odd": "", "toy": True}, "a section"),
+    )
+    return Table(
+        "t/1", f"title {NASTY}", ("head", "name"), columns, rows, (f"note {NASTY}",), ("medbench run --model a_b",)
+    )
+
+
+TEXTS = ["0.881 ± 0.002 n=5 (0.878 ± 0.004, +0.003)", "(0.900 ± 0.000)", "0.500† n=1", "–"]
+
+
+def test_cell_text(made):
+    assert [cell.text for cell in made.rows[0].cells] == TEXTS
+    assert [cell.style for cell in made.rows[0].cells] == ["ours", "published", "ours", "missing"]
+    assert made.rows[0].cells[0].difference == pytest.approx(0.0032345678901234)
+
+
+def test_csv(made):
+    first, second = csv.DictReader(io.StringIO(render(made, "csv")))
+    assert float(first["c0_mean"]) == 0.8812345678901234  # to the last digit
+    assert float(first["c0_std"]) == 0.0020001
+    assert (first["c0_n"], first["c0_published"], first["c0_published_std"]) == ("5", "0.878", "0.004")
+    assert float(first["c0_difference"]) == pytest.approx(0.0032345678901)
+    assert (first["c1_mean"], first["c1_n"], first["c1_published"]) == ("", "0", "0.900")
+    assert first["odd"] == NASTY
+    assert (second["model"], second["toy"], second["c3_mean"]) == ("n", "true", "0.8812345678901234")
+
+
+def test_json(made):
+    found = json.loads(render(made, "json"))
+    cell = found["rows"][0]["cells"]["c0"]
+    assert (cell["value"], cell["std"], cell["n"], cell["published"]) == (0.8812345678901234, 0.0020001, 5, 0.878)
+    assert found["rows"][0]["cells"]["c1"]["command"] == "medbench run --model a"
+    assert found["rows"][1]["section"] == "a section"
+    assert found["rows"][0]["heads"] == {"head": "Linear", "name": NASTY}
+
+
+def test_md(made):
+    text = render(made, "md")
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert {len(row) for row in rows} == {6}
+    assert [cell.strip() for cell in rows[2][2:]] == TEXTS
+    assert r"a_b & c% $5 \#1 {x} \<b\>\|\\ \~^ \[link\](y) \`code\` \*é\* κ ±" in rows[2][1]
+    assert "### a section" in text
+    assert "```sh\nmedbench run --model a_b\n```" in text
+
+
+def test_latex(made):
+    text = render(made, "latex")
+    body = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {5}
+    assert "0.881 $\\pm$ 0.002 n=5 (0.878 $\\pm$ 0.004, +0.003)" in text
+    assert r"a\_b \& c\% \$5 \#1 \{x\} \textless{}b\textgreater{}\textbar{}\textbackslash{}" in text
+    assert text.count(r"\begin") == text.count(r"\end") == 2
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="needs pdflatex (Debian, Ubuntu: texlive-latex-recommended)"
+)
+def test_latex_compiles(made, tmp_path):
+    head = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "t.tex").write_text(head + "\n" + render(made, "latex") + r"\end{document}" + "\n", encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 5000
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.rows = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_html(made):
+    text = render(made, "html")
+    assert text.isascii()
+    parser = Cells()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.rows[1] == ["Linear", NASTY, *TEXTS]
+    assert parser.rows[3][2:] == TEXTS[::-1]
+
+
+def test_text(made):
+    lines = render(made, "text").splitlines()
+    row = next(line for line in lines if line.startswith("Linear"))
+    assert re.split(r"  +", row)[2:] == TEXTS
+    assert "  medbench run --model a_b" in lines
+
+
+def shown(made: Table, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(rich_table(made, width))
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue()).splitlines())) <= width
+    return console.file.getvalue()
+
+
+def test_terminal(made):
+    wide, narrow = shown(made, 400), shown(made, 110)
+    assert "\x1b[2m(0.900 ± 0.000)" in wide  # published numbers are dim
+    assert all(text in wide for text in TEXTS)
+    assert "[link](y)" in wide
+    assert "column 3" in narrow  # four columns wrap rather than go
+    assert "more columns" not in narrow
+
+
+def test_terminal_leaves_out_what_does_not_fit():
+    columns = tuple(Column(f"c{i}", f"column{i}", "kappa", "aptos") for i in range(9))
+    made = Table("t", "title", ("head",), columns, (Row(("a",), (Cell(0.5, 0.1, 5),) * 9),))
+    text = shown(made, 62)
+    assert "column2" in text
+    assert "6 more columns than fit here (column3, column4, column5," in text
+
+
+@pytest.fixture
+def ranked() -> Table:
+    """One column: the best, the second, one tied with the best, one neither, one that does not count."""
+    cells = (
+        Cell(0.9, 0.01, 5, low=0.85, high=0.95, rank="best"),
+        Cell(0.8, 0.02, 5, rank="second", gain=1.25),
+        Cell(0.7, 0.03, 5, tied=True, published=0.75, published_gain=-0.5),
+        Cell(0.6, None, 1, show_n=True),
+        Cell(0.95, 0.04, 5, mark="†"),
+    )
+    rows = tuple(Row((f"r{i}",), (cell,), {"model": f"r{i}"}) for i, cell in enumerate(cells))
+    return Table("t/2", "title", ("head",), (Column("c", "column", "kappa", "aptos"),), rows, ranking="its column")
+
+
+PLAIN = ["0.900 ± 0.010", "0.800 ± 0.020", "0.700 ± 0.030≈", "0.600 n=1", "0.950 ± 0.040†"]
+
+
+def test_marks_in_text(ranked):
+    lines = render(ranked, "text").splitlines()
+    shown = [re.split(r"  +", line)[1] for line in lines if re.match(r"r\d ", line)]
+    assert shown == [
+        "0.900 ± 0.010¹",
+        "0.800 ± 0.020² +1.2 pt",
+        "0.700 ± 0.030≈ (0.750 -0.5 pt, -0.050)",
+        "0.600 n=1",
+        "0.950 ± 0.040†",
+    ]
+    assert "note: ¹: the best of its column, ²: the second, as printed" in lines
+    assert any(line.startswith("note: ≈ not separated from the best") for line in lines)
+
+
+def test_marks_in_md(ranked):
+    out = render(ranked, "md")
+    assert "| **0.900 ± 0.010** |" in out
+    assert "| 0.800 ± 0.020² +1.2 pt |" in out
+    assert "- bold: the best of its column, ²: the second, as printed" in out
+
+
+def test_marks_in_latex(ranked):
+    out = render(ranked, "latex")
+    assert r"r0 & \textbf{0.900 $\pm$ 0.010} \\" in out
+    assert r"r1 & \underline{0.800 $\pm$ 0.020} +1.2 pt \\" in out
+    assert r"r2 & 0.700 $\pm$ 0.030$\approx$ (0.750 $-$0.5 pt, $-$0.050) \\" in out
+    assert r"r4 & 0.950 $\pm$ 0.040$\dagger$ \\" in out
+    assert "bold: the best of its column, underlined: the second" in out
+
+
+def test_marks_in_html(ranked):
+    out = render(ranked, "html")
+    assert "><b>0.900 &#177; 0.010</b></td>" in out
+    assert "><u>0.800 &#177; 0.020</u> +1.2 pt</td>" in out
+    assert "bold: the best of its column, underlined: the second" in out
+
+
+def test_marks_in_json_and_csv(ranked):
+    found = json.loads(render(ranked, "json"))
+    cells = [row["cells"]["c"] for row in found["rows"]]
+    assert [cell["rank"] for cell in cells] == ["best", "second", "", "", ""]
+    assert [cell["tied"] for cell in cells] == [False, False, True, False, False]
+    assert (cells[0]["low"], cells[0]["high"], cells[1]["gain"]) == (0.85, 0.95, 1.25)
+    rows = list(csv.DictReader(io.StringIO(render(ranked, "csv"))))
+    assert [(row["c_low"], row["c_high"]) for row in rows] == [("0.85", "0.95")] + [("", "")] * 4
+    assert [row["c_gain"] for row in rows] == ["", "1.25", "", "", ""]
+    assert rows[2]["c_published_gain"] == "-0.5"
+
+
+def test_marks_on_a_terminal(ranked):
+    out = shown(ranked, 200)
+    assert "\x1b[1m0.900 ± 0.010\x1b[0m" in out
+    assert "\x1b[4m0.800 ± 0.020\x1b[0m" in out
+    assert "bold: the best" in out
+
+
+def test_intervals_show_only_on_request(ranked):
+    on = dataclasses.replace(ranked, intervals=True)
+    for form in ("text", "md", "latex", "html"):
+        assert "0.850" not in render(ranked, form)
+        assert re.search(r"\[0\.850, 0\.950\\?\]", render(on, form))
+        assert "95" in render(on, form)
+
+
+def test_a_legend_explains_only_what_is_there(made):
+    for form in ("text", "md", "latex", "html"):
+        out = render(made, form)
+        assert "the best of" not in out
+        assert "95 % interval" not in out
+
+
+def test_latex_is_well_formed(made, ranked):
+    """No TeX here: what stops it is looked for by hand."""
+    bracket = dataclasses.replace(ranked.rows[0], heads=("[x]",))
+    odd = dataclasses.replace(ranked, rows=(bracket, *ranked.rows[1:]), title="λ ☃ “q” — é %", notes=("50 % of x_1",))
+    for table in (made, odd):
+        out = render(table, "latex")
+        assert out.startswith("% needs \\usepackage{booktabs}\n")
+        assert [out.count(rule) for rule in (r"\toprule", r"\bottomrule")] == [1, 1]
+        bare = re.sub(r"\\[{}%&#_$]", "", out)
+        depth = 0
+        for sign in bare:
+            depth += {"{": 1, "}": -1}.get(sign, 0)
+            assert depth >= 0
+        assert depth == 0
+        assert bare.count("$") % 2 == 0
+        environments = re.findall(r"\\(begin|end)\{(\w+)\}", out)
+        assert environments == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
+        lines = [line for line in out.splitlines() if not line.startswith("%")]
+        assert not any(re.search(r"(?<!\\)[%#_]", line) for line in lines), "signs that TeX would act on"
+        assert all(ord(sign) < 0x180 for sign in out)
+    assert "{}{[}" not in out
+    assert "{}[x] &" in out
+    assert "\\caption{? ? ``q'' --- é \\%}" in out
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_empty_table_and_line_end(form):
+    text = render(Table("t", "title", ("head",), (Column("c", "c", "kappa", "d"),), ()), form)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+def test_unknown_format(made):
+    with pytest.raises(MedbenchError, match="unknown format 'mdd'"):
+        render(made, "mdd")

@@ -1,0 +1,128 @@
+"""Logistic regression against scikit-learn's own probabilities and against its optimality conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medbench.training.heads.logistic import NEVER, fit_logistic
+
+
+def data(c: int = 4, n: int = 220, d: int = 7, seed: int = 0):
+    source = np.random.default_rng(seed)
+    share = 1 / np.arange(1, c + 1)
+    targets = np.concatenate([np.arange(c), source.choice(c, n - c, p=share / share.sum())])
+    spread, offset = np.logspace(-2, 2, d), source.normal(size=d) * 5
+    features = (source.normal(size=(c, d))[targets] + source.normal(size=(n, d))) * spread + offset
+    return features.astype(np.float32), targets
+
+
+def labels(n: int = 220, d: int = 7, c: int = 3, seed: int = 0):
+    source = np.random.default_rng(seed)
+    features = source.normal(size=(n, d)).astype(np.float32)
+    return features, (features @ source.normal(size=(d, c)) + source.normal(size=(n, c)) > 0.7).astype(np.uint8)
+
+
+def theirs(C: float, balanced: bool, scale: bool):
+    steps = [StandardScaler()] if scale else []
+    weights = "balanced" if balanced else None
+    return make_pipeline(*steps, LogisticRegression(C=C, class_weight=weights, max_iter=5000, random_state=0))
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("c", [2, 4])
+def test_softmax_equals_scikit_learn(c: int, balanced: bool, scale: bool) -> None:
+    x, y = data(c)
+    found = fit_logistic(x, y, c, C=0.316, balanced=balanced, scale=scale, max_iter=5000)
+    assert (found.weight.shape, found.bias.shape, found.warnings) == ((c, 7), (c,), ())
+    assert found.weight.dtype == found.bias.dtype == np.float64
+    ours = softmax(x @ found.weight.T + found.bias, axis=1)
+    expected = theirs(0.316, balanced, scale).fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
+    np.testing.assert_allclose(ours, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_each_label_equals_a_regression_of_its_own(balanced: bool, scale: bool) -> None:
+    x, y = labels()
+    found = fit_logistic(x, y, 3, C=2.0, balanced=balanced, scale=scale, max_iter=5000)
+    ours = expit(x @ found.weight.T + found.bias)
+    for k in range(3):
+        one = theirs(2.0, balanced, scale).fit(x.astype(np.float64), y[:, k])
+        np.testing.assert_allclose(ours[:, k], one.predict_proba(x.astype(np.float64))[:, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_optimum_has_no_gradient(balanced: bool) -> None:
+    """Of the mean loss plus penalty, by hand; scikit-learn stops at 1e-4, and a C twice as large is no optimum."""
+    x, y = data(3)
+    x = (x - x.mean(0)) / x.std(0)
+    weight, bias, _ = fit_logistic(x, y, 3, C=0.316, balanced=balanced)
+    count = np.bincount(y)
+    each = (len(y) / (3 * count))[y] if balanced else np.ones(len(y))
+    residual = each[:, None] * (softmax(x @ weight.T + bias, axis=1) - np.eye(3)[y]) / each.sum()
+
+    def slope(C: float) -> float:
+        return max(np.abs(residual.T @ x + weight / (C * each.sum())).max(), np.abs(residual.sum(0)).max())
+
+    assert slope(0.316) < 1.5e-4 < 5e-4 < slope(0.632)
+
+
+def test_the_first_row_of_two_classes_is_nothing_and_logits_of_more_sum_to_nothing() -> None:
+    two = fit_logistic(*data(2), 2, C=1.0, max_iter=5000)
+    assert not two.weight[0].any()
+    assert two.bias[0] == 0
+    more = fit_logistic(*data(4), 4, C=1.0, balanced=True, scale=True)
+    np.testing.assert_allclose(more.weight.sum(0), 0, atol=1e-8)
+    assert more.bias.sum() == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("present", [[0, 2, 3], [1, 3], [4]])
+def test_a_class_without_images_is_never_predicted_and_changes_nothing_else(present: list[int]) -> None:
+    x, y = data(max(len(present), 2))
+    y = np.array(present)[np.minimum(y, len(present) - 1)]
+    found = fit_logistic(x, y, 5, C=0.5, balanced=True, scale=True, max_iter=5000)
+    absent = sorted({*range(5)} - {*present})
+    assert not found.weight[absent].any()
+    assert (found.bias[absent] == -NEVER).all()
+    scores = softmax(x @ found.weight.T + found.bias, axis=1)
+    assert scores[:, absent].max() <= np.exp(-NEVER)
+    expected = 1.0 if len(present) == 1 else theirs(0.5, True, True).fit(x.astype(np.float64), y).predict_proba(x)
+    np.testing.assert_allclose(scores[:, present], expected, atol=1e-6)
+    named = ", ".join(map(str, absent))
+    assert found.warnings == (f"never predicted, having no training image: class {named} (counted from 0)",)
+
+
+def test_labels_of_one_value_are_constant_and_said_to_be() -> None:
+    x, y = labels()
+    y = np.column_stack([y, np.zeros(len(y), np.uint8), np.ones(len(y), np.uint8)])
+    found = fit_logistic(x, y, 5, C=1.0, scale=True)
+    assert not found.weight[3:].any()
+    assert found.bias[3:].tolist() == [-NEVER, NEVER]
+    np.testing.assert_array_equal(found.weight[:3], fit_logistic(x, y[:, :3], 3, C=1.0, scale=True).weight)
+    assert found.warnings == (
+        "never predicted, no training image having it: label 3 (counted from 0)",
+        "always predicted, every training image having it: label 4 (counted from 0)",
+    )
+
+
+def test_no_convergence_is_told_and_not_raised() -> None:
+    x, y = data(4)
+    found = fit_logistic(x, y, 4, C=100.0, max_iter=2)
+    assert len(found.warnings) == 1
+    assert "failed to converge after 2 iteration" in found.warnings[0]
+    assert "\n" not in found.warnings[0]
+
+
+def test_a_constant_feature_and_scales_far_apart_are_folded_right() -> None:
+    x, y = data(3)
+    x = np.column_stack([x, np.full(len(x), 1000.0)])
+    found = fit_logistic(x, y, 3, C=1.0, scale=True)
+    assert not found.weight[:, -1].any()
+    expected = theirs(1.0, False, True).fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(softmax(x @ found.weight.T + found.bias, axis=1), expected, atol=1e-6)
