@@ -44,11 +44,11 @@ class Join(Strict):
 class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
-    file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
-    split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
-    image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
-    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are skipped.")
-    unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
+    file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
+    split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
+    image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are ignored.")
+    unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
     join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
 
 
@@ -58,10 +58,10 @@ class Slices(Strict):
     image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: IndexPattern | None = Field(
         None,
-        description="Regular expression on the file name with a named part `index`, an integer; none: one image.",
+        description="Regular expression on the file name with a named part `index`; none: `image` is one image.",
     )
     example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
-    channels: Literal[1, 3] | None = Field(None, description="Channels, if they differ from the card's.")
+    channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
 
     @model_validator(mode="after")
     def _example_matches(self) -> Slices:
@@ -87,9 +87,9 @@ class CsvLayout(Strict):
     id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
     label: str | list[str] | None = Field(
         None,
-        description="Column with the class (index, name, or a key of `values`); of several, the first not empty.",
+        description="Column of the class (index, name or key of `values`); of several, the first that is not empty.",
     )
-    listed: bool = Field(False, description="The label cell is a Python list; its first element is the label.")
+    listed: bool = Field(False, description="The label cell is a list in Python's notation; its first element is used.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
     none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
     separator: str | None = Field(
@@ -97,15 +97,13 @@ class CsvLayout(Strict):
     )
     nothing: list[str] = Field(default_factory=list, description="With `separator`: words that mean no class.")
     pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
-    input: str = Field("image", description="Name of the images at `image`, where a sample has several inputs.")
+    input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
     inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
     where: dict[str, list[str]] = Field(
         default_factory=dict, description="Column -> texts: rows with another text in it are left out."
     )
-    group: str | None = Field(
-        None, description="Template of the unit that a split keeps together: patient, lesion, eye."
-    )
+    group: str | None = Field(None, description="Template of what a split must keep together: patient, lesion, eye.")
     group_pattern: GroupPattern | None = Field(
         None, description="Regular expression on the image path with a named part `group`, instead of `group`."
     )
@@ -172,7 +170,7 @@ class FolderLayout(Strict):
     )
     only: Pattern | None = Field(None, description="Regular expression: images whose path does not match are left out.")
     first: int | None = Field(
-        None, gt=0, description="Number of images of each class to take, in the order of their paths."
+        None, gt=0, description="Take only this many images of each class, in the order of the paths."
     )
     group: GroupPattern | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
@@ -281,12 +279,11 @@ class SplitRule(Strict):
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
     disjoint: bool = Field(
-        True,
-        description="`contiguous`: groups stay together, no row twice; false: cut at the row, as the WACV code does.",
+        True, description="`contiguous`: complete groups, no row twice; false: exact rows, as the WACV code cuts."
     )
     check: dict[Split, list[int]] = Field(
         default_factory=dict,
-        description="`shuffle`: the first row numbers of each split, published; checked when the split is read.",
+        description="`shuffle`: published first row numbers of each split; checked on reading.",
     )
     source: str = Field("", description="Source of the split.")
 
@@ -305,9 +302,9 @@ class Splits(Strict):
 
 
 class Download(Strict):
-    """One file that anyone may download."""
+    """One file that anyone can download."""
 
-    urls: list[str] = Field(min_length=1, description="Its URLs: mirrors are tried in this order.")
+    urls: list[str] = Field(min_length=1, description="Its addresses; mirrors are tried in this order.")
     name: str = Field(description="Its name in the data folder.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(None, gt=0)
@@ -319,14 +316,12 @@ class Access(Strict):
 
     kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
     url: str = ""
-    steps: str = Field("", description="What to do, command by command; shown when the data are missing.")
-    files: list[Download] = Field(
-        default_factory=list, description="Files that can be downloaded directly, in this order."
-    )
+    steps: str = Field("", description="What to do, command by command; shown if the data are missing.")
+    files: list[Download] = Field(default_factory=list, description="Files that anyone can download, in this order.")
 
 
 class Counts(Strict):
-    """The contents of a complete copy."""
+    """What a complete copy contains."""
 
     images: int | None = Field(None, ge=0)
     classes: list[int] | None = Field(None, description="Images per class, in the order of `classes`.")
@@ -348,7 +343,7 @@ class DatasetCard(Card):
     std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
     splits: Splits
     counts: Counts = Field(default_factory=Counts)
-    verified: bool = Field(True, description="False: the counts were not verified on the files; runs carry a warning.")
+    verified: bool = Field(True, description="False: counts are from memory or a third party; runs carry a warning.")
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
 
     @property
@@ -379,7 +374,7 @@ class DatasetCard(Card):
         return self
 
     def material(self) -> dict[str, Any]:
-        """Return the fields that can change a number; samples and split have their own digests."""
+        """Return what can change a number, apart from the samples and the split, which have their own digests."""
         return {
             "task": self.task,
             "classes": self.class_names,

@@ -40,7 +40,7 @@ class Weights(Strict):
     )
     rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
     drop: list[Pattern] = Field(
-        default_factory=list, description="Regular expressions (full match): tensors to ignore."
+        default_factory=list, description="Regular expressions (whole name) of tensors left out."
     )
     transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
     lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")

@@ -24,7 +24,6 @@ def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str]
 
     Raises:
         DataError: A split's folder is missing, a folder is not a class, a name has no class, a class has no images.
-        CardError: A regular expression of the card is malformed.
     """
     classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
     found: list[tuple[str, int, str]] = []

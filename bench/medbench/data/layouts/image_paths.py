@@ -91,7 +91,7 @@ def replaced(texts: Sequence[str], replace: Mapping[str, str]) -> list[str]:
     return found
 
 
-def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str], field: str = "") -> list[str]:
+def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str]) -> list[str]:
     """Return the named part of a regular expression in each text.
 
     Raises:
