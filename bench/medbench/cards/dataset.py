@@ -253,7 +253,7 @@ class SplitRule(Strict):
 
     - `official` takes the release's own split (and draws `val` from train if the release has none);
     - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
-    - `kfold` draws complete groups into `folds` parts, keeps the class shares: part `fold` is test, the next val;
+    - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
     - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
       part of the rule `base`; its test part stays the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
