@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medbench.cli.commands.ls import COLUMNS, Kind, listed
+from medbench.cli.commands.ls import COLUMNS, Kind
+from medbench.cli.listing import listed
 from medbench.cli.output import as_text
 
 HEAD = """# Cards that ship with medbench
@@ -17,8 +18,8 @@ def page() -> str:
     """Return the page: one table for each kind of card, and the papers' tables."""
     parts = [HEAD]
     for kind, title in ((Kind.models, "Models"), (Kind.protocols, "Protocols"), (Kind.datasets, "Data sets")):
-        rows, faults = listed(kind.value)
-        assert not faults, faults
+        rows, errors = listed(kind.value)
+        assert not errors, errors
         columns = COLUMNS[kind]
         parts += [f"\n## {title}\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
         parts += ["| " + " | ".join(as_text(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]

@@ -1,4 +1,4 @@
-"""The public functions, one for each command."""
+"""The public functions: one for each command."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ __all__ = [
 
 
 class RunFailedError(MedbenchError):
-    """Units that broke; the others were finished."""
+    """Some units failed; the others are finished."""
 
 
 def carry_out(plan: Plan) -> Result:
-    """Run what is missing of a plan, then renew the tables of its data sets.
+    """Run the missing units of a plan, then rewrite the tables of its data sets.
 
-    Where nothing is missing, the records are read and torch is not even imported.
+    If nothing is missing, the records are read and torch is not imported.
     """
     if not plan.todo:
         return Result(records=[r for job in plan.jobs for folder in job.folders() if (r := store.read(folder))])
@@ -56,7 +56,7 @@ def carry_out(plan: Plan) -> Result:
 
     result = execute(plan)
     if result.writer:
-        tables = paths.tables_dir(plan.options.out)
+        tables = paths.tables_dir(plan.options.runs)
         for name in sorted({record.unit.dataset for record in result.records}):
             result.tables += write_dataset_tables(plan.options.runs, tables, name)
     return result
@@ -65,23 +65,26 @@ def carry_out(plan: Plan) -> Result:
 def run(
     model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], **options: Any
 ) -> list[Record]:
-    """Run models x protocols x data sets and return the records, one a seed, finished ones read back.
+    """Run models x protocols x data sets and return one record per seed; finished units are read, not run again.
 
     Args:
-        model: Name, comma list, glob or card file; or several.
-        protocol: Likewise.
-        dataset: Likewise; also a CSV of labels or a folder of class folders.
-        options: Fields of `Options`; `set` is another name for `changes`, and paths may be texts.
+        model: Name, comma list, glob or card file of models; or a list of these.
+        protocol: Name, comma list, glob or card file of protocols; or a list of these.
+        dataset: Name, comma list, glob or card file of data sets, a CSV of labels, or a folder of class folders; or a
+            list of these.
+        options: Fields of `Options`. `set` is another name for `changes`, `out` an old name for `runs`; paths may be
+            strings.
 
     Raises:
-        MedbenchError: The request is wrong, or a job met something that a person must mend.
-        RunFailedError: Jobs broke; the others were finished first.
+        MedbenchError: The request is wrong, or a job needs something fixed first.
+        RunFailedError: Jobs failed; the others were finished first.
     """
-    if "set" in options:
-        options["changes"] = options.pop("set")
-    for name in ("data_root", "out"):
-        if options.get(name) is not None:
-            options[name] = Path(options[name])
+    for other, name in (("set", "changes"), ("out", "runs")):
+        if other in options:
+            options[name] = options.pop(other)
+    for name in ("data_root", "runs"):
+        if (path := options.pop(name, None)) is not None:
+            options[name] = Path(path)
     known = set(Options.__dataclass_fields__)
     if strange := set(options) - known:
         raise MedbenchError(f"unknown option: {', '.join(sorted(strange))}", f"known: {', '.join(sorted(known))}, set")
@@ -115,14 +118,14 @@ def list_datasets() -> list[str]:
 
 
 def load_text_model(name: str | Path, weights: str | Path | None = None) -> TextEncoder:
-    """Return the frozen text tower of a vision-language pair, on the CPU.
+    """Return the frozen text tower of a vision-language model, on the CPU.
 
     Args:
         name: Name of a model card, or a card file.
         weights: None for the official file, a path, or `random`.
 
     Raises:
-        MedbenchError: The card has no text tower, or the file is missing, damaged or another architecture's.
+        MedbenchError: The card has no text tower, or the file is missing, damaged or of another architecture.
     """
     from medbench.models.text import load_text
 
@@ -130,49 +133,51 @@ def load_text_model(name: str | Path, weights: str | Path | None = None) -> Text
 
 
 def table(name: str, **options: Any) -> pd.DataFrame:
-    """Return a table as a DataFrame: one row per row of the table, mean, std and n of every column.
+    """Return a table as a DataFrame: one row per row of the table, with mean, std and n of every column.
 
     Args:
-        name: `dataset/<name>`, or a paper's, such as `wacv2024/table1`; `medbench ls tables` lists them.
+        name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too).
 
     Raises:
-        MedbenchError: There is no such table, or nothing was run on the data set.
+        MedbenchError: There is no such table, or nothing has been run on the data set.
     """
     from medbench.report.tables import lookup
 
     return lookup.table(name, **options).frame()
 
 
-def figure(name: str, out: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
-    """Draw a paper's figure, write it and the data behind it (CSV), and return the paths of the files.
+def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
+    """Draw a paper's figure, write it and its data (CSV), and return the paths of the files.
 
     Args:
-        name: Such as `wacv2024/figure4`; `medbench ls figures` lists them.
-        out: The folder; None: `figures`, beside the run store.
+        name: The figure, such as `wacv2024/figure4`; `medbench ls figures` lists them.
+        to: The folder to write to; None: `figures`, next to the run store.
         formats: `png`, `svg`, `pdf`: one, several, or a comma list.
-        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as of the command.
+        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as in the command. `out` is
+            an old name for `to`.
 
     Raises:
         MedbenchError: There is no such figure or format, or the folder cannot be written.
     """
     from medbench.report.figures import draw as figures
 
+    to = options.pop("out", to)
     data = figures.figure_data(name, **options)
     wanted = formats.split(",") if isinstance(formats, str) else formats
-    return figures.write_figure(data, out or figures.figures_dir(options.get("runs")), wanted)
+    return figures.write_figure(data, to or figures.figures_dir(options.get("runs")), wanted)
 
 
 def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
-    """Return the paired comparison of two rows as a DataFrame: one row per data set, under several their mean.
+    """Return the paired comparison of two rows as a DataFrame: one row per data set, and their mean.
 
     Args:
         a: `MODEL`, `MODEL/PROTOCOL` or `MODEL/PROTOCOL/SETTINGS`, such as `dinov2/knn/fixed,k=5`.
-        b: The other side.
-        options: `dataset`, `metric`, `preset`, `include_random`, `draws` and `runs`, as of the command.
+        b: What `a` is compared with, written in the same way.
+        options: `dataset`, `metric`, `preset`, `include_random`, `draws` and `runs`, as in the command.
 
     Raises:
-        MedbenchError: A name is unknown among what was run, or there is nothing to compare.
+        MedbenchError: Nothing was run under one of the names, or there is nothing to compare.
     """
     from medbench.report.comparison.compare import compare as compared
 
@@ -188,19 +193,19 @@ def write_report(
     data_root: Path | None = None,
     data: Sequence[str] = (),
 ) -> Path:
-    """Write one HTML file of everything in a run store and return its path; it loads nothing from anywhere.
+    """Write one HTML file with everything in a run store and return its path. The file needs no network.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        to: The file, or a folder for `report.html`; None: `report.html` beside the run store.
-        dataset: A glob: only data sets of such names.
-        include_random: Show random weights in papers' tables and figures too, marked.
-        thumbnails: How many of the worst-classified images each page shows, where the data are at hand.
-        data_root: Where the data lie; None: `MEDBENCH_DATA`.
-        data: Data sets of your own: a .csv of labels, a folder of class folders, or a card file each.
+        to: The file, or a folder for `report.html`; None: `report.html` next to the run store.
+        dataset: A glob: only data sets whose names match.
+        include_random: Show results of random weights in papers' tables and figures too, marked.
+        thumbnails: How many of the worst-classified images each page shows, if the data are on this machine.
+        data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
+        data: Your own data sets: a CSV of labels, a folder of class folders, or a card file each.
 
     Raises:
-        MedbenchError: Nothing was run, one of `data` is not there, or the folder cannot be written.
+        MedbenchError: Nothing has been run, one of `data` is missing, or the folder cannot be written.
     """
     from medbench import progress
     from medbench.data.checks.thumbnails import Thumbnails

@@ -1,4 +1,4 @@
-"""Whether this machine is ready, and what is missing."""
+"""Check whether this machine is ready, and what is missing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Literal
 
 LIBRARIES = ("torchvision", "timm", "numpy", "pandas", "scikit-learn", "scipy", "pillow", "pyarrow", "huggingface_hub")
 
-
-TIGHT_GB = 5.0  # free space below which prepared images or weights soon do not fit
+TIGHT_GB = 5.0  # with less free space, prepared images or weights may not fit
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing looked at: what, whether it is well, and what was found (or what to do)."""
+    """One result: what was checked, its state, and what was found (or what to do)."""
 
     what: str
     state: Literal["ok", "note", "wrong"]
@@ -27,7 +26,7 @@ class Diagnosis:
 
 
 def examine() -> Iterator[Diagnosis]:
-    """Yield what there is to know about this machine. torch is imported; nothing is fetched and nothing is written."""
+    """Check this machine and yield the results. This imports torch; it downloads nothing and writes nothing."""
     yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _libraries()
     yield from _torch()
@@ -51,12 +50,12 @@ def _libraries() -> Iterator[Diagnosis]:
 def _torch() -> Iterator[Diagnosis]:
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a shared library of CUDA that does not load
-        yield Diagnosis("torch", "wrong", f"does not import: {error}")
+    except (ImportError, OSError) as error:  # OSError: a shared library of CUDA does not load
+        yield Diagnosis("torch", "wrong", f"cannot be imported: {error}")
         return
     yield Diagnosis("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
     if not torch.cuda.is_available():
-        yield Diagnosis("gpu", "note", "no CUDA device: runs use the processor")
+        yield Diagnosis("gpu", "note", "no CUDA device: runs use the CPU")
         return
     for i in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(i)
@@ -73,23 +72,23 @@ def _places() -> Iterator[Diagnosis]:
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         free = shutil.disk_usage(there).free / 1e9
         if not there.is_dir() or not os.access(there, os.W_OK):
-            yield Diagnosis(what, "wrong", f"{place} cannot be written; choose another with {variable}")
+            yield Diagnosis(what, "wrong", f"cannot write to {place}; set {variable} to another folder")
         elif free < TIGHT_GB:
-            yield Diagnosis(what, "note", f"{place}: only {free:.1f} GB free; another place: {variable}")
+            yield Diagnosis(what, "note", f"only {free:.1f} GB free in {place}; set {variable} to use another folder")
         else:
             yield Diagnosis(what, "ok", f"{place}: {free:,.0f} GB free")
 
 
 def _hub() -> Diagnosis:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return Diagnosis("hub", "note", "HF_HUB_OFFLINE is set: nothing is fetched")
     try:
-        from huggingface_hub import get_token
-    except ImportError:
-        return Diagnosis("hub", "wrong", "huggingface_hub does not import")
+        from huggingface_hub import constants, get_token
+    except ImportError as error:
+        return Diagnosis("hub", "wrong", f"huggingface_hub cannot be imported: {error}")
+    if constants.HF_HUB_OFFLINE:
+        return Diagnosis("hub", "note", "offline mode (HF_HUB_OFFLINE is set): nothing is downloaded")
     if get_token():
-        return Diagnosis("hub", "ok", "a token is set: gated weights you were given can be fetched")
-    return Diagnosis("hub", "note", "no token: open weights only; for gated ones: hf auth login")
+        return Diagnosis("hub", "ok", "a token is set: gated weights that you have access to can be downloaded")
+    return Diagnosis("hub", "note", "no token: only open weights can be downloaded; for gated ones run: hf auth login")
 
 
 def _data() -> Iterator[Diagnosis]:
@@ -99,9 +98,9 @@ def _data() -> Iterator[Diagnosis]:
 
     base = os.environ.get("MEDBENCH_DATA")
     if base is None:
-        yield Diagnosis("data", "note", "MEDBENCH_DATA is not set: name the folder with --data-root each time")
+        yield Diagnosis("data", "note", "MEDBENCH_DATA is not set: set it, or pass --data-root with each command")
     elif not Path(base).expanduser().is_dir():
-        yield Diagnosis("data", "wrong", f"MEDBENCH_DATA is {base}, and there is no such folder")
+        yield Diagnosis("data", "wrong", f"MEDBENCH_DATA is {base}, but there is no such folder")
     for name in cards.names("datasets"):
         try:
             card = cards.find_dataset(name)
@@ -110,16 +109,16 @@ def _data() -> Iterator[Diagnosis]:
             continue
         root = paths.data_root(name)
         if card.toy:
-            yield Diagnosis(f"data {name}", "ok", "drawn by medbench when needed")
+            yield Diagnosis(f"data {name}", "ok", "generated by medbench when needed")
         elif root and root.is_dir():
-            yield Diagnosis(f"data {name}", "ok", f"{root}; verify: medbench data check {name}")
+            yield Diagnosis(f"data {name}", "ok", f"{root}; check it: medbench data check {name}")
         else:
             looked = f"not in {root}; " if root else ""
             yield Diagnosis(f"data {name}", "note", f"{looked}how to get it: medbench data download {name}")
 
 
 def _weights() -> Iterator[Diagnosis]:
-    """Look whether each model's file is there; its digest is not computed, which would read gigabytes."""
+    """Check that each model's file is there. Its digest is not computed: that would read gigabytes."""
     from medbench import cards
     from medbench.errors import CardError
     from medbench.models.weights.locate import held, own_file, place, weights_folder
@@ -131,12 +130,12 @@ def _weights() -> Iterator[Diagnosis]:
             yield Diagnosis(f"weights {name}", "wrong", error.message)
             continue
         if card.weights is None:
-            yield Diagnosis(f"weights {name}", "ok", "none needed: a toy encoder")
+            yield Diagnosis(f"weights {name}", "ok", "none needed (toy encoder)")
             continue
         fetched = card.weights.url or card.weights.hub
         file = own_file(card) or (held(card) if fetched else None)
         if file is not None:
-            yield Diagnosis(f"weights {name}", "ok", f"{file}; verify: medbench weights check {name}")
+            yield Diagnosis(f"weights {name}", "ok", f"{file}; check it: medbench weights check {name}")
             continue
         gate = "gated; " if card.weights.gated else ""
         how = f"medbench weights download {name}" if fetched else card.weights.access or "get it from its authors"

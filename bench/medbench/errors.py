@@ -1,4 +1,4 @@
-"""The one error that a person sees: what is wrong and where, then what to do."""
+"""Errors that users see: what is wrong and where, then what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class MedbenchError(Exception):
-    """A person's mistake, shown as two lines and never as a traceback.
+    """A user's mistake: shown as two lines, without a traceback.
 
     Attributes:
         message: What is wrong, and where.
@@ -32,7 +32,7 @@ class DataError(MedbenchError):
 
 
 class MissingDataError(DataError):
-    """Files of a data set that are not on disk. Who knows the data set adds how to get it."""
+    """Files of a data set that are not on disk; the readers add how to get them."""
 
 
 class WeightsError(MedbenchError):
@@ -44,7 +44,14 @@ class OutputError(MedbenchError):
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> CardError:
-    """Build the error for a name that is not known, with the nearest ones that are."""
+    """Return the error for an unknown name, with the most similar known names.
+
+    Args:
+        what: What the name stands for, such as `model`.
+        name: The unknown name.
+        known: All known names.
+        where: A sentence that says where to find all of them.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     listed = ", ".join(near or known[:12]) + (" …" if not near and len(known) > 12 else "")

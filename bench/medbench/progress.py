@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left: rich on a terminal, a plain line now and then elsewhere."""
+"""Progress bars with rate and time left: rich on a terminal, a plain line every 20 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Protocol
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _log: ContextVar[Path | None] = ContextVar("log", default=None)
-PLAIN_EVERY = 20.0  # seconds between lines where there is no terminal
+PLAIN_EVERY = 20.0  # seconds between lines when standard error is not a terminal
 
 
 class Advance(Protocol):
-    """Counts steps that were done; `note` is what is worth knowing besides, such as an epoch's metric."""
+    """Counts finished steps; `note` is shown next to the count, such as the metric of an epoch."""
 
     def __call__(self, n: int = 1, note: str = "") -> None: ...  # noqa: D102
 
 
 @contextlib.contextmanager
-def quiet(hush: bool = True) -> Iterator[None]:
-    """Show no progress inside this block."""
-    token = _quiet.set(hush)
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """Show no progress and no messages inside this block, if `wanted`."""
+    token = _quiet.set(wanted)
     try:
         yield
     finally:
@@ -32,13 +32,13 @@ def quiet(hush: bool = True) -> Iterator[None]:
 
 
 def is_quiet() -> bool:
-    """Tell whether nothing is shown here."""
+    """Tell whether progress and messages are switched off here."""
     return _quiet.get()
 
 
 @contextlib.contextmanager
 def logged(file: Path, wanted: bool = True) -> Iterator[None]:
-    """Add every line that is said inside this block to `file` too, with the time, quiet or not."""
+    """Also write each message of this block to `file`, with the time, even if quiet; only if `wanted`."""
     token = _log.set(file if wanted else None)
     try:
         yield
@@ -47,7 +47,7 @@ def logged(file: Path, wanted: bool = True) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Print one line about the work to standard error, unless quiet, and add it to the log file, if there is one."""
+    """Print one line to standard error, unless quiet, and add it to the log file, if there is one."""
     if (file := _log.get()) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
@@ -59,9 +59,13 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
-    """Yield `advance(n, note)` for a piece of work of `total` steps, `done` of which were done before.
+    """Yield `advance(n, note)`, which shows the progress of a task.
 
-    The rate counts the steps of this block alone.
+    Args:
+        what: Name of the task.
+        total: Number of steps.
+        unit: What a step is, in the plural.
+        done: Number of steps that were finished earlier; the rate does not count them.
     """
     if _quiet.get():
         yield _silent

@@ -41,7 +41,7 @@ def run(folder: Path, device: str) -> list[Row]:
     plan += [labelled(folder, 96)]
     plan[6] = ",".join(plan[6:])
     del plan[7:]
-    plan += ["--seeds", "10", "--set", "views=1", "--set", "epochs=3", "--quiet", "--out", str(folder / "runs100")]
+    plan += ["--seeds", "10", "--set", "views=1", "--set", "epochs=3", "--quiet", "--runs", str(folder / "runs100")]
     subprocess.run([*MEDBENCH, *plan], check=True, capture_output=True)
     units = len(list((folder / "runs100").rglob("record.json")))
     seconds = wall(plan, rounds=3)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from medbench.cli import main
+from medbench.records import Unit, store
+
+from ..records.made import save, synthetic
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,14 @@ def own_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / kind).mkdir(parents=True)
     monkeypatch.setenv("MEDBENCH_CARDS", str(folder))
     return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A run store that is not the default: three SYNTHETIC records, one without a score, and two failed units."""
+    place = tmp_path / "elsewhere" / "runs"
+    save(place, synthetic("m", "knn", "toy", (0, 1, 2), values={"accuracy": [0.5, 0.7, None]}))
+    failed = Unit(model="m", protocol="knn", dataset="toy", preset="paper", seed=3)
+    store.write_failure(place, failed, "3" * 64, "RuntimeError: out of memory")
+    store.write_failure(place, failed.model_copy(update={"model": "other", "seed": 0}), "4" * 64, "ValueError: bad")
+    return place

@@ -33,7 +33,7 @@ def test_check_a_toy_set(medbench):
     done = medbench("data", "check", "toy-binary", "--strict")
     assert done.status == 0
     assert done.out.splitlines()[0].split() == ["class", "card", "found", "train", "val", "test"]
-    assert "as the card says" in done.err
+    assert "matches the card" in done.err
 
 
 def test_check_finds_faults_and_strict_makes_them_fail(medbench, own):
@@ -50,9 +50,9 @@ def test_check_finds_faults_and_strict_makes_them_fail(medbench, own):
 
 
 def test_synth_makes_a_twin_in_the_official_layout(medbench, tmp_path):
-    done = medbench("data", "synth", "aptos", "--n", "30", "--out", tmp_path / "twin")
+    done = medbench("data", "synth", "aptos", "--n", "30", "--to", tmp_path / "twin")
     assert done.status == 0
-    assert "made up" in done.out
+    assert "made-up images" in done.out
     assert (tmp_path / "twin" / "train.csv").is_file()
     assert medbench("data", "check", "aptos", "--data-root", tmp_path / "twin", "--strict").status == 0
 
@@ -61,7 +61,7 @@ def test_split_keeps_patients_whole_and_follows_the_seed(medbench, own, tmp_path
     texts = []
     for seed in ("1", "1", "2"):
         out = tmp_path / f"{len(texts)}.csv"
-        done = medbench("data", "split", own / "labels.csv", "--name", "grouped", "--seed", seed, "--out", out)
+        done = medbench("data", "split", own / "labels.csv", "--name", "grouped", "--seed", seed, "--to", out)
         assert done.status == 0, done.err
         texts.append(out.read_text())
     assert texts[0] == texts[1] != texts[2]
@@ -80,7 +80,7 @@ def test_a_split_file_can_be_used(medbench, own, tmp_path):
     from medbench import load_dataset
 
     out = tmp_path / "s.csv"
-    medbench("data", "split", own / "labels.csv", "--name", "stratified", "--seed", "5", "--out", out)
+    medbench("data", "split", own / "labels.csv", "--name", "stratified", "--seed", "5", "--to", out)
     data = load_dataset(str(own / "labels.csv"), split=str(out))
     assert len(data.rows("train")) + len(data.rows("val")) + len(data.rows("test")) == 40
 
@@ -182,7 +182,7 @@ def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_pa
         ("grouped@1", "grouped --seed 1"),
     ):
         for out, words in (("a.csv", [named]), ("b.csv", told.split())):
-            done = medbench("data", "split", own / "labels.csv", "--name", *words, "--out", tmp_path / out)
+            done = medbench("data", "split", own / "labels.csv", "--name", *words, "--to", tmp_path / out)
             assert done.status == 0, done.err
         assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     done = medbench("data", "split", own / "labels.csv", "--name", "grouped@1", "--seed", "2")
@@ -194,7 +194,7 @@ def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_pa
 
 def test_a_split_file_of_other_labels_is_refused(medbench, own, tmp_path):
     out = tmp_path / "s.csv"
-    medbench("data", "split", own / "labels.csv", "--name", "grouped", "--out", out)
+    medbench("data", "split", own / "labels.csv", "--name", "grouped", "--to", out)
     text = (own / "labels.csv").read_text()
     (own / "labels.csv").write_text(text.replace("img/4.png,ill", "img/4.png,well"))
     done = medbench("data", "check", own / "labels.csv", "--split", out)
@@ -231,9 +231,7 @@ def test_split_keeps_near_duplicates_whole(medbench, own, tmp_path):
         again(own, 0, number)
     out = tmp_path / "s.csv"
     for seed in ("0", "1", "2"):
-        done = medbench(
-            "data", "split", own / "labels.csv", "--name", "grouped", "--near", "--seed", seed, "--out", out
-        )
+        done = medbench("data", "split", own / "labels.csv", "--name", "grouped", "--near", "--seed", seed, "--to", out)
         assert done.status == 0, done.err
         data = load_dataset(str(own / "labels.csv"), split=str(out))  # which knows of no near duplicates
         split = dict(zip(data.samples["id"], data.samples["split"], strict=True))

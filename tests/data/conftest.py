@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,14 @@ def make_card() -> Callable[..., DatasetCard]:
         return DatasetCard.model_validate({**content, **changes})
 
     return make
+
+
+@pytest.fixture
+def rows_of() -> Callable[[Path], list[list[str]]]:
+    """Read all rows of a CSV file."""
+
+    def read(path: Path) -> list[list[str]]:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+
+    return read

@@ -77,7 +77,7 @@ def test_unknown_names(card_file, tmp_path):
     with pytest.raises(CardError, match="no split 'grupped'") as caught:
         load_dataset(str(card_file), split="grupped")
     assert "grouped, s" in caught.value.hint
-    with pytest.raises(DataError, match=r"no\.csv is not there"):
+    with pytest.raises(DataError, match=r"no\.csv does not exist"):
         load_dataset(str(card_file), split=str(tmp_path / "no.csv"))
     with pytest.raises(CardError, match="unknown dataset 'aptoss'") as caught:
         load_dataset("aptoss")
@@ -93,7 +93,7 @@ def test_where_the_data_lie(card_file, root, tmp_path, monkeypatch):
     away.write_text(card_file.read_text())
     assert load_dataset(str(away), root).root == root
     assert load_dataset(str(card_file)).root == root
-    with pytest.raises(DataError, match=r"labels\.csv is not there"):
+    with pytest.raises(DataError, match=r"labels\.csv does not exist"):
         load_dataset(str(away))
     (tmp_path / "all").mkdir()
     root.rename(tmp_path / "all" / "mine")

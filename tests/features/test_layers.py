@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from medbench.cards import ModelCard
 from medbench.errors import CardError, MedbenchError
-from medbench.features.layers import Layer, Watched, collect, layers_of, layerwise, outputs_of
+from medbench.features.layers import Form, Layer, Watched, What, layers_of, layerwise, outputs_of
 from medbench.features.minibatch_cka import Cka, gram
-from medbench.metrics.cka import cka
+from medbench.metrics.cka import cka_matrix
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.progress import quiet
@@ -47,6 +47,10 @@ def tuned(encoder: Encoder, seed: int = 0) -> Encoder:
             for p in layer.parameters():
                 p += 0.02 * (i + 1) * torch.randn(p.shape, generator=source)
     return found
+
+
+def collect(encoder: Encoder, x: Tensor, what: What = "blocks", form: Form = "flat") -> list[Tensor]:
+    return outputs_of(encoder, layers_of(encoder, what, form), x, form)
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +121,12 @@ def test_what_a_network_does_not_have(vit: Encoder) -> None:
     with pytest.raises(MedbenchError, match="has no class token"):
         collect(cnn, X, form="cls")
     for encoder in (cnn, NETWORKS["seem"]()):
-        with pytest.raises(MedbenchError, match="not made of attention and MLP"):
+        with pytest.raises(MedbenchError, match="do not consist of attention and MLP"):
             collect(encoder, X, "all")
     with pytest.raises(CardError, match="unknown set of layers 'block'"):
-        collect(vit, X, "block")  # type: ignore[arg-type]
+        collect(vit, X, "block")
     with pytest.raises(CardError, match="unknown form of features 'mean'"):
-        collect(vit, X, form="mean")  # type: ignore[arg-type]
+        collect(vit, X, form="mean")
     assert not any(module._forward_hooks for encoder in (vit, cnn) for module in encoder.modules()), "no hook stays"
 
 
@@ -130,7 +134,7 @@ def test_windows_are_not_images() -> None:
     args = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 2)}
     swin = made("swin_tiny_patch4_window7_224", args, 224, features={"pooled": "mean"})
     x = torch.randn(1, 3, 224, 224)
-    with pytest.raises(CardError, match=r"attn 0 does not pass one map for each image"):
+    with pytest.raises(CardError, match="attn 0 does not give one output per image"):
         collect(swin, x, "all")
     assert [row.shape[1] for row in collect(swin, x, form="pooled")] == [24, 48, 96, 192]
 
@@ -191,7 +195,7 @@ def test_layers_of_two_networks_are_compared_in_one_pass(vit: Encoder, estimator
         found = layerwise(a, b, BATCHES, estimator=estimator)
         np.testing.assert_allclose(found, by_hand(a, b, estimator), atol=1e-6)
         np.testing.assert_allclose(layerwise(b, a, BATCHES, estimator=estimator), found.T, atol=1e-9)
-    assert "3 images in a batch of fewer than 4 are left out" in capsys.readouterr().err
+    assert "3 images are left out of CKA" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("estimator", ["batch", "hsic"])
@@ -212,7 +216,7 @@ def test_rows_are_the_first_network(vit: Encoder) -> None:
     last = collect(vit, BATCHES[0], form="pooled")[-1].numpy()
     whole = layerwise(vit, tuned(vit), BATCHES[:1], form="pooled")
     first = collect(tuned(vit), BATCHES[0], form="pooled")[0].numpy()
-    assert whole[3, 0] == pytest.approx(cka(last, first), abs=1e-5)
+    assert whole[3, 0] == pytest.approx(cka_matrix([last, first])[0, 1], abs=1e-5)
 
 
 class Stack(nn.Module):

@@ -8,7 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from medbench.metrics.cka import cka, cka_matrix
+from medbench.metrics.cka import cka_matrix
+
+
+def cka(a: np.ndarray, b: np.ndarray, *, debiased: bool = True) -> float:
+    return float(cka_matrix([a, b], debiased=debiased)[0, 1])
 
 
 def pair(n: int, d1: int, d2: int, shared: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """DINO self-supervision as a protocol: whole runs, what becomes of the checkpoint, crops that do not fit.
 
-The formulas are tested in `training/test_dino.py`, the loop in `training/test_pretrain.py`.
+The formulas are tested in `training/dino/test_parts.py`, the steps in `training/dino/test_pretraining.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from medbench.api import RunFailedError
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.protocols import dino_pretrain
-from medbench.training.dino import pretraining
+from medbench.training import steps
 from medbench.training.dino.parts import Student
 from medbench.training.dino.pretraining import CURVE, Pretraining
 
@@ -93,8 +93,8 @@ def test_its_checkpoint_is_the_encoders_and_no_label_was_looked_at(data: Path, t
 def test_a_stopped_pre_training_ends_in_the_same_bits(data: Path, tmp_path: Path, monkeypatch) -> None:
     whole = load_file(run(data).path / "weights.safetensors")
     monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "again"))
-    monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", -1.0)
-    step, left = pretraining.Pretraining._step, [5]
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
+    step, left = Pretraining._step, [5]
 
     def killed(self: Any, *arguments: Any) -> Any:
         left[0] -= 1
@@ -102,7 +102,7 @@ def test_a_stopped_pre_training_ends_in_the_same_bits(data: Path, tmp_path: Path
             raise KeyboardInterrupt
         return step(self, *arguments)
 
-    monkeypatch.setattr(pretraining.Pretraining, "_step", killed)
+    monkeypatch.setattr(Pretraining, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         run(data)
     left[0] = 1000
@@ -188,7 +188,7 @@ def test_a_transformer_takes_local_crops_and_its_student_has_stochastic_depth(
 
 
 def test_crops_that_do_not_fit_are_a_mistake_with_a_way_out(data: Path) -> None:
-    with pytest.raises(MedbenchError, match=r"toy-vit takes no crops of 30 pixels \(local_size\)") as caught:
+    with pytest.raises(MedbenchError, match=r"toy-vit does not take crops of 30 pixels \(local_size\)") as caught:
         run(data, "toy-vit", local_size=30)
     assert "local_size=32" in str(caught.value.hint)
     assert "local_crops=0" in str(caught.value.hint)

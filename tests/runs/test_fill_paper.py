@@ -17,7 +17,7 @@ from medbench.api import carry_out
 from medbench.cli import main
 from medbench.data.layouts.infer_card import card_from_csv, card_yaml
 from medbench.errors import MedbenchError
-from medbench.papers.cells import CellSpec, cells_of, lacking, wanted_of
+from medbench.papers.cells import CellSpec, wanted_of
 from medbench.papers.matching import RecordIndex, seeds_there
 from medbench.records import store
 from medbench.report.tables import lookup
@@ -112,34 +112,12 @@ def names(cells) -> list[str]:
     return sorted(one.name for one in cells)
 
 
-def test_what_a_paper_needs_is_gathered_once(root):
-    wanted = wanted_of(cards.find_paper("mini"))
-    assert names(wanted) == [
-        "away · quick · elsewhere",
-        "away · quick · stripes",
-        "tiny · later · elsewhere",
-        "tiny · later · stripes",
-        "tiny · near · elsewhere",
-        "tiny · near · stripes",
-        "tiny · near · stripes, k=3",
-        "tiny · quick · elsewhere",
-        "tiny · quick · stripes",
-        "tiny · quick · stripes, image_size=40",
-    ]
-    places = {one.name: one.places for one in wanted}
-    assert places["tiny · near · stripes"] == ("t1", "f1")
-    assert places["tiny · quick · stripes"] == ("t1", "t2"), "gains are measured from it"
-    shared = next(one for one in wanted if one.name == "tiny · near · stripes")
-    assert (shared.seeds, shared.metric) == (5, "recall_macro"), "the figure asks for more repeats"
-    assert names(wanted_of(cards.find_paper("mini"), ["f1"])) == ["tiny · near · stripes", "tiny · near · stripes, k=3"]
-
-
 def test_one_cell_that_cannot_be_run_does_not_stop_the_others(root):
     filling = planned(root, "t1")
     assert names(filling.todo) == ["tiny · near · stripes", "tiny · quick · stripes"]
     reasons = {one.name: error.message for one, error in filling.blocked}
     assert "not in this version of medbench: protocol later" in reasons["tiny · later · stripes"]
-    assert f"the label file {root / 'labels.csv'} is not there" in reasons["tiny · quick · elsewhere"]
+    assert f"the label file {root / 'labels.csv'} does not exist" in reasons["tiny · quick · elsewhere"]
     assert "weights of away are neither at" in reasons["away · quick · stripes"]
     assert len(filling.blocked) == 6
     assert [(job.name, len(job.units)) for job in filling.plan.jobs] == [
@@ -276,10 +254,10 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     how = ("--data-root", root, "--device", "cpu", "--seeds", "2")
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--dry-run", *how)
     assert (status, err) == (0, "")
-    assert out.startswith("0 cells are there, 2 to run, 6 cannot be run now\n")
+    assert out.startswith("0 cells done, 2 to run, 6 cannot be run now\n")
     assert "tiny · quick · stripes [paper, 32 px, fp32]" in out
     assert "2 jobs, 3 units, 0 done, 3 to do" in out
-    assert "time: unknown: no such model, protocol and image size has run" in out
+    assert "time: unknown, because no such model, protocol and image size has run" in out
     assert "not in this version of medbench: protocol later" in out
     assert not list(Options().runs.rglob("record.json"))
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--format", "csv", *how)
@@ -288,11 +266,11 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     assert len(out.splitlines()) == 5, "nothing but the table"
     assert "2 to run" in err
     status, out, _ = run(capsys, "table", "mini/t1", "--fill", "--dry-run", *how)
-    assert out.startswith("2 cells are there, 0 to run, 6 cannot be run now\n")
+    assert out.startswith("2 cells done, 0 to run, 6 cannot be run now\n")
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
-    assert "2 cells are there, 2 to run" in out
+    assert "2 cells done, 2 to run" in out
     assert "images/s measured on cpu" in out
-    assert "not in it, unknown until it has run here: tiny features at 40 px" in out
+    assert "not included, because it has not run here yet: tiny features at 40 px" in out
 
 
 def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
@@ -303,7 +281,7 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
     assert [record["unit"]["options"] for record in records] == [{}, {"k": 3}]
     assert "1 cannot be run now" in err
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
-    assert out.startswith("2 cells are there, 2 to run, 6 cannot")
+    assert out.startswith("2 cells done, 2 to run, 6 cannot")
 
 
 @pytest.mark.parametrize(
@@ -312,12 +290,12 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
         (("run", "--model", "tiny"), "error: --protocol is missing"),
         (("run", "--paper", "mimi"), "error: unknown paper 'mimi'"),
         (("run", "--paper", "mini", "--model", "tini"), "error: unknown model of this paper 'tini'"),
-        (("run", "--paper", "mini", "--image-size", "64"), "error: --image-size 64 with --paper"),
+        (("run", "--paper", "mini", "--image-size", "64"), "error: --image-size 64 does not go with --paper"),
         (("run", "--paper", "mini", "--weights", "w.pth"), "error: --weights w.pth: a paper has many models"),
         (("run", "--paper", "mini", "--seeds", "x"), "error: --seeds x: not a number or a list"),
-        (("table", "mini/t1", "--dry-run"), "error: --dry-run: nothing would be run"),
-        (("table", "--fill"), "error: --fill: no table is named"),
-        (("table", "dataset/stripes", "--fill"), "error: --fill: dataset/stripes shows what was run"),
+        (("table", "mini/t1", "--dry-run"), "error: --dry-run has no effect without --fill"),
+        (("table", "--fill"), "error: --fill needs the name of a table"),
+        (("table", "dataset/stripes", "--fill"), "error: --fill: dataset/stripes shows all finished runs"),
         (("table", "mini/t9", "--fill"), "error: unknown table 'mini/t9'"),
         (("table", "mimi/t1", "--fill"), "error: unknown paper 'mimi'"),
         (("table", "mini/t1", "--fill", "--format", "pdf"), "error: unknown format 'pdf'"),
@@ -329,14 +307,3 @@ def test_mistakes_on_the_command_line(root, isolated, capsys, words, said):
     assert err.startswith(said)
     assert len(err.splitlines()) == 2
     assert not list(Options().runs.rglob("record.json"))
-
-
-def test_cells_are_in_the_order_of_the_table(root):
-    table = cards.find_paper("mini").tables["t1"]
-    assert [[one.dataset for one in row] for row in cells_of(table, "t1")] == [["stripes", "elsewhere"]] * 4
-
-
-def test_a_trained_model_needs_its_protocol_too(root):
-    one = CellSpec("tiny@later", "near", "stripes")
-    assert lacking(one) == [("protocols", "later")]
-    assert lacking(CellSpec("tiny@quick", "near", "stripes")) == []

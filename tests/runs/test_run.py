@@ -299,7 +299,7 @@ def test_unknown_options_are_named(pictures: Path) -> None:
 
 
 def test_one_weights_file_is_not_for_several_models(pictures: Path) -> None:
-    with pytest.raises(MedbenchError, match="is one file, but 2 models"):
+    with pytest.raises(MedbenchError, match="is one file, but the request has 2 models"):
         run(pictures, model="toy-vit,toy-cnn", weights="some.pth")
 
 

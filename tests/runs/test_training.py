@@ -47,16 +47,16 @@ if __name__ == "__main__":
     medbench.run(model={model!r}, protocol={protocol!r}, dataset={data!r}, seeds={seeds}, set={short!r}, device="cpu")
 """
 KILL = """
-from medbench.training import loop
-from medbench.storage import paths
-loop.CHECKPOINT_SECONDS = 0.0
-step, left = loop.Fit._step, [{steps}]
+from medbench.training import steps
+from medbench.training.finetune.fit import Fit
+steps.CHECKPOINT_SECONDS = 0.0
+step, left = Fit._step, [{steps}]
 def killed(*arguments):
     left[0] -= 1
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*arguments)
-loop.Fit._step = killed
+Fit._step = killed
 """
 
 

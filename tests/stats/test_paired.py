@@ -10,7 +10,7 @@ import pytest
 from scipy import stats as sp
 
 from medbench.metrics import METRICS, score
-from medbench.stats import detectable, paired, permutation
+from medbench.stats import detectable, paired, paired_se, permutation
 
 
 def hits(right: np.ndarray) -> np.ndarray:
@@ -164,3 +164,43 @@ def test_what_has_no_p():
     assert math.isnan(paired("auroc", hits(y), hits(1 - y), y).p())
     with pytest.raises(ValueError):
         permutation("accuracy", np.ones((2, 5, 2)), np.ones((3, 5, 2)), y)
+
+
+def binary(right: np.ndarray) -> np.ndarray:
+    """(..., n, 2) scores of a truth of ones: right where told."""
+    return np.stack([1 - right, right], -1).astype(float)
+
+
+def test_paired_se_of_accuracy_is_the_standard_error_of_a_mean():
+    """The gap of two accuracies, averaged over seeds, is a mean over images: its standard error is sd / sqrt(n)."""
+    rng = np.random.default_rng(1)
+    a, b = rng.random((3, 60)) < 0.8, rng.random((3, 60)) < 0.7
+    differences = a.mean(0) - b.mean(0)
+    found = paired_se("accuracy", binary(a), binary(b), np.ones(60, int), draws=20_000)
+    assert found == pytest.approx(differences.std(ddof=1) / 60**0.5, rel=0.02)
+
+
+def test_paired_se_draws_patients():
+    rng = np.random.default_rng(3)
+    patient = np.repeat(np.arange(50), 8)
+    by_patient = rng.random(50) < 0.7  # all images of a patient are right, or none
+    a, b, targets = binary(np.repeat(by_patient, 8)), binary(np.ones(400)), np.ones(400, int)
+    found = paired_se("accuracy", a, b, targets, patient, draws=5000)
+    assert found == pytest.approx(by_patient.std(ddof=1) / 50**0.5, rel=0.05)
+    by_image = paired_se("accuracy", a, b, targets, draws=5000)
+    assert found / by_image == pytest.approx(8**0.5, rel=0.05)
+
+
+def test_paired_se_without_a_difference_is_0_and_the_same_arguments_give_the_same():
+    rng = np.random.default_rng(1)
+    a, targets = binary(rng.random(400) < 0.8), np.ones(400, int)
+    b = a.copy()
+    b[0] = b[0, ::-1]
+    assert paired_se("accuracy", a, a, targets) == 0
+    assert 0 < paired_se("accuracy", a, b, targets) < 0.004, "what both share cancels"
+    assert paired_se("accuracy", a, b, targets) == paired_se("accuracy", a, b, targets)
+
+
+def test_paired_se_of_an_undefined_metric_is_nan():
+    scores = np.array([[0.2, 0.8], [0.6, 0.4]])
+    assert np.isnan(paired_se("auroc", scores, scores, np.array([1, 1])))

@@ -16,8 +16,8 @@ from medbench.storage.locks import exclusive
 HOLDER = """
 import sys, time
 from pathlib import Path
-from medbench.storage.locks import alone
-with alone(Path(sys.argv[1]), "busy"):
+from medbench.storage.locks import exclusive
+with exclusive(Path(sys.argv[1]), "busy"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """

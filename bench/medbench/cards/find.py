@@ -133,7 +133,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 
 def _is_elsewhere(kind: str, word: str) -> bool:
-    """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
+    """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
@@ -205,7 +205,7 @@ def load_any(name: str) -> tuple[str, Card, str]:
     """Load the card in file `name`, whatever its kind: (kind, card, path).
 
     Raises:
-        CardError: The file is not there, is no card of a kind that can be told, or is faulty.
+        CardError: The file does not exist, is no card of a kind that can be told, or is faulty.
     """
     from medbench.cards import find
     from medbench.errors import CardError
@@ -224,7 +224,7 @@ def load_any(name: str) -> tuple[str, Card, str]:
 
 
 def kind_of(path: Path) -> str:
-    """Tell a card's kind: by the folder it lies in, else by its fields.
+    """Tell a card's kind: by its folder, else by its fields.
 
     Raises:
         CardError: The file is not YAML, or its fields are those of no kind of card.

@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file, safely loaded.
 
     Raises:
-        CardError: The file is not there, not text, or not YAML; with the line.
+        CardError: The file does not exist, not text, or not YAML; with the line.
     """
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def load_card(path: Path, schema: type[C]) -> C:
         card = schema.model_validate(content)
     except ValidationError as error:
         lines = [_fault(path, schema, fault) for fault in error.errors()]
-        raise CardError("\n".join(lines), f"mend the card, then: medbench validate {path}") from error
+        raise CardError("\n".join(lines), f"fix the card, then: medbench validate {path}") from error
     card._folder = path.parent
     return card
 

@@ -1,4 +1,4 @@
-"""The command line: thin shells over public functions, and one place where mistakes become two lines."""
+"""The command line: each command calls public functions; `main` prints errors as two lines."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _top(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error (works anywhere).")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; can be anywhere on the line.")
+    ] = False,
 ) -> None: ...
 
 
@@ -60,14 +62,14 @@ app.command()(demo.demo)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0: done; 1: a unit failed, or a fault of medbench's own; 2: wrong usage, or a bad card, path or value; 130:
-    interrupted. A person's mistake is shown as `error: …` and `hint: …` on standard error.
+    0: done; 1: a unit failed, or an internal error; 2: wrong usage, or a bad card, path or value; 130: interrupted. A
+    user's mistake is printed as `error: …` and `hint: …` on standard error.
 
     Args:
-        argv: Arguments without the program's name; default: the process's own.
+        argv: Arguments without the program's name; None: those of this process.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in args  # taken out here, so that it can be added at the end of a command that went wrong
+    debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed
     args = [arg for arg in args if arg != "--debug"]
     try:
         typer.main.get_command(app).main(args=args, prog_name="medbench")
@@ -78,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedbenchError as error:
         _complain(error.message, error.hint, debug)
         return 2
-    except Exception as error:  # noqa: BLE001 the last resort: the traceback is one flag away
+    except Exception as error:  # noqa: BLE001 the last resort: --debug shows the traceback
         text = " ".join(str(error).split())
-        _complain(f"{type(error).__name__}: {text}", "not your mistake; run it again with --debug to see where", debug)
+        _complain(f"internal error: {type(error).__name__}: {text}", "rerun with --debug for a traceback", debug)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""`medbench data`: look at a copy on disk, split it, prepare it, make a twin of it, learn how to get it."""
+"""`medbench data`: check, prepare, split and download data sets, print their cards, write synthetic twins."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import output
-from medbench.data.draw_split import written_split
+from medbench.cli import options, output
 
 if TYPE_CHECKING:
     from medbench.data.checks.check import CheckReport
@@ -19,27 +18,31 @@ USUAL_SIZE = 224
 """Input side of nearly all encoders; `--image-size` for the others."""
 
 
-Name = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
-Root = Annotated[Path | None, typer.Option("--data-root", help="Where the data lie (else MEDBENCH_DATA).")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the data folder.")]
-
-
 @app.command()
 def check(
-    dataset: Name,
-    data_root: Root = None,
-    split_name: Annotated[str | None, typer.Option("--split", help="The split to count and look across.")] = None,
+    dataset: options.Dataset,
+    data_root: options.DataRoot = None,
+    split_name: Annotated[
+        str | None, typer.Option("--split", help="The split to check; default: the card's default split.")
+    ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Do not decode the images.")] = False,
-    near: Annotated[bool, typer.Option("--near/--no-near", help="Look for near duplicates, if decoding.")] = True,
+    near: Annotated[
+        bool, typer.Option("--near/--no-near", help="Look for near duplicates; needs decoded images.")
+    ] = True,
     radius: Annotated[
         int | None, typer.Option(min=0, max=128, help="Bits of 256 in which near duplicates may differ; default: 80.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the findings to this page, duplicates as pictures.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if anything but notes is found.")] = False,
-    allow_outside: Outside = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the findings to this HTML file, with images of the duplicates.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything but notes is found.")] = False,
+    allow_outside: options.AllowOutside = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Hold a copy on disk against its card: counts, missing, unreadable and repeated images, groups across splits."""
+    """Check a local copy against its card.
+
+    Reports class counts, missing and unreadable images, exact and near duplicates, and groups that cross splits.
+    """
     from medbench.data.checks.check import check as examine
     from medbench.data.checks.near_duplicates import RADIUS
 
@@ -74,24 +77,27 @@ def _write_report(report: CheckReport, as_json: bool) -> None:
 
 def _verdict(report: CheckReport) -> str:
     if not report.findings:
-        return "as the card says"
+        return "matches the card"
     kinds = [finding.severity for finding in report.findings]
     return ", ".join(f"{kinds.count(kind)} {kind}(s)" for kind in dict.fromkeys(kinds))
 
 
 @app.command()
 def prepare(
-    dataset: Name,
-    protocol: Annotated[str, typer.Option(help="The protocol whose rule is followed.")] = "linear-frozen",
-    preset: Annotated[str, typer.Option(help="paper, wacv-code or fixed.")] = "paper",
+    dataset: options.Dataset,
+    protocol: Annotated[str, typer.Option(help="Prepare the images for this protocol.")] = "linear-frozen",
+    preset: Annotated[str, typer.Option(help="Preset of the protocol.")] = "paper",
     image_size: Annotated[
-        int | None, typer.Option(help="Side of the input in pixels; default: the protocol's.")
+        int | None, typer.Option(help="Side of the input in pixels; default: the protocol's, else 224.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
-    data_root: Root = None,
-    allow_outside: Outside = False,
+    workers: Annotated[int | None, typer.Option(help="Number of decoding threads; default: one per processor.")] = None,
+    data_root: options.DataRoot = None,
+    allow_outside: options.AllowOutside = False,
 ) -> None:
-    """Decode and resize all images once, as `run` would do it first; a broken preparation goes on where it stopped."""
+    """Decode and resize all images once.
+
+    `medbench run` does this first where it is needed. An interrupted preparation resumes.
+    """
     from medbench import cards
     from medbench.cards.resolve import dataset_entry, resolve
     from medbench.data.images.square import rule_of
@@ -109,48 +115,60 @@ def prepare(
     for name, reason in prepared.unreadable.items():
         output.write(f"unreadable: {name}: {reason}")
     if prepared.unreadable:
-        output.note(
-            f"{len(prepared.unreadable)} images cannot be read; run with --unreadable leave-out to go without them"
-        )
+        output.note(f"{len(prepared.unreadable)} images cannot be read; to run without them: --unreadable leave-out")
         raise typer.Exit(1)
 
 
 @app.command()
 def synth(
     dataset: Annotated[str, typer.Argument(metavar="D", help="A data set, or its card file.")],
-    n: Annotated[int | None, typer.Option("--n", help="Images; default: 60, or what the classes need.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Number of images; default: 60, or more if the classes need it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="The folder; default: <data set>-synthetic here.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="The folder; default: <data set>-synthetic here.")] = None,
+    out: options.OutTo = None,
 ) -> None:
-    """Write a small synthetic twin in the official layout, to try everything without the data."""
+    """Write a small synthetic twin of a data set.
+
+    The twin has the official layout, so that every command can be tried without the data.
+    """
     from medbench import cards
     from medbench.data.twins.twin import synthesise
 
     found = cards.find_dataset(dataset)
-    place = synthesise(found, out or Path(f"{found.name}-synthetic"), n, seed)
-    output.write(f"synthetic twin of {found.name}: {place} (made up: no result about medicine)")
-    output.note(f"look at it: medbench data check {dataset} --data-root {place}")
+    place = synthesise(found, to or out or Path(f"{found.name}-synthetic"), n, seed)
+    output.write(
+        f"synthetic twin of {found.name}: {place} (made-up images: results on them say nothing about medicine)"
+    )
+    output.note(f"check it: medbench data check {dataset} --data-root {place}")
 
 
 @app.command()
 def split(
-    dataset: Name,
+    dataset: options.Dataset,
     name: Annotated[
-        str, typer.Option(help="A rule of the card, a method such as kfold, or either @N; default: the card's.")
+        str, typer.Option(help="A rule of the card or a method such as kfold, also with @N; default: the card's.")
     ] = "",
-    seed: Annotated[int | None, typer.Option(help="Another seed than the rule's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the seed of the rule.")] = None,
     folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,
-    fold: Annotated[int | None, typer.Option(min=0, help="kfold: the part that is test, from 0.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="kfold: number of the test part, from 0.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="fewshot: samples of each class.")] = None,
-    near: Annotated[bool, typer.Option("--near", help="grouped, kfold: near duplicates join groups.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The file; default: <data set>-<rule>.csv here.")] = None,
-    data_root: Root = None,
-    allow_outside: Outside = False,
+    near: Annotated[bool, typer.Option("--near", help="grouped, kfold: keep near duplicates in one part.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", help="The file; default: <data set>-<rule>.csv here.")] = None,
+    out: options.OutTo = None,
+    data_root: options.DataRoot = None,
+    allow_outside: options.AllowOutside = False,
 ) -> None:
-    """Write a split file (CSV: id, split) and count what is in it."""
+    """Write a split file (CSV: id, split).
+
+    Also prints the number of images of each class in each part.
+    """
+    from medbench.data.draw_split import written_split
+
     asked = {"folds": folds, "fold": fold, "shots": shots, "seed": seed}
     given = {key: value for key, value in asked.items() if value is not None}
-    card, rows, path = written_split(dataset, name, given, out, data_root, allow_outside, near=near)
+    card, rows, path = written_split(dataset, name, given, to or out, data_root, allow_outside, near=near)
     output.write_rows(rows, list(rows[0]), title=f"{card.name}: images per split")
     output.write(f"split file: {path}")
     output.note(f"use it: medbench run --dataset {dataset} --set split={path} …")
@@ -158,10 +176,13 @@ def split(
 
 @app.command()
 def card(
-    dataset: Name,
-    data_root: Root = None,
+    dataset: options.Dataset,
+    data_root: options.DataRoot = None,
 ) -> None:
-    """Print a card as YAML: for data of your own, what medbench made of it, ready to be edited."""
+    """Print a card as YAML.
+
+    For your own data: the card that medbench infers from it, ready to edit.
+    """
     from medbench import cards
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.infer_card import card_yaml
@@ -178,9 +199,12 @@ def card(
 @app.command()
 def download(
     dataset: Annotated[str, typer.Argument(metavar="D", help="A data set.")],
-    data_root: Root = None,
+    data_root: options.DataRoot = None,
 ) -> None:
-    """Fetch a data set where that is allowed (a broken download goes on), else say how to get it."""
+    """Download a data set, or say how to get it.
+
+    An interrupted download resumes. If a form or an account is needed, the steps are printed instead.
+    """
     from medbench import cards
     from medbench.errors import DataError
     from medbench.storage import paths
@@ -196,15 +220,15 @@ def download(
         from medbench.data.download import download as fetch
 
         made = fetch(found, place)
-        output.write(f"{found.name}: in {place}; fetched now: {', '.join(made) or 'nothing, it was there'}")
-        output.note(f"verify it: medbench data check {found.name}")
+        output.write(f"{found.name}: in {place}; downloaded: {', '.join(made) or 'nothing, all files are there'}")
+        output.note(f"check it: medbench data check {found.name}")
         return
     if place and place.is_dir():
-        output.write(f"{found.name}: there already, in {place}; verify it: medbench data check {found.name}")
+        output.write(f"{found.name}: already in {place}; check it: medbench data check {found.name}")
         return
     steps = found.access.steps.strip() or found.access.url or "its card does not say where to get it"
-    where = str(place) if place else f"the folder {found.name} below MEDBENCH_DATA (which is not set)"
+    where = str(place) if place else f"the folder {found.name} in MEDBENCH_DATA (not set yet)"
     raise DataError(
-        f"medbench does not fetch {found.name} itself (access: {found.access.kind}, licence: {found.licence or '?'})",
-        f"{steps}\nIt is expected in {where}. Once it is there: medbench data check {found.name}",
+        f"medbench cannot download {found.name} (access: {found.access.kind}, licence: {found.licence or '?'})",
+        f"{steps}\nPut it into {where}, then run: medbench data check {found.name}",
     )

@@ -1,22 +1,70 @@
-"""What `medbench table --fill` and `medbench run --paper` share: the cells, the plan in words, and carrying it out."""
+"""Plans and their results as text: for `run`, and for `table --fill`, `figure --fill` and `run --paper`."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medbench.cli import output
+from medbench.cli.options import seeds_of
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
     from medbench.papers.cells import CellSpec
+    from medbench.records import Record
     from medbench.runs.estimate import Estimate
     from medbench.runs.fill_paper import Filling
     from medbench.runs.jobs import Options, Plan, Result
 
-FEW = 3  # cells that are named where more share a reason
+FEW = 3  # number of cells that are named for each reason
+
+
+def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:
+    """Refuse `--fill` without a name, and `--dry-run` without `--fill`.
+
+    Raises:
+        MedbenchError: One of the two.
+    """
+    from medbench.errors import MedbenchError
+
+    example = f"e.g. medbench {command} {name or f'wacv2024/{command}1'} --fill --dry-run"
+    if fill and name is None:
+        raise MedbenchError(f"--fill needs the name of a {command}", example)
+    if dry_run and not fill:
+        raise MedbenchError("--dry-run has no effect without --fill", example)
+
+
+def fill_one(
+    paper: PaperCard,
+    place: str,
+    runs: Path | None,
+    how: Mapping[str, Any],
+    *,
+    seeds: str | None,
+    preset: str | None,
+    dry_run: bool,
+) -> int | None:
+    """Run the missing units of one table or figure; return the exit status, or None after a dry run.
+
+    Args:
+        paper: The paper.
+        place: The name of the table or figure.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        how: Further fields of `Options`.
+        seeds: The text of `--seeds`.
+        preset: Replaces the paper's preset, if given.
+        dry_run: Stop after the plan.
+    """
+    from medbench.runs.jobs import Options
+    from medbench.storage import paths
+
+    options = Options(runs=paths.runs_dir(runs), download=not dry_run, **how)
+    done = fill(paper, [place], options, seeds=seeds_of(seeds), preset=preset, dry_run=dry_run)
+    return None if done is None else complain(done[1])
 
 
 def fill(
@@ -29,17 +77,17 @@ def fill(
     choose: Sequence[tuple[str, str | None]] = (),
     dry_run: bool = False,
 ) -> tuple[Plan, Result] | None:
-    """Show the plan of a paper's cells and carry it out; None after a dry run.
+    """Show the plan of a paper's cells and run it; return None after a dry run.
 
-    The plan goes to standard error, where a pipe does not pick it up; that of a dry run to standard output.
+    The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output.
 
     Args:
         paper: The paper.
-        places: Its tables and figures; None: all.
+        places: Names of its tables and figures; None: all.
         options: How to run.
-        seeds: Instead of the paper's: a number, or the seeds themselves.
-        preset: Instead of the paper's.
-        choose: (`model`, `protocol` or `dataset`, comma list of names and globs): only such cells.
+        seeds: Replaces the paper's seeds, if given: a number, or a list of seeds.
+        preset: Replaces the paper's preset, if given.
+        choose: Pairs of (`model`, `protocol` or `dataset`; comma list of names and globs): run only cells that match.
         dry_run: Stop after the plan.
     """
     from medbench.api import carry_out
@@ -58,16 +106,16 @@ def fill(
         cost = estimate(found.plan, records)
         del records
     write = output.write if dry_run else output.note
-    for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # of several processes the first
+    for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
         write(line)
     return None if dry_run else (found.plan, carry_out(found.plan))
 
 
 def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> list[CellSpec]:
-    """Return the cells whose model, protocol and data set a person has named.
+    """Return the cells that match the given models, protocols and data sets.
 
     Raises:
-        CardError: The paper has no cell with a name.
+        CardError: A name or glob matches no cell of the paper.
     """
     from medbench.errors import unknown
 
@@ -84,9 +132,9 @@ def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> 
 
 
 def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
-    """Yield the plan for people: what is there, what will be run, what it costs, and what cannot be run."""
+    """Yield the plan as lines: what is done, what will be run, what it costs, and what cannot be run."""
     there, todo, blocked = (len(part) for part in (filling.there, filling.todo, filling.blocked))
-    yield f"{there} cells are there, {todo} to run, {blocked} cannot be run now"
+    yield f"{there} cells done, {todo} to run, {blocked} cannot be run now"
     if filling.plan.jobs:
         yield from ("", "to run:")
         yield from (f"  {line}" for line in job_lines(filling.plan))
@@ -97,7 +145,7 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
 
 
 def job_lines(plan: Plan) -> Iterator[str]:
-    """Yield one line per job, and the sum."""
+    """Yield one line per job, then the totals."""
     total = done = 0
     for job in plan.jobs:
         finished = job.done()
@@ -108,14 +156,14 @@ def job_lines(plan: Plan) -> Iterator[str]:
 
 
 def cost_lines(cost: Estimate) -> Iterator[str]:
-    """Yield what the plan costs and what that rests on."""
-    yield f"at most {cost.forwards:,} image forwards (features that are kept from before are not run again)"
+    """Yield what the plan costs and how that was estimated."""
+    yield f"at most {cost.forwards:,} forward passes of images (cached features are not computed again)"
     if cost.hours is None:
-        yield "time: unknown: no such model, protocol and image size has run on this device yet"
+        yield "time: unknown, because no such model, protocol and image size has run on this device yet"
         return
-    yield f"time: about {_hours(cost.hours)}, by images/s measured on {cost.device}: {'; '.join(cost.basis)}"
+    yield f"time: about {_hours(cost.hours)}, from images/s measured on {cost.device}: {'; '.join(cost.basis)}"
     if cost.unknown:
-        yield f"  not in it, unknown until it has run here: {'; '.join(cost.unknown)}"
+        yield f"  not included, because it has not run here yet: {'; '.join(cost.unknown)}"
 
 
 def _hours(hours: float) -> str:
@@ -123,25 +171,61 @@ def _hours(hours: float) -> str:
 
 
 def _blocked_lines(filling: Filling) -> Iterator[str]:
-    """Yield each reason once, with what it stops and what to do about it."""
+    """Yield each reason once, with the cells that cannot be run and what to do about it."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for one, error in filling.blocked:
         reasons.setdefault((error.message, error.hint), []).append(one.name)
     for (message, hint), names in reasons.items():
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
         yield " ".join(message.split())
-        yield f"  stops {len(names)} cell{'s' * (len(names) > 1)}: {'; '.join(names[:FEW])}{more}"
+        yield f"  affects {len(names)} cell{'s' * (len(names) > 1)}: {'; '.join(names[:FEW])}{more}"
         for i, line in enumerate(hint.splitlines()):
             yield f"  {'hint: ' if i == 0 else '      '}{line}"
 
 
 def complain(result: Result, write: Callable[[str], None] = output.note) -> int:
-    """Print what went wrong with a run and return its exit status: 2 for a person's mistake, 1 for a broken job."""
+    """Print the errors of a run and return its exit status: 2 for a user's mistake, 1 for a failed job."""
     for job, mistake in result.mistakes:
         write(f"error: {job}: {mistake.message}")
         write(f"hint: {mistake.hint}")
     for job, error in result.failures:
         write(f"failed: {job}: {error}")
     if result.failures:
-        write("hint: see medbench status; the other units are done, the same command tries these again")
+        write("hint: the other units are done; see medbench status for the errors, then rerun the command to retry")
     return 2 if result.mistakes else 1 if result.failures else 0
+
+
+def print_summary(plan: Plan, result: Result) -> None:
+    """Print each job's primary metric as mean ± standard deviation over its seeds, then warnings and file paths."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in result.records:
+        groups[record.group].append(record)
+    for records in groups.values():
+        output.write(_line(records))
+    for text in dict.fromkeys(w for r in result.records for w in r.warnings):
+        output.write(f"  note: {text}")
+    if result.records:
+        skipped = len(result.records) - result.made
+        output.write(f"{result.made} units run, {skipped} already done; records in {plan.options.runs}")
+    for path in result.tables:
+        if path.suffix == ".md":
+            output.write(f"table: {path}")
+
+
+def _line(records: list[Record]) -> str:
+    """Return one job's line: what was run, the primary metric over its seeds, and the chosen hyper-parameters."""
+    from medbench.stats import summary
+
+    first, unit = records[0], records[0].unit
+    mean, deviation, n = summary(r.score for r in records)
+    spread = f" ± {deviation:.3f}" if deviation is not None else ""
+    text = f"{mean:.3f}{spread} (n = {n})" if mean is not None else "undefined on this test split"
+    marks = (" [random weights]" if unit.weights == "random" else "") + (" [toy data]" if unit.toy else "")
+    chosen = "".join(
+        f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen
+    )
+    return f"{unit.model} · {unit.protocol} · {unit.dataset}{marks}: {first.metric} {text}{chosen}"
+
+
+def _brief(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

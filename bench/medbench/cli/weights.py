@@ -1,4 +1,4 @@
-"""`medbench weights`: is a model's file there, whole and the right one; and getting it."""
+"""`medbench weights`: check a model's weights file, and download it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medbench.cli import output
 if TYPE_CHECKING:
     from medbench.models.weights.locate import WeightsFile
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and get the weights of models.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and download model weights.")
 
 Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card file.")]
 
@@ -20,36 +20,44 @@ Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card fil
 @app.command()
 def check(
     model: Name,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Another file than the official one.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to check; default: the official file.")
+    ] = None,
 ) -> None:
-    """Load a model's weights strictly, and say whether the file is right, damaged, unsafe or another model's."""
+    """Check a model's weights file.
+
+    The file is loaded strictly: it is valid, missing, damaged, unsafe, or of another architecture.
+    """
     from medbench import cards
     from medbench.models.load import load_model
     from medbench.models.weights.locate import locate
 
     card = cards.find_model(model)
     if card.toy and weights is None:
-        output.write(f"{card.name}: a toy encoder without weights; there is nothing to check")
+        output.write(f"{card.name}: a toy encoder without weights; nothing to check")
         return
     found = locate(card, str(weights) if weights else None, download=False)
     encoder = load_model(card, weights=found)
     millions = sum(p.numel() for p in encoder.network.parameters()) / 1e6
-    output.write(f"{card.name}: right: every tensor has its place; {millions:.3f} M parameters, {encoder.dim} features")
+    output.write(f"{card.name}: valid, all tensors fit; {millions:.3f} M parameters, {encoder.dim} features")
     _describe(found)
 
 
 @app.command()
 def download(model: Name) -> None:
-    """Fetch a model's official file (a broken download goes on where it stopped) and hold it against its digest."""
+    """Download a model's official weights file.
+
+    An interrupted download resumes. The file is checked against the digest on the card.
+    """
     from medbench import cards
     from medbench.models.weights.locate import locate
 
     card = cards.find_model(model)
     if card.toy:
-        output.write(f"{card.name}: a toy encoder without weights; there is nothing to get")
+        output.write(f"{card.name}: a toy encoder without weights; nothing to download")
         return
     found = locate(card, None, download=True)
-    output.write(f"{card.name}: there")
+    output.write(f"{card.name}: downloaded")
     _describe(found)
     if card.weights and card.weights.licence:
         output.note(f"licence: {card.weights.licence}")

@@ -15,7 +15,7 @@ TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
 
 
 GROUPED = ("grouped", "kfold")
-"""Methods that draw whole groups."""
+"""Methods that draw complete groups."""
 
 
 def written_split(
@@ -32,7 +32,7 @@ def written_split(
 
     Raises:
         CardError: The card has no such rule and medbench no such method, or the rule has no such number, or no groups.
-        DataError: The data are not there, or too few for the split.
+        DataError: The data are missing, or too few for the split.
         OutputError: The file cannot be written.
     """
     from medbench.data.layouts.reader import read_samples
@@ -58,7 +58,9 @@ def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFram
     method = card.splits.rules[rule].method
     if method not in GROUPED:
         hint = f"--near is for {', '.join(GROUPED)}"
-        raise CardError(f"the split rule '{rule}' ({method}) does not keep groups whole and takes no --near", hint)
+        raise CardError(
+            f"the split rule '{rule}' ({method}) does not keep groups together and does not take --near", hint
+        )
     return samples.assign(group=near_groups(card, root, samples))
 
 

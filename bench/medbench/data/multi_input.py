@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
-from medbench.errors import CardError, DataError, unknown
+from medbench.errors import DataError, unknown
 from medbench.storage import digests
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from medbench.data.dataset import Dataset
 
 Owner = npt.NDArray[np.int64]
@@ -74,12 +72,12 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
 def _slices(root: Path, folder: str, rule: Slices) -> list[str]:
     """Return the paths of a volume's slices below `root`, by their number."""
     pattern = re.compile(str(rule.slices))
-    if "index" not in pattern.groupindex:
-        raise CardError(f"layout.inputs: '{rule.slices}' has no part (?P<index>…)", "mend the card")
     try:
         names = [entry.name for entry in (root / folder).iterdir()]
     except OSError as error:
-        raise DataError(f"the folder of slices {root / folder} is not there", "check that the copy is whole") from error
+        raise DataError(
+            f"the folder of slices {root / folder} does not exist", "check that the copy is complete"
+        ) from error
     numbered = sorted((int(match["index"]), name) for name in names if (match := pattern.fullmatch(name)))
     if not numbered:
         raise DataError(f"no slices in {root / folder}", f"their names should match {rule.slices}")
@@ -137,8 +135,3 @@ def choose_inputs(card: DatasetCard, wanted: list[str] | None, encoders: dict[st
         if name not in known:
             raise unknown(f"input of {card.name}", name, known or ["none: its samples have one picture"])
     return list(wanted or known)
-
-
-def input_columns(samples: pd.DataFrame) -> list[str]:
-    """Return the columns of a samples table that hold the places of further inputs."""
-    return [name for name in samples.columns if name.startswith("input_")]

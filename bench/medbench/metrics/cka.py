@@ -19,24 +19,14 @@ FEWEST = 4
 ROUNDING = 1e-13  # what is left of a cancellation below it is 0: where all images but one are alike, HSIC_1 is 0
 
 
-def cka(a: NDArray[np.floating], b: NDArray[np.floating], *, debiased: bool = True) -> float:
-    """Return the linear CKA of features (n, d1) and (n, d2) of the same n images in the same order.
+def cka_matrix(features: Sequence[NDArray[np.floating]], *, debiased: bool = True) -> Array:
+    """Return the linear CKA of every pair of m feature matrices (n, d_i) of the same n images in the same order.
 
-    It is the same after a rotation, a shift or a scaling of either side. The time grows with n * min(d1 * d2, n * d).
+    It does not change if a side is rotated, shifted or scaled. A pair takes n * min(d1 * d2, n * (d1 + d2)) steps.
 
     Returns:
-        At most 1; from 0 with the biased HSIC. nan where it is not defined: features that are the same for all images,
-        or, debiased, for
-        all but one, or fewer than 4 images.
-
-    Raises:
-        ValueError: The shapes do not fit.
-    """
-    return float(cka_matrix([a, b], debiased=debiased)[0, 1])
-
-
-def cka_matrix(features: Sequence[NDArray[np.floating]], *, debiased: bool = True) -> Array:
-    """Return the linear CKA of every pair of m feature matrices (n, d_i) of the same images, (m, m), symmetric.
+        (m, m), symmetric: at most 1, from 0 with the biased HSIC. nan where it is not defined: fewer than 4 images
+        (debiased), or features that are the same for all images (debiased: for all images but one).
 
     Raises:
         ValueError: The shapes do not fit.

@@ -1,4 +1,4 @@
-"""Metrics by id: what each is for, its direction and range, and the functions that compute them."""
+"""Metrics by id: the tasks each is for, its direction, and the functions that compute it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,18 @@ class Metric:
     """One metric.
 
     Attributes:
-        id: Its name in cards, records and tables, with the averaging in it.
-        title: For people.
+        id: Its name in cards, records and tables; it says how the metric is averaged.
         tasks: Tasks whose records carry it.
+        function: Scores -> value, nan where undefined.
         higher_is_better: Its direction.
-        low: Lowest possible value.
-        high: Highest possible value (may be infinite).
-        function: Sample -> value, nan where undefined.
-        counts: For metrics of predictions alone, the same on stacked confusion counts (..., c, c).
-        absent: Sample -> (c,) bool, the classes its mean leaves out; None: it leaves out none.
+        counts: For metrics that need predictions alone: the same on stacked confusion counts (..., c, c).
+        absent: Scores -> (c,) bool, the classes that its mean leaves out; None: it leaves out none.
     """
 
     id: str
-    title: str
     tasks: tuple[str, ...]
-    higher_is_better: bool
-    low: float
-    high: float
     function: Callable[[Scores], float]
+    higher_is_better: bool = True
     counts: Callable[[Ints], Array] | None = None
     absent: Callable[[Scores], NDArray[np.bool_]] | None = None
 
@@ -60,43 +54,31 @@ def _f1_macro(sample: Scores) -> float:
     return f.f1_macro_labels(sample) if sample.multilabel else _of_confusion(f.f1_macro, sample)
 
 
-def _hard(
-    name: str, title: str, counts: Callable[[Ints], Array], tasks: tuple[str, ...] = NOMINAL, low: float = 0.0
-) -> Metric:
-    macro = _no_truth if name.endswith("_macro") else None
-    return Metric(name, title, tasks, True, low, 1.0, partial(_of_confusion, counts), counts, macro)
-
-
-def _soft(
-    name: str,
-    title: str,
-    function: Callable[[Scores], float],
-    tasks: tuple[str, ...],
-    absent: Callable[[Scores], NDArray[np.bool_]] | None = None,
-) -> Metric:
-    return Metric(name, title, tasks, True, 0.0, 1.0, function, None, absent)
+def _hard(name: str, counts: Callable[[Ints], Array], tasks: tuple[str, ...] = NOMINAL) -> Metric:
+    absent = _no_truth if name.endswith("_macro") else None
+    return Metric(name, tasks, partial(_of_confusion, counts), counts=counts, absent=absent)
 
 
 _ALL = (
-    _hard("accuracy", "accuracy", f.accuracy),
-    _hard("recall_macro", "macro recall", f.recall_macro),
-    _hard("precision_macro", "macro precision", f.precision_macro),
-    Metric("f1_macro", "macro F1", (*NOMINAL, "multilabel"), True, 0.0, 1.0, _f1_macro, f.f1_macro, _no_truth),
-    _hard("f1_weighted", "weighted F1", f.f1_weighted),
-    _hard("kappa", "κ", f.kappa, low=-1.0),
-    _hard("kappa_linear", "linear κ", f.kappa_linear, ("ordinal",), low=-1.0),
-    _hard("kappa_quadratic", "quadratic κ", f.kappa_quadratic, ("ordinal",), low=-1.0),
-    _hard("mcc", "MCC", f.mcc, low=-1.0),
-    _soft("auroc", "AUROC", f.auroc, ("binary",)),
-    _soft("auroc_macro", "macro AUROC", f.auroc_macro, RANKED, _one_sided),
-    _soft("auroc_weighted", "weighted AUROC", f.auroc_weighted, RANKED, _one_sided),
-    _soft("ap", "AP", f.ap, ("binary",)),
-    _soft("ap_macro", "macro AP", f.ap_macro, RANKED, _no_truth),
-    _soft("f1_micro", "micro F1", f.f1_micro, ("multilabel",)),
-    _soft("accuracy_exact", "exact accuracy", f.accuracy_exact, ("multilabel",)),
-    _soft("accuracy_label", "label accuracy", f.accuracy_label, ("multilabel",)),
-    Metric("log_loss", "log loss", (*NOMINAL, "multilabel"), False, 0.0, float("inf"), f.log_loss),
-    Metric("ece_15", "ECE (15 bins)", NOMINAL, False, 0.0, 1.0, f.ece_15),
+    _hard("accuracy", f.accuracy),
+    _hard("recall_macro", f.recall_macro),
+    _hard("precision_macro", f.precision_macro),
+    Metric("f1_macro", (*NOMINAL, "multilabel"), _f1_macro, counts=f.f1_macro, absent=_no_truth),
+    _hard("f1_weighted", f.f1_weighted),
+    _hard("kappa", f.kappa),
+    _hard("kappa_linear", f.kappa_linear, ("ordinal",)),
+    _hard("kappa_quadratic", f.kappa_quadratic, ("ordinal",)),
+    _hard("mcc", f.mcc),
+    Metric("auroc", ("binary",), f.auroc),
+    Metric("auroc_macro", RANKED, f.auroc_macro, absent=_one_sided),
+    Metric("auroc_weighted", RANKED, f.auroc_weighted, absent=_one_sided),
+    Metric("ap", ("binary",), f.ap),
+    Metric("ap_macro", RANKED, f.ap_macro, absent=_no_truth),
+    Metric("f1_micro", ("multilabel",), f.f1_micro),
+    Metric("accuracy_exact", ("multilabel",), f.accuracy_exact),
+    Metric("accuracy_label", ("multilabel",), f.accuracy_label),
+    Metric("log_loss", (*NOMINAL, "multilabel"), f.log_loss, higher_is_better=False),
+    Metric("ece_15", NOMINAL, f.ece_15, higher_is_better=False),
 )
 
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}

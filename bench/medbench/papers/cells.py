@@ -1,4 +1,4 @@
-"""What a paper's tables and figures need to be run: (model, protocol, data set) under settings, each once."""
+"""What a paper's tables and figures need: (model, protocol, data set) with settings, each once."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class CellSpec:
     """The repeats behind one cell of a table, or one value of a figure.
 
     Attributes:
-        model: A model's name, or `MODEL@PROTOCOL` for what that protocol made of it on the same data set.
+        model: A model's name, or `MODEL@PROTOCOL` for the network that this protocol trained on the same data set.
         protocol: The protocol's name.
         dataset: The data set's name.
-        set: Settings beyond the preset.
+        set: Settings on top of the preset.
         preset: The preset.
-        seeds: Repeats.
-        split: The paper's split of the data set, `{seed}` in it standing for each repeat's seed; None: it does not say.
+        seeds: Number of repeats.
+        split: The paper's split of the data set, with `{seed}` for the seed of each repeat; None: the paper has none.
         metric: The metric shown; empty: none.
-        sweep: (setting, n): one unit for each value from 1 to n - 1 of a setting; None: a single one.
-        places: The tables and figures it is for.
+        sweep: (setting, n): one unit for each value from 1 to n - 1 of the setting; None: no sweep.
+        places: The tables and figures that show it.
     """
 
     model: str
@@ -42,18 +42,18 @@ class CellSpec:
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
-        """What tells two of them apart, the number of repeats aside."""
+        """What distinguishes cells; the number of repeats does not count."""
         swept = [dict(self.set), self.sweep, self.split]
         return self.dataset, self.model, self.protocol, self.preset, files.canonical(swept)
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name shown to users."""
         changed = "".join(f", {key}={value}" for key, value in self.set.items())
         return f"{self.model} · {self.protocol} · {self.dataset}{changed}"
 
     def parts(self) -> list[CellSpec]:
-        """Return one for each value of its sweep; without one, itself."""
+        """Return one cell for each value of the sweep; without a sweep, the cell itself."""
         if self.sweep is None:
             return [self]
         setting, n = self.sweep
@@ -61,7 +61,7 @@ class CellSpec:
 
 
 def wanted_of(card: PaperCard, only: Iterable[str] | None = None) -> list[CellSpec]:
-    """Return what the tables and figures of a paper need, each once, with the most repeats that one of them asks for.
+    """Return the cells of a paper's tables and figures, each once, with the largest number of repeats asked for.
 
     Args:
         card: The paper.
@@ -81,11 +81,11 @@ def wanted_of(card: PaperCard, only: Iterable[str] | None = None) -> list[CellSp
 
 
 def lacking(wanted: CellSpec, known: Mapping[str, set[str]] | None = None) -> list[tuple[str, str]]:
-    """Return (kind, name) of the cards that a unit needs and this version does not have.
+    """Return (kind, name) of the cards that a cell needs and this version does not have.
 
     Args:
-        wanted: The unit.
-        known: Kind -> names of the cards there are; None: they are looked up.
+        wanted: The cell.
+        known: Kind -> names of the cards of this version; None: look them up.
     """
     if known is None:
         known = {kind: set(names(kind)) for kind in ("models", "protocols", "datasets")}
@@ -96,7 +96,7 @@ def lacking(wanted: CellSpec, known: Mapping[str, set[str]] | None = None) -> li
 
 
 def cells_of(table: PaperTable, place: str) -> list[list[CellSpec]]:
-    """Return what fills each cell of a table: one list per row, in the order of the columns."""
+    """Return the cells of a table: one list per row, in the order of the columns."""
     return [
         [
             CellSpec(

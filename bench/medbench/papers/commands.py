@@ -1,4 +1,4 @@
-"""What fills the cells of a paper's table: the commands, and the cards that this version lacks."""
+"""The commands that fill the cells of a paper's table, and the cards that this version lacks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ KINDS = ("models", "protocols", "datasets")
 
 
 class Commands:
-    """Commands that run cells of papers, as the cards of this version allow them; cards are looked up once."""
+    """Makes the commands that run cells of papers; the cards of this version are looked up once."""
 
     def __init__(self) -> None:
         self.known = {kind: set(cards.names(kind)) for kind in KINDS}
         self._defaults: dict[str, str | None] = {}
 
     def cell(self, one: CellSpec) -> str | None:
-        """Return the command that fills one cell; None if this version cannot."""
+        """Return the command that fills one cell; None if this version lacks a card for it."""
         return None if lacking(one, self.known) else self._command([one])
 
     def table(self, name: str, missing: Iterable[CellSpec]) -> list[str]:
-        """Return the command that fills all cells of a table, then one per recipe that does the same in parts.
+        """Return the command that fills all cells of a table, then one command per recipe that fills a part of them.
 
-        Finished units are skipped by all of them.
+        All of them skip finished units.
         """
         batches: dict[str, list[CellSpec]] = {}
         for one in missing:
@@ -39,7 +39,7 @@ class Commands:
         return [f"medbench table {name} --fill", *parts] if parts else []
 
     def lacking(self, missing: Iterable[CellSpec]) -> list[str]:
-        """Return a note naming the cards that cells need and this version does not have."""
+        """Return a note that names the cards that cells need and this version does not have; else an empty list."""
         lack = dict.fromkeys(pair for one in missing for pair in lacking(one, self.known))
         parts = [
             f"{kind} {', '.join(name for k, name in lack if k == kind)}"
@@ -49,7 +49,7 @@ class Commands:
         return [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
 
     def changes(self, one: CellSpec) -> dict[str, Any]:
-        """Return a cell's settings beyond the preset, the paper's split among them where it is not the default."""
+        """Return a cell's settings on top of the preset, with the paper's split if it is not the default split."""
         if one.dataset not in self._defaults:
             try:
                 self._defaults[one.dataset] = cards.find_dataset(one.dataset).splits.default
@@ -64,7 +64,7 @@ class Commands:
         datasets = ",".join(dict.fromkeys(one.dataset for one in cells))
         words = [f"medbench run --model {models} --protocol {first.protocol} --dataset {datasets}"]
         words += [f"--preset {first.preset}"] if first.preset != "paper" else []
-        # One repeat is of a protocol that draws nothing; `--seeds` would speak of the networks that it takes up.
+        # One repeat: the protocol uses no seeds; `--seeds` would change the networks that it takes up.
         words += [f"--seeds {first.seeds}"] if first.seeds not in (1, 5) else []
         return " ".join(
             words + [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.changes(first).items()]

@@ -1,4 +1,4 @@
-"""Which records fill a cell of a paper: the rule that tables, and what is run to complete them, share."""
+"""Which records fill a cell of a paper: the rule for tables, and for what is run to fill them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Match:
 
     Attributes:
         group: The records that fill it, or None.
-        others: Groups of the same model, protocol and data set, with real weights, that do not.
-        notes: What to say of equally fitting groups that were left aside.
+        others: Groups of the same model, protocol and data set, with real weights, that do not fill it.
+        notes: Notes on other groups that would fill it too.
     """
 
     group: Group | None = None
@@ -43,12 +43,12 @@ class RecordIndex:
             self.groups.setdefault((unit.model, unit.protocol, unit.dataset), []).append(group)
 
     def choose(self, wanted: CellSpec, include_random: bool = False) -> Match:
-        """Return what fills a cell: the paper's split before others, then the most seeds, then the newest."""
+        """Return what fills a cell: records on the paper's split first, then the most seeds, then the newest."""
         found = self.groups.get((wanted.model, wanted.protocol, wanted.dataset), [])
         fitting = [group for group in found if fits(group, wanted, include_random)]
         official = [group for group in fitting if group.first.unit.weights != "random"]
         others = [g for g in found if g not in fitting and g.first.unit.weights != "random"]
-        # Official files given by path and by download are one and the same here.
+        # An official file counts as official whether it was downloaded or given by path.
         shown = official or fitting
         if not shown:
             return Match(others=others)
@@ -72,11 +72,11 @@ def paper_records(paper: PaperCard, runs: Path, places: Iterable[str]) -> list[R
 
 
 def fits(group: Group, wanted: CellSpec, include_random: bool = False) -> bool:
-    """Tell whether records fill a cell, whatever their split and number.
+    """Tell whether records fill a cell, without regard to their split and number.
 
-    They do if model, protocol, data set, preset and changed settings are the cell's, the metric is defined, the weights
-    are the official file (or what the model is trained to on the spot) and the data are real. Another preset that means
-    the same numbers is the same: what was run under one of them is not run again under the other.
+    They do if model, protocol, data set, preset and changed settings are those of the cell, the metric is defined, the
+    weights are the official file (or were trained from it by medbench), and the data are real. Two presets with the
+    same settings count as the same preset: results of one are not run again for the other.
     """
     unit = group.first.unit
     options = {key: value for key, value in unit.options.items() if key != "split"}
@@ -92,19 +92,19 @@ def fits(group: Group, wanted: CellSpec, include_random: bool = False) -> bool:
 
 
 def alike(model: str, protocol: str, dataset: str, one: str, two: str) -> bool:
-    """Tell whether two presets of a protocol mean the same numbers on a data set, and the same network of a model."""
+    """Tell whether two presets of a protocol have the same settings on a data set, and the same network of a model."""
     if one == two:
         return True
     try:
         recipe, encoder = cards.find_protocol(protocol), cards.find_model(trained(model)[0])
         same = resolve(recipe, one, dataset, {}) == resolve(recipe, two, dataset, {})
-    except MedbenchError:  # a card that is no longer there, or has no such preset
+    except MedbenchError:  # the card was removed, or has no such preset
         return False
     return same and encoder.resolved(one) == encoder.resolved(two)
 
 
 def other_split(group: Group, wanted: CellSpec) -> str | None:
-    """Return the name of the records' split where it is not the paper's; None: it is, or one of the two is not told."""
+    """Return the name of the records' split if it is not the paper's; None if it is, or if either is unknown."""
     if wanted.split is None:
         return None
     for record in group.records:
@@ -115,7 +115,7 @@ def other_split(group: Group, wanted: CellSpec) -> str | None:
 
 
 def seeds_there(found: RecordIndex, wanted: CellSpec) -> int:
-    """Return how many seeds fill a cell on the paper's split with real weights: of a sweep, the least of its parts."""
+    """Return how many seeds fill a cell on the paper's split with real weights; for a sweep, the minimum over parts."""
     counts = []
     for part in wanted.parts():
         group = found.choose(part).group
@@ -124,12 +124,12 @@ def seeds_there(found: RecordIndex, wanted: CellSpec) -> int:
 
 
 def repeats_of(wanted: CellSpec) -> int:
-    """Return how many units a cell needs: a protocol that draws nothing has one, on each split."""
+    """Return how many units a cell needs: one if neither protocol nor split use seeds."""
     return 1 if draws_nothing(wanted) else wanted.seeds
 
 
 def draws_nothing(wanted: CellSpec) -> bool:
-    """Tell whether a cell has one unit: neither its protocol nor its split knows of seeds."""
+    """Tell whether a cell has one unit because neither its protocol nor its split uses seeds."""
     if per_seed(wanted.split):
         return False
     try:
@@ -139,7 +139,7 @@ def draws_nothing(wanted: CellSpec) -> bool:
 
 
 def _official(group: Group, model: str) -> bool:
-    """Tell whether the weights are the card's: by name, by the digest of a file, or trained from it by medbench."""
+    """Tell whether the weights are those of the card: by name, by digest, or trained from them by medbench."""
     if group.first.unit.weights == "official" or trained(model)[1]:
         return True
     try:

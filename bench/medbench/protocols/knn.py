@@ -1,7 +1,8 @@
-"""Cosine k-nearest neighbours on frozen features, as WACV 2024's code does it: k = 200, T = 0.1.
+"""Cosine k-nearest neighbours on frozen features, as in the code of WACV 2024: k = 200, T = 0.1.
 
-A query's class scores are the votes of its k nearest training images, each weighted exp(similarity / T), over their
-sum; for multilabel tasks likewise per label. Exact, without ever holding all similarities.
+The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
+by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
+similarities.
 """
 
 from __future__ import annotations

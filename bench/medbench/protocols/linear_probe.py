@@ -1,8 +1,8 @@
 """Logistic regression on frozen features, FLAIR's linear probe: C = 0.316, balanced classes, no scaling.
 
-One fit for each C on the training images; one C wins on validation. With `refit` the test images are scored by a
-second fit at that C, on training and validation images together: FLAIR has no validation images and trains on all that
-is not test. Validation scores are those of the first fit in any case, and nothing is chosen after the second.
+Each C is fitted on the training images and the best C is chosen on validation. With `refit` the test images are scored
+by a second fit at that C on training and validation images together: FLAIR has no validation images and trains on all
+images that are not test. Validation scores are always those of the first fit, and nothing is chosen after the second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from medbench.training.selection import Choice, choose
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
-    """Fit each C on train, choose by the validation metric (the least of equals), score test once."""
+    """Fit each C on train, choose by the validation metric (the smallest C of equals), score test once."""
     settings = context.settings
     strengths = sorted(set(settings.C))
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
@@ -68,7 +68,7 @@ def _fit(
 
 
 def _scores(context: Context[LinearProbe], fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return class scores (n, c), formed in double precision."""
+    """Return class scores (n, c), computed in double precision."""
     head = torch.from_numpy(np.concatenate([fit.weight, fit.bias[:, None]], axis=1))
     scores: NDArray[np.float32] = predict(
         head[None], torch.from_numpy(features.astype(np.float64)), multilabel=context.multilabel
@@ -89,7 +89,7 @@ def _selection(
 
 
 def _warnings(told: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return each text once, led by the fits that it is of, or by nothing where it is of all."""
+    """Return each text once, after the names of its fits unless it is a warning of all fits."""
     texts = dict.fromkeys(text for found in told.values() for text in found)
     of = {text: [fit for fit, found in told.items() if text in found] for text in texts}
     return tuple(text if len(fits) == len(told) else f"{', '.join(fits)}: {text}" for text, fits in of.items())

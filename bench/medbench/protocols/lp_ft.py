@@ -1,6 +1,6 @@
-"""Linear probing, then fine-tuning: logistic regression copied into the head (Kumar et al. 2022; FLAIR's LP-FT).
+"""Linear probing, then fine-tuning: logistic regression gives the initial head (Kumar et al. 2022; FLAIR's LP-FT).
 
-FLAIR's own code does this for two classes alone (it takes every head for one logit); here it is for any number.
+FLAIR's own code does this only for two classes (it takes every head for one logit); here it works for any number.
 """
 
 from __future__ import annotations

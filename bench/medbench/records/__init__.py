@@ -1,4 +1,4 @@
-"""Records: what was run, what came out and everything behind it."""
+"""Records: what was run, the results, and everything behind them."""
 
 from medbench.records.schema import Record, SplitCount, Unit
 

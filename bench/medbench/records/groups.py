@@ -1,4 +1,4 @@
-"""Records to groups: one group is the repeats (seeds) behind one row of a table."""
+"""Groups of records: one group holds the repeats (seeds) behind one row of a table."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of 
 
 @dataclass(frozen=True)
 class Group:
-    """Records that differ in their seed alone, in order of the seed."""
+    """Records that differ only in their seed, sorted by seed."""
 
     records: tuple[Record, ...]
 
     @property
     def first(self) -> Record:
-        """The record that speaks for what all share."""
+        """The first record; use it for what all records share."""
         return self.records[0]
 
     @property
@@ -35,7 +35,7 @@ class Group:
 
     @cached_property
     def weights(self) -> str:
-        """`official`, `random`, or `file` with the beginning of its digest: two files are two rows."""
+        """`official`, `random`, or `file` with the start of its digest, so that two files make two rows."""
         unit = self.first.unit
         if unit.weights != "file":
             return unit.weights
@@ -44,13 +44,13 @@ class Group:
 
     @cached_property
     def label(self) -> tuple[str, ...]:
-        """What tells rows apart: model, protocol, data set, preset, options, weights."""
+        """What distinguishes rows: model, protocol, data set, preset, options, weights."""
         unit = self.first.unit
         return (unit.model, unit.protocol, unit.dataset, unit.preset, self.options, self.weights)
 
     @property
     def options(self) -> str:
-        """The options that were changed, as `key=value` pairs."""
+        """The changed options, as `key=value` pairs."""
         changed = self.first.unit.options
         return ", ".join(f"{key}={plain(changed[key])}" for key in sorted(changed))
 
@@ -61,19 +61,19 @@ class Group:
 
     @property
     def split(self) -> str | None:
-        """The name of the split that its data were cut by, where the records tell."""
+        """The name of the data split, if the records have it."""
         split = self.first.provenance.get("data", {}).get("split")
         return None if split is None else str(split)
 
     @property
     def newest(self) -> float:
-        """When its last record was written, seconds; 0 for records that lie in no folder."""
+        """When its last record was written, in seconds since the epoch; 0 for records that were not read from disk."""
         found = [r.path / "record.json" for r in self.records if r.path is not None]
         return max((path.stat().st_mtime for path in found if path.exists()), default=0.0)
 
     @property
     def contaminated(self) -> bool:
-        """Whether the model's pre-training is known to have seen the data set."""
+        """Whether it is known that the model's pre-training has seen the data set."""
         return any(text.startswith("contamination:") for text in self.first.warnings)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, int]:
@@ -81,7 +81,7 @@ class Group:
         return stats.summary(record.metrics.get(metric) for record in self.records)
 
     def summaries(self, metrics: Sequence[str]) -> list[tuple[float | None, float | None, int]]:
-        """Return the `summary` of each of many metrics, quickly."""
+        """Return the `summary` of each metric; faster than one call per metric."""
         import numpy as np
 
         values = np.array([[record.metrics.get(name) for record in self.records] for name in metrics], np.float64)
@@ -93,7 +93,7 @@ class Group:
         ]
 
     def warnings(self) -> list[str]:
-        """Return the records' warnings, each once, saying how many seeds carry it where it is not all."""
+        """Return the records' warnings, each once; a warning of only some seeds says how many."""
         counted: dict[str, int] = {}
         for record in self.records:
             for text in dict.fromkeys(record.warnings):
@@ -101,7 +101,7 @@ class Group:
         return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
 
     def left_out(self) -> list[str]:
-        """Return one line per set of classes that a metric leaves out because the test split does not hold them."""
+        """Return one line per set of classes that metrics leave out because the test split has none of them."""
         metrics: dict[tuple[str, ...], list[str]] = {}
         for name, classes in self.first.absent.items():
             metrics.setdefault(tuple(classes), []).append(name)
@@ -109,7 +109,7 @@ class Group:
 
 
 def collect(records: Iterable[Record]) -> list[Group]:
-    """Gather records into groups, ordered by label and digest."""
+    """Return the groups of records, sorted by label and digest."""
     found: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
         unit = record.unit
@@ -119,11 +119,11 @@ def collect(records: Iterable[Record]) -> list[Group]:
 
 
 def pick(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
-    """Keep one group per label: the one with most seeds, then the newest; and say what else there was.
+    """Keep one group per label: the one with most seeds, then the newest.
 
     Returns:
-        The groups kept, in order, and one note per label under which others were left aside, with the fields of the
-        key in which they differ.
+        The kept groups, in order, and one note for each label with further groups, which names the fields of the key
+        in which they differ.
     """
     labels: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
@@ -142,7 +142,7 @@ def pick(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
 
 
 def rank_of(group: Group) -> tuple[int, float, str]:
-    """Return what decides between groups under one label: most seeds, then the newest, then the digest."""
+    """Return the sort key for groups of one label: number of seeds, then time, then digest."""
     return group.n, group.newest, group.first.group
 
 
@@ -153,7 +153,7 @@ def title(group: Group) -> str:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted path, value) of everything below nested mappings; lists count as values."""
+    """Yield (dotted path, value) for each leaf of nested mappings; a list is a leaf."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from leaves(inner, f"{path}.{key}" if path else str(key))
@@ -162,11 +162,11 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Return the paths at which two materials differ, the seed apart."""
+    """Return the paths at which two materials differ, except the seed."""
     one, two = dict(leaves(a)), dict(leaves(b))
     return sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k) and k.split(".")[-1] != "seed")
 
 
 def plain(value: Any) -> str:
-    """Return a setting's value as people type it: a text as it is, anything else as canonical JSON."""
+    """Return a setting's value as users type it: a string unchanged, anything else as canonical JSON."""
     return value if isinstance(value, str) else files.canonical(value)

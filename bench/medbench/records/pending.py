@@ -1,7 +1,7 @@
-"""What runs were asked for and have not done yet, so that `medbench status` sees it from elsewhere.
+"""Units that runs have planned and not finished yet, so that `medbench status` can show them.
 
-A run notes its units when it begins and takes the note away when it ends by itself; after a kill it stays, and the same
-command goes on with what it names. Notes of requests that nobody will take up again may be deleted.
+A run writes a note of its units when it starts and deletes it when it ends. The note of a killed run stays; the same
+command continues with its units. You may delete the notes of runs that will not be continued.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from medbench.storage import files, paths
 
 FOLDER = ".plans"
 Planned = tuple[Unit, str, str]
-"""A unit, its key, and the name of its folder for unfinished work (`unfinished`)."""
+"""A unit, its key, and the name of the folder of its unfinished work (`unfinished`)."""
 
 
 def unfinished(name: str) -> Path:
-    """Return the folder for the state of unfinished work called `name`."""
+    """Return the folder that holds the state of the unfinished work called `name`."""
     return paths.home() / "partial" / name
 
 
 @contextlib.contextmanager
 def noted(runs: Path, units: Iterable[Planned]) -> Iterator[None]:
-    """Have the units of a request noted inside this block, and after it if it was broken off.
+    """Keep a note of the planned units during this block; the note stays if the block is interrupted.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -38,14 +38,14 @@ def noted(runs: Path, units: Iterable[Planned]) -> Iterator[None]:
     place = runs / FOLDER / f"{files.digest(rows)[:16]}.json"
     files.write_json(place, rows)
     yield
-    place.unlink(missing_ok=True)  # what is left has failed or waits for a person, and said so
-    for file in (runs / FOLDER).glob("*.json"):  # of runs that were broken off, and of which nothing is left
+    place.unlink(missing_ok=True)  # units that are not done have printed an error
+    for file in (runs / FOLDER).glob("*.json"):  # notes of interrupted runs whose units are all over by now
         if all(_over(runs, unit, key, file) for unit, key, _ in _read(file)):
             file.unlink(missing_ok=True)
 
 
 def left(runs: Path) -> Iterator[tuple[Unit, bool]]:
-    """Yield (unit, whether it has begun) of what was noted and neither done nor failed since, each once."""
+    """Yield (unit, whether it has begun) for each planned unit that is neither done nor failed since, each once."""
     seen: set[str] = set()
     for file in sorted((runs / FOLDER).glob("*.json")):
         for unit, key, partial in _read(file):
@@ -55,7 +55,7 @@ def left(runs: Path) -> Iterator[tuple[Unit, bool]]:
 
 
 def _over(runs: Path, unit: Unit, key: str, noted: Path) -> bool:
-    """Tell whether a unit is done, or has failed since it was noted."""
+    """Tell whether a unit is done, or has failed since the note was written."""
     if store.is_done(runs, unit, key):
         return True
     try:
@@ -66,7 +66,7 @@ def _over(runs: Path, unit: Unit, key: str, noted: Path) -> bool:
 
 
 def _read(file: Path) -> Sequence[Planned]:
-    """Return the units of a note; none of one that was just taken away, or is damaged."""
+    """Return the units of a note; an empty list if the note was just deleted or is damaged."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
         return [(Unit.model_validate(unit), str(key), str(partial)) for unit, key, partial in rows]

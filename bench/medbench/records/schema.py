@@ -1,4 +1,4 @@
-"""What a finished unit leaves: its record."""
+"""The record of a finished unit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCHEMA = 1
 
 
 class Unit(BaseModel):
-    """One (model, protocol, data set, seed) under one set of options."""
+    """One (model, protocol, data set, seed) with one set of options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -20,26 +20,26 @@ class Unit(BaseModel):
     dataset: str
     seed: int
     preset: str
-    options: dict[str, Any] = Field(default_factory=dict, description="What --set, --image-size and so on changed.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Changes by --set, --image-size and so on.")
     weights: Literal["official", "file", "random", "trained"] = "official"
     toy: bool = Field(False, description="Toy data: generated images that say nothing about medicine.")
 
 
 class SplitCount(BaseModel):
-    """How large one split is."""
+    """The size of one split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int
-    groups: int | None = Field(None, description="Patients or lesions, where the card names a group.")
+    groups: int | None = Field(None, description="Patients or lesions, if the card names a group.")
     classes: dict[str, int] = Field(description="Class (or finding) -> images.")
 
 
 class Record(BaseModel):
     """The result of one unit and everything behind it.
 
-    `key` is the digest of `material`, which holds everything that can change the number; `group` is the digest of
-    the same without the seed: records of one group are the repeats of one table cell.
+    `key` is the digest of `material`, which holds everything that can change the numbers. `group` is the same digest
+    without the seed: the records of one group are the repeats of one table cell.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -53,7 +53,7 @@ class Record(BaseModel):
     metrics: dict[str, float | None] = Field(description="On the test split; None: undefined there.")
     metrics_val: dict[str, float | None]
     absent: dict[str, list[str]] = Field(
-        default_factory=dict, description="Metric -> classes that test does not hold and the mean leaves out."
+        default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."
     )
     n: dict[str, SplitCount]
     chosen: dict[str, Any] = Field(default_factory=dict, description="Hyper-parameters chosen on validation.")

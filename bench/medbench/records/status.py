@@ -1,4 +1,4 @@
-"""What is done, failed and planned in a run store."""
+"""Which units of a run store are done, failed and planned."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def statuses(runs: Path) -> list[dict[str, Any]]:
-    """Return one mapping per (data set, model, protocol, preset, weights) found in the run store.
+    """Return one mapping per (data set, model, protocol, preset, weights) in the run store.
 
-    Keys: those five; `done`, `failed` and `planned` (units, the last of runs that go on or were broken off); `begun`
-    (of the planned ones, those whose work is taken up where it stopped); `seeds` (finished ones); `metric` with the
-    `mean` of its defined values over the finished seeds; `seen` (whether the model's pre-training has seen the data:
-    contamination); and `failures` (seed, error, folder).
+    Keys: these five; `done`, `failed` and `planned` (numbers of units; planned ones belong to running or interrupted
+    runs); `begun` (planned units with saved progress, from which they resume); `seeds` (the finished ones); `metric`
+    and the `mean` of its defined values over the finished seeds; `seen` (contamination: whether the model's
+    pre-training has seen the data); and `failures` (seed, error, folder).
     """
     from medbench.records import pending, store
 

@@ -42,7 +42,7 @@ def is_done(runs: Path, unit: Unit, key: str) -> bool:
 
 
 def read(folder: Path) -> Record | None:
-    """Return the record in `folder`, or None where there is none or it is of another schema (which is logged)."""
+    """Return the record in `folder`, or None if there is none or it has another schema (which is logged)."""
     file = folder / RECORD
     try:
         record = Record.model_validate_json(file.read_bytes())
@@ -50,14 +50,14 @@ def read(folder: Path) -> Record | None:
         return None
     except ValidationError as error:
         first = str(error).split("\n")[0]
-        log.warning("%s is no record of schema %d: passed over (--overwrite always renews it): %s", file, SCHEMA, first)
+        log.warning("%s is not a record of schema %d: ignored (--overwrite always renews it): %s", file, SCHEMA, first)
         return None
     record._path = folder
     return record
 
 
 def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
-    """Yield all complete records below `runs`, in order of their folders."""
+    """Yield all complete records in `runs`, sorted by folder."""
     for file in sorted(runs.glob(f"{dataset}/*/*/*/{RECORD}")):
         record = read(file.parent)
         if record is not None:
@@ -72,15 +72,15 @@ def write(
     tables: Mapping[str, pd.DataFrame] | None = None,
     arrays: Mapping[str, NDArray[np.generic]] | None = None,
 ) -> Record:
-    """Write a unit's predictions and history, then its record; an earlier failure note is removed.
+    """Write a unit's predictions and history, then its record; remove the note of an earlier failure.
 
     Args:
         runs: The run store.
-        record: Of the unit.
-        predictions: Scores of validation and test; None for protocols that classify nothing.
-        history: Epochs or candidates.
-        tables: Name -> what is kept as `name.csv` besides.
-        arrays: Name -> what is kept as `name.npy` besides.
+        record: The unit's record.
+        predictions: Scores on validation and test; None for protocols that do not classify.
+        history: One row per epoch or candidate.
+        tables: Name -> further table, written as `name.csv`.
+        arrays: Name -> further array, written as `name.npy`.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -102,42 +102,42 @@ def write(
 
 
 def write_failure(runs: Path, unit: Unit, key: str, error: str) -> None:
-    """Note why a unit failed; `medbench status` shows it and a later run tries again."""
+    """Write why a unit failed; `medbench status` shows it, and the next run tries the unit again."""
     files.write_json(folder_of(runs, unit, key) / FAILURE, {"unit": unit.model_dump(), "key": key, "error": error})
 
 
 def failures_of(folders: Iterable[Path]) -> Iterator[tuple[int, str]]:
-    """Yield (seed, error) of those units in `folders` that failed and were not completed since."""
+    """Yield (seed, error) of the units in `folders` that failed and were not finished since."""
     for folder in folders:
         if (note := failure_of(folder)) is not None:
             yield note[0].seed, note[1]
 
 
 def failures(runs: Path) -> Iterator[tuple[Path, Unit, str]]:
-    """Yield (folder, unit, error) of the units that failed and were not completed since."""
+    """Yield (folder, unit, error) of the units that failed and were not finished since."""
     for file in sorted(runs.glob(f"*/*/*/*/{FAILURE}")):
         if (note := failure_of(file.parent)) is not None:
             yield file.parent, *note
 
 
 def failure_of(folder: Path) -> tuple[Unit, str] | None:
-    """Return (unit, error) of a folder's unit if it failed and was not completed since; a damaged note is logged."""
+    """Return (unit, error) of a folder's unit if it failed and was not finished since; a damaged note is logged."""
     file = folder / FAILURE
     if not file.is_file() or (folder / RECORD).is_file():
         return None
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
         return Unit.model_validate(note["unit"]), str(note["error"])
-    except (ValueError, TypeError, KeyError) as error:  # pydantic's errors and JSON's are of the first kind
-        log.warning("%s is damaged and passed over: %s", file, str(error).split("\n")[0])
+    except (ValueError, TypeError, KeyError) as error:  # errors of pydantic and of JSON are ValueErrors
+        log.warning("%s is damaged and is ignored: %s", file, str(error).split("\n")[0])
         return None
 
 
 def places(runs: Path) -> list[Place]:
-    """Return what has been run, sorted.
+    """Return the places of all finished units, sorted, each once.
 
     Raises:
-        MedbenchError: Nothing has.
+        MedbenchError: Nothing has been run.
     """
     found = sorted({path.parts[-5:-2] for path in runs.glob(f"*/*/*/*/{RECORD}")})
     if not found:
@@ -148,12 +148,12 @@ def places(runs: Path) -> list[Place]:
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
-    """Return the records of one data set, in order of their folders.
+    """Return the records of one data set, sorted by folder.
 
     Args:
         runs: The run store.
         dataset: The data set's name.
-        places: (model, protocol) of those that are wanted; None: all. Other folders are not opened.
+        places: Read only the folders of these (model, protocol) pairs; None: all.
     """
     base = runs / dataset
     with gc_paused():
@@ -165,7 +165,7 @@ def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | Non
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted; none where it is not there."""
+    """Return the names of the folders in a folder, sorted; an empty list if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
@@ -175,9 +175,9 @@ def _names(folder: Path) -> list[str]:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause the search for reference cycles while many records are held.
+    """Pause the garbage collector while many records are in memory.
 
-    Records have none, and of ten thousand the search takes longer than reading them.
+    Records have no reference cycles, and searching ten thousand of them for cycles takes longer than reading them.
     """
     was = gc.isenabled()
     gc.disable()

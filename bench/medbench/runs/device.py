@@ -1,4 +1,4 @@
-"""Which device and which precision. torch is asked only where the machine has a GPU driver."""
+"""The device, the precision and the loader processes. torch is imported only where the machine has a GPU driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def has_gpu() -> bool:
-    """Tell whether torch sees a CUDA device. Without a driver's device file the answer needs no import of torch."""
+    """Tell whether torch sees a CUDA device. Where no driver's device file exists, torch is not imported."""
     if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists() and os.name == "posix":
         return False
     import torch
@@ -68,10 +68,14 @@ def choose_precision(asked: str, device: str) -> str:
 
 
 def choose_workers(asked: int | None, device: str) -> int:
-    """Return the number of loader processes: those asked for, else none on a CPU (the encoder needs the cores)."""
+    """Return the number of loader processes: as asked, else none on a CPU, where the encoder needs the cores."""
     if asked is not None:
         if asked < 0:
             raise MedbenchError(f"--workers {asked} is below 0", "give 0 or more processes")
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if device == "cpu" else max(1, min(16, cores - 1))
+    if device == "cpu":
+        return 0
+    from joblib import cpu_count
+
+    processors: int = cpu_count()
+    return max(1, min(16, processors - 1))

@@ -4,9 +4,9 @@ numpy alone at import; scipy where it is needed.
 """
 
 from medbench.stats.bootstrap import Draws, Interval, bootstrap
-from medbench.stats.paired import detectable, paired, permutation
+from medbench.stats.paired import detectable, paired, paired_se, permutation
 from medbench.stats.significance import Wilcoxon, holm, wilcoxon
-from medbench.stats.summary import paired_se, summary
+from medbench.stats.summary import summary
 
 __all__ = [
     "Draws",

@@ -31,9 +31,18 @@ class Term:
         pairs = zip(self.lacking, other.lacking, strict=True)
         return Term(self.split - other.split, self.drawn - other.drawn, tuple(a - b for a, b in pairs))
 
+    def averaged(self) -> Term:
+        """Return the mean over the seeds as one value: the seeds count as given and are not drawn."""
+        return Term(self.split.mean(keepdims=True), _mean(self.drawn), tuple(_mean(a) for a in self.lacking))
+
     def negative(self) -> Term:
         """Return the same with the sign changed."""
         return Term(-self.split, -self.drawn, tuple(-a for a in self.lacking))
+
+
+def _mean(values: Array) -> Array:
+    """Return (k, 1) means over the seeds of (k, s) values."""
+    return np.asarray(values.mean(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Files on disk: paths, atomic writing, digests, locks, downloads, versions."""
+"""Files on disk: paths, atomic writes, digests, locks, downloads, and the version of this code."""

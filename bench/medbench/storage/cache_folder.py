@@ -1,4 +1,4 @@
-"""Folders in the cache that medbench fills itself: whole or not there, made by one process at a time."""
+"""Folders in the cache that medbench fills itself: complete or absent, and filled by one process at a time."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from medbench.storage import files
 from medbench.storage.locks import exclusive
 
 
-def ensure(folder: Path, busy: str, whole: Callable[[], bool], fill: Callable[[Path], None]) -> Path:
-    """Return `folder`, filling it first where it is not there or not whole. It appears by one rename.
+def ensure(folder: Path, busy: str, complete: Callable[[], bool], fill: Callable[[Path], None]) -> Path:
+    """Return `folder`; if it is absent or incomplete, fill it first. It appears by one rename.
 
     Args:
         folder: The folder.
-        busy: What to say when another process is at it; it is waited for.
-        whole: Tells whether the folder holds all that it should.
+        busy: The message to print while another process fills it; this process waits.
+        complete: Tells whether the folder holds everything it should.
         fill: Fills an empty folder.
 
     Raises:
         OutputError: The cache is read-only or full.
     """
-    if whole():
+    if complete():
         return folder
     with exclusive(folder.with_name(folder.name + ".lock"), busy), files.writing(folder):
-        if not whole():
+        if not complete():
             _make(folder, fill)
     return folder
 
 
 def _make(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside and rename it. The lock is ours: what a killed process left is swept away."""
+    """Fill a temporary folder next to `folder` and rename it; the caller holds the lock.
+
+    Temporary folders of killed processes are removed first.
+    """
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if folder.exists():

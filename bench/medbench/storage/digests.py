@@ -1,4 +1,4 @@
-"""Digests of files, remembered: a file is hashed again only when its size, times or inode changed."""
+"""Cached digests of files: a file is hashed again only if its size, times or inode have changed."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BATCH = 400  # files between two writes of the cache: what a kill can cost
-SETTLED = 2.0  # seconds a file must have been left alone before its digest is remembered
+BATCH = 400  # files hashed between two writes of the cache; a killed run loses at most this many
+SETTLED = 2.0  # seconds since a file's last change before its digest is cached
 SCHEMA = "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL)"
 
 
 def file_digests(paths: Sequence[Path], what: str = "hashing") -> list[str]:
     """Return the sha256 (hex) of each file's bytes, in the order given.
 
-    Digests are kept in `hashes.sqlite` of the cache under the file's absolute path and trusted while size,
-    modification time, change time and inode stay the same. A cache that cannot be read or written only costs time.
+    Digests are cached in `hashes.sqlite` under the file's absolute path. A cached digest is valid while size,
+    modification time, change time and inode stay the same. If the cache cannot be read or written, files are hashed
+    again.
 
     Args:
-        paths: The files; one may be given more than once.
-        what: Text of the progress bar, which shows when more than one batch must be read.
+        paths: The files; a file may appear more than once.
+        what: Text of the progress bar, which is shown if more than one batch must be hashed.
 
     Raises:
-        DataError: A file is missing or cannot be read; nothing is remembered about it.
+        DataError: A file is missing or cannot be read; its digest is not cached.
     """
-    names = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links stay as they are named
+    names = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links are not resolved
     stamps = {name: _stamp(name) for name in dict.fromkeys(names)}
     with _cache() as cache:
         known = _known(cache, stamps)
@@ -56,14 +57,16 @@ def _stamp(name: str) -> str:
 
 
 def _unreadable(name: str, error: OSError) -> DataError:
-    return DataError(f"cannot read {name}: {error.strerror}", "check that the file is there and may be read")
+    return DataError(f"cannot read {name}: {error.strerror}", "check that the file exists and that you may read it")
 
 
 def _hash_all(
     cache: sqlite3.Connection | None, todo: list[str], stamps: dict[str, str], known: dict[str, str], what: str
 ) -> None:
-    """Hash the files of `todo` in threads (hashing frees the interpreter lock) and remember them batch by batch."""
-    workers = min(8, (os.cpu_count() or 1) + 2)
+    """Hash the files of `todo` in threads (hashing releases the interpreter lock) and cache them batch by batch."""
+    from joblib import cpu_count
+
+    workers = min(8, cpu_count() + 2)
     bar = progress.bar(what, len(todo), "files") if len(todo) > BATCH else contextlib.nullcontext(lambda n: None)
     with ThreadPoolExecutor(workers) as pool, bar as advance:
         for batch in _batches(todo, BATCH):
@@ -81,7 +84,7 @@ def _digest(name: str) -> str:
 
 
 def _settled(name: str, stamp: str) -> bool:
-    """Tell whether a digest may be remembered: a file written this very moment could change without a new time."""
+    """Tell whether a digest may be cached: a file changed just now could change again without a new time."""
     if _stamp(name) != stamp:
         return False
     _, modified, changed, _ = stamp.split(":")
@@ -95,7 +98,7 @@ def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 @contextlib.contextmanager
 def _cache() -> Iterator[sqlite3.Connection | None]:
-    """Yield the open cache, or None where there can be none."""
+    """Yield the open cache, or None if it cannot be opened."""
     file = paths.home() / "hashes.sqlite"
     connection = _open(file)
     try:
@@ -112,10 +115,10 @@ def _open(file: Path) -> sqlite3.Connection | None:
             file.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(file, timeout=30, isolation_level=None)
             connection.execute(SCHEMA)
-        except (sqlite3.OperationalError, OSError) as error:  # read-only, full, locked for long
-            log.warning("digests are not remembered: %s: %s", file, error)
-        except sqlite3.DatabaseError as error:  # not a database: it is a cache, begin anew
-            log.warning("%s is damaged (%s) and is begun anew", file, error)
+        except (sqlite3.OperationalError, OSError) as error:  # read-only, full, or locked too long
+            log.warning("file digests are not cached: %s: %s", file, error)
+        except sqlite3.DatabaseError as error:  # not a database; it is only a cache, so start a new one
+            log.warning("%s is damaged (%s); a new one is made", file, error)
             if connection is not None:
                 connection.close()
             file.unlink(missing_ok=True)
@@ -138,7 +141,7 @@ def _known(cache: sqlite3.Connection | None, stamps: dict[str, str]) -> dict[str
             query = f"SELECT path, stamp, sha256 FROM digests WHERE path IN ({marks})"  # noqa: S608 - marks only
             found.update((p, sha) for p, stamp, sha in cache.execute(query, batch) if stamps[p] == stamp)
     except sqlite3.DatabaseError as error:
-        log.warning("the digest cache cannot be read: %s", error)
+        log.warning("the cache of file digests cannot be read: %s", error)
     return found
 
 
@@ -150,6 +153,6 @@ def _remember(cache: sqlite3.Connection | None, rows: Iterable[tuple[str, str, s
         cache.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", rows)
         cache.execute("COMMIT")
     except sqlite3.DatabaseError as error:
-        log.warning("digests are not remembered: %s", error)
+        log.warning("file digests are not cached: %s", error)
         with contextlib.suppress(sqlite3.DatabaseError):
             cache.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""Downloads that go on where an earlier one stopped."""
+"""Downloads that resume; pooch, the library for this, cannot."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ TIMEOUT = 30.0  # seconds without a byte
 
 
 class FetchError(Exception):
-    """A download did not succeed; what is there of it stays for the next try."""
+    """A download failed; the part that arrived is kept, so that the next try resumes."""
 
 
 def fetch_part(url: str, target: Path) -> Path:
-    """Download to `target`.part, going on where an earlier download stopped; returns the whole .part file.
+    """Download to `target`.part, resuming an earlier download, and return the complete .part file.
 
     Raises:
-        FetchError: There is no such address, no network, or the connection broke; its text says which.
+        FetchError: The address does not exist, there is no network, or the connection broke; the text says which.
         OutputError: The file cannot be written.
     """
     try:
@@ -47,12 +47,12 @@ def _download(url: str, target: Path) -> Path:
             if error.code != 416 or not have:
                 raise
             if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
-                return part  # nothing was left to fetch
-        part.unlink()  # the partial file is longer than the file: it was of another
+                return part  # the download was already complete
+        part.unlink()  # the partial file is longer than the file, so it is of another one
         return _download(url, target)
     with answer:
         if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-            have = 0  # the server does not resume: it sends the whole file
+            have = 0  # the server cannot resume: it sends the complete file
         total = have + int(answer.headers.get("Content-Length") or 0)
         mode = "ab" if have else "wb"
         with files.writing(part), part.open(mode) as file, bar(target.name, total, "bytes", done=have) as advance:
@@ -60,5 +60,7 @@ def _download(url: str, target: Path) -> Path:
                 file.write(block)
                 advance(len(block))
     if answer.headers.get("Content-Length") and part.stat().st_size != total:
-        raise OSError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; run it again to go on")
+        raise OSError(
+            f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; rerun the command to resume"
+        )
     return part

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, digests, and paths that stay inside their root."""
+"""Atomic writes, digests, and paths that stay inside their root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medbench.errors import DataError, OutputError
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN."""
+    """Return the canonical JSON of `value`: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -41,7 +41,7 @@ def _sha256(file: Any) -> str:
 
 @contextlib.contextmanager
 def writing(what: Path) -> Iterator[None]:
-    """Turn the operating system's refusals (read-only, full, not a folder) into an error that names the place."""
+    """Turn errors of the operating system (read-only, full, not a folder) into an `OutputError` that names `what`."""
     try:
         yield
     except OSError as error:
@@ -59,13 +59,13 @@ def writing(what: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"cannot write {what}: {error.strerror}",
-            "free some space there, or choose another place: --out (records), --to (report), MEDBENCH_HOME (caches)",
+            "free space there, or choose another folder: --runs (records), --to (other files), MEDBENCH_HOME (cache)",
         ) from error
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it becomes `path` by one rename.
+    """Yield a temporary path next to `path`; if the block succeeds, it becomes `path` by one rename.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -92,17 +92,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `path` by atomic rename; NaN is refused."""
+    """Write `value` as indented JSON to `path` by atomic rename; NaN raises ValueError."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def inside(root: Path, relative: str, *, allow_outside: bool = False) -> Path:
     """Return `root / relative` for a path read from a data file.
 
-    The test is on the text of the path: links that a person made on disk are theirs to make.
+    Only the text of the path is checked: links that a user made on disk are followed.
 
     Raises:
-        DataError: The path is absolute or climbs out of `root`, and `allow_outside` is False.
+        DataError: The path is absolute or leaves `root`, and `allow_outside` is False.
     """
     clean = PurePosixPath(os.path.normpath(relative.replace("\\", "/")))
     if not allow_outside and (clean.is_absolute() or ".." in clean.parts or clean.drive):
@@ -114,11 +114,11 @@ def inside(root: Path, relative: str, *, allow_outside: bool = False) -> Path:
 
 
 CHUNK = 1000
-"""Rows encoded at once: many times faster than one by one, and flat in memory. Part of the digest's definition."""
+"""Rows encoded at once: much faster than one by one, in constant memory. Part of the digest's definition."""
 
 
 def rows_digest(rows: Iterable[tuple[Any, ...]], head: str = "") -> str:
-    """Return the sha256 (hex) over `head` and over rows of texts, integers and lists of them, in order."""
+    """Return the sha256 (hex) of `head` and of rows of strings, integers and lists of them, in order."""
     encode = json.JSONEncoder(separators=(",", ":")).encode
     sha = hashlib.sha256(head.encode())
     rows = iter(rows)

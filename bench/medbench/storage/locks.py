@@ -1,4 +1,4 @@
-"""One process at a time: locks that end with their process."""
+"""Locks for one process at a time; a lock ends with its process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from medbench.storage import files
 
 @contextlib.contextmanager
 def exclusive(lock: Path, busy: str) -> Iterator[None]:
-    """Hold the lock file `lock`, made with its folder; while another process has it, say `busy` once and wait.
+    """Hold the lock file `lock`, which is made with its folder; if another process holds it, print `busy` and wait.
 
-    The operating system frees the lock of a process that ends, however it ends: none is ever stale.
+    The operating system frees the lock when its process ends, even if it is killed, so no lock is ever stale.
 
     Raises:
         OutputError: The lock file cannot be made.

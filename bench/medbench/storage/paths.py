@@ -1,4 +1,4 @@
-"""Where things lie: the cache, the runs, the data sets and the cards."""
+"""Where the cache, the run store, the data sets and the cards are."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("medbench")
 
 
-def runs_dir(out: Path | None = None) -> Path:
-    """Return the run store: `out`, `MEDBENCH_RUNS`, or `results/runs` below the current folder."""
-    return out or Path(os.environ.get("MEDBENCH_RUNS") or "results/runs").expanduser()
+def runs_dir(chosen: Path | None = None) -> Path:
+    """Return the run store: `chosen`, `MEDBENCH_RUNS`, or `results/runs` in the current folder."""
+    return chosen or Path(os.environ.get("MEDBENCH_RUNS") or "results/runs").expanduser()
 
 
-def tables_dir(out: Path | None = None) -> Path:
-    """Return the folder of the rendered tables, beside the run store."""
-    return runs_dir(out).parent / "tables"
+def tables_dir(runs: Path | None = None) -> Path:
+    """Return the folder of the rendered tables, next to the run store."""
+    return runs_dir(runs).parent / "tables"
 
 
 def data_folder(name: str) -> str:
-    """Return the name of the folder of data set `name`; the sets of MedMNIST, one file each, share one."""
+    """Return the folder name of data set `name`; the data sets of MedMNIST, one file each, share a folder."""
     return "medmnist" if name.startswith("medmnist--") else name
 
 
 def data_root(name: str, chosen: Path | None = None) -> Path | None:
-    """Return where data set `name` lies: `chosen`, else the folder `name` in `MEDBENCH_DATA`, else None (not told).
+    """Return the folder of data set `name`: `chosen`, else the folder `name` in `MEDBENCH_DATA`, else None.
 
-    A `chosen` folder may be the data set's own or one that holds a folder of its name (`data_folder`).
+    `chosen` may be the folder of the data set itself, or one that holds a folder of its name (`data_folder`).
     """
     base = chosen or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)
     if base is None:
@@ -50,10 +50,10 @@ def data_root(name: str, chosen: Path | None = None) -> Path | None:
 
 
 def card_dirs(kind: str) -> list[Path]:
-    """Return the folders searched for cards of `kind`, first match wins.
+    """Return the folders that are searched for cards of `kind`; the first match is used.
 
-    Order: `MEDBENCH_CARDS` (a folder of cards, or one with the folders `model_zoo`, `datasets`, …), the current
-    folder's own card folders, then the cards that came with medbench (in the wheel, or the checkout it runs from).
+    Order: `MEDBENCH_CARDS` (a folder of cards, or one with the folders `model_zoo`, `datasets`, …), the card folders in
+    the current folder, then the cards that come with medbench (in the wheel, or in the checkout it runs from).
     """
     folder = CARD_FOLDERS[kind]
     places: list[Path] = []
@@ -68,10 +68,10 @@ def card_dirs(kind: str) -> list[Path]:
 
 
 def shipped_cards() -> Path:
-    """Return the root of the cards that came with medbench.
+    """Return the root of the cards that come with medbench.
 
-    The wheel holds them in `medbench/_cards`. A checkout is recognised by its `pyproject.toml`: without that test an
-    installed package would take Hugging Face's `site-packages/datasets` for our folder of that name.
+    In the wheel they are in `medbench/_cards`. A checkout is recognised by its `pyproject.toml`: without this check, an
+    installed medbench would take Hugging Face's `site-packages/datasets` for its own folder of that name.
     """
     package = Path(__file__).resolve().parents[1]
     packed = package / "_cards"

@@ -11,12 +11,12 @@ def version() -> str:
     """Return the version of this package."""
     try:
         return metadata.version("medbench")
-    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
         return "0+unknown"
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout medbench runs from, marked if files differ from it; None in a wheel."""
+    """Return the commit of the checkout that medbench runs from, marked if files have changed; None in a wheel."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
@@ -28,5 +28,5 @@ def commit() -> str | None:
 
 
 def _git(root: Path, *words: str) -> str:
-    command = ["git", "-C", str(root), *words]  # fixed words: nothing of a user's gets in
+    command = ["git", "-C", str(root), *words]  # fixed words: no user input
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()  # noqa: S603

@@ -1,13 +1,14 @@
-"""`medbench demo`: the whole way, shortened; `make demo` runs it at full length."""
+"""`medbench demo` with one protocol; `make demo` runs all of it."""
 
 from __future__ import annotations
 
+from medbench import api
 from medbench.cli.commands import demo
 from medbench.records import store
 from medbench.storage import paths
 
 
-def test_demo_ends_in_a_table_and_the_place_of_the_records(medbench, monkeypatch):
+def test_demo_prints_a_table_and_the_folder_of_the_records(medbench, monkeypatch):
     monkeypatch.setattr(demo, "PROTOCOLS", "knn")
     done = medbench("demo")
     assert done.status == 0, done.err
@@ -26,12 +27,10 @@ def test_demo_ends_in_a_table_and_the_place_of_the_records(medbench, monkeypatch
 
 
 def test_a_unit_that_fails_is_status_1(medbench, monkeypatch):
-    from medbench import runs
-
     def broken(*_: object, **__: object) -> None:
-        raise runs.RunFailedError("toy-vit: out of memory", "see: medbench status")
+        raise api.RunFailedError("toy-vit: out of memory", "see: medbench status")
 
-    monkeypatch.setattr(runs, "run", broken)
+    monkeypatch.setattr(api, "run", broken)
     done = medbench("demo")
     assert done.status == 1
     assert done.err == "error: toy-vit: out of memory\nhint: see: medbench status\n"

@@ -8,7 +8,7 @@ import json
 import pytest
 
 import medbench as package
-from medbench.cli.commands import figure as command
+from medbench.cli import plan_text
 from medbench.errors import MedbenchError
 
 from ...report.made import make_paper_records
@@ -55,7 +55,7 @@ def test_listed(medbench):
     assert "wacv2024/figure4" in medbench("ls", "figures", "--filter", "freezing").out
 
 
-def test_a_figure_is_written_beside_the_runs(medbench, made):
+def test_a_figure_is_written_next_to_the_runs(medbench, made):
     runs, known = made
     done = medbench("figure", "wacv2024/fig2", "--runs", runs)
     assert done.status == 0, done.err
@@ -77,16 +77,17 @@ def test_from_python(made, tmp_path):
     rows = list(csv.DictReader(written[-1].read_text(encoding="utf-8").splitlines()))
     found = {(row["panel"], row["x"]): row["mean"] for row in rows}
     assert float(found["aptos", "Sam"]) == known["scores"]["sam", "knn", "aptos", "{}"][0]
+    assert package.figure("wacv2024/fig2", out=tmp_path / "old", runs=runs)[0].is_relative_to(tmp_path / "old")
     assert package.figure("wacv2024/fig2", runs=runs)[0] == runs.parent / "figures" / "wacv2024" / "figure2.png"
     with pytest.raises(MedbenchError, match="unknown format 'gif'"):
         package.figure("wacv2024/fig2", tmp_path, ["png", "gif"], runs=runs)
 
 
 def test_formats_folder_and_reference(medbench, made, tmp_path):
-    done = medbench("figure", "wacv2024/figureA1", "--runs", made[0], "--out", tmp_path, "--format", "pdf,svg")
+    done = medbench("figure", "wacv2024/figureA1", "--runs", made[0], "--to", tmp_path, "--format", "pdf,svg")
     names = ["figureA1.csv", "figureA1.pdf", "figureA1.svg"]
     assert (done.status, sorted(p.name for p in (tmp_path / "wacv2024").iterdir())) == (0, names)
-    done = medbench("figure", "wacv2024/figure3", "--runs", made[0], "--out", tmp_path, "--ref", "frozen")
+    done = medbench("figure", "wacv2024/figure3", "--runs", made[0], "--to", tmp_path, "--ref", "frozen")
     assert "note: 1 is Linear ImNet-1k-Sup of the panel Train time, frozen" in done.err
 
 
@@ -97,7 +98,7 @@ def test_formats_folder_and_reference(medbench, made, tmp_path):
         (["table1"], "unknown figure 'table1'", "All: medbench figure"),
         (["wacv2024/figure4", "--format", "gif"], "unknown format 'gif'", "png"),
         (["wacv2024/figure3", "--ref", "x"], "unknown reference 'x'", "same"),
-        (["wacv2024/figure4", "--dry-run"], "--dry-run: nothing would be run", "--fill --dry-run"),
+        (["wacv2024/figure4", "--dry-run"], "--dry-run has no effect without --fill", "--fill --dry-run"),
     ],
 )
 def test_mistakes(medbench, tmp_path, words, error, hint):
@@ -110,7 +111,7 @@ def test_mistakes(medbench, tmp_path, words, error, hint):
 
 def test_a_new_figure_is_a_card_and_no_code(medbench, made, own_cards, tmp_path):
     (own_cards / "results/published/own.yaml").write_text(OWN)
-    done = medbench("figure", "own/neighbours", "--runs", made[0], "--out", tmp_path, "--published")
+    done = medbench("figure", "own/neighbours", "--runs", made[0], "--to", tmp_path, "--published")
     assert done.status == 0, done.err
     sam, nobody = csv.DictReader((tmp_path / "own/neighbours.csv").read_text(encoding="utf-8").splitlines())
     assert float(sam["mean"]) == made[1]["scores"]["sam", "knn", "aptos", "{}"][0]
@@ -119,19 +120,19 @@ def test_a_new_figure_is_a_card_and_no_code(medbench, made, own_cards, tmp_path)
     assert "models nobody" in done.err
 
 
-def test_fill_runs_what_the_figure_lacks_and_draws_it(medbench, made, tmp_path, monkeypatch):
+def test_fill_runs_the_missing_units_and_draws_the_figure(medbench, made, tmp_path, monkeypatch):
     asked = []
 
     def fill(paper, places, options, *, seeds, preset, dry_run):
-        asked.append((paper.name, list(places), options.out, seeds, preset, dry_run))
+        asked.append((paper.name, list(places), options.runs, seeds, preset, dry_run))
         return None if dry_run else (None, None)
 
-    monkeypatch.setattr(command.filling, "fill", fill)
-    monkeypatch.setattr(command.filling, "complain", lambda result: 1)
-    words = ["figure", "wacv2024/fig6", "--fill", "--runs", made[0], "--out", tmp_path, "--seeds", "2"]
+    monkeypatch.setattr(plan_text, "fill", fill)
+    monkeypatch.setattr(plan_text, "complain", lambda result: 1)
+    words = ["figure", "wacv2024/fig6", "--fill", "--runs", made[0], "--to", tmp_path, "--seeds", "2"]
     done = medbench(*words, "--dry-run")
     assert (done.status, done.out, list(tmp_path.iterdir())) == (0, "", [])
     done = medbench(*words)
-    assert done.status == 1  # a unit failed; what there is was drawn
+    assert done.status == 1  # a unit failed; the others are drawn
     assert (tmp_path / "wacv2024/figure6.png").is_file()
     assert asked == [("wacv2024", ["figure6"], made[0], 2, None, dry) for dry in (True, False)]

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from medbench import cards
-from medbench.cli.commands import ls
 
 
 @pytest.mark.parametrize("kind", ["models", "protocols", "datasets"])
@@ -38,14 +37,6 @@ def test_filter_is_a_glob_on_names_or_any_text(medbench, select, names):
     assert [row["name"] for row in rows] == names
 
 
-def test_filter_on_runs_looks_at_dataset_model_and_protocol():
-    row = {"dataset": "toy", "model": "dinov2-small", "protocol": "knn", "score": None}
-    assert ls.matches(row, "dinov2*")
-    assert ls.matches(row, "k?n")
-    assert ls.matches(row, "dino")
-    assert not ls.matches(row, "sam*")
-
-
 def test_a_broken_card_does_not_hide_the_others(medbench, own_cards):
     (own_cards / "datasets" / "broken.yaml").write_text("task: ordinal\nlayuot: {}\n")
     done = medbench("ls", "datasets")
@@ -60,3 +51,12 @@ def test_tables_are_the_papers_first(medbench):
     assert names == sorted(names)
     assert {"flair/transfer", "wacv2024/table1", "wacv2024/tableB2"} <= set(names)
     assert not [row for row in rows if row["name"].startswith("dataset/")], "nothing was run"
+
+
+def test_runs_of_a_store(medbench, runs):
+    rows = json.loads(medbench("ls", "runs", "--json", "--filter", "toy", "--runs", runs).out)
+    assert sorted(row["seed"] for row in rows) == [0, 1, 2]
+    assert len(medbench("ls", "runs", "--runs", runs).out.splitlines()) == 4
+    assert not json.loads(medbench("ls", "runs", "--json", "--filter", "sam*", "--runs", runs).out)
+    assert not json.loads(medbench("ls", "runs", "--json").out), "another store"
+    assert "dataset/toy" in medbench("ls", "tables", "--runs", runs).out

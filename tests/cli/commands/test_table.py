@@ -11,7 +11,10 @@ import sys
 
 import pytest
 
+from medbench import table
 from medbench.report.tables.render import FORMATS
+
+from ...records.made import save, synthetic
 
 TABLES = ["wacv2024/table1", "wacv2024/table2", "wacv2024/table3", "wacv2024/tableB1", "wacv2024/tableB2"]
 
@@ -54,3 +57,54 @@ def test_a_papers_table_imports_nothing_heavy(isolated):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
+
+
+def test_table_of_a_data_set(medbench, runs):
+    assert "dataset/toy" in medbench("table", "--runs", runs).out
+    done = medbench("table", "dataset/toy", "--runs", runs, "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(done.out))
+    assert float(row["accuracy_mean"]) == pytest.approx(0.6)
+    assert table("dataset/toy", runs=runs)["accuracy_mean"].tolist() == pytest.approx([0.6])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_table_of_a_data_set_in_every_format(medbench, runs, form):
+    done = medbench("table", "dataset/toy", "--out", runs, "--format", form)
+    assert done.status == 0
+    assert "0.6" in done.out
+    if form == "text":
+        assert done.out == medbench("table", "dataset/toy", "--runs", runs).out
+
+
+def test_random_weights_only_if_asked_for(medbench, runs):
+    save(runs, synthetic("chance", "knn", "toy", (9,), values={"accuracy": [0.1]}, weights="random"))
+    assert "chance" not in medbench("table", "dataset/toy", "--runs", runs).out
+    assert "chance" in medbench("table", "dataset/toy", "--runs", runs, "--random").out
+
+
+def test_a_papers_table_with_nothing_run(medbench):
+    plain = medbench("table", "wacv2024/table1")
+    published = medbench("table", "wacv2024/table1", "--published")
+    assert (plain.status, published.status) == (0, 0)
+    assert "0.881" not in plain.out
+    assert len(published.out) > len(plain.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["wacv2024/tabel1"], "unknown table 'wacv2024/tabel1'"),
+        (["dataset/toy"], "nothing has been run"),
+        (["dataset/nope"], "unknown table 'dataset/nope'"),
+        (["dataset/toy", "--format", "pdf"], "unknown format 'pdf'"),
+        (["wacv2024/table1", "--dry-run"], "--dry-run has no effect without --fill"),
+        (["--fill"], "--fill needs the name of a table"),
+        (["dataset/toy", "--fill"], "--fill: dataset/toy shows all finished runs"),
+        (["wacv2024/tabel1", "--fill"], "unknown table 'wacv2024/tabel1'"),
+    ],
+)
+def test_mistakes(medbench, words, error):
+    done = medbench("table", *words)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {error}")
+    assert len(done.err.splitlines()) == 2

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("folder", ["model_zoo", "datasets", "protocols", "results/published"])
-def test_the_cards_that_ship_are_right(medbench, folder):
+def test_the_shipped_cards_are_valid(medbench, folder):
     done = medbench("validate", ROOT / folder)
     assert done.status == 0, done.err
     assert len(done.out.splitlines()) == len(list((ROOT / folder).glob("*.yaml")))
@@ -29,14 +29,14 @@ def test_all_faults_at_once_with_file_line_and_field(medbench, tmp_path):
     for fault in (":3: task: ", ":5: metrik: unknown field, did you mean 'metric'?", ":9: splits.rules.s.val: "):
         assert f"{card}{fault}" in done.err
     assert f"{card}:1: metric: missing field" in done.err
-    assert done.err.splitlines()[-1].startswith("hint: 4 fault(s)")
+    assert done.err.splitlines()[-1] == "hint: 4 error(s); fix the lines above, then validate again"
 
 
 def test_good_and_bad_cards_together(medbench, tmp_path):
     (tmp_path / "bad.yaml").write_text("arch: [\n}")
     done = medbench("validate", tmp_path / "bad.yaml", ROOT / "datasets" / "toy.yaml")
     assert done.status == 2
-    assert "toy.yaml: right (dataset card)" in done.out
+    assert "toy.yaml: valid data set card" in done.out
     assert "bad.yaml:2: not YAML" in done.err
 
 

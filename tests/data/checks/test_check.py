@@ -110,7 +110,7 @@ def test_class_absent_from_a_split(copy):
 def test_what_cannot_be_checked_at_all(tmp_path):
     with pytest.raises(CardError, match="unknown dataset"):
         check("nowhere")
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         check("aptos", tmp_path / "none")
 
 

@@ -295,7 +295,7 @@ def test_page(copy, tmp_path):
     assert all(load.startswith(("data:image/jpeg;base64,", "#")) for load in found.loads)
     assert sum(load.startswith("data:") for load in found.loads) == 6  # three sets of two, none twice
     assert not found.names & {"script", "link", "iframe", "base", "form"}
-    for part in ("1 of 30 images are not there", "2 images, labels disagree", "2 images, in train and test"):
+    for part in ("1 of 30 images are missing", "2 images, labels disagree", "2 images, in train and test"):
         assert part in text
     assert "1 of them are shown above." in text
     assert re.search(r"<td>ill</td><td></td><td>\d+</td>", text)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from medbench.data.images import decode
 from medbench.data.images.decode import convert, open_image
@@ -167,6 +167,18 @@ def test_orientation_is_applied_once(saved: Saved, orientation: int, suffix: str
     assert (np.asarray(convert(image, 3)) == np.asarray(image)).all()
     with Image.open(path) as opened:
         assert (np.asarray(convert(opened, 3)) == np.asarray(image)).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_an_image_is_turned_also_where_its_other_tags_are_damaged(saved: Saved, suffix: str) -> None:
+    # ImageWidth as the text "words": Pillow reads it, and fails when it writes the tags of the turned image
+    width, orientation = b"\1\0\0\2\0\0\0\6\0\0\0&", b"\1\x12\0\3\0\0\0\1\0\6\0\0"
+    tags = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + width + orientation + b"\0\0\0\0words\0"
+    path = saved(Image.new("RGB", (6, 4)), f"o.{suffix}", exif=tags)
+    with Image.open(path) as opened, pytest.raises(struct.error):
+        ImageOps.exif_transpose(opened)
+    image = open_image(path, 3)
+    assert image.size == convert(image, 3).size == (4, 6)
 
 
 def test_draft_stays_at_twice_the_target(saved: Saved) -> None:

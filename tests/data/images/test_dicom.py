@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
 
-from medbench.data.images import decode
+from medbench.data.images import dicom
 from medbench.data.images.decode import open_image
 from medbench.data.images.depth import Unreadable
 
@@ -138,7 +138,7 @@ def test_what_is_no_single_picture_is_unreadable(tmp_path, monkeypatch):
             grey(tmp_path / name)
         assert name in caught.value.message
         assert "\n" not in caught.value.reason
-    monkeypatch.setattr(decode, "MAX_PIXELS", 4095)
+    monkeypatch.setattr(dicom, "MAX_PIXELS", 4095)
     with pytest.raises(Unreadable, match="64x64 pixels, more than the limit of 4,095"):
         grey(made(tmp_path / "big.dcm", RAMP, bits=12))
 

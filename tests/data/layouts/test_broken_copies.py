@@ -52,7 +52,7 @@ def test_a_whole_twin_passes_and_a_broken_one_is_told(name: str, tmp_path: Path)
     (root / paths[1]).write_bytes(b"no picture")
     (root / "SYNTHETIC.txt").unlink()
     told = found(name, root)
-    if isinstance(card.layout, FolderLayout):  # what is not there cannot be missed, but counts tell
+    if isinstance(card.layout, FolderLayout):  # what does not exist cannot be missed, but counts tell
         assert "missing" not in told
     else:
         assert "1 of " in told["missing"].text

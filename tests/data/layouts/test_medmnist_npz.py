@@ -144,7 +144,7 @@ def wrong(place, **changes):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda p: None, ("breastmnist.npz of 'medmnist--breastmnist' is not there", "zenodo")),
+        (lambda p: None, ("breastmnist.npz of 'medmnist--breastmnist' does not exist", "zenodo")),
         (lambda p: (p / "breastmnist.npz").write_bytes(b"PK\x03\x04 rubbish"), ("not a whole MedMNIST file",)),
         (lambda p: np.savez(p / "breastmnist.npz", train_images=np.zeros(3)), ("not a whole", "train_labels")),
         (lambda p: wrong(p, val_labels=np.full((4, 1), 2)), ("val_labels[0]: the label 2 is out of range", "0 to 1")),

@@ -69,7 +69,7 @@ def test_workbook_errors_name_the_row(tmp_path, make_card):
     (tmp_path / "l.xlsx").write_text("id,grade\n")
     refused(lambda: read_samples(make_card(layout=XLSX), root), "not a whole .xlsx workbook")
     (tmp_path / "l.xlsx").unlink()
-    refused(lambda: read_samples(make_card(layout=XLSX), root), "l.xlsx is not there")
+    refused(lambda: read_samples(make_card(layout=XLSX), root), "l.xlsx does not exist")
 
 
 def test_of_several_file_names_the_first_that_is_there(make_csv, make_card):
@@ -110,19 +110,9 @@ def test_image_paths_are_mended(make_csv, make_card):
     frame = read_samples(make_card(layout=layout), root)
     assert frame["path"].tolist() == ["train/patient1/view.jpg", "train/patient2/view.jpg"]
     assert frame["group"].tolist() == ["patient1", "patient2"]
-    for replace in ({"(": ""}, {"a": r"\7"}):
-        refused(
-            lambda r=replace: read_samples(make_card(layout={"replace": r}), root), "layout.replace", error=CardError
-        )
     refused(lambda: read_samples(make_card(layout={"replace": {"^C": "../C"}}), root), ":2", "leaves the data folder")
     refused(
         lambda: read_samples(make_card(layout={"group_pattern": "(?P<group>study)"}), root), "labels.csv:2", "its group"
-    )
-    refused(
-        lambda: read_samples(make_card(layout={"group_pattern": "study"}), root),
-        "layout.group_pattern",
-        "(?P<group>",
-        error=CardError,
     )
 
 
@@ -195,7 +185,7 @@ def test_columns_of_a_second_table(make_csv, make_card):
     make_csv("image,label,age", [("x", "a", "5"), ("v", "b", "6")], images=False)
     refused(lambda: read_samples(card, root), "labels.csv:3: column 'image': no row of", "meta.csv has 'v'")
     make_csv("image,lesion", [("x", "L1"), ("x", "L2")], images=False, name="meta.csv")
-    refused(lambda: read_samples(card, root), "meta.csv:3", "'x' stands already at", "meta.csv:2")
+    refused(lambda: read_samples(card, root), "meta.csv:3", "duplicate key 'x', first at", "meta.csv:2")
     make_csv("image,site", [("x", "L1"), ("v", "L2")], images=False, name="meta.csv")
     refused(lambda: read_samples(card, root), "meta.csv has no column 'lesion'")
 
@@ -245,8 +235,7 @@ def test_class_in_the_file_name(tmp_path, make_card):
     only = {**layout, "only": r"_[NAD]\.png$"}
     assert len(read_samples(make_card(layout=only), root)) == 6
     refused(lambda: read_samples(make_card(layout={**layout, "only": "nothing"}), root), "no images", "nothing")
-    refused(lambda: read_samples(make_card(layout={**layout, "only": "("}), root), "layout.only", error=CardError)
-    refused(lambda: read_samples(make_card(layout={**only, "splits": {"train": "gone"}}), root), "gone is not there")
+    refused(lambda: read_samples(make_card(layout={**only, "splits": {"train": "gone"}}), root), "gone does not exist")
 
 
 def test_some_folders_and_the_first_images_alone(tmp_path, make_card):
@@ -281,4 +270,4 @@ def test_missing_images_of_a_table_are_told(make_csv, make_card, tmp_path):
     )
     refused(lambda: load_dataset(str(card), root), "1 of the 3 images", "y.jpg", "medbench data check")
     findings = check(str(card), root, images=False).findings
-    assert [f.text for f in findings if f.kind == "missing"] == ["1 of 3 images are not there: y.jpg"]
+    assert [f.text for f in findings if f.kind == "missing"] == ["1 of 3 images are missing: y.jpg"]

@@ -5,7 +5,7 @@ import pytest
 
 from medbench.data.layouts.reader import read_samples
 from medbench.data.load import load_dataset
-from medbench.errors import CardError, DataError, MedbenchError
+from medbench.errors import CardError, DataError
 
 ABC = [("x.png", "a"), ("y.png", "b"), ("z.png", "c")]
 
@@ -137,7 +137,7 @@ def test_line_numbers_pass_over_blank_lines_and_quoted_breaks(make_csv, make_car
         (b"image,label\nx.png,a,b\n", (":2: the row has 3 cells, the header 2",)),
         (b"image,label\nx.png\n", (":2: the row has 1 cells, the header 2",)),
         (b"image,label\n,a\n", (":2: column 'image'", "empty")),
-        (b"image,label\nx.png,a\nx.png,b\n", (":3: the id 'x.png' stands already at", ":2")),
+        (b"image,label\nx.png,a\nx.png,b\n", (":3: duplicate id 'x.png', first at", ":2")),
         (b"image,label\n./x.png,a\nx.png,b\n", (":3", "'x.png' stands already")),
         (b"image,label\n\xff\xfe,a\n", ("not utf-8-sig text", "encoding")),
         (b'image,label\n"x.png,a\n' + b"y" * 140_000, ("not CSV after line 1",)),
@@ -172,7 +172,7 @@ def test_split_column(make_csv, make_card):
     frame = read_samples(make_card(layout={"split": "fold"}), root)
     assert frame["official"].tolist() == ["train", "test", "val"]
     card = make_card(layout={"split": "fold", "split_values": {"Training": "train", "test": "test"}})
-    refused(lambda: read_samples(card, root), "labels.csv:4: column 'fold'", "'valid' is no split", "Training, test")
+    refused(lambda: read_samples(card, root), "labels.csv:4: column 'fold'", "'valid' is not a split", "Training, test")
 
 
 def test_lists(tmp_path, make_card):
@@ -197,9 +197,7 @@ def test_lists(tmp_path, make_card):
     (tmp_path / "te.txt").write_text("weird_C_3.jpg\n")
     refused(lambda: read_samples(card, tmp_path), "te.txt:1", "'weird' is not a class")
     (tmp_path / "te.txt").unlink()
-    refused(lambda: read_samples(card, tmp_path), "te.txt is not there")
-    bad = make_card(task="binary", classes=["n", "a"], layout={**layout, "label": "("})
-    refused(lambda: read_samples(bad, tmp_path), "not a regular expression", error=MedbenchError)
+    refused(lambda: read_samples(card, tmp_path), "te.txt does not exist")
 
 
 def test_class_folders(tmp_path, make_card):
@@ -220,14 +218,14 @@ def test_class_folders(tmp_path, make_card):
     assert frame["target"].tolist() == [0, 1, 0, 1]
     assert frame["official"].tolist() == ["train", "train", "test", "test"]
     (tmp_path / "test/odd").mkdir()
-    refused(lambda: read_samples(card, tmp_path), "no class of the card: odd")
+    refused(lambda: read_samples(card, tmp_path), "not classes of the card: odd")
     (tmp_path / "test/odd").rmdir()
     swapped = make_card(task="binary", classes=["B", "A"], layout={**layout, "folders": {"a": 1, "b": 0}})
     assert read_samples(swapped, tmp_path)["target"].tolist() == [1, 0, 1, 0]
     grouped = make_card(task="binary", classes=["a", "b"], layout={**layout, "group": r"/(?P<group>\w+)\.\w+$"})
     assert read_samples(grouped, tmp_path)["group"].tolist() == ["1", "2", "3", "4"]
     missing = make_card(task="binary", classes=["a", "b"], layout={**layout, "splits": {"train": "nowhere"}})
-    refused(lambda: read_samples(missing, tmp_path), "nowhere is not there")
+    refused(lambda: read_samples(missing, tmp_path), "nowhere does not exist")
 
 
 def test_folders_without_images(tmp_path, make_card):
@@ -244,7 +242,7 @@ def test_missing_data_say_place_file_and_next_command(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
     refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos"), "does not exist", "kaggle")
     (tmp_path / "aptos").mkdir()
-    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos" / "train.csv"), "is not there", "kaggle")
+    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos" / "train.csv"), "does not exist", "kaggle")
     rows = "".join(f"{i:04x},{i % 5}\n" for i in range(40))
     (tmp_path / "aptos" / "train.csv").write_text("id_code,diagnosis\n" + rows)
     refused(lambda: load_dataset("aptos"), "none of the 40 images", "train_images/0000.png", "kaggle")

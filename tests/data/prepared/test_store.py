@@ -37,8 +37,8 @@ CHILD = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_store import StoreRule, dataset_of, prepare
-print(prepare(dataset_of(Path({root!r})), StoreRule(160, "squash", "bilinear", False, 3), workers=1).digest)
+from test_store import SquareRule, dataset_of, prepare
+print(prepare(dataset_of(Path({root!r})), SquareRule(160, "squash", "bilinear", False, 3), workers=1).digest)
 """
 
 

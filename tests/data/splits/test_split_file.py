@@ -236,8 +236,8 @@ def test_own_split_file(tmp_path):
     [
         ("id,split\na,train\n", "does not name all samples: b"),
         ("id,split\na,train\nb,test\nz,val\n", "does not have: z"),
-        ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is no split"),
-        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': 'a' stands there twice"),
+        ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is not a split"),
+        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': 'a' is in the file twice"),
         ("name,split\na,train\n", "no column 'id'"),
         (f"{split_file.MARK}abc\nid,split\na,train\nb,test\n", "was changed"),
     ],
@@ -251,7 +251,7 @@ def test_bad_split_files(tmp_path, text, words):
 
 
 def test_split_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         split_file.read_split(tmp_path / "no.csv", ["a"])
 
 

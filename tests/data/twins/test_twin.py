@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from medbench import cards
 from medbench.cards import find_dataset
 from medbench.data.checks.check import check
-from medbench.data.layouts.reader import read_samples
 from medbench.data.load import load_dataset
-from medbench.data.twins.twin import synthesise
+from medbench.data.twins.twin import synthesise, usual_number
 from medbench.errors import DataError
+
+REAL = [name for name in cards.names("datasets") if not find_dataset(name).toy]
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def test_check_of_the_twin_passes_apart_from_counts(aptos):
     assert not check("aptos", aptos).clean
 
 
-def broken(aptos, how):
+def broken_aptos(aptos, how):
     csv = aptos / "train.csv"
     text = csv.read_text(encoding="utf-8-sig")
     images = sorted((aptos / "train_images").iterdir())
@@ -56,7 +59,7 @@ def broken(aptos, how):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("csv", ("train.csv is not there", "kaggle")),
+        ("csv", ("train.csv does not exist", "kaggle")),
         ("column", ("no column 'diagnosis'", "id_code, grade")),
         ("label", ("train.csv:5: column 'diagnosis'", "out of range")),
         ("climb", ("train.csv:5", "leaves the data folder")),
@@ -65,7 +68,7 @@ def broken(aptos, how):
     ],
 )
 def test_broken_twins_fail_with_the_right_words(aptos, how, words):
-    broken(aptos, how)
+    broken_aptos(aptos, how)
     with pytest.raises(DataError) as caught:
         load_dataset("aptos", aptos)
     for word in words:
@@ -82,66 +85,8 @@ def test_same_seed_same_twin(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_every_part_of_a_csv_layout(tmp_path, make_card):
-    layout = {
-        "tables": [
-            {"file": "lists/tr.csv", "split": "train"},
-            {"file": "te.csv", "split": "test", "image": "test/{name} {eye}.jpg"},
-        ],
-        "delimiter": ";",
-        "image": "train/{name} {eye}.jpg",
-        "id": "{name}{eye}",
-        "label": "grade",
-        "values": {"R0": 0, "R1": 1, "R2": 2, "none": 0},
-        "group": "{patient}",
-    }
-    card = make_card(layout=layout, splits={"default": "o", "rules": {"o": {"method": "official"}}}, channels=1)
-    frame = read_samples(card, synthesise(card, tmp_path / "twin", 60))
-    assert set(frame["official"]) == {"train", "test"}
-    for split in ("train", "test"):
-        assert set(frame.loc[frame["official"] == split, "target"]) == {0, 1, 2}
-    sizes = frame["group"].value_counts()
-    assert sizes.between(1, 3).all()
-    assert sizes.median() >= 2
-    (tmp_path / "mine.yaml").write_text("")
-    assert (tmp_path / "twin" / frame["path"].iloc[-1]).is_file()
-
-
-def test_multilabel_and_one_hot(tmp_path, make_card):
-    layout = {"label": None, "labels": ["A", "B", "C"], "split": "fold", "group": "{p}", "image": "{image}"}
-    for task in ("multilabel", "multiclass"):
-        card = make_card(task=task, layout=layout, splits={"default": "o", "rules": {"o": {"method": "official"}}})
-        frame = read_samples(card, synthesise(card, tmp_path / task, 60))
-        assert len(frame) == 60
-        assert set(frame["official"]) == {"train", "test"}
-
-
-def test_folders_and_lists(tmp_path, make_card):
-    layouts = (
-        {"kind": "folders", "splits": {"train": "tr", "test": "te"}, "folders": {"x": 0, "y": 1, "z": 2}},
-        {"kind": "folders", "group": r"(?P<group>p\d+)-"},
-        {
-            "kind": "lists",
-            "lists": {"train": "l/train.txt", "val": "l/val.txt", "test": "l/test.txt"},
-            "image": "raw/{name}",
-            "label": "^(?P<label>[^_]+)_",
-            "values": {"normal": 0, "benign": 1, "cancer": 2},
-            "group": r"(?P<group>case\d+)_",
-        },
-    )
-    for number, layout in enumerate(layouts):
-        card = make_card(layout=layout)
-        root = synthesise(card, tmp_path / str(number), 60)
-        frame = read_samples(card, root)
-        assert len(frame) == 60
-        assert set(frame["target"]) == {0, 1, 2}
-        assert all((root / path).is_file() for path in frame["path"])
-        if "group" in layout:
-            assert frame["group"].nunique() < 30
-
-
 def test_refusals(tmp_path, make_card):
-    with pytest.raises(DataError, match="drawn by medbench"):
+    with pytest.raises(DataError, match="medbench draws the images of 'toy'"):
         synthesise(find_dataset("toy"), tmp_path / "t")
     with pytest.raises(DataError, match="too few for 5 classes"):
         synthesise(find_dataset("aptos"), tmp_path / "t", n=9)
@@ -154,3 +99,59 @@ def test_refusals(tmp_path, make_card):
         synthesise(impossible, tmp_path / "t")
     assert not (tmp_path / "t").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", [*REAL, "medmnist/pathmnist", "medmnist/chestmnist_64", "medmnist/retinamnist"])
+def test_every_card_reads_its_own_twin(tmp_path, name):
+    card = find_dataset(name)
+    root = synthesise(card, tmp_path / "twin")
+    for rule in card.splits.rules:
+        data = load_dataset(name, root, rule)
+        assert {"train", "val", "test"} <= set(data.samples["split"]) | {""}
+    assert data.toy
+    assert len(data.samples) == usual_number(card) or getattr(card.layout, "first", None)
+    targets = data.targets()
+    assert (targets.any(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=data.n_classes) > 0).all()
+    kinds = {finding.kind for finding in check(name, root, images=False).findings if finding.severity == "error"}
+    assert not kinds
+
+
+def broken(root, how):
+    table = root / "l.csv"
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    images = sorted(root.rglob("*.jpg"))
+    cells = lines[3].split(",")
+    label = lines[0].split(",").index("grade")
+    changed = {"unknown": "9", "empty": ""}.get(how, cells[label])
+    lines[3] = ",".join([*cells[:label], changed, *cells[label + 1 :]])
+    if how == "file":
+        table.unlink()
+    elif how == "image":
+        images[4].unlink()
+    else:
+        table.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("file", ("none of the label files l.csv, m.csv", "fetch it")),
+        ("unknown", ("l.csv:4: column 'grade'", "'9' is out of range")),
+        ("empty", ("l.csv:4: column 'grade'", "the label is missing")),
+        ("image", ("1 of the 30 images", "00004.jpg", "medbench data check")),
+    ],
+)
+def test_broken_twins_are_told(tmp_path, how, words):
+    (tmp_path / "mine.yaml").write_text(
+        "layout: {kind: csv, tables: [{file: [l.csv, m.csv]}], image: 'i/{n}.jpg', label: grade, where: {ok: ['1']}}\n"
+        "task: multiclass\nclasses: [a, b, c]\nmetric: recall_macro\naccess: {steps: fetch it}\n"
+        "splits: {default: s, rules: {s: {method: stratified}}}\n"
+    )
+    card = find_dataset(str(tmp_path / "mine.yaml"))
+    root = synthesise(card, tmp_path / "twin", 30)
+    assert len(load_dataset(str(tmp_path / "mine.yaml"), root).samples) == 30
+    broken(root, how)
+    with pytest.raises(DataError) as caught:
+        load_dataset(str(tmp_path / "mine.yaml"), root)
+    for word in words:
+        assert word in str(caught.value)

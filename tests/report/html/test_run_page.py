@@ -8,7 +8,7 @@ import shlex
 import pytest
 from PIL import Image
 
-from medbench.cli.commands.run import seeds_of
+from medbench.cli.options import seeds_of
 from medbench.records import store
 from medbench.records.groups import collect
 from medbench.report.html.run_page import command_of, page_of

@@ -17,9 +17,8 @@ import yaml
 
 from medbench import cards
 from medbench.cards import PaperCard
-from medbench.papers.cells import CellSpec
-from medbench.papers.matching import fits, paper_records
-from medbench.records.groups import SEEN, SEEN_MARK, collect
+from medbench.papers.matching import paper_records
+from medbench.records.groups import SEEN, SEEN_MARK
 from medbench.report.tables.lookup import table
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
@@ -189,20 +188,6 @@ def test_commands_fill_what_is_missing_and_say_what_cannot(card, synthetic, tmp_
     assert "protocols deit-frozen" in note
     assert "datasets isic2019, chexpert" in note
     assert paper_table(card, "table3", []).commands == ()
-
-
-@pytest.mark.parametrize(
-    ("protocol", "preset", "fills"),
-    [
-        ("linear-probe", "wacv-code", True),  # both presets mean the same numbers, so the key is the same
-        ("linear-probe", "gone", False),
-        ("linear-frozen", "wacv-code", False),
-        ("no-card", "wacv-code", False),
-    ],
-)
-def test_another_preset_of_the_same_numbers_fills_a_cell(synthetic, shipped, protocol, preset, fills):
-    (group,) = collect(synthetic(protocol=protocol, preset=preset))
-    assert fits(group, CellSpec("dinov2", protocol, "aptos", metric="kappa_quadratic")) is fills
 
 
 def test_what_draws_nothing_is_whole_with_one_unit(card, synthetic):

@@ -206,7 +206,7 @@ def test_a_volume_that_is_not_there_is_told(pairs: Path) -> None:
     with pytest.raises(DataError, match=r"no slices in .*009/oct"):
         load_dataset(str(pairs / "pairs.yaml"))
     (pairs / "009" / "oct").rmdir()
-    with pytest.raises(DataError, match=r"009/oct is not there"):
+    with pytest.raises(DataError, match=r"009/oct does not exist"):
         load_dataset(str(pairs / "pairs.yaml"))
 
 

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from medbench.cli import options
 from medbench.cli.commands.table import write_table
 
 FIRST = ("difference", "p", "p_holm")
-"""The columns that a terminal shows first, for a narrow one leaves out others."""
+"""The columns that a terminal shows first, because a narrow one leaves out others."""
 
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="MODEL, MODEL/PROTOCOL or MODEL/PROTOCOL/PRESET,KEY=VALUE.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The other side.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with, written in the same way.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Names, comma lists or globs; default: all that both have.")
+        str | None, typer.Option(help="Names, comma lists or globs; default: all data sets that both have.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Default: each data set's primary metric.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Only what was run under this preset.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="text|md|csv|latex|html|json", help="Default: for people.")
-    ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Compare random weights too, marked.")] = False,
+    preset: Annotated[str | None, typer.Option(help="Only results of this preset.")] = None,
+    form: options.TableFormat = None,
+    random: options.Random = False,
     draws: Annotated[int | None, typer.Option(help="Bootstrap draws and permutations; default: 2000.")] = None,
-    runs: Annotated[
-        Path | None, typer.Option("--runs", "--out", help="Run store; default: MEDBENCH_RUNS or results/runs.")
-    ] = None,
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
 ) -> None:
-    """Compare two rows on the same test images: differences with intervals, p and what could have been found."""
+    """Compare two rows on the same test images.
+
+    The table shows the differences with intervals, the p-values and the minimal detectable difference.
+    """
     from medbench.errors import unknown
     from medbench.report.tables.render import FORMATS
 
@@ -40,7 +40,7 @@ def compare(
     from medbench.report.comparison.compare import compare as compared
     from medbench.stats.bootstrap import DRAWS
 
-    found = compared(a, b, dataset, metric, preset, random, DRAWS if draws is None else draws, runs)
+    found = compared(a, b, dataset, metric, preset, random, DRAWS if draws is None else draws, runs or out)
     if form is None and sys.stdout.isatty():
         found = found.led_by(*FIRST)
     write_table(found, form, intervals=True)

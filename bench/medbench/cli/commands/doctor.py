@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
-
 import typer
 
-from medbench.cli import output
-from medbench.doctor import examine
+from medbench.cli import options, output
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Look at Python, torch, GPU, disk, hub access, data and weights; say what is missing."""
-    findings = list(examine())
+def doctor(as_json: options.Json = False) -> None:
+    """Check that this machine is ready.
+
+    The check covers Python, torch, GPU, disk space, hub access, data and weights, and says what is missing.
+    """
+    from dataclasses import asdict
+
+    from medbench.doctor import examine
+
+    rows = [asdict(diagnosis) for diagnosis in examine()]
     if as_json:
-        output.write_json([asdict(finding) for finding in findings])
+        output.write_json(rows)
     else:
-        output.write_rows([asdict(finding) for finding in findings], ("what", "state", "detail"))
-    if any(finding.state == "wrong" for finding in findings):
+        output.write_rows(rows, ("what", "state", "detail"))
+    if any(row["state"] == "wrong" for row in rows):
         raise typer.Exit(1)

@@ -3,62 +3,74 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import plan_text
+from medbench.cli import options, output, plan_text
 
 if TYPE_CHECKING:
-    from medbench.records import Record
     from medbench.runs.jobs import Options, Plan, Result
+
+Choice = tuple[tuple[str, "str | None"], ...]
+"""`model`, `protocol` and `dataset`, each with what was given for it."""
 
 
 def run(
-    model: Annotated[str | None, typer.Option(help="Names, comma lists, globs (dinov2*) or card files.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Protocol names, comma lists, globs or card files.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Likewise; also a labels CSV or a folder of class folders of your own.")
+        str | None,
+        typer.Option(help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours."),
     ] = None,
     paper: Annotated[
-        str | None, typer.Option(help="All that a paper's tables and figures need (or such models, … of it).")
+        str | None,
+        typer.Option(help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="paper, wacv-code or fixed; default: paper.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="A number of seeds, or a list like 0,1,2; default: 5, or the paper's.")
+    preset: options.Preset = None,
+    seeds: options.Seeds = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the protocol; repeatable."),
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any protocol field.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Where the data lie (else MEDBENCH_DATA).")] = None,
-    weights: Annotated[str | None, typer.Option(metavar="FILE|random", help="Instead of the official file.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Loader processes.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
-    overwrite: Annotated[str, typer.Option(help="missing: run what is not done; always; never.")] = "missing",
+    data_root: options.DataRoot = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE|random", help="Weights file or `random`; default: the official file.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: the model's.")] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    workers: options.Workers = None,
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+    overwrite: Annotated[
+        str, typer.Option(metavar="missing|always|never", help="Run missing units, all units, or none.")
+    ] = "missing",
     keep_weights: Annotated[
-        bool, typer.Option("--keep-weights", help="Keep the best weights of trained networks beside their records.")
+        bool, typer.Option("--keep-weights", help="Keep the best weights of trained networks next to their records.")
     ] = False,
     log: Annotated[
-        list[str] | None, typer.Option(metavar="tensorboard|wandb", help="Also send curves there; can be repeated.")
+        list[str] | None, typer.Option(metavar="tensorboard|wandb", help="Also send curves there; repeatable.")
     ] = None,
-    unreadable: Annotated[str, typer.Option(help="stop, or leave-out such images.")] = "stop",
-    allow_outside: Annotated[bool, typer.Option("--allow-outside", help="Let image paths leave the root.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    unreadable: Annotated[
+        str, typer.Option(metavar="stop|leave-out", help="Stop at unreadable images, or leave them out.")
+    ] = "stop",
+    allow_outside: options.AllowOutside = False,
+    dry_run: options.DryRun = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
 ) -> None:
-    """Run models x protocols x data sets; finished units are skipped, shared work is done once."""
+    """Run models x protocols x data sets.
+
+    Finished units are skipped, shared work runs once, killed runs resume.
+    """
     from medbench import progress
-    from medbench.api import carry_out
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
-    from medbench.runs.plan import make_plan
+    from medbench.storage import paths
 
-    repeats = seeds_of(seeds)
-    options = Options(
+    repeats = options.seeds_of(seeds)
+    how = Options(
         preset=preset or "paper",
         seeds=5 if repeats is None else repeats,
         changes=parse_changes(set_ or []),
@@ -68,8 +80,8 @@ def run(
         device=device,
         precision=precision,
         workers=workers,
-        out=out,
-        overwrite=overwrite,  # type: ignore[arg-type]  # checked by make_plan, with the near ones named
+        runs=paths.runs_dir(runs or out),
+        overwrite=overwrite,  # type: ignore[arg-type]  # checked by make_plan
         unreadable=unreadable,  # type: ignore[arg-type]
         allow_outside=allow_outside,
         download=not dry_run,
@@ -79,39 +91,41 @@ def run(
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     with progress.quiet(quiet):
         if paper is not None:
-            done = _paper(paper, options, repeats, preset, choose, dry_run)
+            done = _paper(paper, how, repeats, preset, choose, dry_run)
         else:
-            models, protocols, datasets = (_needed(option, value) for option, value in choose)
-            plan = make_plan(models, protocols, datasets, options)
-            if dry_run:
-                for line in plan_text.job_lines(plan):
-                    typer.echo(line)
-            done = None if dry_run else (plan, carry_out(plan))
-    if done is None:
-        return
-    plan, result = done
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first speaks
-        _report(plan, result, as_json=as_json)
+            done = _named(how, choose, dry_run)
+    if done is not None and os.environ.get("RANK", "0") == "0":  # only the first process prints
+        _report(*done, as_json=as_json)
+
+
+def _named(how: Options, choose: Choice, dry_run: bool) -> tuple[Plan, Result] | None:
+    """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
+    from medbench.api import carry_out
+    from medbench.runs.plan import make_plan
+
+    models, protocols, datasets = (_needed(option, value) for option, value in choose)
+    plan = make_plan(models, protocols, datasets, how)
+    if not dry_run:
+        return plan, carry_out(plan)
+    for line in plan_text.job_lines(plan):
+        output.write(line)
+    return None
 
 
 def _paper(
-    name: str,
-    options: Options,
-    seeds: int | list[int] | None,
-    preset: str | None,
-    choose: tuple[tuple[str, str | None], ...],
-    dry_run: bool,
+    name: str, how: Options, seeds: int | list[int] | None, preset: str | None, choose: Choice, dry_run: bool
 ) -> tuple[Plan, Result] | None:
+    """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
     from medbench import cards
     from medbench.errors import MedbenchError
 
-    if options.image_size is not None:
+    if how.image_size is not None:
         raise MedbenchError(
-            f"--image-size {options.image_size} with --paper: its rows have sizes of their own",
+            f"--image-size {how.image_size} does not go with --paper: the paper's card has the sizes",
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
     paper = cards.find_paper(name)
-    return plan_text.fill(paper, None, options, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run)
+    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run)
 
 
 def _needed(option: str, value: str | None) -> str:
@@ -119,66 +133,18 @@ def _needed(option: str, value: str | None) -> str:
 
     if value is None:
         raise MedbenchError(
-            f"--{option} is missing: nothing tells what to run",
-            "give --model, --protocol and --dataset, or --paper for all that a paper shows; see: medbench run -h",
+            f"--{option} is missing",
+            "give --model, --protocol and --dataset, or --paper to run what a paper shows; see: medbench run -h",
         )
     return value
 
 
-def seeds_of(text: str | None) -> int | list[int] | None:
-    """Return what `--seeds` asks for: a number, a list (`3,` is of one seed), or None where it was not given."""
-    from medbench.errors import MedbenchError
-
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
-    except ValueError as error:
-        raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error
-
-
 def _report(plan: Plan, result: Result, *, as_json: bool) -> None:
-    """Print what came out; exit 2 on a person's mistake, 1 if a job broke."""
+    """Print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
     if as_json:
         for record in result.records:
-            typer.echo(record.model_dump_json())
+            output.write(record.model_dump_json())
     else:
-        print_summary(plan, result)
+        plan_text.print_summary(plan, result)
     if status := plan_text.complain(result):
         raise typer.Exit(status)
-
-
-def print_summary(plan: Plan, result: Result) -> None:
-    """Print each job's primary metric as mean ± standard deviation over its seeds, then warnings and places."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record in result.records:
-        groups[record.group].append(record)
-    for records in groups.values():
-        typer.echo(_line(records))
-    for text in dict.fromkeys(w for r in result.records for w in r.warnings):
-        typer.echo(f"  note: {text}")
-    if result.records:
-        skipped = len(result.records) - result.made
-        typer.echo(f"{result.made} units made, {skipped} were done; records below {plan.options.runs}")
-    for path in result.tables:
-        if path.suffix == ".md":
-            typer.echo(f"table: {path}")
-
-
-def _line(records: list[Record]) -> str:
-    """Return one job's line: what was run, the primary metric over its seeds, what was chosen."""
-    from medbench.stats import summary
-
-    first, unit = records[0], records[0].unit
-    mean, deviation, n = summary(r.score for r in records)
-    spread = f" ± {deviation:.3f}" if deviation is not None else ""
-    text = f"{mean:.3f}{spread} (n = {n})" if mean is not None else "undefined on this test split"
-    marks = (" [random weights]" if unit.weights == "random" else "") + (" [toy data]" if unit.toy else "")
-    chosen = "".join(
-        f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen
-    )
-    return f"{unit.model} · {unit.protocol} · {unit.dataset}{marks}: {first.metric} {text}{chosen}"
-
-
-def _brief(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

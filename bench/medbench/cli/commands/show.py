@@ -1,4 +1,4 @@
-"""`medbench show`: one card in full, and who has seen which data."""
+"""`medbench show`: all fields of one card, and which models have seen which data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medbench.cli import output
+from medbench.cli import options, output
 
 if TYPE_CHECKING:
     from medbench.cards.base import Card
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 def show(
     name: Annotated[str, typer.Argument(help="A model, protocol, data set or paper, or a card file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Show one card in full: licence, gate, size, features, how to get it, known contamination."""
+    """Show all fields of one card.
+
+    Among them: licence, gate, size, features, how to get it, and known contamination.
+    """
     found = described(name)
     if as_json:
         output.write_json(found)
@@ -31,13 +34,13 @@ def show(
 
 
 def described(name: str) -> list[dict[str, Any]]:
-    """Return every card called `name` (a name may stand for a model and a data set): kind, name, file, its fields.
+    """Return every card called `name` (a model and a data set can share a name): kind, name, file and all fields.
 
-    A model's entry says which of medbench's data sets its pre-training has seen (`contamination`); a data set's, which
-    models have seen it.
+    `contamination` lists, for a model, the data sets that its pre-training has seen; for a data set, the models whose
+    pre-training has seen it.
 
     Raises:
-        CardError: No card has that name, or the card is faulty.
+        CardError: No card has that name, or the card is invalid.
     """
     from medbench.cards import card_files, find
     from medbench.cards.catalogues.libraries import is_library_name
@@ -50,9 +53,9 @@ def described(name: str) -> list[dict[str, Any]]:
         kind, card, path = load_any(name)
         return [_entry(kind, card, path)]
     if is_library_name(name):
-        return [_entry("models", find.find_model(name), "made from the library's list")]
+        return [_entry("models", find.find_model(name), "made from the list of the library")]
     if is_medmnist_name(name):
-        return [_entry("datasets", find.find_dataset(name), "made from MedMNIST's list")]
+        return [_entry("datasets", find.find_dataset(name), "made from the list of MedMNIST")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
     kinds = [kind for kind, known in files.items() if name in known]
     if not kinds:
@@ -74,7 +77,9 @@ def _entry(kind: str, card: Card, path: str) -> dict[str, Any]:
     entry = {"kind": kind.removesuffix("s"), "file": path, **card.model_dump(mode="json", exclude_none=True)}
     if isinstance(card, ModelCard):
         entry["contamination"] = [other.name for other in _every("datasets") if seen(card, other)]
-        entry["get"] = f"medbench weights download {card.name}" if card.weights else "nothing to get: random weights"
+        entry["get"] = (
+            f"medbench weights download {card.name}" if card.weights else "nothing to download: random weights"
+        )
         if card.weights and card.weights.filename:
             entry["kept as"] = card.weights.filename
     elif isinstance(card, DatasetCard):
@@ -84,7 +89,7 @@ def _entry(kind: str, card: Card, path: str) -> dict[str, Any]:
 
 
 def _every(kind: str) -> Iterable[Any]:
-    """Yield all cards of `kind` that load; what is wrong with the others is `ls`'s and `validate`'s to say."""
+    """Yield all cards of `kind` that load; `ls` and `validate` show the errors of the others."""
     from medbench import cards
     from medbench.errors import CardError
 
@@ -97,14 +102,14 @@ def _every(kind: str) -> Iterable[Any]:
 
 
 def _lines(fields: dict[str, Any], *, keep: tuple[Any, ...] = ()) -> list[str]:
-    """Set fields out as `name: value` lines, nested ones indented, empty ones left out."""
+    """Return fields as `name: value` lines: nested ones are indented, empty ones left out."""
     lines: list[str] = []
     for key, value in fields.items():
         if value in ("", None, [], {}) and key != "contamination" and value not in keep:
             continue
         if isinstance(value, dict):
-            inner = _lines(value, keep=({},) if key == "presets" else ())  # a preset that changes nothing is one too
-            lines += [f"{key}:", *("  " + line for line in inner)] if inner else [f"{key}: as the defaults"]
+            inner = _lines(value, keep=({},) if key == "presets" else ())  # a preset that changes nothing is shown too
+            lines += [f"{key}:", *("  " + line for line in inner)] if inner else [f"{key}: same as the defaults"]
         elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
             lines.append(f"{key}:")
             for part in value:

@@ -1,14 +1,8 @@
-"""`medbench status`: what is done, what failed and what a run has still to do."""
+"""`medbench status`: what is done, what failed and what is still to be run."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from medbench.cli import output
-from medbench.records.status import statuses
+from medbench.cli import options, output
 
 COLUMNS = (
     "dataset",
@@ -26,26 +20,27 @@ COLUMNS = (
 )
 
 
-def status(
-    out: Annotated[Path | None, typer.Option(help="Run store; default: MEDBENCH_RUNS or results/runs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Show which units are done, failed (with their errors) and planned, and where a model has seen the data."""
+def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
+    """Show finished, failed and planned units.
+
+    Failed units are listed with their errors. The column `seen` marks models that saw the data set in pre-training.
+    """
+    from medbench.records.status import statuses
     from medbench.storage import paths
 
-    runs = paths.runs_dir(out)
-    rows = statuses(runs)
+    place = paths.runs_dir(runs or out)
+    rows = statuses(place)
     if as_json:
         output.write_json(rows)
         return
     done, failed, planned = (sum(row[key] for row in rows) for key in ("done", "failed", "planned"))
     if rows:
-        output.write_rows(rows, COLUMNS, title=str(runs))
+        output.write_rows(rows, COLUMNS, title=str(place))
     for row in rows:
         for failure in row["failures"]:
             where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
             output.write(f"failed: {where}: {failure['error']}")
     more = f", {planned} planned" if planned else ""
     if planned:
-        output.note("planned: by runs that go on, or were broken off: the same command goes on (notes: .plans there)")
-    output.note(f"{done} done, {failed} failed{more}, in {runs}" if rows else f"nothing was run yet in {runs}")
+        output.note("planned: units of running or interrupted runs; rerun the command to continue")
+    output.note(f"{done} done, {failed} failed{more}, in {place}" if rows else f"nothing has been run yet in {place}")

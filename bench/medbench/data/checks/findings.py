@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +46,7 @@ class Member:
     group: str
 
     def __str__(self) -> str:
-        """Return what stands for it in a text."""
+        """Return its short name in a text."""
         return f"{self.id} [{self.label}{', ' + self.split if self.split else ''}]"
 
 
@@ -84,7 +83,7 @@ def unreadable(
 
     Args:
         card: The data set.
-        root: Where it lies.
+        root: Its folder.
         samples: The rows whose files are there.
         decode: Whether to decode the images.
         known: Sample id -> reason, where all have been decoded before.
@@ -101,8 +100,10 @@ def unreadable(
 
 
 def _looked_at(card: DatasetCard, root: Path, paths: list[str], decode: bool) -> list[tuple[int, str]]:
+    from joblib import cpu_count
+
     look = _decoder(card.channels) if decode else _size
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, cpu_count())
     faults: list[tuple[int, str]] = []
     with progress.bar(f"checking {card.name}", len(paths)) as advance, ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), 256):
@@ -140,7 +141,7 @@ def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
 
 
 def duplicates(card: DatasetCard, samples: pd.DataFrame, content: Sequence[str]) -> list[Finding]:
-    """Find byte-identical images, those whose labels disagree, and those that stand in two splits or groups.
+    """Find byte-identical images, those whose labels disagree, and those that are in two splits or groups.
 
     Args:
         card: The data set.
@@ -201,11 +202,11 @@ class _Sets:
         return bool((self.targets[list(positions)] != self.targets[positions[0]]).any())
 
     def across(self, positions: Sequence[int]) -> bool:
-        """Tell whether they stand in two splits."""
+        """Tell whether they are in two splits."""
         return len({self.splits[at] for at in positions} - {""}) > 1
 
     def apart(self, positions: Sequence[int]) -> bool:
-        """Tell whether they stand in two groups, where groups are known."""
+        """Tell whether they are in two groups, if groups are known."""
         return self.grouped and len({self.groups[at] for at in positions}) > 1
 
     def finding(self, kind: str, severity: Severity, what: str, sets: Sequence[Sequence[int]]) -> list[Finding]:

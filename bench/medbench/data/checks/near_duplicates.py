@@ -244,7 +244,7 @@ def near_clusters(
 
 
 def pictures(card: DatasetCard, root: Path, samples: pd.DataFrame, content: Sequence[str]) -> Store:
-    """Return the store of `RULE`, made now if it is not there.
+    """Return the store of `RULE`, made now if it does not exist.
 
     Raises:
         DataError: There are no images, or a file has gone or changed since it was digested.
@@ -260,7 +260,7 @@ def near_groups(card: DatasetCard, root: Path, samples: pd.DataFrame, radius: in
 
     Args:
         card: The data set.
-        root: Where it lies.
+        root: Its folder.
         samples: What `read_samples` returns; all files are there.
         radius: See `close_pairs`.
 

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from medbench.data.images.depth import DEPTHS, MAX_PIXELS, Unreadable, eight_bits
 from medbench.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "PPM", "TGA", "AVIF")
-"""What is tried: raster formats alone. Pillow's others include EPS, which starts an interpreter."""
+"""Only raster formats are tried. Pillow's other formats include EPS, which starts an interpreter."""
 
 PHOTOMETRIC, BITS_PER_SAMPLE = 262, 258  # TIFF tags
 
@@ -82,7 +82,7 @@ def decode(data: bytes, channels: int, draft_size: int | None = None, name: str 
             if width * height > MAX_PIXELS:
                 raise Unreadable(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")
             if draft_size is not None:
-                image.draft(None, (2 * draft_size, 2 * draft_size))  # does something for JPEG alone
+                image.draft(None, (2 * draft_size, 2 * draft_size))  # has an effect only on JPEG
             return convert(image, channels)
     except UnidentifiedImageError as error:
         raise Unreadable("not an image of a known format, or its header is damaged") from error
@@ -103,10 +103,11 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     """
     with _lifted(), _unmapped(image):
         image.load()
-    orientation = _orientation(image)  # after loading: TIFF files are turned by Pillow as they load
-    inverted = _white_is_zero(image)
+    inverted, bits = _white_is_zero(image), _declared_bits(image)
+    image, loaded = _upright(image), image  # after loading: Pillow turns TIFF files as they load
+    turned = image is not loaded
     if image.mode[0] in "IF":
-        flat = eight_bits(np.asarray(image), _declared_bits(image))
+        flat = eight_bits(np.asarray(image), bits)
         image = Image.fromarray(255 - flat if inverted else flat)
     elif _transparent(image):
         image = image.convert("RGBA")
@@ -116,9 +117,8 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
-    if orientation is not None:
-        image = image.transpose(orientation)
-        image.info = {}  # else the tag goes along and the image would be turned again
+    if turned:
+        image.info = {}  # a tag that is still there would turn the image again
     return image
 
 
@@ -166,22 +166,14 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn the image upright; None also where the tags are damaged, which the pixels survive."""
-    try:
-        value = image.getexif().get(0x0112, 1)
-    except Exception:  # noqa: BLE001 - damaged tags raise errors of many kinds
-        return None
-    turns = Image.Transpose
-    return {
-        2: turns.FLIP_LEFT_RIGHT,
-        3: turns.ROTATE_180,
-        4: turns.FLIP_TOP_BOTTOM,
-        5: turns.TRANSPOSE,
-        6: turns.ROTATE_270,
-        7: turns.TRANSVERSE,
-        8: turns.ROTATE_90,
-    }.get(value)
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a copy turned as the EXIF tag says, or the image itself where no tag says so or the tags are damaged."""
+    upright = image
+    with contextlib.suppress(Exception):  # damaged tags raise errors of many kinds; the pixels are still good
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            upright = image.copy()
+            ImageOps.exif_transpose(upright, in_place=True)  # turns first, then rewrites the tags, which can fail
+    return upright
 
 
 def _reason(error: Exception) -> str:

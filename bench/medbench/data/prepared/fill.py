@@ -89,6 +89,8 @@ def fill(work: Work, workers: int | None = None) -> None:
         DataError: An image file has gone or changed since it was digested.
         OutputError: The disk is full or cannot be written.
     """
+    from joblib import cpu_count
+
     with files.writing(work.folder):
         work.folder.mkdir(parents=True, exist_ok=True)
         for stale in work.folder.glob(".*.part"):
@@ -103,7 +105,7 @@ def fill(work: Work, workers: int | None = None) -> None:
         done = min(len(entries) * work.chunk, work.n)
         with warnings.catch_warnings(), bar(f"preparing {work.dataset.card.name}", work.n, done=done) as advance:
             warnings.filterwarnings("ignore", module=r"PIL(\.|$)")  # about odd tags in files that decode well
-            for number, chunk, unreadable in _chunks(work, len(entries), workers or _processors(), advance):
+            for number, chunk, unreadable in _chunks(work, len(entries), workers or cpu_count(), advance):
                 with files.writing(work.folder):
                     _write(pixels, number * work.chunk * work.image_bytes, chunk.tobytes())
                     entry = {"chunk": number, "digest": _digest(chunk.tobytes()), "unreadable": unreadable}
@@ -115,10 +117,6 @@ def fill(work: Work, workers: int | None = None) -> None:
 def _opened(path: Path) -> BinaryIO:
     """Open a file for reading and writing without losing what is in it."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b", buffering=0)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(data: bytes) -> str:
@@ -158,7 +156,7 @@ def _resume(work: Work, pixels: BinaryIO, journal: BinaryIO) -> list[Entry]:
             entries.append(entry)
             end += len(line)
     elif lines:
-        say(f"{work.folder}: begun with another version of Pillow or medbench; the images are prepared anew")
+        say(f"{work.folder}: started with another version of Pillow or medbench; the images are prepared again")
     with files.writing(work.folder):
         journal.truncate(end)
         if not end:

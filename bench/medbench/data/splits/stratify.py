@@ -1,4 +1,4 @@
-"""The seeded draw behind `stratified` and `grouped`: whole units into splits, keeping class shares."""
+"""The seeded draw behind `stratified` and `grouped`: complete units go into splits, keeping class shares."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def draw(
         if not strict or _covers(placed[units.of_row], hot, len(splits)):
             return np.array(splits, object)[placed[units.of_row]]
     raise DataError(
-        f"{where}: no draw of whole groups puts every class into every split",
+        f"{where}: no draw of complete groups puts every class into every split",
         "give a split file, or merge rare classes",
     )
 

@@ -1,10 +1,10 @@
-"""Synthetic twins of layouts without a table: class folders, names that hold the class, lists of names, npz files."""
+"""Synthetic twins of layouts without tables: class folders, names with the class, lists of names, npz files."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +12,51 @@ import numpy as np
 
 from medbench.cards.dataset import DatasetCard, FolderLayout, ListLayout, NpzLayout
 from medbench.data.layouts import medmnist_npz
-from medbench.data.twins.image_names import Fake, Names, composed, pieces, with_ending
+from medbench.data.twins.image_names import Fake, Series, with_part
 from medbench.data.twins.pictures import drawn
 
 Images = list[tuple[str, Fake]]
-"""Path below the twin's folder of each image to draw."""
+"""Path of each image to draw, below the twin's folder."""
 
 LATE = 2
-"""Images beyond `first` that each class gets where the card takes so many alone."""
+"""Images that each class has beyond `first`, if the card takes only the first ones."""
 
 
 def name_in_folders(card: DatasetCard, layout: FolderLayout, fakes: list[Fake]) -> Images:
-    """Name images as class folders, or names that hold the class, want it; with some that the card leaves out."""
-    raws = {index: name for name, index in reversed((layout.folders or _numbered(card)).items())}
-    names = Names(card, layout.group)
+    """Name images as the card's class folders or patterns require, and some that the card leaves out.
+
+    Raises:
+        ExampleError: The card's examples do not show how images are named.
+    """
+    classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
+    raws = {index: name for name, index in reversed(classes.items())}
+    every = [*fakes, *_late(layout, fakes)]
+    ending = ".png" if ".png" in layout.extensions else layout.extensions[0]
+    shown = [example.image for example in layout.examples] or [f"00000{ending}"]
+    series = [_series(layout, image, list(classes), len(every)) for image in shown]
     found: Images = []
-    for fake in [*fakes, *_late(layout, fakes)]:
+    for fake in every:
         assert isinstance(fake.target, int)
-        base = dict(layout.splits).get(fake.split, "").strip("/")  # type: ignore[call-overload]
-        base = base if layout.label else "/".join(filter(None, (base, raws[fake.target])))
-        candidates = _below(base, layout, fake, raws[fake.target])
-        found.append((names.take(candidates, fake, _fits(layout, raws[fake.target])), fake))
+        raw = raws[fake.target]
+        folders = (dict(layout.splits).get(fake.split, "").strip("/"), "" if layout.label else raw)  # type: ignore[call-overload]
+        path = "/".join(filter(None, (*folders, series[fake.group % len(series)].name(fake.number, fake.group))))
+        if layout.label:
+            path = with_part(layout.label, "label", path, raw)
+        layout.named(path)
+        found.append((path, fake))
     return [*found, *_left_out(layout, found)]
 
 
-def _numbered(card: DatasetCard) -> dict[str, int]:
-    return {name: index for index, name in enumerate(card.class_names)}
-
-
-def _below(base: str, layout: FolderLayout, fake: Fake, raw: str) -> Iterator[str]:
-    """Yield names below the folder `base`."""
-    prefix = f"{base}/" if base else ""
-    endings = [".png"] if ".png" in layout.extensions else []
-    wanted = []
-    for pattern, fixed in ((layout.label, {"label": raw}), (layout.only, {}), (layout.group, {})):
-        texts = [text.removeprefix(prefix) for text in pieces(pattern, fake, fixed)]
-        wanted.append(list(dict.fromkeys([*texts, *(text.rpartition("/")[2] for text in texts)])))
-    for text in composed(wanted, fake.plain):
-        for name in with_ending(text, [*endings, *layout.extensions]):
-            yield prefix + name
-
-
-def _fits(layout: FolderLayout, raw: str) -> Callable[[str], bool]:
-    def fits(name: str) -> bool:
-        if not name.lower().endswith(tuple(e.lower() for e in layout.extensions)) or "//" in name or name[0] in "./":
-            return False
-        if layout.only and not re.search(layout.only, name):
-            return False
-        match = re.search(layout.label, name) if layout.label else None
-        return not layout.label or (match is not None and match["label"] == raw)
-
-    return fits
+def _series(layout: FolderLayout, image: str, classes: Sequence[str], most: int) -> Series:
+    """Return names below the folders of split and class, like that of an example."""
+    tops = [f"{name}/" for name in classes] if not layout.label else [""]
+    bases = [f"{split.strip('/')}/".lstrip("/") + top for split in layout.splits.values() or [""] for top in tops]
+    base = next((base for base in bases if image.startswith(base)), "")
+    return Series(image.removeprefix(base), most, lambda text: layout.named(base + text))
 
 
 def _late(layout: FolderLayout, fakes: list[Fake]) -> list[Fake]:
-    """Return more samples of each class that has `first` already; their names come after the others'."""
+    """Return more samples of each class that already has `first`; their names come last."""
     if layout.first is None:
         return []
     counts = Counter((fake.target, fake.split) for fake in fakes if isinstance(fake.target, int))
@@ -80,7 +70,7 @@ def _late(layout: FolderLayout, fakes: list[Fake]) -> list[Fake]:
 
 
 def _left_out(layout: FolderLayout, found: Images) -> Images:
-    """Return a picture that `only` leaves out, beside the first one, if a name for it is at hand."""
+    """Return an image next to the first one that `only` leaves out, if one of three names is left out."""
     if not layout.only:
         return []
     path, fake = found[0]
@@ -91,37 +81,31 @@ def _left_out(layout: FolderLayout, found: Images) -> Images:
     return []
 
 
-def write_lists(card: DatasetCard, layout: ListLayout, root: Path, fakes: list[Fake]) -> Images:
-    """Write the lists of names; return the images."""
+def write_lists(layout: ListLayout, root: Path, fakes: list[Fake]) -> Images:
+    """Write the lists of names; return the images.
+
+    Raises:
+        ExampleError: The card's examples do not show how images are named.
+    """
     raws = {index: raw for raw, index in reversed(layout.values.items())}
-    names = Names(card, layout.group)
+    shown = [example.cells["name"] for example in layout.examples] or ["00000.png"]
+    series = [Series(name, len(fakes), layout.named) for name in shown]
     lines: dict[str, list[str]] = defaultdict(list)
     images: Images = []
     for fake in fakes:
         assert isinstance(fake.target, int)
-        raw = raws[fake.target]
-
-        def fits(name: str, raw: str = raw) -> bool:
-            match = re.search(layout.label, name)
-            return match is not None and match["label"] == raw and "/" not in name
-
-        name = names.take(_listed(layout, fake, raw), fake, fits)
+        name = series[fake.group % len(series)].name(fake.number, fake.group)
+        name = with_part(layout.label, "label", name, raws[fake.target])
         lines[fake.split].append(name)
-        images.append((layout.image.replace("{name}", name), fake))
+        images.append((layout.named(name).image, fake))
     for split, file in layout.lists.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text("\n".join(lines[str(split)]) + "\n", encoding="utf-8")
     return images
 
 
-def _listed(layout: ListLayout, fake: Fake, raw: str) -> Iterator[str]:
-    wanted = [pieces(layout.label, fake, {"label": raw}), pieces(layout.group, fake)]
-    for text in composed(wanted, fake.plain):
-        yield from with_ending(text, [".jpg"])
-
-
 def write_npz(card: DatasetCard, layout: NpzLayout, root: Path, fakes: list[Fake], rng: np.random.Generator) -> None:
-    """Write a MedMNIST file; the number at the end of its name, if any, is the side of the images."""
+    """Write a MedMNIST file; the number at the end of its name is the side of the images, 28 if there is none."""
     size = re.search(r"_(\d+)\.npz$", layout.file)
     side = int(size[1]) if size else 28
     arrays: dict[str, Any] = {}

@@ -1,19 +1,16 @@
-"""Names of made-up images: composed of what a card's regular expressions want, and held against them."""
+"""Names of made-up images: those of a card's examples with other numbers."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
-from medbench.cards.dataset import DatasetCard
-from medbench.data.layouts.image_paths import ENDINGS, compiled, stem
-from medbench.data.twins.spell_regex import Speller
-from medbench.errors import DataError
+from medbench.cards.example import ExampleError, Named
+from medbench.data.layouts.image_paths import stem
 
-BRANCHES = 3
-"""Alternatives of an expression that are tried."""
+DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -26,109 +23,68 @@ class Fake:
     split: str
     rank: int = 0
 
-    @property
-    def digits(self) -> str:
-        """The number as no group is written."""
-        return str(70000 + self.number)
 
-    @property
-    def group_digits(self) -> str:
-        """The group's number."""
-        return f"{self.group:04d}"
+class Series:
+    """Names like an example, with other numbers.
 
-    @property
-    def plain(self) -> str:
-        """A name that tells group and number."""
-        return f"g{self.group:04d}_{self.number:05d}"
+    The group's number replaces the last digits that change the group. The image's own number replaces the last other
+    digits that change the file name; without such digits it is added at the end of the file name or before it.
+
+    Args:
+        example: The name.
+        most: The largest number.
+        read: Returns what the card finds in a name; by default the name is the image's path. It raises ExampleError
+            for a name that the card cannot read.
+
+    Raises:
+        ExampleError: The card cannot read the example, or the example has no place for the numbers.
+    """
+
+    def __init__(self, example: str, most: int, read: Callable[[str], Named] = Named) -> None:
+        read(example)
+        start, end = example.rfind("/") + 1, len(stem(example))
+        for text in (example, f"{example[:end]}_0{example[end:]}", f"{example[:start]}0_{example[start:]}"):
+            with suppress(ExampleError):
+                if places := _places(text, most, read):
+                    self._text, self._places = text, places
+                    return
+        raise ExampleError(f"the example '{example}' has no digits that tell images and groups apart")
+
+    def name(self, number: int, group: int) -> str:
+        """Return the name of the image with this number in the group with that number."""
+        text = self._text
+        for place, what in reversed(self._places):
+            text = _put(text, place, number if what == "number" else group)
+        return text
 
 
-def pieces(pattern: str | None, fake: Fake, fixed: Mapping[str, str] | None = None) -> list[str]:
-    """Return texts that an expression should find: its open places hold the sample's digits, `group` the group's."""
-    if not pattern:
+def _places(text: str, most: int, read: Callable[[str], Named]) -> list[tuple[slice, str]]:
+    """Return where the image's number and the group's number are, in the order of the text; empty if one is missing."""
+    found = read(text)
+    places: dict[str, slice] = {}
+    for run in DIGITS.finditer(text):
+        place = slice(*run.span())
+        with suppress(ExampleError):
+            other = read(_put(text, place, most - (int(run[0]) == most)))
+            if other.group != found.group:
+                places["group"] = place
+            elif other.label == found.label and _file(other.image) != _file(found.image):
+                places["number"] = place
+    if "number" not in places or (found.group and "group" not in places):
         return []
-    compiled(pattern, "layout")
-    digits = {"": fake.digits, "group": fake.group_digits}
-    ways = [(branch, False) for branch in range(BRANCHES)] + [(0, True)]
-    found = [Speller(pattern, fixed or {}, digits, branch, ahead=ahead).text() for branch, ahead in ways]
-    found += [text.rpartition(".")[0] for text in found if re.search(r"\.\w+$", text) and stem(text) == text]
-    return list(dict.fromkeys(filter(None, found)))
+    return sorted(((place, what) for what, place in places.items()), key=lambda pair: pair[0].start)
 
 
-def composed(wanted: Sequence[Sequence[str]], plain: str) -> Iterator[str]:
-    """Yield texts made of one piece of each kind (or none of it) and the parts of `plain`, in every order.
-
-    The simplest come first.
-    """
-    yield plain
-    choices = [[piece for piece in choice if piece] for choice in itertools.product(*([*kind, ""] for kind in wanted))]
-    for last in (plain.split("/"), []):  # without it where nothing else will do
-        for between in ("/", "_", ""):
-            for choice in choices:
-                for parts in itertools.permutations([*choice, *last]):
-                    if parts:
-                        yield _joined(parts, between)
+def _put(text: str, place: slice, number: int) -> str:
+    return text[: place.start] + str(number).zfill(place.stop - place.start) + text[place.stop :]
 
 
-def _joined(parts: Sequence[str], between: str) -> str:
-    text = parts[0]
-    for part in parts[1:]:
-        if text.endswith("/") and part.startswith("/"):
-            part = part[1:]
-        apart = text[-1:].isalnum() and part[:1].isalnum()
-        text += (between if apart else "") + part
-    return text
+def _file(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
-def with_ending(text: str, endings: Sequence[str]) -> Iterator[str]:
-    """Yield a name with the ending it has, if that is an image's, else with each of `endings`."""
-    if stem(text) != text:
-        yield text
-        return
-    for ending in endings:
-        yield text + (ending[1:] if text.endswith(".") else ending)
-
-
-@dataclass
-class Names:
-    """The names given so far: no two alike, and one group text for each group.
-
-    Attributes:
-        card: The card, for messages.
-        pattern: Expression of the group, if names tell it.
-    """
-
-    card: DatasetCard
-    pattern: str | None = None
-    used: set[str] = field(default_factory=set)
-    groups: dict[str, int] = field(default_factory=dict)
-    texts: dict[int, str] = field(default_factory=dict)
-
-    def take(self, names: Iterator[str], fake: Fake, fits: Callable[[str], bool]) -> str:
-        """Return the first new name that fits and tells the sample's group.
-
-        Raises:
-            DataError: There is none.
-        """
-        for name in names:
-            if name not in self.used and fits(name) and self._grouped(name, fake):
-                self.used.add(name)
-                return name
-        wishes = f" whose group {self.pattern} finds" if self.pattern else ""
-        raise DataError(f"{self.card.name}: cannot make up names{wishes}", "no twin of this card")
-
-    def _grouped(self, name: str, fake: Fake) -> bool:
-        if not self.pattern:
-            return True
-        match = re.search(self.pattern, name)
-        if match is None or not match["group"] or fake.digits in match["group"]:
-            return False
-        text = match["group"]
-        if self.groups.get(text, fake.group) != fake.group or self.texts.get(fake.group, text) != text:
-            return False
-        self.groups[text], self.texts[fake.group] = fake.group, text
-        return True
-
-
-def is_image(path: str) -> bool:
-    """Tell whether a path ends as an image's does and has no hidden parts."""
-    return path.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in path.split("/"))
+def with_part(pattern: str, part: str, text: str, new: str) -> str:
+    """Return a text with another content of the named part of a regular expression that matches it."""
+    match = re.search(pattern, text)
+    assert match
+    return text[: match.start(part)] + new + text[match.end(part) :]

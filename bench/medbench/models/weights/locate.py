@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -44,7 +43,7 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         download: Whether fetching is allowed.
 
     Raises:
-        WeightsError: The file is not there and cannot be fetched, or its digest is not the card's.
+        WeightsError: The file does not exist and cannot be fetched, or its digest is not the card's.
     """
     weights = card.weights
     if chosen == "random" or (chosen is None and weights is None):
@@ -110,7 +109,9 @@ def fetch(card: ModelCard) -> Path:
     weights = card.weights
     if weights is None or (weights.url is None and weights.hub is None):
         _nowhere(card)
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         return _absent(card, "HF_HUB_OFFLINE forbids fetching")
     if weights.url is None:
         assert weights.hub is not None
@@ -159,7 +160,7 @@ def _digest(card: ModelCard, path: Path, mend: str) -> str:
 
 
 def _absent(card: ModelCard, reason: str) -> NoReturn:
-    """Raise the error for a file that is not there, with every way to get it."""
+    """Raise the error for a file that does not exist, with every way to get it."""
     weights = card.weights
     assert weights is not None
     source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")

@@ -1,4 +1,4 @@
-"""Every bad input ends in two clear lines and exit status 2, with nothing written and nothing lost."""
+"""`medbench run`: every bad input ends in two clear lines and exit status 2, with nothing written and nothing lost."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def command(own: Path, **changes: str) -> list[str]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
-    """Run, hold the form of the refusal, and return what was said."""
+    """Run, check that the error is two lines, and return it."""
     assert main(words) == 2
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -104,6 +104,16 @@ def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
 def test_the_untouched_set_and_model_run(with_weights: Path, capsys) -> None:
     assert main(command(with_weights, model=str(with_weights / "net.yaml"))) == 0
     assert "kappa_quadratic" in capsys.readouterr().out
+
+
+def test_records_go_to_the_run_store_named_and_can_be_printed_as_json(own: Path, tmp_path: Path, capsys) -> None:
+    words = [*command(own, runs=str(tmp_path / "store")), "--quiet", "--json"]
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    (record,) = store.read_all(tmp_path / "store")
+    assert (shown.out, shown.err) == (record.model_dump_json() + "\n", "")
+    assert main([*words[:-1], "--dry-run"]) == 0
+    assert "1 jobs, 1 units, 1 done, 0 to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -130,12 +140,13 @@ def test_the_untouched_set_and_model_run(with_weights: Path, capsys) -> None:
         ({"weights": "/no/such/file.pth"}, ["/no/such/file.pth"]),
         ({"model": "dinov2"}, ["dinov2_vitb14_pretrain.pth", "weights", "medbench weights download dinov2"]),
         ({"dataset": "aptos"}, ["train.csv", "kaggle"]),
-        ({"out": "/proc/nowhere"}, ["cannot write /proc/nowhere"]),
+        ({"runs": "/proc/nowhere"}, ["cannot write /proc/nowhere", "--runs"]),
+        ({"out": "/proc/nowhere"}, ["cannot write /proc/nowhere", "--runs"]),
     ],
     ids=lambda v: "=".join(*v.items()) if isinstance(v, dict) else "",
 )
 def test_words(own: Path, capsys, monkeypatch, changes: dict, said: list[str]) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     text = refused(capsys, command(own, **changes))
     assert all(part in text for part in said), text
 

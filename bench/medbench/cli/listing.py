@@ -1,0 +1,130 @@
+"""The rows of `medbench ls`; `medbench table` and `medbench figure` without a name print them too."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def listed(kind: str, runs: Path | None = None) -> tuple[list[Row], list[str]]:
+    """Return (rows, errors): a row for each card, table, figure or run, and the errors of cards that do not load.
+
+    Args:
+        kind: `models`, `protocols`, `datasets`, `tables`, `figures` or `runs`.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    if kind == "runs":
+        return run_rows(runs), []
+    if kind == "tables":
+        return table_rows(runs), []
+    if kind == "figures":
+        return figure_rows(), []
+    from medbench import cards
+    from medbench.errors import CardError
+
+    finders: dict[str, tuple[Callable[[str], Any], Callable[[Any], Row]]] = {
+        "models": (cards.find_model, _model),
+        "protocols": (cards.find_protocol, _protocol),
+        "datasets": (cards.find_dataset, _dataset),
+    }
+    find, describe = finders[kind]
+    rows: list[Row] = []
+    errors: list[str] = []
+    for name in cards.names(kind):
+        try:
+            rows.append(describe(find(name)))
+        except CardError as error:
+            errors.append(error.message)
+    return rows, errors
+
+
+def matches(row: Row, select: str) -> bool:
+    """Tell whether `select` matches a row: a glob on its name (or names), or else a text in any of its values."""
+    if not select:
+        return True
+    names = [str(row[key]) for key in ("name", "dataset", "model", "protocol") if key in row]
+    if any(c in select for c in "*?["):
+        return any(fnmatch.fnmatchcase(name.lower(), select.lower()) for name in names)
+    return any(select.lower() in str(value).lower() for value in row.values() if value is not None)
+
+
+def _model(card: Any) -> Row:
+    weights = card.weights
+    return {
+        "name": card.name,
+        "title": card.title,
+        "arch": card.arch,
+        "M params": card.parameters,
+        "input": card.input.size,
+        "licence": weights.licence if weights else "none needed (toy)",
+        "gated": bool(weights and weights.gated),
+    }
+
+
+def _protocol(card: Any) -> Row:
+    return {"name": card.name, "title": card.title, "kind": card.kind, "presets": sorted(card.presets)}
+
+
+def _dataset(card: Any) -> Row:
+    return {
+        "name": card.name,
+        "title": card.title,
+        "task": card.task,
+        "classes": len(card.classes),
+        "images": card.layout.n if card.toy else card.counts.images,
+        "metric": card.metric,
+        "access": card.access.kind,
+        "licence": card.licence,
+        "modality": card.modality,
+    }
+
+
+def table_rows(runs: Path | None = None) -> list[Row]:
+    """Return name and title of every table: those of papers, then those of data sets with finished units in `runs`."""
+    from medbench import cards
+    from medbench.report.tables import lookup
+
+    rows = []
+    for name in lookup.list_tables(runs):
+        kind, _, rest = name.partition("/")
+        title = f"all results on {rest}" if kind == "dataset" else cards.find_paper(kind).tables[rest].title
+        rows.append({"name": name, "title": title})
+    return rows
+
+
+def figure_rows() -> list[Row]:
+    """Return name, kind and title of every figure of a paper."""
+    from medbench import cards
+
+    papers = [cards.find_paper(name) for name in cards.names("papers")]
+    return [
+        {"name": f"{paper.name}/{name}", "kind": figure.kind, "title": figure.title}
+        for paper in papers
+        for name, figure in paper.figures.items()
+    ]
+
+
+def run_rows(runs: Path | None = None) -> list[Row]:
+    """Return one row per finished unit in a run store."""
+    from medbench.records import store
+    from medbench.storage import paths
+
+    return [
+        {
+            "dataset": record.unit.dataset,
+            "model": record.unit.model,
+            "protocol": record.unit.protocol,
+            "preset": record.unit.preset,
+            "weights": record.unit.weights,
+            "seed": record.unit.seed,
+            "metric": record.metric,
+            "score": record.score,
+            "key": record.key[:12],
+            "path": str(record.path),
+        }
+        for record in store.read_all(paths.runs_dir(runs))
+    ]

@@ -1,0 +1,59 @@
+"""Options that several commands share: one name, one meaning, one help text.
+
+`--runs` is the run store and `--to` is where something is written. Older commands used `--out` for both; it still works
+there, as `OutRuns` or `OutTo`, and is not shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Runs = Annotated[Path | None, typer.Option("--runs", help="Run store; default: MEDBENCH_RUNS or results/runs.")]
+OutRuns = Annotated[Path | None, typer.Option("--out", hidden=True, help="Old name of --runs.")]
+OutTo = Annotated[Path | None, typer.Option("--out", hidden=True, help="Old name of --to.")]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TableFormat = Annotated[
+    str | None, typer.Option("--format", metavar="text|md|csv|latex|html|json", help="Default: a table for people.")
+]
+Published = Annotated[bool, typer.Option("--published", help="Show the paper's own numbers too.")]
+Random = Annotated[bool, typer.Option("--random", help="Include results of random weights, marked.")]
+
+Dataset = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets; default: MEDBENCH_DATA.")]
+AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option("--seeds", help="A number of seeds, or a list like 0,1,2; default: 5, or the paper card's own."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Number of loader processes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+Fill = Annotated[bool, typer.Option("--fill", help="First run the missing units; see --dry-run.")]
+RandomWeights = Annotated[
+    str | None, typer.Option("--weights", metavar="random", help="Fill with random weights, marked: a trial.")
+]
+
+
+def seeds_of(text: str | None) -> int | list[int] | None:
+    """Return what `--seeds` asks for: a number, a list (`3,` lists one seed), or None if it was not given.
+
+    Raises:
+        MedbenchError: The text is neither a number nor a list.
+    """
+    from medbench.errors import MedbenchError
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
+    except ValueError as error:
+        raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error

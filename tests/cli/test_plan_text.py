@@ -1,0 +1,114 @@
+"""Plans and their results as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench.cli import plan_text
+from medbench.errors import DataError, MedbenchError
+from medbench.papers.cells import CellSpec
+from medbench.runs.estimate import Estimate
+from medbench.runs.fill_paper import Filling
+from medbench.runs.jobs import Options, Plan, Result
+
+from ..records.made import synthetic
+
+CELLS = [CellSpec(model, protocol, "aptos") for model in ("dinov2", "dino", "sam") for protocol in ("knn", "freeze")]
+PLAN = Plan([], Options(runs=Path("somewhere")))
+
+
+@pytest.mark.parametrize(
+    ("name", "fill", "dry_run", "error"),
+    [
+        (None, True, False, "--fill needs the name of a figure"),
+        (None, False, True, "--dry-run has no effect"),
+        ("wacv2024/figure2", False, True, "--dry-run has no effect"),
+    ],
+)
+def test_fill_needs_a_name_and_dry_run_needs_fill(name, fill, dry_run, error):
+    with pytest.raises(MedbenchError, match=error) as found:
+        plan_text.check_fill("figure", name, fill, dry_run)
+    assert f"medbench figure {name or 'wacv2024/figure1'} --fill --dry-run" in found.value.hint
+
+
+def test_other_uses_of_fill_are_fine():
+    plan_text.check_fill("table", None, False, False)
+    plan_text.check_fill("table", "wacv2024/table1", True, True)
+
+
+def test_cells_are_chosen_by_names_and_globs():
+    chosen = plan_text.chosen(CELLS, [("model", "dino*"), ("protocol", "knn,"), ("dataset", None)])
+    assert [(one.model, one.protocol) for one in chosen] == [("dinov2", "knn"), ("dino", "knn")]
+
+
+def test_a_name_that_no_cell_has_is_an_error():
+    with pytest.raises(MedbenchError, match="unknown protocol of this paper 'kmm'") as found:
+        plan_text.chosen(CELLS, [("model", "sam"), ("protocol", "kmm")])
+    assert "knn" in found.value.hint
+
+
+def test_the_plan_says_why_cells_cannot_be_run_once_for_all_of_them():
+    error = DataError("no data set aptos", "get it\nthen check it")
+    filling = Filling(PLAN, there=CELLS[:1], blocked=[(one, error) for one in CELLS[1:]])
+    assert list(plan_text.lines(filling, Estimate(0, None, (), (), "cpu"))) == [
+        "1 cells done, 0 to run, 5 cannot be run now",
+        "",
+        "cannot be run now:",
+        "  no data set aptos",
+        "    affects 5 cells: dinov2 · freeze · aptos; dino · knn · aptos; dino · freeze · aptos and 2 more",
+        "    hint: get it",
+        "          then check it",
+    ]
+
+
+@pytest.mark.parametrize(("hours", "text"), [(2.04, "2.0 hours"), (0.5, "30 min"), (0.001, "1 min")])
+def test_the_cost_is_forwards_and_time(hours, text):
+    cost = Estimate(12345, hours, ("tiny features at 32 px 90",), ("tiny knn at 40 px",), "cpu (x86_64)")
+    assert list(plan_text.cost_lines(cost)) == [
+        "at most 12,345 forward passes of images (cached features are not computed again)",
+        f"time: about {text}, from images/s measured on cpu (x86_64): tiny features at 32 px 90",
+        "  not included, because it has not run here yet: tiny knn at 40 px",
+    ]
+
+
+def test_the_time_is_unknown_without_measurements():
+    last = list(plan_text.cost_lines(Estimate(1, None, (), ("x",), "cpu")))[-1]
+    assert last.startswith("time: unknown, because no such model")
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "lines"),
+    [
+        (Result(), 0, []),
+        (Result(mistakes=[("job", DataError("bad", "fix it"))]), 2, ["error: job: bad", "hint: fix it"]),
+        (Result(failures=[("job", "OSError: x")]), 1, ["failed: job: OSError: x", "hint: the other units are done"]),
+        (
+            Result(mistakes=[("a", DataError("bad", "fix it"))], failures=[("b", "x")]),
+            2,
+            ["error", "hint", "failed", "hint"],
+        ),
+    ],
+)
+def test_errors_of_a_run_and_its_exit_status(result, status, lines):
+    said: list[str] = []
+    assert plan_text.complain(result, said.append) == status
+    assert len(said) == len(lines)
+    assert all(text.startswith(start) for text, start in zip(said, lines, strict=True))
+
+
+def test_the_summary_has_a_line_per_job_its_warnings_and_the_places(capsys):
+    records = synthetic("dinov2", "knn", "aptos", (0, 1, 2), values={"accuracy": [0.5, 0.7, None]}, chosen={"k": 5})
+    records += synthetic(
+        "sam", "knn", "toy", (0,), values={"auroc": [None]}, weights="random", toy=True, warnings=["w"]
+    )
+    tables = [Path("tables/aptos.md"), Path("tables/aptos.csv")]
+    plan_text.print_summary(PLAN, Result(records=records, made=1, tables=tables))
+    assert capsys.readouterr().out.splitlines() == [
+        "dinov2 · knn · aptos: accuracy 0.600 ± 0.141 (n = 2); k 5",
+        "sam · knn · toy [random weights] [toy data]: auroc undefined on this test split",
+        "  note: w",
+        "1 units run, 3 already done; records in somewhere",
+        "table: tables/aptos.md",
+    ]

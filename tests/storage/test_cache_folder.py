@@ -1,0 +1,72 @@
+"""Folders in the cache: complete or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench.errors import OutputError
+from medbench.storage.cache_folder import ensure
+
+
+class Filled:
+    """A folder with one file, and how often it was filled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.times = folder, 0
+
+    def complete(self) -> bool:
+        return (self.folder / "a").is_file()
+
+    def fill(self, part: Path) -> None:
+        assert not list(part.iterdir())
+        self.times += 1
+        (part / "a").write_text(str(self.times))
+
+    def ensure(self) -> Path:
+        return ensure(self.folder, "busy", self.complete, self.fill)
+
+
+def test_a_folder_is_filled_once(tmp_path: Path) -> None:
+    filled = Filled(tmp_path / "deep" / "folder")
+    for _ in range(2):
+        assert filled.ensure() == filled.folder
+    assert (filled.folder / "a").read_text() == "1"
+    assert filled.folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_an_incomplete_folder_is_filled_anew_and_leftovers_are_removed(tmp_path: Path) -> None:
+    filled = Filled(tmp_path / "folder")
+    filled.folder.mkdir()
+    (filled.folder / "half").write_text("")
+    (tmp_path / ".folder.killed").mkdir()
+    (tmp_path / ".folder.killed" / "a").write_text("")
+    filled.ensure()
+    assert [path.name for path in filled.folder.iterdir()] == ["a"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["folder"]
+
+
+def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+    def fail(part: Path) -> None:
+        (part / "a").write_text("")
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        ensure(tmp_path / "folder", "busy", lambda: False, fail)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
+
+
+def test_another_process_may_have_filled_it_meanwhile(tmp_path: Path) -> None:
+    answers = iter([False, True])
+
+    def fill(part: Path) -> None:
+        pytest.fail("it is there by now")
+
+    ensure(tmp_path / "folder", "busy", lambda: next(answers), fill)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        Filled(tmp_path / "file" / "folder").ensure()

@@ -1,0 +1,65 @@
+"""Downloads that resume, from a server on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench.errors import OutputError
+from medbench.storage.fetch import FetchError, fetch_part
+
+
+def test_the_complete_part_file_is_returned(server: Any, tmp_path: Path) -> None:
+    part = fetch_part(server.url, tmp_path / "deep" / "w.pth")
+    assert part == tmp_path / "deep" / "w.pth.part"
+    assert part.read_bytes() == server.content
+    assert not (tmp_path / "deep" / "w.pth").exists(), "the caller checks the digest, then renames"
+
+
+def test_a_broken_download_resumes(server: Any, tmp_path: Path) -> None:
+    server.cut = 3_000_000
+    with pytest.raises(FetchError, match="ended after 3,000,000 of 5,120,000 bytes; rerun the command to resume"):
+        fetch_part(server.url, tmp_path / "w.pth")
+    assert (tmp_path / "w.pth.part").stat().st_size == 3_000_000
+    server.cut = None
+    assert fetch_part(server.url, tmp_path / "w.pth").read_bytes() == server.content
+    assert server.asked == [None, "bytes=3000000-"]
+
+
+def test_a_server_that_cannot_resume_sends_the_complete_file(server: Any, tmp_path: Path) -> None:
+    server.ranges = False
+    (tmp_path / "w.pth.part").write_bytes(b"x" * 1000)
+    assert fetch_part(server.url, tmp_path / "w.pth").read_bytes() == server.content
+
+
+def test_a_complete_part_file_is_not_fetched_again(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "w.pth.part").write_bytes(server.content)
+    assert fetch_part(server.url, tmp_path / "w.pth").read_bytes() == server.content
+    assert server.asked == [f"bytes={len(server.content)}-"]
+
+
+def test_a_part_file_longer_than_the_file_is_replaced(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "w.pth.part").write_bytes(server.content + b"more")
+    assert fetch_part(server.url, tmp_path / "w.pth").read_bytes() == server.content
+
+
+def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(FetchError, match="Connection refused"):
+        fetch_part("http://127.0.0.1:9/w.pth", tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/w.pth", "w.pth"])
+def test_only_web_addresses_are_fetched(address: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="not a web address"):
+        fetch_part(address, tmp_path / "w.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        fetch_part(server.url, tmp_path / "file" / "w.pth")
+    assert server.asked == []

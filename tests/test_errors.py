@@ -1,0 +1,42 @@
+"""Errors that users see."""
+
+from __future__ import annotations
+
+import pytest
+
+from medbench import errors
+from medbench.errors import CardError, MedbenchError, unknown
+
+
+def test_an_error_has_a_message_and_a_hint():
+    error = MedbenchError("labels.csv:3: no such grade", "use 0 to 4")
+    assert (error.message, error.hint) == ("labels.csv:3: no such grade", "use 0 to 4")
+    assert str(error) == "labels.csv:3: no such grade\nuse 0 to 4"
+    assert str(MedbenchError("only this")) == "only this"
+
+
+def test_one_clause_catches_them_all():
+    kinds = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert len(kinds) >= 6
+    assert all(issubclass(kind, MedbenchError) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("dinov3", "did you mean: dinov2, dino"),
+        ("dinov2x", "did you mean: dinov2, dino"),
+        ("zzz", "known: dino, dinov2, sam"),
+    ],
+)
+def test_an_unknown_name_comes_with_the_most_similar_ones(name, hint):
+    error = unknown("model", name, {"sam", "dinov2", "dino"})
+    assert isinstance(error, CardError)
+    assert error.message == f"unknown model '{name}'"
+    assert error.hint == hint
+
+
+def test_a_long_list_is_cut_and_the_place_of_all_is_named():
+    error = unknown("model", "?", [f"{i:03}" for i in range(50)], "All: medbench ls models")
+    assert error.hint == f"known: {', '.join(f'{i:03}' for i in range(12))} …. All: medbench ls models"
+    assert unknown("model", "x", []).hint == "known: (none)"
