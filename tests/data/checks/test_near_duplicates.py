@@ -297,7 +297,7 @@ def test_page(copy, tmp_path):
     assert not found.names & {"script", "link", "iframe", "base", "form"}
     for part in ("1 of 30 images are missing", "2 images, labels disagree", "2 images, in train and test"):
         assert part in text
-    assert "1 of them: see above." in text
+    assert "1 of them are shown above." in text
     assert re.search(r"<td>ill</td><td></td><td>\d+</td>", text)
 
 
@@ -330,7 +330,7 @@ def test_page_is_limited(tmp_path):
 
 
 def test_page_of_a_clean_copy(tmp_path):
-    assert "as its card says" in page(CheckReport("mine", tmp_path, "", (), [], []))
+    assert "the copy matches its card" in page(CheckReport("mine", tmp_path, "", (), [], []))
 
 
 def test_page_that_cannot_be_written(tmp_path):
