@@ -116,7 +116,7 @@ def _make(
     with bar(task.what, task.n, done=first) as advance, exact(task.specs[0].precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
             for kept, values, folder in zip(pending, _forward(encoder, batch, task, device), folders, strict=True):
-                # A copy: a class token is a view and would keep all its batch's tokens in memory until the part is full.
+                # A copy: a class token is a view, which keeps all its batch's tokens in memory until the part is full.
                 kept.append(values.to(getattr(torch, folder.spec.dtype)).clone())
             advance(len(batch))
             at += len(batch)
