@@ -133,6 +133,14 @@ class Knn(Settings):
     batch_size: int = Field(64, gt=0)
 
 
+class NearestMean(Settings):
+    """Cosine between an image and the mean of each class's training images."""
+
+    kind: ClassVar[Kind] = Kind("nearest-mean", seeded=False, images=False)
+
+    temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
+
+
 class FinetuneRecipe(Recipe):
     """A network trained by gradient descent, one (seed, learning rate) at a time."""
 
