@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.data.load import load_dataset
+from medbench.data.load import load_dataset as load_dataset
 from medbench.errors import MedbenchError
-from medbench.models.load import load_model
+from medbench.models.load import load_model as load_model
 from medbench.records import store
 from medbench.runs.jobs import Options, Plan, Result
 from medbench.runs.plan import make_plan
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
     from medbench.models.text import TextEncoder
     from medbench.records import Record
-
-
-__all__ = [
-    "RunFailedError",
-    "carry_out",
-    "compare",
-    "figure",
-    "list_datasets",
-    "list_models",
-    "list_protocols",
-    "load_dataset",
-    "load_model",
-    "load_text_model",
-    "run",
-    "table",
-    "write_report",
-]
 
 
 class RunFailedError(MedbenchError):

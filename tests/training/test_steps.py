@@ -41,11 +41,11 @@ class Small(Training[Tensor]):
 
     draws = "small"
 
-    def __init__(self, network: nn.Module, seed: int = 0, whole_batch: bool = False, **changes: Any) -> None:
+    def __init__(self, network: nn.Module, seed: int = 0, full_batch: bool = False, **changes: Any) -> None:
         settings = LinearUnfrozen(**{"epochs": 3, "batch_size": 6, **changes})
         optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, fused=True)
         on = machine("fp32", "cpu", 0)
-        super().__init__(network, optimizer, Pairs(), N, settings, on, seed, "small", whole_batch=whole_batch)
+        super().__init__(network, optimizer, Pairs(), N, settings, on, seed, "small", full_batch=full_batch)
         self.losses: list[float] = []
         self.ends_after: int | None = None
 
@@ -148,7 +148,7 @@ def test_it_is_the_plain_loop(tmp_path: Path, kind: type[Small]) -> None:
     def network() -> nn.Module:
         return regressor(0.4) if kind is Regression else towers()
 
-    made, other = kind(network(), whole_batch=kind is Contrast), network()
+    made, other = kind(network(), full_batch=kind is Contrast), network()
     assert (made.batch, made.steps, made.total) == (6, 3, 9)
     assert made.run_steps(tmp_path / "state") is None
     assert made.losses == pytest.approx(plain(kind, other, made), rel=1e-5)
@@ -274,7 +274,7 @@ def test_where_halving_does_not_help_the_error_says_what_does(tmp_path: Path) ->
     assert "checkpointing=true" in str(caught.value.hint)
     assert "batch_size" not in str(caught.value.hint)
     with pytest.raises(MedbenchError, match="small: out of memory with a micro-batch of 6") as caught:
-        Contrast(limited(towers(), 5), whole_batch=True).run_steps(tmp_path / "state")
+        Contrast(limited(towers(), 5), full_batch=True).run_steps(tmp_path / "state")
     assert "--set batch_size=N" in str(caught.value.hint)
 
 

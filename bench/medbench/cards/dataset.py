@@ -57,8 +57,7 @@ class Slices(Strict):
 
     image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: IndexPattern | None = Field(
-        None,
-        description="Regular expression on the file name with a named part `index`; none: `image` is one image.",
+        None, description="Regular expression on the file name with a named part `index`; none: `image` is one image."
     )
     example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
     channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
@@ -214,8 +213,7 @@ class ListLayout(Strict):
     values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
     group: GroupPattern | None = Field(None, description="Regular expression on the name with a named part `group`.")
     examples: list[Example] = Field(
-        default_factory=list,
-        description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name.",
+        default_factory=list, description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name."
     )
 
     @model_validator(mode="after")
@@ -253,7 +251,7 @@ class SplitRule(Strict):
 
     - `official` takes the release's own split (and draws `val` from train if the release has none);
     - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
-    - `kfold` draws complete groups into `folds` parts, keeps the class shares: part `fold` is test, the next val;
+    - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
     - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
       part of the rule `base`; its test part stays the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
@@ -282,8 +280,7 @@ class SplitRule(Strict):
         True, description="`contiguous`: complete groups, no row twice; false: exact rows, as the WACV code cuts."
     )
     check: dict[Split, list[int]] = Field(
-        default_factory=dict,
-        description="`shuffle`: published first row numbers of each split; checked on reading.",
+        default_factory=dict, description="`shuffle`: published first row numbers of each split; checked on reading."
     )
     source: str = Field("", description="Source of the split.")
 

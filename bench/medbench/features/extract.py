@@ -116,11 +116,11 @@ def _make(
     with bar(task.what, task.n, done=first) as advance, exact(task.specs[0].precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
             for kept, values, folder in zip(pending, _forward(encoder, batch, task, device), folders, strict=True):
-                # A copy: a class token is a view and would keep all tokens of its batch in memory for the whole part.
+                # A copy: a class token is a view and would keep its batch in memory until the part is full.
                 kept.append(values.to(getattr(torch, folder.spec.dtype)).clone())
             advance(len(batch))
             at += len(batch)
-            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _held(pending) > PART_BYTES:
+            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _bytes(pending) > PART_BYTES:
                 start = spans[-1][1] if spans else 0
                 for folder, kept in zip(folders, pending, strict=True):
                     folder.add(start, torch.cat(kept).cpu().numpy())
@@ -139,7 +139,7 @@ def _common(done: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
     return [span for span, *others in zip(*done, strict=False) if all(other == span for other in others)]
 
 
-def _held(pending: list[list[Tensor]]) -> int:
+def _bytes(pending: list[list[Tensor]]) -> int:
     return sum(values.nbytes for kept in pending for values in kept)
 
 

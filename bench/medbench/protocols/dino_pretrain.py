@@ -20,7 +20,7 @@ from medbench.errors import CardError
 from medbench.models.encoder import Encoder
 from medbench.models.networks.builders import REFUSED
 from medbench.protocols.context import Context, Outcome
-from medbench.protocols.knn import vote
+from medbench.protocols.knn import vote, votes_of
 from medbench.protocols.tuning import checkpointed, machine_of, sample
 from medbench.training.dino.parts import Head, Student, Teacher
 from medbench.training.dino.pretraining import CropData, Pretraining
@@ -106,14 +106,14 @@ def _neighbours(
     context: Context[DinoPretrain], work: Pretraining, k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the k-NN scores of validation and test on the teacher's features of clean images."""
-    settings, targets, found = context.settings, context.train_targets, []
-    labels = targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
-    votes = torch.from_numpy(labels).to(context.device)
+    labels = torch.from_numpy(votes_of(context)).to(context.device)
     bank = _features(context, work, "train")
     with torch.inference_mode():
-        for split in ("val", "test"):
-            found.append(vote(_features(context, work, split), bank, votes, [k], settings.temperature)[0])
-    return found[0], found[1]
+        val, test = (
+            vote(_features(context, work, split), bank, labels, [k], context.settings.temperature)[0]
+            for split in ("val", "test")
+        )
+    return val, test
 
 
 def _features(context: Context[DinoPretrain], work: Pretraining, split: str) -> Tensor:

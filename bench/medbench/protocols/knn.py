@@ -2,7 +2,7 @@
 
 The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
 by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
-similarities.
+similarities. Own code: scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench import metrics
-from medbench.cards.recipes import Knn
+from medbench.cards.recipes import Knn, Settings
 from medbench.protocols.context import Context, Outcome
+from medbench.training.selection import finite
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
@@ -26,7 +27,7 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
     settings = context.settings
     bank = _features(context, "train")
-    labels = torch.from_numpy(_votes(context)).to(context.device)
+    labels = torch.from_numpy(votes_of(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
         bank, labels = bank[:kept], labels[:kept]
@@ -37,7 +38,7 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
         values = metrics.score_many(context.metric, val, context.val_targets)
         best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
         test = vote(_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
-    curve = [None if np.isnan(v) else float(v) for v in values]
+    curve = [finite(v) for v in values]
     outcome = Outcome(
         scores_val=val[best],
         scores_test=test[0],
@@ -53,7 +54,8 @@ def _features(context: Context[Knn], split: str) -> Tensor:
     return normalize(torch.from_numpy(np.array(context.inputs.clean(split))).to(context.device), dim=1)
 
 
-def _votes(context: Context[Knn]) -> NDArray[np.float32]:
+def votes_of(context: Context[Settings]) -> NDArray[np.float32]:
+    """Return what each training image votes for, (n, c)."""
     targets = context.train_targets
     return targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
 

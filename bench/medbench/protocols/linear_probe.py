@@ -16,7 +16,7 @@ from medbench.cards.recipes import LinearProbe
 from medbench.protocols.context import Context, Outcome
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import Choice, choose
+from medbench.training.selection import Choice, choose, finite
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
@@ -27,17 +27,14 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
     scores = np.stack([_scores(context, fit, val) for fit in fits])
     values = metrics.score_many(context.metric, scores, context.val_targets)
-    with np.errstate(invalid="ignore"):  # a metric that validation leaves undefined chooses the least C
-        choice = choose(
-            values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups
-        )
+    choice = choose(values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups)
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]
     if settings.refit:
         targets = np.concatenate([context.train_targets, context.val_targets])
         final = _fit(context, settings, np.concatenate([train, val]), targets, strengths[best])
         told["refit"] = final.warnings
-    curve = [None if np.isnan(value) else float(value) for value in values]
+    curve = [finite(value) for value in values]
     outcome = Outcome(
         scores_val=scores[best],
         scores_test=_scores(context, final, np.asarray(context.inputs.clean("test"))),
@@ -82,8 +79,8 @@ def _selection(
     return {
         "by": "validation metric of the fit on train alone",
         "test": "fit on train and val at the chosen C" if settings.refit else "fit on train alone",
-        "gap": choice.gap if np.isfinite(choice.gap) else None,
-        "gap_error": choice.error if choice.error is not None and np.isfinite(choice.error) else None,
+        "gap": finite(choice.gap),
+        "gap_error": finite(choice.error),
         "candidates": [{"C": c, "val": value} for c, value in zip(strengths, curve, strict=True)],
     }
 

@@ -64,7 +64,8 @@ def choose(
     if len(ranked) == 1:
         return Choice(winner, None, 0.0, None, ())
     second = int(ranked[1])
-    gap = float(mean[winner] - mean[second])
+    with np.errstate(invalid="ignore"):  # where the metric is undefined for both, so is their gap
+        gap = float(mean[winner] - mean[second])
     error = paired_se(metric, scores[:, winner], scores[:, second], targets, groups)
     warnings = _warnings(candidates, winner, second, gap, error, f"{len(targets)} validation images", what)
     return Choice(winner, second, gap, error, tuple(warnings))

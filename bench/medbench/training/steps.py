@@ -89,7 +89,7 @@ class Training(ABC, Generic[Batch]):
         seed: Names every draw.
         what: Name of the training, for people.
         compiled: Whether to compile the network.
-        whole_batch: Whether the loss needs all images of a batch at once, so that memory cannot be saved by smaller
+        full_batch: Whether the loss needs all images of a batch at once, so that memory cannot be saved by smaller
             micro-batches.
     """
 
@@ -109,10 +109,10 @@ class Training(ABC, Generic[Batch]):
         what: str,
         *,
         compiled: bool = False,
-        whole_batch: bool = False,
+        full_batch: bool = False,
     ) -> None:
         self.network, self.optimizer, self.train_images, self.n = network, optimizer, images, n
-        self.machine, self.seed, self.what, self.whole_batch = machine, seed, what, whole_batch
+        self.machine, self.seed, self.what, self.full_batch = machine, seed, what, full_batch
         self.epochs, self.clip = settings.epochs, settings.clip
         self.batch = min(settings.batch_size, n)
         self.steps = n // self.batch
@@ -277,8 +277,8 @@ class Training(ABC, Generic[Batch]):
             MedbenchError: It is one image, or the loss needs all images at once.
         """
         at_once = min(self.micro, share)
-        if self.whole_batch or at_once == 1:
-            smaller = "; or a smaller batch: --set batch_size=N" if self.whole_batch else ""
+        if self.full_batch or at_once == 1:
+            smaller = "; or a smaller batch: --set batch_size=N" if self.full_batch else ""
             raise MedbenchError(
                 f"{self.what}: out of memory with a micro-batch of {at_once}", f"give {self.less_memory}{smaller}"
             )

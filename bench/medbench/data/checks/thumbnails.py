@@ -31,8 +31,8 @@ class Found:
 class Thumbnails:
     """Gives thumbnails by data set and id; none for data sets that are not on this machine.
 
-    If a sample's class on this machine differs from the class asked for, the sample is from another release, or from
-    another data set with the same name: it gets no thumbnail, and `notes` says so.
+    If a sample's class on this machine differs from the class asked for, the sample is of another release or of a
+    different data set with the same name: it gets no thumbnail, and `notes` says so.
 
     Args:
         root: The folder of the data, as `find_source` takes it; None: `MEDBENCH_DATA`.

@@ -1,4 +1,7 @@
-"""The seeded draw behind `stratified` and `grouped`: complete units go into splits, keeping class shares."""
+"""The seeded draw behind `stratified` and `grouped`: complete units go into splits, keeping class shares.
+
+Own code instead of scikit-learn's, so that a split depends neither on the order of the rows nor on a library's version.
+"""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ class Fit(Training[Tensor]):
             seed,
             what,
             compiled=settings.compile,
-            whole_batch=settings.loss == "marginal",
+            full_batch=settings.loss == "marginal",
         )
-        if self.whole_batch and (self.machine.world > 1 or self.micro < self.batch):
+        if self.full_batch and (self.machine.world > 1 or self.micro < self.batch):
             raise MedbenchError("loss=marginal needs the complete batch at once", "use one process and no micro_batch")
         self.loss, self.norm = loss.make_loss(settings, task.train_targets, task.classes)
         self.base = np.asarray(rate, dtype=np.float64)
@@ -121,7 +121,7 @@ class Fit(Training[Tensor]):
         y = torch.from_numpy(self.machine.share(targets.numpy())[at]).to(device, non_blocking=True)
         logits = self.model(x).float()
         value = self.loss(logits, y).sum() / self.norm(targets)
-        if self.whole_batch:
+        if self.full_batch:
             value = value + self.task.settings.marginal * loss.marginal_penalty(logits, y)
         return value, value.detach()[None]
 

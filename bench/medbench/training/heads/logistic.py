@@ -69,8 +69,8 @@ def fit_logistic(
     if scaler is not None:
         weight = weight / scaler.scale_
         bias = bias - weight @ scaler.mean_
-    told = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
-    return Logistic(weight, bias, (*notes, *told))
+    messages = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
+    return Logistic(weight, bias, (*notes, *messages))
 
 
 Rows = tuple[Floats, Floats, list[str]]
