@@ -67,7 +67,7 @@ def test_workbook_errors_name_the_row(tmp_path, make_card):
     book(tmp_path / "l.xlsx", [["id", "grade"], ["a", None]])
     refused(lambda: read_samples(make_card(layout=XLSX), root), "l.xlsx:2", "label is missing")
     (tmp_path / "l.xlsx").write_text("id,grade\n")
-    refused(lambda: read_samples(make_card(layout=XLSX), root), "not a whole .xlsx workbook")
+    refused(lambda: read_samples(make_card(layout=XLSX), root), "not a valid .xlsx workbook")
     (tmp_path / "l.xlsx").unlink()
     refused(lambda: read_samples(make_card(layout=XLSX), root), "l.xlsx does not exist")
 
@@ -143,7 +143,7 @@ def test_rows_without_any_class_are_of_the_class_none(make_csv, make_card):
     frame = read_samples(make_card(task="multilabel", layout=HOT), root)
     assert frame.filter(like="target_").to_numpy().tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
     other = make_card(task="multilabel", layout={**HOT, "none": "No Finding"})
-    refused(lambda: read_samples(other, root), "'No Finding' is no class", error=CardError)
+    refused(lambda: read_samples(other, root), "'No Finding' is not a class", error=CardError)
     refused(lambda: read_samples(make_card(layout=HOT), root), "task: multilabel", error=CardError)
 
 
@@ -251,7 +251,7 @@ def test_some_folders_and_the_first_images_alone(tmp_path, make_card):
     wanted = ["0.0.Normal/1.png", "0.0.Normal/2.png", "8.MH/1.png", "8.MH/2.png"]
     assert read_samples(card, root)["path"].tolist() == wanted
     strict = make_card(classes=["normal", "hole"], layout={**layout, "only": None})
-    refused(lambda: read_samples(strict, root), "no class of the card: 5.other")
+    refused(lambda: read_samples(strict, root), "not classes of the card: 5.other")
     by_name = {**layout, "label": r"^(?P<label>[^/]+)/"}
     assert read_samples(make_card(classes=["normal", "hole"], layout=by_name), root)["path"].tolist() == wanted
     (root / "8.MH").rename(root / "8.Macular")
