@@ -5,6 +5,7 @@ Child processes import this file, so it has absolute imports only.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,43 @@ def disc(height: int, width: int, centre: tuple[int, int], radius: float, seed: 
         inside[..., None], rng.normal([160, 80, 40], 10, (height, width, 3)), rng.normal(6, 2, (height, width, 3))
     )
     return shades.clip(0, 255).astype(np.uint8)
+
+
+CASES, SLICES = 30, (3, 4, 5)  # samples; slices of each volume in turn
+PAIRS = """
+title: pairs
+layout:
+  kind: csv
+  tables: [{file: labels.csv}]
+  image: "{case}/eye.png"
+  id: "{case}"
+  label: grade
+  input: fundus
+  inputs: {oct: {image: "{case}/oct", slices: '(?P<index>\\d+)_s\\.png'}}
+task: binary
+classes: [well, ill]
+metric: auroc
+mean: [0.5, 0.5, 0.5]
+std: [0.25, 0.25, 0.25]
+splits: {default: s, rules: {s: {method: stratified, seed: 0, val: 0.2, test: 0.2}}}
+"""
+
+
+def pairs_of(folder: Path) -> Path:
+    """Make a data folder with its card: the picture tells nothing, the slices' brightness tells the class."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for case in range(CASES):
+        place = folder / f"{case:03d}"
+        (place / "oct").mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(place / "eye.png")
+        for k in range(SLICES[case % 3]):
+            level = 60 + 120 * (case % 2) + 5 * k
+            noise = rng.integers(-20, 20, (40, 40, 3)) + level
+            Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(place / "oct" / f"{k}_s.png")
+        (place / "oct" / "notes.txt").write_text("no slice")
+        rows.append((f"{case:03d}", case % 2))
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("case", "grade"), *rows])
+    (folder / "pairs.yaml").write_text(PAIRS)
+    return folder
