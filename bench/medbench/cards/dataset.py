@@ -57,8 +57,7 @@ class Slices(Strict):
 
     image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: IndexPattern | None = Field(
-        None,
-        description="Regular expression on the file name with a named part `index`; none: `image` is one image.",
+        None, description="Regular expression on the file name with a named part `index`; none: `image` is one image."
     )
     example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
     channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
@@ -214,8 +213,7 @@ class ListLayout(Strict):
     values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
     group: GroupPattern | None = Field(None, description="Regular expression on the name with a named part `group`.")
     examples: list[Example] = Field(
-        default_factory=list,
-        description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name.",
+        default_factory=list, description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name."
     )
 
     @model_validator(mode="after")
@@ -282,8 +280,7 @@ class SplitRule(Strict):
         True, description="`contiguous`: complete groups, no row twice; false: exact rows, as the WACV code cuts."
     )
     check: dict[Split, list[int]] = Field(
-        default_factory=dict,
-        description="`shuffle`: published first row numbers of each split; checked on reading.",
+        default_factory=dict, description="`shuffle`: published first row numbers of each split; checked on reading."
     )
     source: str = Field("", description="Source of the split.")
 

@@ -35,8 +35,7 @@ class Weights(Strict):
     bytes: int | None = Field(None, gt=0, description="Size of the file.")
     key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
     prefix: str | list[str] = Field(
-        "",
-        description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found.",
+        "", description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found."
     )
     rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
     drop: list[Pattern] = Field(

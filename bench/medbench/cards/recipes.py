@@ -327,8 +327,7 @@ class CkaRecipe(Settings):
     )
 
     tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
-        "linear-unfrozen",
-        description="Protocol that fine-tuned the network; `deit-*`: the stacked network's layers.",
+        "linear-unfrozen", description="Protocol that fine-tuned the network; `deit-*`: the stacked network's layers."
     )
     estimator: Literal["batch", "hsic"] = Field(
         "hsic",

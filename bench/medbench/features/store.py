@@ -92,12 +92,7 @@ class FeatureFolder:
                 target[start:stop] = array
             target.flush()
         joined: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
-        manifest = {
-            "material": self._material(),
-            "shape": list(shape),
-            "digest": _digest(joined),
-            "facts": facts,
-        }
+        manifest = {"material": self._material(), "shape": list(shape), "digest": _digest(joined), "facts": facts}
         files.write_json(self.path / "manifest.json", manifest)
         for span in spans:
             self._part(*span).unlink(missing_ok=True)

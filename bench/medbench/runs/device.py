@@ -41,8 +41,7 @@ def choose_device(asked: str) -> str:
         count = 0
     if int(match[1] or 0) >= count:
         raise MedbenchError(
-            f"--device {asked}: torch can use {count} GPUs of this machine",
-            "use --device cpu, or: medbench doctor",
+            f"--device {asked}: torch can use {count} GPUs of this machine", "use --device cpu, or: medbench doctor"
         )
     return asked
 

@@ -44,7 +44,7 @@ def test_good_and_bad_cards_together(medbench, tmp_path):
         ("", "no field tells"),
         ("- 1", "no field tells"),
         ("title: x", "no field tells"),
-        ("arch: a\narch: b", "stands twice"),
+        ("arch: a\narch: b", "is there twice"),
     ],
 )
 def test_files_that_are_no_card(medbench, tmp_path, text, said):

@@ -29,7 +29,7 @@ def test_endings_on_disk_may_differ(make_csv, make_card):
     assert read_samples(card, root)["path"].tolist()[0] == "a/x.jpg"
 
 
-def test_image_paths_are_mended(make_csv, make_card):
+def test_image_paths_are_replaced(make_csv, make_card):
     rows = [("CheXpert-v1.0-small/train/patient1/a.jpg", "a"), (r"CheXpert-v1.0/train\patient2\a.jpg", "b")]
     root = make_csv("image,label", rows, images=False)
     layout = {

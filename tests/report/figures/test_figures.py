@@ -23,17 +23,7 @@ from medbench.report.figures.draw import KINDS, draw, figure_data, paper_figure,
 from medbench.report.figures.style import LOOKS, context
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 
-from ..made import (
-    CURVE_SEEDS,
-    DATASETS,
-    FOUNDATIONS,
-    METRIC,
-    MODELS,
-    SEEDS,
-    UNITS,
-    key,
-    make_paper_records,
-)
+from ..made import CURVE_SEEDS, DATASETS, FOUNDATIONS, METRIC, MODELS, SEEDS, UNITS, key, make_paper_records
 
 NAMES = [f"wacv2024/figure{i}" for i in (1, 2, 3, 4, 5, 6, 7, 8, "A1")]
 LABELS = dict(

@@ -86,10 +86,7 @@ def medmnist_card(name: str) -> DatasetCard:
             "access": _access(known.record, file),
             "layout": {"kind": "npz", "file": f"{file}.npz"},
             "metric": known.metrics[listed.task],
-            "splits": {
-                "default": "official",
-                "rules": {"official": {"method": "official", "source": known.title}},
-            },
+            "splits": {"default": "official", "rules": {"official": {"method": "official", "source": known.title}}},
             "counts": {"images": sum(listed.splits.values()), "splits": listed.splits},
             "also": list(dict.fromkeys((listed.title, base, file))),
             **listed.model_dump(include={"modality", "licence", "task", "classes", "channels"}),

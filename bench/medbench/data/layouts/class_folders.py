@@ -47,8 +47,7 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
     only = f", names match {layout.only}" if layout.only else ""
     if not there:
         raise DataError(
-            f"no images in {what} {', '.join(classes)} below {root}",
-            f"extensions: {' '.join(layout.extensions)}{only}",
+            f"no images in {what} {', '.join(classes)} below {root}", f"extensions: {' '.join(layout.extensions)}{only}"
         )
     empty = [name for name, target in classes.items() if target not in there]
     if empty:
