@@ -80,7 +80,7 @@ def test_page_is_limited(tmp_path):
 
 
 def test_page_of_a_clean_copy(tmp_path):
-    assert "the alike matches its card" in page(CheckReport("mine", tmp_path, "", (), [], []))
+    assert "the copy matches its card" in page(CheckReport("mine", tmp_path, "", (), [], []))
 
 
 def test_page_that_cannot_be_written(tmp_path):
