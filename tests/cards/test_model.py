@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from medbench import cards
 from medbench.cards import ModelCard, find_model
+from medbench.cards.model import Weights
 from medbench.errors import CardError
 
 FIELDS: dict[str, Any] = {
@@ -230,3 +232,39 @@ def test_a_length_that_is_checked_alone_is_no_rule() -> None:
     bare = {"name": "mine", "arch": "a"}
     assert ModelCard.model_validate({**bare, "features": {"dim": 5}}).material() == {"arch": "a"}
     assert ModelCard.model_validate(bare).material() == {"arch": "a"}
+
+
+def test_the_models_that_must_be_there() -> None:
+    must = """
+        imagenet dino resnet152 resnet50 dinov2 dinov2-small dinov2-large dinov2-giant toy-vit toy-cnn
+        openclip clip biomedclip blip sam seem flair urfound medsiglip rad-dino siglip2 aimv2
+        retfound retfound-oct retfound-dinov2 retfound-green retfiner-r retfiner-u retfiner-v
+        visionfm-fundus visionfm-oct visionfm-ffa visionfm-ultrasound visionfm-external visionfm-slitlamp visionfm-mri
+        visionfm-ubm dinov2-reg dinov3 dinov3-small dinov3-large mae-base mae-large eva02 eva02-large
+        pe-core pe-core-large sam2 sam2-base-plus
+    """
+    assert set(must.split()) <= set(cards.names("models"))
+
+
+def test_official_files_are_fetched_safely_and_their_licence_is_told() -> None:
+    for name in cards.names("models"):
+        weights = cards.find_model(name).weights
+        if weights is not None:
+            assert weights.licence, name
+            assert weights.url is None or weights.url.startswith("https://"), name
+
+
+def test_a_digest_in_a_files_name_is_the_cards() -> None:
+    for name in ("imagenet", "resnet50", "resnet152"):
+        weights = cards.find_model(name).weights
+        assert weights is not None
+        assert weights.url is not None
+        assert weights.url.removesuffix(".pth").endswith(f"-{weights.sha256}")
+
+
+@pytest.mark.parametrize(
+    "rules", [{"drop": ["head.("]}, {"rename": {"(": "x"}}, {"sha256": "b5f2"}, {"sha256": "XY" * 32}]
+)
+def test_a_card_with_a_bad_pattern_is_refused(rules: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Weights.model_validate(rules)

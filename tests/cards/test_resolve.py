@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from medbench.cards import ProtocolCard, find_protocol
+from medbench import cards
+from medbench.cards import ProtocolCard, Settings, find_protocol
 from medbench.cards.load import read_yaml
 from medbench.cards.recipes import Knn, LinearFrozen
 from medbench.cards.resolve import fitting, native, parse_changes, resolve
@@ -167,3 +168,13 @@ def test_padding_leaves_nothing_to_crop() -> None:
 def test_a_protocols_own_preprocessing_is_left_alone(kind: str) -> None:
     settings = Knn(fit="shortest", draft=True, fill=[1, 2, 3], foreground=True)
     assert native(settings, model_card(kind)) is settings
+
+
+def test_protocols_agree_on_what_precedes_the_network() -> None:
+    for preset in ("paper", "wacv-code", "fixed"):
+        expected = Settings(channel_rule="sum", draft=True) if preset == "fixed" else Settings()
+        for name in cards.names("protocols"):
+            protocol = cards.find_protocol(name)
+            said = protocol.defaults | protocol.presets.get(preset, {})
+            for field, value in expected.model_dump().items():
+                assert said.get(field, value) == value, f"{name}, {preset}: {field}"

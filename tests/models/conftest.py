@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
 import torch
+
+from .families import TABLE, TINY, Family, family_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,3 +33,19 @@ def fake(shared: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs() -> Iterator[None]:
+    """Make open_clip know the tiny architectures."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, vision in TINY.items():
+            config = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": {}}
+            patch.setitem(open_clip.factory._MODEL_CONFIGS, name, config)
+        yield
+
+
+@pytest.fixture(scope="session", params=TABLE, ids=lambda row: "-".join(filter(None, row)).replace("/", "-"))
+def family(request: pytest.FixtureRequest, tiny_pairs: None, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """Return each family of the zoo in turn: a tiny network with weights in a file."""
+    return family_of(tmp_path_factory.mktemp("family"), *request.param)

@@ -1,3 +1,5 @@
+"""Networks of every shipped card and of every family, with their weights, channels and position tables."""
+
 from __future__ import annotations
 
 import math
@@ -7,17 +9,25 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import grid_sample
+from torch import nn
 
+from medbench import cards
 from medbench.cards import ModelCard
 from medbench.cards.model import Position, Weights
 from medbench.errors import CardError, WeightsError
-from medbench.models.build import adapt_channels
+from medbench.models.build import adapt_channels, add_axes
+from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
+from medbench.models.networks.builders import construct
 from medbench.models.networks.position import resize_table
+from medbench.models.weights.locate import RANDOM
+from medbench.models.weights.read import fill
+
+from .families import Family, close
 
 OFFICIAL = Position(antialias=False, offset=0.1)
+FILE = Path("w.pth")
+OWN = [Path(__file__).parents[1] / "cards" / f"{name}.yaml" for name in ("mobilenet-v2-tf", "squeezenet1-1")]
 
 
 def card(arch: str, **more: Any) -> ModelCard:
@@ -27,46 +37,6 @@ def card(arch: str, **more: Any) -> ModelCard:
 def saved(net: nn.Module, path: Path) -> str:
     torch.save(net.state_dict(), path)
     return str(path)
-
-
-def sampled(cells: Tensor, grid: int, scale: float) -> Tensor:
-    """Bicubic resampling (1, d, G, G) -> (1, d, g, g) at the points that a scale factor means, by another routine."""
-    centres = (torch.arange(grid, dtype=torch.float64) + 0.5) / scale  # in cells of the old grid
-    line = centres * 2 / cells.shape[-1] - 1
-    points = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)[None]
-    return grid_sample(cells.double(), points, mode="bicubic", padding_mode="border", align_corners=False)
-
-
-@pytest.mark.parametrize(("side", "grid"), [(37, 16), (37, 73), (14, 16), (14, 28), (14, 7)])
-def test_the_official_resize_of_dino(side: int, grid: int) -> None:
-    table = torch.randn(1, 1 + side * side, 8)
-    found = resize_table(table, grid, OFFICIAL)
-    cells = table[:, 1:].reshape(1, side, side, 8).permute(0, 3, 1, 2)
-    expected = sampled(cells, grid, (grid + 0.1) / side).permute(0, 2, 3, 1).reshape(1, grid * grid, 8)
-    torch.testing.assert_close(found[:, 1:].double(), expected, rtol=0, atol=5e-5)
-    plain = sampled(cells, grid, grid / side).permute(0, 2, 3, 1).reshape(1, grid * grid, 8)
-    assert (found[:, 1:].double() - plain).abs().max() > 1e-3, "the offset matters"
-    assert torch.equal(found[:, 0], table[:, 0])
-
-
-def test_without_offset_the_resize_is_timms() -> None:
-    from timm.layers import resample_abs_pos_embed
-
-    table = torch.randn(1, 1 + 14 * 14, 8)
-    for antialias in (True, False):
-        expected = resample_abs_pos_embed(table, [9, 9], antialias=antialias)
-        torch.testing.assert_close(resize_table(table, 9, Position(antialias=antialias)), expected)
-
-
-def test_all_prefix_rows_are_kept() -> None:
-    table = torch.randn(1, 5 + 64, 8)
-    assert torch.equal(resize_table(table, 4, Position())[:, :5], table[:, :5])
-    assert resize_table(table[:, 5:], 4, Position()).shape == (1, 16, 8)
-
-
-def test_a_table_without_a_square_grid_is_refused() -> None:
-    with pytest.raises(WeightsError, match="not a square grid"):
-        resize_table(torch.zeros(1, 8 * 10, 4), 4, Position())
 
 
 def test_the_table_is_resized_when_the_image_is_and_untouched_when_not(tmp_path: Path) -> None:
@@ -191,3 +161,137 @@ def test_weights_of_a_card_without_weights_are_read_plainly(tmp_path: Path) -> N
     enc = load_model("toy-cnn", saved(net, tmp_path / "w.pth"))
     assert (enc.weights.origin, Weights().drop) == ("file", [])
     assert torch.equal(enc.network.conv1[0].weight, net.conv1[0].weight)
+
+
+def on_meta(card: ModelCard) -> tuple[Encoder, float]:
+    """Return the card's encoder at its native size, without memory for it, and its millions of parameters."""
+    size = card.input.native or card.input.size
+    with torch.device("meta"):
+        enc = Encoder(card, RANDOM, construct(card, size, 3), size, 3)
+    found = enc.pooled(torch.zeros(1, 3, size, size, device="meta"))
+    assert found.shape == (1, enc.dim)
+    return enc, sum(p.numel() for p in enc.network.parameters()) / 1e6
+
+
+@pytest.mark.parametrize("name", [*cards.names("models"), *map(str, OWN)])
+def test_every_card_builds_what_it_says(name: str) -> None:
+    """Its own network, and the same one under every preset and by every other library that it names."""
+    card = cards.find_model(name)
+    same = [card.resolved(), *(card.resolved(preset) for preset in card.presets)]
+    for chosen in [*same, *(card.resolved(library=library) for library in card.libraries)]:
+        enc, millions = on_meta(chosen)
+        assert millions == pytest.approx(card.parameters, abs=0.0015)  # cards give three decimals
+        assert enc.dim == chosen.features.dim == card.features.dim
+        assert enc.blocks
+
+
+@pytest.mark.parametrize("name", [name for name in cards.names("models") if cards.find_model(name).alternatives])
+def test_every_alternative_builds_what_it_says(name: str) -> None:
+    card = cards.find_model(name)
+    for pooled in card.alternatives:
+        for library in (None, *card.libraries):
+            chosen = card.resolved(library=library, pooled=pooled)
+            assert chosen.features.dim is not None
+            assert on_meta(chosen)[0].dim == chosen.features.dim
+
+
+def _millions(arch: str, without: str | None = None, **args: Any) -> float:
+    """Return the millions of parameters of one of timm's networks, without one of its modules."""
+    with torch.device("meta"):
+        network = timm.create_model(arch, **{"num_classes": 0, **args})
+    if without is not None:
+        network.set_submodule(without, torch.nn.Identity())
+    return sum(p.numel() for p in network.parameters()) / 1e6
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    """WACV 2024 prints some counts rounded and some cut, so to a tenth: which part of each network was counted."""
+    encoders = {
+        "sam": (_millions("samvit_base_patch16", without="neck", img_size=1024), 88.8),  # native tables, no neck
+        "dinov2": (_millions("vit_base_patch14_dinov2", img_size=518), 86.5),  # the native table
+        "openclip": (_millions("vit_base_patch16_clip_224", num_classes=512), 86.2),  # with its projection
+        "blip": (_millions("vit_base_patch16_224"), 85.7),
+        "seem": (29.922288, 29.9),  # the official backbone; our module has a test of its own
+    }
+    for name, (count, printed) in encoders.items():
+        assert cards.find_model(name).parameters == pytest.approx(count, abs=0.0006), name
+        assert count == pytest.approx(printed, abs=0.1), name
+    with_head = _millions("deit_base_patch16_224", num_classes=1000)
+    assert with_head == pytest.approx(86.6, abs=0.05)  # printed for DINOv1 too, whose file has no head
+    for name in ("imagenet", "dino"):
+        assert cards.find_model(name).parameters == pytest.approx(with_head - 0.769, abs=0.0006)
+    resnet = _millions("resnet152", num_classes=1000)
+    assert resnet == pytest.approx(60.193, abs=0.0006)
+    assert abs(resnet - 60.4) > 0.2  # printed, and not torchvision's
+    assert cards.find_model("resnet152").parameters == pytest.approx(resnet - 2.049, abs=0.0006)
+
+
+def test_one_channel_of_every_family(family: Family) -> None:
+    grey = family.images(channels=1)
+    seen = {
+        "slice": torch.cat([grey, torch.zeros_like(grey).expand(-1, 2, -1, -1)], 1),
+        "sum": grey.expand(-1, 3, -1, -1),
+    }
+    found = {rule: family.load(in_chans=1, channel_rule=rule).pooled(grey) for rule in seen}
+    for rule, three in seen.items():
+        close(found[rule], family.enc.pooled(three))
+    assert (found["slice"] - found["sum"]).abs().max() > 1e-3
+    assert torch.equal(family.load(in_chans=1, preset="fixed").pooled(grey), found["sum"])
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(2, 3)
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.table = nn.Parameter(torch.zeros(1, 5, 4))
+
+
+def test_leading_axes_are_given_back() -> None:
+    state = {"token": torch.randn(4), "table": torch.randn(5, 4), "lin.weight": torch.randn(3, 2), "odd": torch.ones(2)}
+    before = dict(state)
+    add_axes(state, Small(), ["token", "table", "lin.weight", "odd", "nothing"])
+    assert {name: tuple(value.shape) for name, value in state.items()} == {
+        "token": (1, 1, 4), "table": (1, 5, 4), "lin.weight": (3, 2), "odd": (2,),
+    }  # fmt: skip
+    for name, value in before.items():
+        assert torch.equal(state[name].flatten(), value.flatten()), name
+    state = {"token": torch.randn(3)}
+    add_axes(state, Small(), ["token"])
+    with pytest.raises(WeightsError, match=r"token \(1, 1, 3\) for \(1, 1, 4\)"):
+        fill(Small(), state, FILE)
+    state = dict(before)
+    add_axes(state, Small(), ["token"])
+    assert state["table"] is before["table"], "only those that are named"
+
+
+def test_all_of_it_together(tmp_path: Path) -> None:
+    """A file with names, axes and a layout of its own fills a network as its own state dict would."""
+    torch.manual_seed(5)
+    net = timm.create_model("test_vit", num_classes=7).eval()
+    nn.init.normal_(net.head.weight)
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    state["proj"] = state.pop("head.weight").T.contiguous()
+    del state["head.bias"]
+    state["cls_token"], state["pos_embed"] = state["cls_token"][0, 0], state["pos_embed"][0]
+    file = {
+        "teacher": {"net": {f"module.{name}": value for name, value in state.items()} | {"module.aux.w": net.cls_token}}
+    }
+    torch.save(file, tmp_path / "w.pth")
+    rules = {
+        "key": "teacher.net", "prefix": ["backbone.", "module."], "rename": {"^proj$": "head.weight"},
+        "drop": [r"aux\..*"], "transpose": ["head.weight"], "lead": ["cls_token", "pos_embed"],
+        "absent": {"head.bias": 0.0},
+    }  # fmt: skip
+    fields = {"name": "mine", "arch": "test_vit", "args": {"num_classes": 7}, "input": {"size": 160}, "position": {}}
+    card = ModelCard.model_validate({**fields, "weights": rules, "features": {"pooled": "head"}})
+    nn.init.zeros_(net.head.bias)
+    x = torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(card, tmp_path / "w.pth").pooled(x), net(x))
+    smaller = load_model(card, tmp_path / "w.pth", image_size=96).network
+    assert smaller.pos_embed.shape == (1, 37, 64)
+    for rule in ("key", "prefix", "rename", "drop", "transpose", "lead", "absent"):
+        less = {name: value for name, value in rules.items() if name != rule}
+        with pytest.raises(WeightsError):
+            load_model(ModelCard.model_validate({**fields, "weights": less}), tmp_path / "w.pth")

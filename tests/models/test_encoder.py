@@ -1,6 +1,9 @@
+"""What an encoder gives, against its network itself: the toy models, and a tiny version of every family."""
+
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +11,33 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from medbench import cards
-from medbench.cards import ModelCard, Settings
+from medbench.cards import ModelCard, find_model
 from medbench.errors import CardError, MedbenchError
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
+from medbench.models.weights.locate import RANDOM
+
+from .families import (
+    RULES,
+    Family,
+    attentive,
+    close,
+    drawn,
+    expected,
+    family_of,
+    kinds,
+    normed,
+    passed,
+    picked,
+    prefix_of,
+    rows,
+    shrunk,
+    staged,
+    units,
+)
 
 
 def made(arch: str, size: int = 64, **more: Any) -> Encoder:
@@ -160,39 +184,130 @@ def test_the_transform_normalises_by_the_models_statistics(preset: str) -> None:
     assert one.transform(Image.fromarray(np.zeros((90, 70), np.uint8))).shape == (1, 64, 64)
 
 
-def test_a_preset_is_the_protocol_cards() -> None:
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8))
-    paper, retfiner = (load_model("toy-vit", preset=preset).transform(photo) for preset in ("paper", "retfiner"))
-    assert not torch.equal(paper, retfiner), "RetFiner crops nothing away"
-    load_model("toy-vit", preset="flair", protocol="linear-unfrozen")
-    with pytest.raises(CardError, match="unknown preset 'flair'") as caught:
-        load_model("toy-vit", preset="flair")
-    assert "medbench show linear-frozen" in caught.value.hint
+def test_the_table_has_every_family() -> None:
+    must = "deit dinov2 reg4 dinov3 eva02 giant aimv2 siglip pe_core clip sam2 samvit seem resnet"
+    arches = {shrunk(name).arch for name in kinds()}
+    for word in must.split():
+        assert any(word in arch for arch in arches), word
 
 
-def test_protocols_agree_on_what_precedes_the_network() -> None:
-    for preset in ("paper", "wacv-code", "fixed"):
-        expected = Settings(channel_rule="sum", draft=True) if preset == "fixed" else Settings()
-        for name in cards.names("protocols"):
-            protocol = cards.find_protocol(name)
-            said = protocol.defaults | protocol.presets.get(preset, {})
-            for field, value in expected.model_dump().items():
-                assert said.get(field, value) == value, f"{name}, {preset}: {field}"
+@pytest.mark.parametrize("other", [False, True], ids=["size", "other size"])
+def test_pooled_and_tokens_are_the_cards(family: Family, other: bool) -> None:
+    size = family.sizes[other]
+    enc, x = (family.load(size) if other else family.enc), family.images(size)
+    card, network = family.card, enc.network
+    raws = passed(network, units(network), x)
+    pooled = enc.pooled(x)
+    assert pooled.shape == (2, enc.dim)
+    assert (pooled[0] - pooled[1]).norm() > 1e-4 * pooled.norm(), "the feature depends on the image"
+    with torch.no_grad():
+        close(pooled, network(x) if attentive(family) else expected(card, network, raws))
+        after, before = normed(card, network, raws[-1], len(raws) - 1), rows(card, raws[-1])
+    mapped = staged(card) or "seem" in card.arch  # a map has but one form
+    prefix = prefix_of(network)
+    close(enc.tokens(x), (after if card.features.token_norm or mapped else before)[:, prefix:])
+    close(enc.tokens(x, norm=True), after[:, prefix:])
+    close(enc.tokens(x, norm=False), (after if mapped else before)[:, prefix:])
 
 
-def test_wrong_arguments_are_told(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="unknown preset 'papr'") as caught:
-        load_model("toy-vit", preset="papr")
-    assert "paper" in caught.value.hint
-    with pytest.raises(CardError, match="unknown channel rule"):
-        load_model("toy-vit", channel_rule="mean")
-    with pytest.raises(MedbenchError, match="in_chans 4"):
-        load_model("toy-vit", in_chans=4)
-    with pytest.raises(MedbenchError, match="image size 0"):
-        load_model("toy-vit", image_size=0)
-    with pytest.raises(CardError, match="unknown model 'toy-vti'"):
-        load_model("toy-vti")
+def test_general_rules(family: Family) -> None:
+    """A rule that the card does not name takes tokens after the last norm, and of them what it says."""
+    network, x, prefix = family.network, family.images(), prefix_of(family.network)
+    raws = passed(network, units(network), x)
+    with torch.no_grad():
+        tokens = [normed(family.card, network, raw, i) for i, raw in enumerate(raws) if not staged(family.card)]
+        tokens = tokens or [rows(family.card, raws[-1])]
+    for rule in RULES:
+        card = family.card.resolved(pooled=rule)
+        if rule != "mean" and not prefix:
+            with pytest.raises(CardError, match=rf"has no class token: {re.escape(rule)} cannot"):
+                Encoder(card, RANDOM, network, family.sizes[0], 3)
+            continue
+        enc = Encoder(card, RANDOM, network, family.sizes[0], 3)
+        last = torch.cat([found[:, 0] for found in tokens[-4:]], dim=1) if rule == "last4" else None
+        close(enc.pooled(x), picked(rule, tokens[-1], prefix) if last is None else last)
+        assert enc.pooled(x).shape == (2, enc.dim)
 
 
-def test_a_card_file_may_be_given_as_a_path(repo: Path) -> None:
-    assert load_model(repo / "model_zoo" / "toy-vit.yaml").state_digest() == load_model("toy-vit").state_digest()
+def test_the_last_four_of_fewer(tmp_path: Path) -> None:
+    family = family_of(tmp_path, "dinov2")
+    enc, x = family.load(units=2, pooled="last4"), family.images()
+    raws = passed(enc.network, units(enc.network), x)
+    with torch.no_grad():
+        wanted = torch.cat([normed(family.card, enc.network, raw, 0)[:, 0] for raw in raws], dim=1)
+    close(enc.pooled(x), wanted)
+    assert enc.dim == wanted.shape[1] == 64
+
+
+@pytest.mark.parametrize("name", [name for name in kinds() if find_model(name).alternatives])
+def test_alternatives_of_the_cards(name: str, tmp_path: Path) -> None:
+    family = family_of(tmp_path, name)
+    x = family.images()
+    for pooled in family.card.alternatives:
+        card = family.card.resolved(pooled=pooled)
+        enc = load_model(family.card, "random", image_size=family.sizes[0], pooled=pooled)
+        drawn(enc.network)
+        network: Any = enc.network
+        with torch.no_grad():
+            if pooled == "neck":
+                wanted = network.neck(passed(network, units(network), x)[-1].permute(0, 3, 1, 2))
+                close(enc.tokens(x), wanted.flatten(2).transpose(1, 2))
+                wanted = wanted.mean(dim=(2, 3))
+            elif card.features.l2:
+                wanted = normalize(network.forward_features(x).mean(dim=(2, 3)), dim=1) @ network.fc.weight.T
+                wanted = normalize(wanted + network.fc.bias, dim=1)
+            else:
+                wanted = expected(card, network, passed(network, units(network), x))
+        close(enc.pooled(x), wanted)
+        assert enc.dim == wanted.shape[1] == enc.pooled(x).shape[1]
+
+
+def gradients(enc: Encoder, x: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
+    enc.zero_grad()
+    found = enc.pooled(x)
+    found.square().sum().backward()
+    return found.detach(), {name: value.grad for name, value in enc.named_parameters()}
+
+
+def test_gradient_checkpointing_changes_memory_alone(family: Family) -> None:
+    enc, x = family.load(), family.images()
+    plain = enc.pooled(x)
+    enc.requires_grad_(True)
+    first = [next(part for part in layer.modules() if part._parameters and not part._modules) for layer in enc.layers]
+    runs: list[int] = []
+    for i, module in enumerate(first):
+        module.register_forward_hook(lambda *_, i=i: runs.append(i))
+    features, wanted = gradients(enc, x)
+    assert any(grad is not None and grad.abs().max() > 0 for grad in wanted.values())
+    once = len(runs)
+    assert once == len(enc.layers)
+    for enable, times in ((True, 2), (True, 2), (False, 1)):  # twice on is on
+        runs.clear()
+        assert enc.set_grad_checkpointing(enable) is enc
+        found, grads = gradients(enc, x)
+        assert len(runs) == times * once, "each layer is run again for its gradient, and only then"
+        assert torch.equal(found, features)
+        for name, grad in wanted.items():
+            assert (grad is None) == (grads[name] is None), name
+            assert grad is None or torch.equal(grad, grads[name]), name
+    assert not any("forward" in layer.__dict__ for layer in enc.layers)
+    assert not any(module.training for module in enc.modules())
+    enc.requires_grad_(False).set_grad_checkpointing()
+    assert torch.equal(enc.pooled(x), plain)
+    assert torch.equal(enc.layer(x, 1), family.enc.layer(x, 1))
+
+
+def test_checkpointing_repeats_what_was_drawn(tmp_path: Path) -> None:
+    """With stochastic depth (SEEM's is 0.3) the second pass through a layer draws what the first one drew."""
+    family = family_of(tmp_path, "seem")
+    enc, x = family.load(), family.images()
+    enc.train().requires_grad_(True)
+    found = []
+    for enable in (False, True):
+        enc.set_grad_checkpointing(enable)
+        torch.manual_seed(1)
+        found.append(gradients(enc, x))
+    assert torch.equal(found[0][0], found[1][0])
+    assert (found[0][0] - family.enc.pooled(x)).abs().max() > 1e-3, "something was dropped"
+    for name, grad in found[0][1].items():
+        assert grad is None or torch.equal(grad, found[1][1][name]), name

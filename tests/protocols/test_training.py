@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import medbench
-from medbench.cards import find_model
 from medbench.models.load import load_model
+
+from ..models.families import tiny_fields
 
 CHANCE, MARGIN = 1 / 2, 0.25
 SIZE = 32
@@ -48,14 +49,12 @@ OWN: dict[str, dict[str, Any]] = {"resnet50": {"learning_rates": [1e-3]}, "seem"
 
 
 def shrunk(name: str) -> dict[str, Any]:
-    """A shipped card but for a tiny network with random weights."""
-    fields = find_model(name).model_dump(exclude_unset=True, mode="json")
-    args = {key: value for key, value in fields.get("args", {}).items() if key not in ("grey_stem",)}
-    fields |= {"args": {**args, **FAMILIES[name]}, "weights": None, "units": UNITS.get(name, 3), "title": "tiny"}
+    """Return the fields of a shipped card with a tiny network of random weights, for small images."""
+    fields = tiny_fields(name, FAMILIES[name]) | {"units": UNITS.get(name, 3), "title": "tiny"}
+    fields["args"].pop("grey_stem", None)
     size = SIZES.get(name, SIZE)
     fields["input"] = {"size": size, "native": size, "mean": [0.5] * 3, "std": [0.25] * 3}
-    fields["features"].pop("dim", None)
-    for field in ("presets", "libraries", "alternatives", "text", "parameters"):
+    for field in ("text", "parameters"):
         fields.pop(field, None)
     return fields
 

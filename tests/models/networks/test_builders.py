@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +24,9 @@ from medbench.errors import CardError, MedbenchError
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.models.networks.builders import construct
-from medbench.models.networks.units import outputs
 from medbench.models.weights.locate import RANDOM
+
+from ..families import drawn
 
 State = dict[str, Tensor]
 DEPTH = 3
@@ -66,22 +65,6 @@ def shrunk(name: str, overlay: dict[str, Any] | None = None, /, arch: str | None
     for part in (fields, *fields.get("alternatives", {}).values()):
         part["features"].pop("dim")
     return ModelCard.model_validate(fields)
-
-
-def drawn(network: nn.Module) -> nn.Module:
-    """Give every parameter and running statistic, norms and biases too, a value of its own; return it frozen."""
-    noise = torch.Generator().manual_seed(1)
-    statistics = [(name, value) for name, value in network.named_buffers() if "running" in name]
-    with torch.no_grad():
-        for name, value in [*network.named_parameters(), *statistics]:
-            draw = torch.randn(value.shape, generator=noise)
-            if name.endswith("running_var"):
-                value.copy_(1 + draw.square())
-            elif name.endswith(("bias", "running_mean")) or re.search("pos|embedding|probe", name):
-                value.copy_(draw / 2)
-            else:
-                value.copy_(draw / math.sqrt(value[0].numel()) if value.ndim > 1 else 1 + 0.3 * draw)
-    return network.eval().requires_grad_(False)
 
 
 def written(path: Path, content: Any) -> Path:
@@ -470,19 +453,6 @@ def test_a_pool_of_several_vectors_in_open_clip(tmp_path: Path) -> None:
     classed = load_model(card, file, image_size=64, pooled="cls")
     close(classed.pooled(x), raws[0][:, 0])
     assert classed.dim == 32
-
-
-class Sized(nn.Module):
-    """A block that passes the size of its map beside it, as in timm's MViTv2."""
-
-    def forward(self, given: tuple[Tensor, int]) -> tuple[Tensor, int]:
-        return given[0] + 1, given[1]
-
-
-def test_what_a_unit_passes_beside_its_map_is_left() -> None:
-    blocks = nn.Sequential(Sized(), Sized(), Sized())
-    found = outputs(lambda x: blocks((x, 4)), [blocks[0], blocks[1]], torch.zeros(2))
-    assert [value.tolist() for value in found] == [[1, 1], [2, 2]]
 
 
 def on_meta(name: str, **how: Any) -> Encoder:

@@ -11,12 +11,13 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
 from medbench.cards import ModelCard, find_model, names
 from medbench.cards.model import Position
 from medbench.errors import WeightsError
 from medbench.models.load import load_model
-from medbench.models.networks.position import adapt_position, resize_line
+from medbench.models.networks.position import adapt_position, resize_line, resize_table
 from medbench.models.weights.read import fill
 
 OFFSET = "dino dinov2 dinov2-small dinov2-large dinov2-giant rad-dino visionfm- retfiner-v"
@@ -268,3 +269,43 @@ def test_relative_tables_are_as_segment_anything_reads_them() -> None:
     for grid in (5, 14, 30):
         line = resize_line(table, 2 * grid - 1, "linear")
         torch.testing.assert_close(get_rel_pos(grid, grid, table), get_rel_pos(grid, grid, line))
+
+
+def sampled(cells: Tensor, grid: int, scale: float) -> Tensor:
+    """Bicubic resampling (1, d, G, G) -> (1, d, g, g) at the points that a scale factor means, by another routine."""
+    centres = (torch.arange(grid, dtype=torch.float64) + 0.5) / scale  # in cells of the old grid
+    line = centres * 2 / cells.shape[-1] - 1
+    points = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)[None]
+    return grid_sample(cells.double(), points, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+@pytest.mark.parametrize(("side", "grid"), [(37, 16), (37, 73), (14, 16), (14, 28), (14, 7)])
+def test_the_official_resize_of_dino(side: int, grid: int) -> None:
+    table = torch.randn(1, 1 + side * side, 8)
+    found = resize_table(table, grid, Position(antialias=False, offset=0.1))
+    cells = table[:, 1:].reshape(1, side, side, 8).permute(0, 3, 1, 2)
+    expected = sampled(cells, grid, (grid + 0.1) / side).permute(0, 2, 3, 1).reshape(1, grid * grid, 8)
+    torch.testing.assert_close(found[:, 1:].double(), expected, rtol=0, atol=5e-5)
+    plain = sampled(cells, grid, grid / side).permute(0, 2, 3, 1).reshape(1, grid * grid, 8)
+    assert (found[:, 1:].double() - plain).abs().max() > 1e-3, "the offset matters"
+    assert torch.equal(found[:, 0], table[:, 0])
+
+
+def test_without_offset_the_resize_is_timms() -> None:
+    from timm.layers import resample_abs_pos_embed
+
+    table = torch.randn(1, 1 + 14 * 14, 8)
+    for antialias in (True, False):
+        expected = resample_abs_pos_embed(table, [9, 9], antialias=antialias)
+        torch.testing.assert_close(resize_table(table, 9, Position(antialias=antialias)), expected)
+
+
+def test_all_prefix_rows_are_kept() -> None:
+    table = torch.randn(1, 5 + 64, 8)
+    assert torch.equal(resize_table(table, 4, Position())[:, :5], table[:, :5])
+    assert resize_table(table[:, 5:], 4, Position()).shape == (1, 16, 8)
+
+
+def test_a_table_without_a_square_grid_is_refused() -> None:
+    with pytest.raises(WeightsError, match="not a square grid"):
+        resize_table(torch.zeros(1, 8 * 10, 4), 4, Position())

@@ -11,6 +11,7 @@ from unittest import mock
 import huggingface_hub
 import pytest
 
+from medbench import cards
 from medbench.cards import ModelCard
 from medbench.errors import WeightsError
 from medbench.models.weights import locate
@@ -187,3 +188,12 @@ def test_a_gate_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_needs_no_torch() -> None:
     code = "import sys, medbench.models.weights.locate as f; f.weights_folder(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_two_files_share_a_place() -> None:
+    sources: dict[Path, str] = {}
+    for name in cards.names("models"):
+        found = cards.find_model(name)
+        if found.weights and found.weights.filename:
+            source = found.weights.url or str(found.weights.hub)
+            assert sources.setdefault(locate.place(found), source) == source, name

@@ -1,3 +1,5 @@
+"""Weights files of every layout, damaged and hostile ones too, and what a card does to the names of their tensors."""
+
 from __future__ import annotations
 
 import argparse
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from medbench.cards.model import Weights
 from medbench.errors import CardError, WeightsError
-from medbench.models.weights.read import fill, read_file, read_state
+from medbench.models.weights.read import fill, map_names, read_file, read_state
 
 State = dict[str, Tensor]
 
@@ -233,3 +235,96 @@ def test_the_trap_would_spring(tmp_path: Path) -> None:
     trapped("pickle", Trap(tmp_path / "sprung"), tmp_path / "trap.pth", 2)
     pickle.loads((tmp_path / "trap.pth").read_bytes())["extra"].close()
     assert (tmp_path / "sprung").exists()
+
+
+FILE = Path("w.pth")
+Named = dict[str, Tensor]
+
+
+def mapped(state: dict[str, Any], **rules: Any) -> Named:
+    return map_names(state, Weights(**rules), FILE)
+
+
+def numbers(*names: str) -> Named:
+    return {name: torch.tensor(float(i)) for i, name in enumerate(names)}
+
+
+def test_of_several_prefixes_the_first_that_is_met() -> None:
+    both = numbers("module.backbone.w", "backbone.w", "head.w")
+    assert mapped(both, prefix=["backbone.", "module.backbone."]) == {"w": both["backbone.w"]}
+    assert mapped(both, prefix=["module.backbone.", "backbone."]) == {"w": both["module.backbone.w"]}
+    wrapped = numbers("module.backbone.w", "module.head.w")
+    assert list(mapped(wrapped, prefix=["backbone.", "module.backbone."])) == ["w"]
+    bare = numbers("w", "head.w")
+    assert list(mapped(bare, prefix=["backbone.", "module.backbone.", ""])) == ["w", "head.w"]
+    assert list(mapped(both, prefix=["", "backbone."])) == list(both)
+
+
+def test_prefixes_that_are_not_met_are_told() -> None:
+    with pytest.raises(WeightsError, match=r"starts with 'backbone\.' or 'module\.'; it holds head\.w, norm\.w"):
+        mapped(numbers("head.w", "norm.w"), prefix=["backbone.", "module."])
+
+
+def test_a_prefix_stands_at_the_beginning_alone() -> None:
+    state = numbers("a.b.w", "b.a.w", "a.a.w")
+    assert mapped(state, prefix="a.") == {"b.w": state["a.b.w"], "a.w": state["a.a.w"]}
+
+
+def test_renames_come_in_order_and_each_sees_the_last() -> None:
+    state = numbers("layers.0.w")
+    assert list(mapped(state, rename={"^layers": "blocks", r"^blocks\.(\d)": r"h.\1", "w$": "weight"})) == [
+        "h.0.weight"
+    ]
+    assert list(mapped(state, rename={r"^blocks\.(\d)": r"h.\1", "^layers": "blocks"})) == ["blocks.0.w"]
+    assert list(mapped(state, rename={"^": "visual."})) == ["visual.layers.0.w"]
+
+
+def test_matrices_are_turned_by_their_new_names() -> None:
+    matrix, other, line = torch.randn(2, 3), torch.randn(2, 3), torch.randn(4)
+    state = {"proj": matrix, "other": other, "bias": line}
+    found = mapped(state, rename={"^proj$": "head.weight"}, transpose=["head.weight", "bias", "absent"])
+    assert torch.equal(found["head.weight"], matrix.T)
+    assert found["other"] is other
+    assert found["bias"] is line, "a vector has nothing to turn"
+    assert mapped(state, rename={"^proj$": "head.weight"}, transpose=["proj"])["head.weight"] is matrix
+
+
+def test_dropped_things_need_not_be_tensors() -> None:
+    assert list(mapped({"w": torch.ones(1), "epoch": 3}, drop=["epoch"])) == ["w"]
+    with pytest.raises(WeightsError, match="'epoch' is not a tensor but int"):
+        mapped({"w": torch.ones(1), "epoch": 3})
+
+
+def test_what_a_conversion_must_see_is_dropped_after_it() -> None:
+    state: dict[str, Any] = {"w": torch.ones(1), "head.w": torch.ones(1), "head.epoch": 3}
+    assert list(mapped(state, drop=[r"head\..*"])) == ["w"]
+    assert list(mapped(state, drop=[r"head\..*"], convert="library")) == ["w", "head.w"]
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(2, 3)
+
+
+def filled(without: str = "", **more: Any) -> Small:
+    net = Small()
+    state = {name: torch.full_like(value, 2.0) for name, value in net.state_dict().items() if name != without}
+    fill(net, state, FILE, **more)
+    return net
+
+
+def test_what_no_file_of_a_layout_holds_is_a_constant() -> None:
+    net = filled("lin.bias", absent={"lin.bias": 0.5})
+    assert torch.equal(net.lin.bias, torch.full((3,), 0.5))
+    assert (net.lin.weight == 2).all()
+    assert (filled(absent={"lin.bias": 0.5}).lin.bias == 2).all(), "a file that does hold it is believed"
+    assert (filled(absent={"head.bias": 0.5}).lin.bias == 2).all(), "a name that the network lacks means nothing"
+    with pytest.raises(WeightsError, match=r"1 missing: lin\.weight"):
+        filled("lin.weight", absent={"lin.bias": 0.5})
+
+
+def test_a_state_dict_by_name_is_read_as_it_is(tmp_path: Path) -> None:
+    state = numbers("a", "b.c")
+    torch.save(state, tmp_path / "w.pth")
+    assert read_state(tmp_path / "w.pth", Weights()) == state

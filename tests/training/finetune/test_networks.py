@@ -15,6 +15,8 @@ from medbench.models.networks.units import outputs
 from medbench.training.finetune.networks import Classifier, OnTokens, Resumed, leave_out_unused, linear_head, thaw
 from medbench.training.machine import count_trainable, trained_state
 
+from ...models.families import tiny
+
 VIT = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 TINY = {
     "imagenet": VIT,
@@ -29,16 +31,9 @@ TINY = {
 }
 
 
-def tiny(name: str) -> ModelCard:
-    fields = find_model(name).resolved().model_dump(exclude_unset=True)
-    fields |= {"args": {**fields.get("args", {}), **TINY[name]}, "weights": None}
-    fields["features"].pop("dim", None)
-    return ModelCard.model_validate(fields)
-
-
 @pytest.fixture(params=TINY)
 def card(request: pytest.FixtureRequest) -> ModelCard:
-    return tiny(request.param)
+    return tiny(request.param, TINY[request.param])
 
 
 def side(card: ModelCard) -> int:
@@ -86,7 +81,7 @@ def test_all_depths_in_one_pass_are_the_cut_encoders(card: ModelCard) -> None:
 
 def test_unused_parameters_are_left_out_and_the_others_are_not(card: ModelCard) -> None:
     encoder, x = load_model(card, image_size=side(card)), pictures(card, 1)
-    stack = Stacked(load_model(tiny("imagenet")), encoder.tokens(x).shape[-1], 3, 0)
+    stack = Stacked(load_model(tiny("imagenet", TINY["imagenet"])), encoder.tokens(x).shape[-1], 3, 0)
     thaw(encoder)
     network = OnTokens(encoder, stack, frozen=False)
     total = count_trainable(network)
@@ -100,7 +95,7 @@ def test_unused_parameters_are_left_out_and_the_others_are_not(card: ModelCard) 
 
 
 def test_batch_norm_moves_only_where_it_is_trained() -> None:
-    free, still = classifier(tiny("resnet152")), classifier(tiny("resnet152"), 2)
+    free, still = classifier(tiny("resnet152", TINY["resnet152"])), classifier(tiny("resnet152", TINY["resnet152"]), 2)
     free.train(), still.train()
     assert any("running_mean" in name for name in trained_state(free))
     assert not any("running_mean" in name for name in trained_state(still)), "a partly frozen encoder is in eval mode"
@@ -118,7 +113,7 @@ def test_heads_are_drawn_by_name() -> None:
 
 
 def test_depths_that_are_not_there_are_named() -> None:
-    encoder = load_model(tiny("imagenet"))
+    encoder = load_model(tiny("imagenet", TINY["imagenet"]))
     with pytest.raises(CardError, match="3 units"):
         thaw(encoder, 3)
 
@@ -127,7 +122,7 @@ def test_depths_that_are_not_there_are_named() -> None:
     ("name", "tokens"), [("sam", 197), ("openclip", 197), ("blip", 197), ("dinov2", 257), ("seem", 50)]
 )
 def test_token_counts_of_the_paper(name: str, tokens: int) -> None:
-    card = tiny(name)
+    card = tiny(name, TINY[name])
     encoder = load_model(card, image_size=224)
     with torch.inference_mode():
         assert encoder.tokens(torch.zeros(1, 3, 224, 224)).shape[1] + 1 == tokens
