@@ -1,4 +1,4 @@
-"""The page of a check: what it shows, how much of it, and that nothing in it runs."""
+"""The page of a check: what it shows, that it is safe, and that it stays small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from medbench.data.checks.check import CheckReport
-from medbench.data.checks.findings import Finding, Member
+from medbench.data.checks.findings import Finding
 from medbench.data.checks.page import MEMBERS, SETS, page, write_page
 from medbench.errors import OutputError
 
@@ -65,6 +65,8 @@ def test_page_of_odd_names(alike):
 
 
 def test_page_is_limited(tmp_path):
+    from medbench.data.checks.findings import Member
+
     def members(at: int, n: int) -> list[Member]:
         return [Member(f"{at}-{i}", f"{at}-{i}.png", "a", "train", f"{at}-{i}") for i in range(n)]
 
