@@ -8,7 +8,6 @@ import html
 import io
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
@@ -476,8 +475,7 @@ def test_intervals_and_ties_come_from_the_tests_of_predictions(card, synthetic, 
         return {1, 2}
 
     stub = types.SimpleNamespace(interval_of=lambda group, metric: Interval(0.7, 0.9), ties=ties)
-    monkeypatch.setitem(sys.modules, "medbench.report.inference", stub)
-    monkeypatch.setattr("medbench.report.inference", stub, raising=False)
+    monkeypatch.setattr("medbench.report.tables.marks.inference", stub)
     monkeypatch.setattr("medbench.report.tables.marks.stored", lambda group: True)
     values = {"dino": 0.8, "imagenet": 0.82, "resnet152": 0.81, "sam": 0.6}
     records = [r for m, v in values.items() for r in synthetic(model=m, values={"kappa_quadratic": [v]}, seeds=(0,))]
