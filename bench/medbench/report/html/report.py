@@ -1,4 +1,4 @@
-"""The report: one HTML file of everything in a run store, which loads nothing from anywhere."""
+"""The report: one self-contained HTML file of everything in a run store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THUMBNAILS = 8
 
 
 def report_file(runs: Path | None = None) -> Path:
-    """Return where the report is written by default: `report.html` beside the run store."""
+    """Return where the report is written by default: `report.html` next to the run store."""
     return paths.runs_dir(runs).parent / "report.html"
 
 
@@ -32,10 +32,10 @@ def write_report(
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        to: The file, or a folder for `report.html`; None: `report.html` beside the run store.
+        to: The file, or a folder for `report.html`; None: `report.html` next to the run store.
         dataset: A glob: only data sets of such names.
         include_random: Show random weights in papers' tables and figures too, marked.
-        pictures: Gives thumbnails of images that are at hand; None: none are shown.
+        pictures: Gives thumbnails of images that are on this machine; None: none are shown.
         thumbnails: How many of the worst-classified images each page shows.
 
     Raises:
@@ -44,6 +44,6 @@ def write_report(
     """
     place = paths.runs_dir(runs)
     target = report_file(runs) if to is None else to / report_file().name if to.is_dir() else to
-    with files.atomic(target) as part:  # before the work, so that a folder that cannot be written to is told at once
+    with files.atomic(target) as part:  # opened first: an unwritable folder fails at once
         part.write_text(rendered(collected(place, dataset, include_random, pictures, thumbnails)), encoding="ascii")
     return target
