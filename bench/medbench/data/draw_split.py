@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
 """Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
 
-
 GROUPED = ("grouped", "kfold")
 """Methods that draw complete groups."""
 

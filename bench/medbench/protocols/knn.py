@@ -26,7 +26,7 @@ CHUNK_BYTES = 16 << 20  # of similarities held at a time
 def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
     settings = context.settings
-    bank = _features(context, "train")
+    bank = unit_features(context, "train")
     labels = torch.from_numpy(votes_of(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
@@ -34,10 +34,10 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     asked = settings.k_grid if settings.k == "auto" else [settings.k]
     ks = sorted({min(k, len(bank)) for k in asked})
     with torch.inference_mode():
-        val = vote(_features(context, "val"), bank, labels, ks, settings.temperature)
+        val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
         values = metrics.score_many(context.metric, val, context.val_targets)
         best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
-        test = vote(_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
+        test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
     curve = [finite(v) for v in values]
     outcome = Outcome(
         scores_val=val[best],
@@ -50,7 +50,8 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     return {context.seeds[0]: outcome}
 
 
-def _features(context: Context[Knn], split: str) -> Tensor:
+def unit_features(context: Context[Settings], split: str) -> Tensor:
+    """Return the features of a split's clean images at unit length, (n, d), on the job's device."""
     return normalize(torch.from_numpy(np.array(context.inputs.clean(split))).to(context.device), dim=1)
 
 

@@ -1,37 +1,11 @@
-"""Drawn images, and a small data set of them that holds near duplicates."""
+"""Copies of data sets to check."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
 from PIL import Image
 
-from medbench.data.checks.check import CheckReport, check
-from medbench.data.checks.findings import Finding
-from medbench.progress import quiet
-
-CARD = """
-task: binary
-classes: [healthy, ill]
-metric: auroc
-layout: {kind: csv, tables: [{file: labels.csv}], image: "{image}", label: label, split: split%s}
-splits: {default: official, rules: {official: {method: official}}}
-"""
-
-
-def drawn(seed: int, side: int = 96) -> Image.Image:
-    """Return an image of random blobs on a round background, which is the same for all seeds."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] / side
-    pixels = 60 + 60 * (np.hypot(y - 0.5, x - 0.5) < 0.45)
-    for _ in range(60):
-        top, left, size = rng.random(), rng.random(), rng.uniform(0.02, 0.1)
-        pixels = pixels + rng.uniform(-60, 60) * np.exp(-((y - top) ** 2 + (x - left) ** 2) / size**2)
-    pixels += rng.normal(0, 4, pixels.shape)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+from .made import CARD, drawn
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +14,8 @@ def crowd() -> list[Image.Image]:
 
 
 @pytest.fixture
-def copy(tmp_path, crowd):
-    """A data set of 30 images; 1 repeats 0 with another label, 25 repeats 2 in another split, 5 repeats 4."""
+def alike(tmp_path, crowd):
+    """A copy of 30 images; 1 is 0 again with another label, 25 is 2 in another split, 5 is 4 again."""
     for i in range(30):
         crowd[i].save(tmp_path / f"{i}.png")
     for source, again in ((0, 1), (2, 25), (4, 5)):
@@ -53,9 +27,3 @@ def copy(tmp_path, crowd):
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "mine.yaml").write_text(CARD % "")
     return tmp_path
-
-
-def checked(root: Path, **options: Any) -> tuple[CheckReport, dict[str, Finding]]:
-    with quiet():
-        report = check(str(root / "mine.yaml"), **options)
-    return report, {finding.kind: finding for finding in report.findings}

@@ -1,5 +1,3 @@
-"""Near duplicates: what is found, what is not, and the search against brute force."""
-
 from __future__ import annotations
 
 import csv
@@ -19,7 +17,7 @@ from medbench.data.load import find_source
 from medbench.progress import quiet
 from medbench.storage.digests import file_digests
 
-from .conftest import CARD, checked, drawn
+from .made import CARD, checked, drawn
 
 
 def small(images: list[Image.Image]) -> np.ndarray[Any, Any]:
@@ -169,45 +167,18 @@ def test_components_in_several_helpings(monkeypatch):
         assert sets == {frozenset(s) for s in ((0, 1, 2, 7), (5, 6, 8), (3,), (4,), (9,))}
 
 
-def test_findings(copy):
-    report, found = checked(copy)
-    assert found["near-duplicate-labels"].ids == ["0.png", "1.png"]
-    assert found["near-across"].ids == ["2.png", "25.png"]
-    assert found["near-duplicates"].ids == ["0.png", "1.png", "4.png", "5.png"]
-    assert [f.severity for f in report.findings] == ["warning", "warning", "note"]
-    text = "1 set of near-duplicate images in two splits: 2.png [healthy, train] ~ 25.png [healthy, test]"
-    assert found["near-across"].text == text
-    assert not report.clean
-
-
-def test_labels_that_disagree_within_a_patient_are_a_note(copy):
-    (copy / "mine.yaml").write_text(CARD % ', group: "{patient}"')
-    (copy / "25.png").unlink()
-    found = checked(copy)[1]
-    assert found["near-duplicate-labels"].severity == "note"
-    assert "whose labels disagree, each in one group: 0.png" in found["near-duplicate-labels"].text
-
-
-def test_not_looked_for(copy, monkeypatch, tmp_path):
+def test_not_looked_for(alike, monkeypatch, tmp_path):
     for options in ({"near_radius": None}, {"images": False}, {"near_radius": 0}):
-        assert not [kind for kind in checked(copy, **options)[1] if kind.startswith("near")]
+        assert not [kind for kind in checked(alike, **options)[1] if kind.startswith("near")]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "file" / "home"))
-    assert "were not looked for" in checked(copy)[1]["near"].text
+    assert "were not looked for" in checked(alike)[1]["near"].text
 
 
-def test_unreadable_images_are_found_on_the_way(copy):
-    (copy / "7.png").write_bytes((copy / "7.png").read_bytes()[:200])
-    (copy / "8.png").write_bytes(b"")
-    found = checked(copy)[1]
-    assert found["unreadable"].ids == ["7.png", "8.png"]
-    assert found["near-across"].ids == ["2.png", "25.png"]
-
-
-def test_near_groups(copy):
-    (copy / "mine.yaml").write_text(CARD % ', group: "{patient}"')
-    (copy / "9.png").write_bytes((copy / "29.png").read_bytes())
-    source = find_source(str(copy / "mine.yaml"))
+def test_near_groups(alike):
+    (alike / "mine.yaml").write_text(CARD % ', group: "{patient}"')
+    (alike / "9.png").write_bytes((alike / "29.png").read_bytes())
+    source = find_source(str(alike / "mine.yaml"))
     samples = reader.read_samples(source.card, source.root, False, source.tables)
     with quiet():
         groups = near_duplicates.near_groups(source.card, source.root, samples)

@@ -12,7 +12,7 @@ from medbench.data.checks.findings import Finding
 from medbench.data.checks.page import MEMBERS, SETS, page, write_page
 from medbench.errors import OutputError
 
-from .conftest import CARD, checked
+from .made import CARD, checked
 
 
 class Strict(HTMLParser):
@@ -36,9 +36,9 @@ class Strict(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page(copy, tmp_path):
-    (copy / "12.png").unlink()
-    report = checked(copy)[0]
+def test_page(alike, tmp_path):
+    (alike / "12.png").unlink()
+    report = checked(alike)[0]
     write_page(report, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     found = Strict(text)
@@ -51,14 +51,14 @@ def test_page(copy, tmp_path):
     assert re.search(r"<td>ill</td><td></td><td>\d+</td>", text)
 
 
-def test_page_of_odd_names(copy):
+def test_page_of_odd_names(alike):
     name = "<script>alert('x')&\"1\".png"
-    (copy / "1.png").rename(copy / name)
-    lines = (copy / "labels.csv").read_text().splitlines()
+    (alike / "1.png").rename(alike / name)
+    lines = (alike / "labels.csv").read_text().splitlines()
     lines[2] = '"' + name.replace('"', '""') + '",' + lines[2].split(",", 1)[1]
-    (copy / "labels.csv").write_text("\n".join(lines) + "\n")
-    (copy / "mine.yaml").write_text((CARD % "").replace("[healthy, ill]", '[healthy, "<b>ill</b> & more"]'))
-    text = page(checked(copy)[0])
+    (alike / "labels.csv").write_text("\n".join(lines) + "\n")
+    (alike / "mine.yaml").write_text((CARD % "").replace("[healthy, ill]", '[healthy, "<b>ill</b> & more"]'))
+    text = page(checked(alike)[0])
     assert not Strict(text).names & {"script", "b"}
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&amp;&quot;1&quot;.png" in text
     assert "&lt;b&gt;ill&lt;/b&gt; &amp; more" in text

@@ -1,9 +1,14 @@
-"""A table in HTML, byte for byte."""
+"""Tables as a piece of a web page: the numbers, the marks, and one table byte for byte."""
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
+from medbench.report.tables.render import render
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.table import Cell, Column, Row, Table
+
+from .conftest import NASTY, TEXTS
 
 EXPECTED = """\
 <section class="medbench">
@@ -55,3 +60,40 @@ def test_bytes():
     notes, commands = ("note\x07",), ("medbench run 'x'",)
     table = Table("t", "a  <title>", ("head", "name"), columns, rows, notes, commands, "its column", intervals=True)
     assert render_html(table, lambda row: "#run-1" if row.heads[0] == "x" else None) == EXPECTED
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.rows = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_html(made):
+    text = render(made, "html")
+    assert text.isascii()
+    parser = Cells()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.rows[1] == ["Linear", NASTY, *TEXTS]
+    assert parser.rows[3][2:] == TEXTS[::-1]
+
+
+def test_marks_in_html(ranked):
+    out = render(ranked, "html")
+    assert "><b>0.900 &#177; 0.010</b></td>" in out
+    assert "><u>0.800 &#177; 0.020</u> +1.2 pt</td>" in out
+    assert "bold: the best of its column, underlined: the second" in out
