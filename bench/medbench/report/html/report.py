@@ -1,4 +1,4 @@
-"""The report: one HTML file of everything in a run store, which loads nothing from anywhere."""
+"""The report: one self-contained HTML file of everything in a run store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THUMBNAILS = 8
 
 
 def report_file(runs: Path | None = None) -> Path:
-    """Return where the report is written by default: `report.html` beside the run store."""
+    """Return where the report is written by default: `report.html` next to the run store."""
     return paths.runs_dir(runs).parent / "report.html"
 
 
@@ -36,6 +36,6 @@ def write_report(
     """
     place = paths.runs_dir(runs)
     target = report_file(runs) if to is None else to / report_file().name if to.is_dir() else to
-    with files.atomic(target) as part:  # before the work, so that a folder that cannot be written to is told at once
+    with files.atomic(target) as part:  # opened first: an unwritable folder fails at once
         part.write_text(rendered(collected(place, dataset, include_random, pictures, thumbnails)), encoding="ascii")
     return target
