@@ -158,14 +158,16 @@ def test_cards_that_timm_cannot_build_are_told() -> None:
     assert "resnet50" in caught.value.hint
     with pytest.raises(CardError, match=r"cannot build test_resnet with .*nonsense"):
         load_model(card("test_resnet", args={"nonsense": 1}))
-    with pytest.raises(CardError, match=r"args\.checkpoint_path: medbench decides"):
+    with pytest.raises(CardError, match=r"args\.checkpoint_path: medbench sets it"):
         load_model(card("test_resnet", args={"checkpoint_path": "trap.pth"}))
     with pytest.raises(CardError, match=r"features\.dim is 5, the network gives"):
         load_model(card("test_resnet", features={"dim": 5}))
 
 
 def test_sizes_that_cut_or_do_not_fit_are_told() -> None:
-    with pytest.raises(CardError, match="image size 1024 is not an integer of dinov2-small's patches of 14") as caught:
+    with pytest.raises(
+        CardError, match="image size 1024 is not a multiple of the patch size of dinov2-small, 14"
+    ) as caught:
         load_model("dinov2-small", "random", image_size=1024)
     assert caught.value.hint == "choose --image-size 1022 or 1036"
     fixed = card("vit_tiny_patch16_224", args={"img_size": 160, "depth": 1})

@@ -139,7 +139,7 @@ def test_towers_of_open_clip(kind: str, tmp_path: Path) -> None:
     if kind != "siglip2":  # there it is beside the tower's own names
         state = {name: value for name, value in net.state_dict().items() if name != "logit_scale"}
         assert load(state, tmp_path, section).logit_scale is None
-    with pytest.raises(MedbenchError, match="7 token ids a text; mine takes 9"):
+    with pytest.raises(MedbenchError, match="7 token ids per text; mine takes 9"):
         text(ids[:, :7])
 
 
@@ -168,7 +168,7 @@ def test_tensors_that_do_not_fit_are_named(flair: State, tmp_path: Path) -> None
     less = {name: value for name, value in flair.items() if name != lost}
     assert "1 missing: model.encoder.layer.1.output.dense.bias" in refused(less)
     assert "1 unknown: model.cls.bias" in refused({**flair, "text_model.model.cls.bias": torch.zeros(2)})
-    assert "1 misshaped: projection.weight (16, 32) for (8, 32)" in refused(flair, dim=8)
+    assert "1 of another shape: projection.weight (16, 32) for (8, 32)" in refused(flair, dim=8)
     for wrong in (torch.tensor(torch.nan), torch.tensor(900.0), torch.zeros(2)):
         assert "logit_scale is not the logarithm" in refused({**flair, "logit_scale": wrong})
 
@@ -202,8 +202,8 @@ def test_cards_that_mean_no_tower_are_told() -> None:
     assert "a BERT has no nonsense" in refused(FLAIR, args={"nonsense": 1}).message
     assert "not a multiple" in refused(FLAIR, args={**BERT, "num_attention_heads": 5}).message
     assert "names no hidden state" in refused(FLAIR, hidden=[]).message
-    assert "no hidden state 5 behind 4 layers" in refused(FLAIR, hidden=[1, 5]).message
-    assert "no hf_proj_type odd" in refused(BIOMED, args={**BIOMED["args"], "hf_proj_type": "odd"}).message
+    assert "4 layers have no hidden state 5" in refused(FLAIR, hidden=[1, 5]).message
+    assert "unknown hf_proj_type odd" in refused(BIOMED, args={**BIOMED["args"], "hf_proj_type": "odd"}).message
 
 
 def test_from_the_package(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Models: from a card and its official file to one uniform, frozen encoder."""
+"""Models: card and weights file to a frozen encoder; all encoders have one interface."""

@@ -1,4 +1,4 @@
-"""From card and weights file to a network at the wanted input: size, channels, position table."""
+"""Card and weights file to a network for the required input: size, channels, position table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
         weights: Its file, or random weights (the same on every call).
         image_size: Side of the square input.
         in_chans: Channels of the input.
-        channel_rule: `slice` or `sum`: what a three-channel kernel becomes for one-channel input.
+        channel_rule: `slice` or `sum`: how a three-channel kernel is reduced for one-channel input.
     """
     drawing: Any = Undrawn() if weights.path is not None else contextlib.nullcontext()
     with torch.random.fork_rng(devices=[]), drawing:
@@ -46,7 +46,7 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
 
 
 def add_axes(state: dict[str, Tensor], network: nn.Module, names: list[str]) -> None:
-    """Give tensors the leading axes of length one that the network's have (CLIP's class token, (d,) for (1, 1, d))."""
+    """Add leading axes of length one where the network's tensors have them (CLIP's class token: (d,) to (1, 1, d))."""
     wanted = dict(network.named_parameters())
     for name in names:
         value = state.get(name)
@@ -55,13 +55,13 @@ def add_axes(state: dict[str, Tensor], network: nn.Module, names: list[str]) -> 
 
 
 def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
-    """Refuse a size that the network would refuse later, or would cut: a patch network sees whole patches only."""
+    """Raise CardError for a size that the network would refuse later, or crop: patches must cover the image exactly."""
     embed = getattr(network, "patch_embed", None)
     patch, fixed = getattr(embed, "patch_size", None), getattr(embed, "img_size", None)
     if fixed and getattr(embed, "strict_img_size", False) and tuple(fixed) != (image_size, image_size):
         raise CardError(
             f"{card.name} is built for images of {fixed[0]} x {fixed[1]} (args.img_size), not {image_size}",
-            f"choose --image-size {fixed[0]}, or take img_size out of the card's args",
+            f"choose --image-size {fixed[0]}, or remove img_size from the card's args",
         )
     if embed is None and hasattr(network, "num_prefix_tokens"):  # a tower of another library
         patch = getattr(network.get_submodule(_first_convolutions(network)[0]), "stride", None)
@@ -69,15 +69,15 @@ def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
     if side and image_size % side and not getattr(embed, "dynamic_img_pad", False):
         below = max(image_size // side, 1) * side
         raise CardError(
-            f"image size {image_size} is not an integer of {card.name}'s patches of {side}",
+            f"image size {image_size} is not a multiple of the patch size of {card.name}, {side}",
             f"choose --image-size {below} or {below + side}",
         )
 
 
 def adapt_channels(state: dict[str, Tensor], network: nn.Module, rule: str) -> None:
-    """Make the first kernel fit one-channel input: its first input slice (WACV 2024, Q13) or the sum of all.
+    """Make the first kernel fit one-channel input: its first input slice (WACV 2024, Q13) or the sum of its slices.
 
-    The sum is what the network would see if the grey image were given three times.
+    With the sum, the output is the same as for three equal channels.
     """
     for name in (f"{place}.weight" for place in _first_convolutions(network)):
         kernel, wanted = state.get(name), network.get_parameter(name)

@@ -1,4 +1,4 @@
-"""One view of every encoder: pooled vector, patch tokens, raw blocks, and the transform that belongs to it."""
+"""The interface of all encoders: pooled vector, patch tokens, outputs of blocks, and the transform of images."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Encoder(nn.Module):
 
     Attributes:
         card: Its card, as resolved for a preset, a library and a pooled feature.
-        weights: The file its weights are from.
+        weights: The file of its weights.
         network: The library's module.
-        blocks: The units that freezing, truncation and CKA count, in order.
-        layers: The residual blocks in order: what the units are made of, or the units.
+        blocks: The units, in order: freezing, truncation and CKA count them.
+        layers: The residual blocks, in order: the parts of the units, or the units.
         dim: Length d of the pooled vector.
         image_size: Side of the input.
         in_chans: Channels of the input.
-        settings: What the preset decides about the transform.
+        settings: The preset's settings, for the transform.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Encoder(nn.Module):
         self.settings = settings or Settings()
         self.network = network
         self.whole = keep in (None, len(units(network)))
-        self.given = False  # whether stand-ins give the outputs of the first units, of other images than are asked
-        self.raw = False  # whether the last unit's own output is the feature: what came after it is gone
+        self.given = False  # whether stored outputs replace the first units, of other images than the input
+        self.raw = False  # whether the feature is the last unit's output, because later modules were removed
         if keep is not None:
             self._truncate(keep)
         self.blocks, self.layers = units(network), layers(network)
@@ -64,21 +64,21 @@ class Encoder(nn.Module):
 
     @property
     def sequential(self) -> bool:
-        """Whether the blocks pass tokens (b, n, d) rather than maps (b, c, h, w)."""
+        """Whether the blocks take tokens (b, n, d), not maps (b, c, h, w)."""
         return hasattr(self.network, "pos_embed") or hasattr(self.network, "num_prefix_tokens")
 
     def channels_last(self) -> Encoder:
-        """Lay a convolutional encoder out with its channels last: up to 1.6 times faster on a CPU, equal to rounding.
+        """Store a convolutional encoder with channels last: up to 1.6 times faster on a CPU, equal up to rounding.
 
-        Extraction does so. It is not the default because in a very deep network rounding can add up (1e-4 in a
-        ResNet-152 of noise weights, as far from the exact result as the official layout is).
+        Extraction does so. It is not the default, because in a very deep network rounding errors can add up: to 1e-4 in
+        a ResNet-152 with random weights, which is also the error of the official layout.
         """
         return self if self.sequential else self.to(memory_format=torch.channels_last)
 
     def set_grad_checkpointing(self, enable: bool = True) -> Encoder:
-        """Keep only each layer's input for the backward pass and compute the rest again there, or stop doing so.
+        """Keep each layer's input only and compute the rest again in the backward pass, or stop doing so.
 
-        A third more computation for a fraction of the memory; the gradients are the same. Features are not touched.
+        It needs a third more computation and a fraction of the memory. Gradients and features are the same.
         """
         for layer in self.layers:
             layer.__dict__.pop("forward", None)
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
         return self.pooled(x)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Return the vector that a linear head or k-NN sees, (b, d), of images (b, c, h, w), by `card.features`."""
+        """Return the features for a linear head or k-NN, (b, d), of images (b, c, h, w), by `card.features`."""
         rule = self.card.features
         if rule.pooled == "head" and not self.raw:
             found = self._head(x)
@@ -119,30 +119,30 @@ class Encoder(nn.Module):
         return normalize(found, dim=1)
 
     def tokens(self, x: Tensor, norm: bool | None = None) -> Tensor:
-        """Return the patch tokens that a stacked classifier sees, (b, n, d), row-major over the grid.
+        """Return the patch tokens for a stacked classifier, (b, n, d), in row-major order of the grid.
 
-        A convolutional encoder's tokens are the places of its last map.
+        The tokens of a convolutional encoder are the positions of its last map.
 
         Args:
             x: Images (b, c, h, w).
-            norm: Whether they pass the last norm; None: the card's `features.token_norm`.
+            norm: Whether to apply the last norm; None: the card's `features.token_norm`.
         """
         raw = self.sequential and not (self.card.features.token_norm if norm is None else norm)
         return (self._raw(x) if raw else self._last(x))[:, self.prefix :]
 
     def depths(self, x: Tensor, kept: Sequence[int]) -> list[Tensor]:
-        """Return the `tokens` of this encoder cut after so many units, (b, n_i, d_i) each, from one forward pass.
+        """Return the `tokens` of the encoder cut after each number of units, (b, n_i, d_i), from one forward pass.
 
         Args:
             x: Images (b, c, h, w).
-            kept: Ascending numbers of units, 1 to n - 1.
+            kept: Numbers of units from 1 to n - 1, ascending.
         """
         found = []
         for units_kept, raw in zip(kept, outputs(self._features, [self.blocks[k - 1] for k in kept], x), strict=True):
             rows = _rows(raw, blocks_end(self.network))
             if self.sequential:
                 rows = self.network.norm(rows) if self.card.features.token_norm else rows  # type: ignore[operator]
-            elif callable(norm := getattr(self.network, f"norm{units_kept - 1}", None)):  # SEEM's, one for each stage
+            elif callable(norm := getattr(self.network, f"norm{units_kept - 1}", None)):  # SEEM has one for each stage
                 rows = norm(rows)
             found.append(rows[:, self.prefix :])
         return found
@@ -150,26 +150,26 @@ class Encoder(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         found = self.network.forward_features(x)  # type: ignore[operator]
         if not isinstance(found, Tensor):
-            raise CardError(f"{self.card.name} has several last maps", "only its own pooled feature, head, can be had")
+            raise CardError(f"{self.card.name} has several last maps", "use its own pooled feature, head")
         return found
 
     def _last(self, x: Tensor) -> Tensor:
-        """Return the network's last map, after the last norm, as rows (b, n, d), prefix tokens first."""
+        """Return the network's last map after the last norm, as rows (b, n, d), prefix tokens first."""
         return self._raw(x) if self.raw else _rows(self._features(x), _channels_end(self.network))
 
     def _raw(self, x: Tensor) -> Tensor:
-        """Return the last unit's own output as rows (b, n, d)."""
+        """Return the output of the last unit as rows (b, n, d)."""
         return _rows(self.block(x, len(self.blocks) - 1), False)
 
     def block(self, x: Tensor, i: int) -> Tensor:
-        """Return the raw output of unit `i`, from 0: (b, n, d) with prefix tokens first, or (b, c, h, w).
+        """Return the output of unit `i`, counted from 0: (b, n, d) with prefix tokens first, or (b, c, h, w).
 
-        The later units are not run.
+        Later units do not run.
         """
         return self._output(x, self.blocks, i, "unit")
 
     def layer(self, x: Tensor, i: int) -> Tensor:
-        """Return the raw output of residual block `i` of `layers`, from 0, in the form of `block`."""
+        """Return the output of residual block `i` of `layers`, counted from 0, in the form of `block`."""
         return self._output(x, self.layers, i, "layer")
 
     def _output(self, x: Tensor, modules: list[nn.Module], i: int, what: str) -> Tensor:
@@ -177,14 +177,14 @@ class Encoder(nn.Module):
             raise MedbenchError(f"{self.card.name} has {len(modules)} {what}s; there is no {what} {i}", "count from 0")
         found = outputs(self._features, [modules[i]], x)[0]
         if not isinstance(found, Tensor) or (len(found) != len(x) and not self.given):
-            raise CardError(f"the {what}s of {self.card.name} do not pass one map for each image", "report this card")
+            raise CardError(f"the {what}s of {self.card.name} do not give one map per image", "report this card")
         return found.flatten(1, 2) if found.ndim == 4 and blocks_end(self.network) else found
 
     @property
     def transform(self) -> Transform:
-        """The evaluation transform, PIL image -> (c, h, w) float32, with the model's own mean and deviation.
+        """The evaluation transform, PIL image -> (c, h, w) float32, with the model's mean and deviation.
 
-        A run uses the data set's statistics where the preset says so, on the same pixels.
+        A run uses those of the data set, on the same pixels, if the preset says so.
         """
         from medbench.data.images.square import rule_of
         from medbench.data.prepared.transforms import Transform
@@ -195,7 +195,7 @@ class Encoder(nn.Module):
         return Transform(rule_of(self.settings, self.image_size, self.in_chans), self.image_size, mean, std)
 
     def state_digest(self) -> str:
-        """Return a digest over all parameters and buffers: the same before and after means unchanged."""
+        """Return a digest of all parameters and buffers; it is the same as before if nothing changed."""
         found = 0
         for name, value in self.network.state_dict().items():
             found = zlib.crc32(name.encode(), found)
@@ -206,7 +206,7 @@ class Encoder(nn.Module):
     def _truncate(self, keep: int) -> None:
         n = len(units(self.network))
         if not 1 <= keep <= n:
-            raise MedbenchError(f"{self.card.name} has {n} units; {keep} of them cannot be kept", f"give 1 to {n}")
+            raise MedbenchError(f"{self.card.name} has {n} units, so it cannot keep {keep}", f"give 1 to {n}")
         if not self.whole:
             self.raw = not truncate(self.network, keep)
 
@@ -221,7 +221,7 @@ class Encoder(nn.Module):
     def _dim(self) -> int:
         rule, network = self.card.features, self.network
         width = getattr(network, "num_features", None)
-        if self.raw or not isinstance(width, int):  # the width of a cut network's map is nowhere written down
+        if self.raw or not isinstance(width, int):  # a cut network does not state the width of its map
             with torch.inference_mode():
                 place = next(network.parameters())
                 shape = (1, self.in_chans, self.image_size, self.image_size)
@@ -239,17 +239,17 @@ class Encoder(nn.Module):
 
 
 def _rows(found: Tensor, channels_end: bool) -> Tensor:
-    """Return tokens (b, n, d) as they are, and a map as its places (b, h*w, d), row by row."""
+    """Return tokens (b, n, d) as they are; of a map its positions (b, h*w, d), row by row."""
     if found.ndim == 3:
         return found
     return found.flatten(1, 2) if channels_end else found.flatten(2).transpose(1, 2)
 
 
 def _channels_end(network: nn.Module) -> bool:
-    """Tell whether the last map of a network is (b, h, w, c), as in a Swin."""
+    """Return whether the last map of a network is (b, h, w, c), as in a Swin."""
     return getattr(getattr(network, "core", network), "output_fmt", "") == "NHWC"
 
 
 def blocks_end(network: nn.Module) -> bool:
-    """Tell whether maps between the blocks of a network are (b, h, w, c): where the last one is, and in SAM."""
+    """Return whether maps between the blocks of a network are (b, h, w, c): as its last map, and in SAM."""
     return _channels_end(network) or getattr(getattr(network, "patch_embed", None), "output_fmt", "") == "NHWC"

@@ -1,4 +1,4 @@
-"""Models: card and official file to one uniform, frozen encoder."""
+"""Loads a model: card and weights file to a frozen encoder."""
 
 from __future__ import annotations
 
@@ -36,21 +36,20 @@ def load_model(
         weights: None for the official file, a path, or `random`.
         image_size: Side of the square input; None: the card's.
         in_chans: 1 or 3.
-        preset: A preset of the protocol's card, such as `paper` or `fixed`: it decides the transform, the channel rule
-            (what becomes of a three-channel kernel on one-channel images; WACV 2024, Q13), and what the model's card
-            changes under it.
+        preset: A preset of the protocol's card, such as `paper` or `fixed`. It sets the transform, the channel rule
+            (how a three-channel kernel is used on one-channel images; WACV 2024, Q13), and changes to the model's card.
         protocol: The protocol whose card has the preset.
-        channel_rule: `slice` or `sum`, over the preset's.
+        channel_rule: `slice` or `sum`; None: the preset's.
         library: Another library of the card that builds the same network.
         pooled: Another pooled feature: one of the card's `alternatives`, or a general rule (`cls`, `mean`, …).
         transform: The protocols' preprocessing, or the model's own (`native`).
-        units: Keep the first so many of the network's units; the later ones' cost and parameters are gone.
-        device: Where the encoder goes.
+        units: Number of units to keep, from the first on; None: all. The others are removed with their parameters.
+        device: Device for the encoder.
 
     Raises:
         CardError: The card is unknown, does not fit its network, or has no such library or feature; the protocol has
             no such preset.
-        WeightsError: The file is missing, damaged, unsafe or another architecture's.
+        WeightsError: The file is missing, damaged, unsafe or for another architecture.
     """
     from medbench.models.build import build
     from medbench.models.encoder import Encoder

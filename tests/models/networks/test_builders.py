@@ -505,10 +505,10 @@ def test_networks_of_timm_that_hold_something_else() -> None:
     assert crossvit.pooled(x).shape == (2, crossvit.dim)
     with pytest.raises(CardError, match="has several last maps"):
         crossvit.tokens(x)
-    with pytest.raises(CardError, match=r"the units of .* do not pass one map for each image"):
+    with pytest.raises(CardError, match=r"the units of .* do not give one map per image"):
         crossvit.block(x, 0)
     x = torch.zeros(2, 3, 224, 224, device="meta")
-    with pytest.raises(CardError, match="do not pass one map for each image"):
+    with pytest.raises(CardError, match="do not give one map per image"):
         on_meta("timm/tnt_s_legacy_patch16_224").block(x, 0)  # patches within patches first
 
 
@@ -573,7 +573,7 @@ ARCHES = {
 @pytest.mark.parametrize("taken", ["pretrained", "checkpoint_path", "in_chans", "cache_dir"])
 def test_arguments_that_medbench_decides_are_refused(library: str, taken: str) -> None:
     card = ModelCard.model_validate({"name": "mine", "library": library, "arch": ARCHES[library], "args": {taken: 1}})
-    with pytest.raises(CardError, match=rf"model card mine: args\.{taken}: medbench decides it"):
+    with pytest.raises(CardError, match=rf"model card mine: args\.{taken}: medbench sets it"):
         load_model(card)
 
 

@@ -212,7 +212,7 @@ def test_a_table_that_fits_is_the_files_own() -> None:
 def test_a_table_of_another_kind_is_named(given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     state, net = {"pos_embed": torch.ones(given)}, network_of("pos_embed", *wanted)
     adapt_position(state, net, Position())
-    with pytest.raises(WeightsError, match=r"1 misshaped: pos_embed \("):
+    with pytest.raises(WeightsError, match=r"1 of another shape: pos_embed \("):
         fill(net, state, Path("w.pth"))
 
 

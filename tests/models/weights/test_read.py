@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_listed(net: nn.Module, tmp_path: Path) -> None:
     del state["blocks.0.mlp.fc1.weight"]
     assert "1 missing: blocks.0.mlp.fc1.weight" in refused(state, path)
     assert "1 unknown: junk" in refused(full | {"junk": torch.ones(1)}, path)
-    assert "1 misshaped: norm.bias (3,) for (64,)" in refused(full | {"norm.bias": torch.ones(3)}, path)
+    assert "1 of another shape: norm.bias (3,) for (64,)" in refused(full | {"norm.bias": torch.ones(3)}, path)
     both = refused({f"x{k}": v for k, v in full.items()}, path)
     n = len(full)
     assert f"{n} missing: " in both
@@ -135,11 +135,11 @@ def test_a_wrong_key_or_prefix_shows_what_the_file_holds(net: nn.Module, tmp_pat
     path = tmp_path / "w.pth"
     wrong = refused({"state_dict": net.state_dict(), "epoch": 3}, path, key="model")  # type: ignore[dict-item]
     assert "nothing under the key 'model'; it holds state_dict, epoch" in wrong
-    assert "no tensors by name but state_dict" in refused({"state_dict": net.state_dict()}, path)  # type: ignore[dict-item]
+    assert "no tensors by name, but state_dict" in refused({"state_dict": net.state_dict()}, path)  # type: ignore[dict-item]
     assert "starts with 'visual.'; it holds cls_token, pos_embed" in refused(net.state_dict(), path, prefix="visual.")
     assert "is not a tensor but int" in refused(net.state_dict() | {"epoch": 3}, path)  # type: ignore[dict-item]
     assert "without a name: 0" in refused({0: torch.ones(1)}, path)  # type: ignore[dict-item]
-    assert "no tensors by name but list" in refused([torch.ones(1)], path)  # type: ignore[arg-type]
+    assert "no tensors by name, but list" in refused([torch.ones(1)], path)  # type: ignore[arg-type]
 
 
 def test_two_tensors_for_one_name_are_refused(net: nn.Module, tmp_path: Path) -> None:

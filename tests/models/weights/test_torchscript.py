@@ -214,7 +214,7 @@ def test_code_in_an_archive_is_never_run(protocol: int, archive: Path, tmp_path:
         content = pickle.dumps({"w": 1, "trap": trap}, protocol)
         message = refused(with_pickle(archive, tmp_path / "w.pt", content))
         assert "holds code (" in message
-        assert "nothing in it was run" in message
+        assert "no code was run" in message
         assert not mark.exists()
     pickle.loads(pickle.dumps(traps[0], protocol))
     assert mark.exists(), "the trap would spring"

@@ -1,1 +1,1 @@
-"""Networks: built by libraries or here, and what all of them are asked for."""
+"""Networks: built by libraries or here, with the names that medbench uses."""

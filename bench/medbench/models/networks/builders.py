@@ -1,6 +1,6 @@
-"""Who builds a network: timm, or another library behind the few names of timm that medbench uses.
+"""Builds a network with timm, or with another library, wrapped to have the names of timm that medbench uses.
 
-Those names are `forward_features(x)` (the last map, after the last norm), `forward(x)` (the pooled vector), `norm`,
+These names are `forward_features(x)` (the last map, after the last norm), `forward(x)` (the pooled vector), `norm`,
 `num_prefix_tokens`, `num_features`, `default_cfg["first_conv"]` and one of `blocks`, `stages` and `layers`.
 """
 
@@ -22,13 +22,13 @@ from medbench.models.networks.seem import seem_focal_tiny
 from medbench.models.networks.units import outputs, units
 
 RESERVED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "in_chans"}
-"""Arguments of timm that would load a file past the strict loader, or that medbench decides."""
+"""Arguments of timm that would load a file without the strict loader, or that medbench sets."""
 REFUSED = (TypeError, AssertionError, ValueError, RuntimeError, LookupError, AttributeError, NotImplementedError)
-"""What libraries raise on arguments that they do not take."""
+"""Errors of libraries on arguments that they do not accept."""
 
 
 class Undrawn(TorchFunctionMode):
-    """Leave parameters undrawn while a network is built that a file will fill to the last one: seconds in a ViT."""
+    """Skip the random initialisation of parameters that a file will fill; this saves seconds in a ViT."""
 
     DRAWS = frozenset({getattr(Tensor, f"{name}_") for name in ("uniform", "normal", "erfinv", "mul", "add", "clamp")})
 
@@ -43,10 +43,10 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     """Return the card's network without its weights, for images (b, in_chans, image_size, image_size).
 
     Raises:
-        CardError: The library has no such architecture, or does not take these arguments.
+        CardError: The library has no such architecture, or does not accept these arguments.
     """
     if taken := sorted(RESERVED & set(card.args)):
-        raise CardError(f"model card {card.name}: args.{taken[0]}: medbench decides it", "take it out of the card")
+        raise CardError(f"model card {card.name}: args.{taken[0]}: medbench sets it", "remove it from the card")
     try:
         network = BUILDERS[card.library](card, image_size, in_chans)
     except REFUSED as error:
@@ -58,14 +58,14 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     for name in card.remove:
         network.set_submodule(name, nn.Identity())
     if card.remove and isinstance(width := getattr(network, "embed_dim", None), int):
-        network.num_features = width  # type: ignore[assignment]  # without SAM's neck the blocks' width
+        network.num_features = width  # type: ignore[assignment]  # without SAM's neck: the blocks' width
     return network
 
 
 def _unknown(card: ModelCard, known: list[str]) -> CardError:
     near = ", ".join(difflib.get_close_matches(card.arch, known, n=3))
     return CardError(
-        f"model card {card.name}: arch: {card.library} has no '{card.arch}'", f"near ones: {near or 'none'}"
+        f"model card {card.name}: arch: {card.library} has no '{card.arch}'", f"similar names: {near or 'none'}"
     )
 
 
@@ -83,7 +83,7 @@ def _timm(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
 
 
 OWN: dict[str, Callable[..., nn.Module]] = {"seem_focal_tiny": seem_focal_tiny}
-"""Networks that no library has."""
+"""Networks that are not in any library."""
 
 
 def _medbench(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
@@ -93,7 +93,7 @@ def _medbench(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
 
 
 def _segment_anything(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
-    """Return segment_anything's own image encoder (`vit_b`, `vit_l` or `vit_h`), its tables of the wanted size."""
+    """Return segment_anything's own image encoder (`vit_b`, `vit_l` or `vit_h`), with tables for the image size."""
     from segment_anything.modeling import ImageEncoderViT
 
     sizes = {"vit_b": (768, 12, 12, 3), "vit_l": (1024, 24, 16, 6), "vit_h": (1280, 32, 16, 8)}
@@ -115,17 +115,17 @@ def _segment_anything(card: ModelCard, image_size: int, in_chans: int) -> nn.Mod
 
 
 class Adapted(nn.Module):
-    """An image tower of another library behind timm's names.
+    """An image tower of another library, with timm's names.
 
-    Its parameters keep the library's names behind `holder.`.
+    Its parameters keep the library's names, after `holder.`.
 
     Args:
         network: The library's tower, (b, c, h, w) -> (b, dim).
-        holder: What stands before the names of its parameters.
-        core: Where in it the units are (`units.units`).
-        stem: Where in it the first convolution is.
-        norm: Where in it the last norm is; none: the units' last map is the tower's.
-        prefix: Number of tokens before the patches'; None: the tower passes maps.
+        holder: Prefix of the names of its parameters.
+        core: Path of the module that has the units (`units.units`).
+        stem: Path of the first convolution.
+        norm: Path of the last norm; none: the last map of the units is the tower's.
+        prefix: Number of tokens before the patches'; None: the tower has maps, not tokens.
         dim: Length of the pooled vector.
     """
 
@@ -145,7 +145,7 @@ class Adapted(nn.Module):
 
     @property
     def core(self) -> nn.Module:
-        """The module that holds the units."""
+        """The module that has the units."""
         return self.get_submodule(self.core_place)
 
     @property
@@ -155,7 +155,7 @@ class Adapted(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return all tokens after the last norm, (b, n, d), or the last map (b, d, h, w)."""
-        if callable(own := getattr(self.core, "forward_features", None)):  # a network of timm's
+        if callable(own := getattr(self.core, "forward_features", None)):  # a network of timm
             return own(x)  # type: ignore[no-any-return]
         found: Tensor = self.norm(outputs(self.forward, [units(self.core)[-1]], x)[0])
         return found
@@ -163,7 +163,7 @@ class Adapted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the library's pooled vector (b, dim)."""
         found = self.get_submodule(self.holder)(x)
-        found = found[0] if isinstance(found, tuple) else found  # CoCa gives its tokens too
+        found = found[0] if isinstance(found, tuple) else found  # CoCa also returns its tokens
         return found if isinstance(found, Tensor) else found.pooler_output
 
 
@@ -191,7 +191,7 @@ def _open_clip(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
         places: dict[str, Any] = {"core": "trunk", "stem": f"trunk.{trunk.default_cfg['first_conv']}"}
         places |= {"norm": "trunk.norm" if normed else None, "prefix": getattr(trunk, "num_prefix_tokens", None)}
     elif hasattr(visual, "transformer"):
-        pool = getattr(visual, "attn_pool", None)  # CoCa's: behind it the last norm is one of pooled vectors
+        pool = getattr(visual, "attn_pool", None)  # CoCa's; the last norm comes after it and is of pooled vectors
         places = {"core": "transformer", "stem": "conv1", "norm": "ln_post" if pool is None else None, "prefix": 1}
     else:  # CLIP's ResNets
         places = {"core": "", "stem": "conv1", "norm": None, "prefix": None}
@@ -209,18 +209,18 @@ def _open_clip_tower(card: ModelCard, image_size: int) -> tuple[nn.Module, int]:
         raise _unknown(card, open_clip.list_models())
     gelu = card.args.get("quick_gelu", config.get("quick_gelu", False))
     if odd := sorted(set(card.args) - {"quick_gelu"}):
-        raise ValueError(f"of an architecture that it lists it takes quick_gelu alone, not {odd[0]}")
+        raise ValueError(f"the only argument for architectures in its list is quick_gelu, not {odd[0]}")
     pair = open_clip.CustomTextCLIP(
         config["embed_dim"],
         vision_cfg={**config["vision_cfg"], "image_size": image_size, "timm_model_pretrained": False},
-        text_cfg={"context_length": 1, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1},  # left aside
+        text_cfg={"context_length": 1, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1},  # not used
         quick_gelu=gelu,
     )
     return pair.visual, int(config["embed_dim"])
 
 
 def _transformers(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
-    """Return the image tower of BLIP or SigLIP as transformers has it."""
+    """Return the image tower of BLIP or SigLIP from transformers."""
     import transformers
 
     kinds: dict[str, tuple[Any, Any, int]] = {
@@ -258,10 +258,10 @@ BUILDERS: dict[str, Callable[[ModelCard, int, int], nn.Module]] = {
     "transformers": _transformers,
     "torchvision": _torchvision,
 }
-"""Library of a card -> what builds its network from (card, image_size, in_chans)."""
+"""Library of a card -> function that builds its network from (card, image_size, in_chans)."""
 
 
 def convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Return a file's tensors as timm itself adapts them to one of its networks, names and position tables included."""
+    """Return a file's tensors as timm adapts their names and position tables to one of its networks."""
     own = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     return dict(own(state, network)) if own is not None else state

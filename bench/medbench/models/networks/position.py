@@ -1,4 +1,4 @@
-"""Position tables of a weights file at another grid, by each family's own official rule."""
+"""Resizes the position tables of a weights file to another grid, by the official rule of each family."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RELATIVE = re.compile(r"(.*\.)?rel_pos_[hw]")
 
 
 def adapt_position(state: dict[str, Tensor], network: nn.Module, rule: Position) -> None:
-    """Resize the tables of absolute and of relative positions to the network's grid where they differ.
+    """Resize tables of absolute and relative positions to the network's grid if they differ.
 
-    Absolute tables are (1, p + g*g, d), (p + g*g, d) or (1, g, g, d), p prefix rows (class token) first; relative ones,
-    (2*g - 1, d), are resized where the rule says how.
+    Absolute tables are (1, p + g*g, d), (p + g*g, d) or (1, g, g, d), with p prefix rows (class token) first. Relative
+    tables, (2*g - 1, d), are resized if the rule says how.
     """
     wanted = {name: value.shape for name, value in network.state_dict().items()}
     table, shape = state.get(rule.table), wanted.get(rule.table)
@@ -35,7 +35,7 @@ def adapt_position(state: dict[str, Tensor], network: nn.Module, rule: Position)
 
 
 def _resized(table: Tensor, shape: torch.Size, rule: Position) -> Tensor:
-    """Return a table in the wanted shape; one that is of another kind or width stays, and `fill` names it."""
+    """Return a table in the required shape; if its kind or width is another, unchanged, and `fill` raises the error."""
     if table.ndim != len(shape) or table.shape[-1] != shape[-1]:
         return table
     if table.ndim == 4:  # (1, g, g, d)
@@ -49,18 +49,18 @@ def _resized(table: Tensor, shape: torch.Size, rule: Position) -> Tensor:
 def resize_line(table: Tensor, length: int, mode: str) -> Tensor:
     """Return a table of relative positions (l, d) as (length, d).
 
-    segment_anything resizes linearly whenever its map is not of the table's size; the code of WACV 2024 took the
-    nearest rows, once, which moves the centre (Q9).
+    segment_anything interpolates linearly in each forward pass if its map does not have the table's size. The code of
+    WACV 2024 took the nearest rows once, which moves the centre (Q9).
     """
     line = table.float().T[None]
     return interpolate(line, size=length, mode=mode)[0].T.contiguous()
 
 
 def resize_table(table: Tensor, grid: int, rule: Position) -> Tensor:
-    """Return a position table (1, p + g*g, d) for another square grid, its p prefix rows (class token) kept.
+    """Return a position table (1, p + g*g, d) for another square grid, with the same p prefix rows (class token).
 
-    With an offset the scale factor is (grid + offset) / g, which shifts the sampling points a little: so do the
-    official DINO and DINOv2 at every size but their own.
+    With an offset the scale factor is (grid + offset) / g, which slightly shifts the sampling points. The official DINO
+    and DINOv2 do so for all sizes except their own.
 
     Raises:
         WeightsError: The table is not that of a square grid.
@@ -69,7 +69,7 @@ def resize_table(table: Tensor, grid: int, rule: Position) -> Tensor:
     prefix = table.shape[1] - side * side
     if prefix > side:
         raise WeightsError(
-            f"the position table of {table.shape[1]} rows is not a square grid", "use the native --image-size"
+            f"the position table of {table.shape[1]} rows is not a square grid", "use the model's own --image-size"
         )
     cells = table[:, prefix:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)
     size: dict[str, Any] = {"size": (grid, grid)}

@@ -1,10 +1,10 @@
 """SEEM's image backbone, Focal-Tiny: FocalNet with two more 3 x 3 depth-wise convolutions per block ("focal_dw").
 
-No library has it: timm's FocalNet lacks those convolutions, pads the stem by 2 instead of 3, and norms a branch before
-it is added rather than the sum. Parameters have the names of the official file behind its `backbone.`; sizes and order
-of operations are those of SEEM's focal_dw.py and focalt_unicl_lang_v0.yaml (Zou et al., NeurIPS 2023), after "Focal
-Modulation Networks" (Yang et al., NeurIPS 2022). Maps are (b, h, w, c) throughout: linear layers and norms take them as
-they are, and convolutions through a permuted view, which is their channels-last layout.
+Own code, because no library has it: timm's FocalNet lacks these convolutions, pads the stem by 2 instead of 3, and
+normalises a branch before the sum, not the sum. Parameters have the names of the official file after its `backbone.`.
+Sizes and the order of operations are those of SEEM's focal_dw.py and focalt_unicl_lang_v0.yaml (Zou et al., NeurIPS
+2023), after "Focal Modulation Networks" (Yang et al., NeurIPS 2022). All maps are (b, h, w, c): linear layers and norms
+take them as they are, convolutions take a permuted view, which is their channels-last layout.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from torch.nn.functional import gelu, linear, pad
 from medbench.errors import MedbenchError
 
 KERNELS = (3, 5, 7)
-"""Sides of the context convolutions of every block, finest first: three focal levels from window 3, two wider each."""
+"""Sides of the context convolutions of a block: three focal levels, from a window of 3, each 2 wider than the last."""
 LAYER_SCALE = 1e-4
-"""What the layer scales start from."""
+"""First value of the layer scales."""
 GreyStem = Literal["whole", "bare"]
 
 
 def _convolved(convolution: nn.Module, x: Tensor) -> Tensor:
-    """Return a convolution of a map (b, h, w, c) as (b, h', w', d)."""
+    """Apply a convolution to a map (b, h, w, c); returns (b, h', w', d)."""
     found: Tensor = convolution(x.permute(0, 3, 1, 2))
     return found.permute(0, 2, 3, 1)
 
 
 class Embed(nn.Module):
-    """A strided convolution, then a layer norm: the stem, and what leads from one stage to the next.
+    """A strided convolution, then a layer norm: the stem, and the step from one stage to the next.
 
-    The official code first pads right and bottom with zeros to whole patches. With a kernel of 2 * stride - 1 and half
-    of it as padding these are zeros that the convolution pads anyway: a side of n gives ceil(n / stride) without them.
+    The official code first pads the right and bottom with zeros to a multiple of the stride. With a kernel of
+    2 * stride - 1 and half of it as padding, the convolution pads the same zeros: a side of n gives ceil(n / stride).
     """
 
     output_fmt = "NHWC"
@@ -58,12 +58,12 @@ class Embed(nn.Module):
 
 
 class FocalModulation(nn.Module):
-    """Each place's query, multiplied by what its surroundings hold at several scales."""
+    """The query of each position, multiplied by its context at several scales."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.levels = len(KERNELS) + 1  # the last is the whole map
-        self.parts = [dim, dim, self.levels]  # what `f` gives: query, context, gates
+        self.levels = len(KERNELS) + 1  # the last level is the mean of the map
+        self.parts = [dim, dim, self.levels]  # outputs of `f`: query, context, gates
         self.f = nn.Linear(dim, sum(self.parts))
         self.h = nn.Conv2d(dim, dim, 1)
         self.proj = nn.Linear(dim, dim)
@@ -74,7 +74,7 @@ class FocalModulation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the modulated map, (b, h, w, c) like x."""
         query, context, gates = self.f(x).split(self.parts, dim=-1)
-        gates = gates / self.levels  # the mean over levels (SEEM's scaling_modulator), taken where it costs least
+        gates = gates / self.levels  # mean over levels (SEEM's scaling_modulator), where it is cheapest
         total = 0.0
         for i, layer in enumerate(self.focal_layers):
             context = _convolved(layer, context)
@@ -85,7 +85,7 @@ class FocalModulation(nn.Module):
 
 
 class FocalBlock(nn.Module):
-    """A residual block: modulation, then a two-layer perceptron, each behind a depth-wise convolution, norm last."""
+    """A residual block: modulation, then a perceptron, each between a depth-wise convolution and a norm."""
 
     def __init__(self, dim: int, drop_path: float) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class FocalBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one width, and the module that leads to the next stage, which the network applies."""
+    """Blocks of one width, and the step to the next stage, which the network applies."""
 
     def __init__(self, dim: int, drop_paths: Sequence[float], last: bool) -> None:
         super().__init__()
@@ -123,21 +123,21 @@ class Stage(nn.Module):
 
 
 class SeemFocalNet(nn.Module):
-    """Stages of focal blocks behind timm's names.
+    """Stages of focal blocks, with timm's names.
 
     Attributes:
-        layers: The stages: the units that freezing and truncation count, each (b, h, w, c) -> (b, h, w, c).
+        layers: The stages, each (b, h, w, c) -> (b, h, w, c): the units that freezing and truncation count.
         num_features: Width of the last stage.
 
     Args:
         in_chans: Channels of the input.
         embed_dim: Width of the first stage; each next one is twice as wide.
         depths: Blocks of each stage.
-        drop_path_rate: Stochastic depth of the last block when training; it grows linearly from 0 at the first.
-        grey_stem: What one-channel input meets. `whole`: the official stem. `bare`: the stem as the code of WACV 2024
-            rebuilt it (Q3), without padding and without its norm, on a grid of 55 x 55 instead of 56 x 56 at 224
-            pixels; a side that is no multiple of 4 is first filled up with zeros, right and below, as there.
-        num_classes: 0: there is no classifier.
+        drop_path_rate: Stochastic depth of the last block in training; it grows linearly from 0 at the first block.
+        grey_stem: The stem for one-channel input. `whole`: the official stem. `bare`: the stem in the code of WACV 2024
+            (Q3), without padding and without norm: at 224 pixels its grid is 55 x 55 instead of 56 x 56. As there, a
+            side that is not a multiple of 4 is first padded with zeros, right and bottom.
+        num_classes: 0, because there is no classifier.
 
     Raises:
         ValueError: `num_classes` is not 0, or `grey_stem` is unknown.
@@ -158,7 +158,7 @@ class SeemFocalNet(nn.Module):
         if num_classes:
             raise ValueError(f"num_classes {num_classes}: SEEM's backbone has no classifier")
         if grey_stem not in get_args(GreyStem):
-            raise ValueError(f"grey_stem '{grey_stem}' is none of {', '.join(get_args(GreyStem))}")
+            raise ValueError(f"grey_stem '{grey_stem}' is not one of {', '.join(get_args(GreyStem))}")
         self.num_classes = num_classes
         self.default_cfg = {"first_conv": "patch_embed.proj"}
         self.patch_embed = Embed(in_chans, embed_dim, 4, bare=grey_stem == "bare" and in_chans == 1)
@@ -172,7 +172,7 @@ class SeemFocalNet(nn.Module):
 
     @property
     def norm(self) -> nn.LayerNorm:
-        """The output norm of the last stage."""
+        """The norm after the last stage."""
         return self.get_submodule(f"norm{len(self.layers) - 1}")  # type: ignore[return-value]
 
     @property
@@ -181,14 +181,14 @@ class SeemFocalNet(nn.Module):
         return self.norm.normalized_shape[0]
 
     def truncate(self, units: int) -> None:
-        """Keep the first `units` stages; the features are then the last one's after its own output norm.
+        """Keep the first `units` stages; the features are then the output of the last one after its own norm.
 
         Raises:
-            MedbenchError: There are not so many stages, or none would be left.
+            MedbenchError: `units` is below 1, or more than the number of stages.
         """
         held = len(self.layers)
         if not 1 <= units <= held:
-            raise MedbenchError(f"{units} of SEEM's stages cannot be kept: it has {held}", f"keep 1 to {held}")
+            raise MedbenchError(f"SEEM has {held} stages, so it cannot keep {units}", f"keep 1 to {held}")
         for i in range(units, held):
             delattr(self, f"norm{i}")
         self.layers = self.layers[:units]
@@ -199,7 +199,7 @@ class SeemFocalNet(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last stage's map after its norm, (b, h, w, d), of images (b, c, H, W).
 
-        With the whole stem, a side H gives ceil(H / 4) after the first stage and ceil(H / 32) after the fourth.
+        With the official stem, a side H gives ceil(H / 4) after the first stage and ceil(H / 32) after the fourth.
         """
         x = self.patch_embed(x.permute(0, 2, 3, 1))
         for stage in self.layers:

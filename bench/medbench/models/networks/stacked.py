@@ -17,26 +17,26 @@ from medbench.seeding import seed_of
 
 
 class Stacked(nn.Module):
-    """Projector, DeiT without its patch embedding, head; all of it trainable, in train mode.
+    """Projector, DeiT without its patch embedding, and head; everything is trainable, in train mode.
 
-    Tokens (b, n, d_f) pass a linear layer and a layer norm to the DeiT's width w (768 in DeiT-B), take the place of its
-    patch embeddings beside its own class token, and get its own position table at their grid. The class token after
-    the last norm goes to a linear head.
+    A linear layer and a layer norm project tokens (b, n, d_f) to the DeiT's width w (768 in DeiT-B). They replace its
+    patch embeddings, after its own class token, with its own position table at their grid. A linear head takes the
+    class token after the last norm.
 
     Attributes:
         projector: Linear(d_f, w) and LayerNorm(w) with torch's epsilon, 1e-5.
-        deit: The DeiT, without patch embedding and head of its own.
+        deit: The DeiT, without its patch embedding and head.
         head: Linear(w, classes).
     """
 
     def __init__(self, deit: Encoder, dim: int, classes: int, seed: int) -> None:
-        """Take the network of an encoder and draw projector and head, each by its own seed.
+        """Use the network of an encoder, and draw projector and head with a seed each.
 
         Args:
-            deit: A vision transformer of timm with one class token and a position table. Its network is taken, not
-                copied, and loses its patch embedding: the encoder sees no images afterwards.
+            deit: A vision transformer of timm with one class token and a position table. Its network is not copied
+                and loses its patch embedding, so the encoder cannot take images any more.
             dim: Width d_f of the tokens.
-            classes: Outputs of the head.
+            classes: Number of outputs of the head.
             seed: Seed of the run.
 
         Raises:
@@ -61,7 +61,7 @@ class Stacked(nn.Module):
         return list(self.deit.blocks.children())
 
     def set_grad_checkpointing(self, enable: bool = True) -> Stacked:
-        """Keep only each block's input for the backward pass and compute the rest again there, or stop doing so."""
+        """Keep each block's input only and compute the rest again in the backward pass, or stop doing so."""
         self.checkpointing = enable
         return self
 
@@ -71,7 +71,7 @@ class Stacked(nn.Module):
         return logits
 
     def features(self, tokens: Tensor) -> Tensor:
-        """Return the class token after the last norm, (b, w), of tokens (b, n, d_f), row-major over a square grid.
+        """Return the class token after the last norm, (b, w), of tokens (b, n, d_f), in row-major order of the grid.
 
         Raises:
             CardError: The position table cannot be resized to n tokens.
@@ -88,9 +88,9 @@ class Stacked(nn.Module):
     def _positions(self, n: int) -> Tensor:
         """Return the position table for n tokens, (1, 1 + n, w), the class token's row first.
 
-        As in the published code it is resized in each forward, bicubically without antialiasing and by the scale factor
-        sqrt(n / g^2), so that the table of g x g is what is trained. Rounding of the factor can make the resized grid
-        too small (14 to 29): there the published code fails as well.
+        As in the published code it is resized in each forward pass, bicubic without antialiasing, by the scale factor
+        sqrt(n / g^2), so that training changes the table of g x g. Rounding of the factor can make the resized grid too
+        small (14 to 29); the published code fails then, too.
         """
         table: Tensor = self.deit.pos_embed
         own = math.isqrt(table.shape[1] - 1)
@@ -108,7 +108,7 @@ class Stacked(nn.Module):
 
 
 def _checked(deit: Encoder) -> Any:
-    """Return the network of an encoder that can be stacked: what `Stacked.features` passes is all it consists of."""
+    """Return the network of an encoder that can be stacked: it has no parts that `Stacked.features` does not call."""
     network: Any = deit.network
     fits = isinstance(network, VisionTransformer) and network.cls_token is not None and network.num_prefix_tokens == 1
     if fits and network.pos_embed is not None and network.attn_pool is None:
@@ -123,7 +123,7 @@ def _checked(deit: Encoder) -> Any:
 
 
 def _linear(name: str, seed: int, inputs: int, outputs: int, place: Tensor) -> nn.Linear:
-    """Return a linear layer beside `place`, drawn as torch.nn.Linear does: U(-1/sqrt(inputs), 1/sqrt(inputs))."""
+    """Return a linear layer on the device of `place`, drawn as torch.nn.Linear: U(-1/sqrt(inputs), 1/sqrt(inputs))."""
     made = nn.Linear(inputs, outputs, device="meta", dtype=place.dtype).to_empty(device=place.device)
     source = torch.Generator().manual_seed(seed_of("stacked", name, seed))
     bound = 1 / math.sqrt(inputs)

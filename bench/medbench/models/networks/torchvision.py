@@ -1,8 +1,8 @@
-"""Convolutional networks of torchvision behind the names of timm that medbench uses, under torchvision's own names.
+"""Convolutional networks of torchvision, with the names of timm that medbench uses. Parameters keep their names.
 
-Families are read whose last map is the output of modules that run one after the other, and whose vector is its mean.
-Units are counted where nothing trainable stands between them, so that freezing and truncation miss nothing: DenseNet
-and ConvNeXt (their transitions), VGG and AlexNet (no blocks) have none.
+A family is supported if its modules run one after the other, give the last map, and its vector is the mean of that map.
+It has units if no trainable module is between them, so that freezing and truncation include everything. DenseNet and
+ConvNeXt (transitions between blocks), VGG and AlexNet (no blocks) have no units.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from medbench.errors import CardError
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of torchvision is built.
+    """The structure of a family of torchvision.
 
     Attributes:
-        body: Children that are run in this order; the last one's output is the last map.
+        body: Children that run in this order; the output of the last is the last map.
         units: Regular expression of the units, `place:Class`.
-        relu: Whether torchvision puts a ReLU behind the body, which is no module (DenseNet).
-        normed: Whether the mean passes the classifier's first module, a norm (ConvNeXt).
+        relu: Whether torchvision applies a ReLU after the body that is not a module (DenseNet).
+        normed: Whether the classifier's first module, a norm, is applied to the mean (ConvNeXt).
     """
 
     body: tuple[str, ...] = ("features",)
@@ -49,7 +49,7 @@ FAMILIES = {
     "SqueezeNet": Family(units=r"features\.\d+:Fire"),
     "VGG": Family(),
 }
-"""torchvision's class -> how its networks are built."""
+"""Class in torchvision -> structure of its networks."""
 
 
 def listed() -> list[str]:
@@ -58,30 +58,30 @@ def listed() -> list[str]:
 
 
 def tower(arch: str, args: dict[str, Any]) -> Tower:
-    """Return a network of `listed()` without its classifier, for images (b, 3, h, w); nothing is fetched.
+    """Return a network of `listed()` without its classifier, for images (b, 3, h, w); nothing is downloaded.
 
     Args:
         arch: One of `listed()`.
         args: Further arguments of torchvision's constructor.
 
     Raises:
-        CardError: The network is of a family that is not read.
+        CardError: The family of the network is not supported.
     """
     if taken := sorted({"weights", "weights_backbone"} & set(args)):
-        raise ValueError(f"medbench decides {taken[0]}")
+        raise ValueError(f"medbench sets {taken[0]}")
     network = torchvision.models.get_model(arch, weights=None, **args)
     family = FAMILIES.get(type(network).__name__)
     if family is None:
         known = ", ".join(sorted(FAMILIES))
         raise CardError(
-            f"torchvision's {arch} is a {type(network).__name__}; of torchvision medbench reads {known}",
-            "take timm's: most of its networks are torchvision's too",
+            f"torchvision's {arch} is a {type(network).__name__}; medbench supports {known} of torchvision",
+            "use timm: it has most networks of torchvision",
         )
     return Tower(network, family)
 
 
 class Tower(nn.Module):
-    """The body of a network of torchvision; its parameters keep their names, the classifier's are gone.
+    """The body of a network of torchvision, without the classifier; its parameters keep their names.
 
     Attributes:
         num_features: Length of the pooled vector.
@@ -107,7 +107,7 @@ class Tower(nn.Module):
         return nn.ModuleList(self.get_submodule(place) for place in self.places)
 
     def truncate(self, keep: int) -> bool:
-        """Keep the first units and what stands before them; False: the last one's raw map is the feature."""
+        """Keep the first units and the modules before them; False: the feature is the raw map of the last unit."""
         last = self.places[keep - 1]
         outer, _, _ = last.rpartition(".")
         beside = [f"{outer}.{name}" for name, _ in self.get_submodule(outer).named_children()] if outer else [last]
@@ -132,7 +132,7 @@ class Tower(nn.Module):
 
 
 def _width(head: nn.Module, pool: nn.Module | None) -> int:
-    """Return the channels of the last map: what the classifier's first layer takes, for each cell of the pool."""
+    """Return the channels of the last map: the inputs of the classifier's first layer, per cell of the pool."""
     first = next(module for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d))
     if isinstance(first, nn.Conv2d):
         return first.in_channels

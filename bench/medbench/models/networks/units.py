@@ -1,4 +1,4 @@
-"""The units of a network: what freezing, truncation and CKA count, reached by running a forward only so far."""
+"""The units of a network, which freezing, truncation and CKA count, and their outputs in a partial forward pass."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CONTAINERS = ("blocks", "stages", "layers", "resblocks")
 
 
 def units(network: nn.Module) -> list[nn.Module]:
-    """Return the units of a network in order: transformer blocks, or the stages of a hierarchical one."""
-    if isinstance(core := getattr(network, "core", None), nn.Module):  # another library's, behind timm's names
+    """Return the units of a network in order: its transformer blocks, or its stages if it is hierarchical."""
+    if isinstance(core := getattr(network, "core", None), nn.Module):  # a network of another library
         return units(core)
     for name in CONTAINERS:
         held = getattr(network, name, None)
@@ -22,14 +22,14 @@ def units(network: nn.Module) -> list[nn.Module]:
             return list(held.children())
     if hasattr(network, "layer4"):
         listed = [getattr(network, f"layer{i}") for i in range(1, 5)]
-        return [stage for stage in listed if not isinstance(stage, nn.Identity)]  # those cut off: see `truncate`
+        return [stage for stage in listed if not isinstance(stage, nn.Identity)]  # `truncate` leaves identities
     info, held = getattr(network, "feature_info", None), dict(network.named_modules())
     places = [stage["module"] for stage in info] if isinstance(info, list) else []
     return [held[place] for place in places] if all(held.get(place, network) is not network for place in places) else []
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
-    """Return the residual blocks of a network in order: its units, or what they are made of (12 in SEEM's 4 stages)."""
+    """Return the residual blocks of a network in order: its units, or their parts (12 in SEEM's 4 stages)."""
     found: list[nn.Module] = []
     for unit in units(network):
         inner = getattr(unit, "blocks", unit if isinstance(unit, nn.Sequential) else None)
@@ -38,11 +38,11 @@ def layers(network: nn.Module) -> list[nn.Module]:
 
 
 def truncate(network: nn.Module, keep: int) -> bool:
-    """Drop all units of a network but the first `keep`, with their parameters and their cost.
+    """Remove all units of a network except the first `keep`, with their parameters.
 
     Returns:
-        Whether the network's own last norm and head still fit: in networks of one width they do, as in the truncated
-        encoders of WACV 2024; in hierarchical ones the raw map of the last unit is the feature.
+        Whether the network's last norm and head still fit. They do in networks of one width, such as the truncated
+        encoders of WACV 2024. In hierarchical networks they do not: the feature is the raw map of the last unit.
     """
     if callable(own := getattr(network, "truncate", None)):
         return own(keep) is not False
@@ -55,32 +55,34 @@ def truncate(network: nn.Module, keep: int) -> bool:
             setattr(network, name, held[:keep])
             return same
     if not hasattr(network, "layer4"):
-        raise CardError(f"a {type(network).__name__} cannot be cut into units", "leave it whole")
+        raise CardError(
+            f"a {type(network).__name__} cannot be cut into units", "use all of it: do not set units or kept"
+        )
     for i in range(keep + 1, 5):
         setattr(network, f"layer{i}", nn.Identity())
     return False
 
 
 def replace(network: nn.Module, modules: Sequence[nn.Module]) -> None:
-    """Put `modules` in the place of the first units of a network."""
+    """Replace the first units of a network by `modules`."""
     for unit, module in zip(units(network), modules, strict=False):
         name = next(place for place, held in network.named_modules() if held is unit)
         network.set_submodule(name, module)
 
 
 def _width(unit: nn.Module) -> int | None:
-    """Return the length of a unit's first vector, a norm's."""
+    """Return the length of a unit's first vector, which is a norm's."""
     return next((len(p) for p in unit.parameters() if p.ndim == 1), None)
 
 
 def outputs(forward: Callable[[Tensor], Any], modules: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
-    """Run `forward(x)` as far as the last of `modules`, which it passes in order, and return what each gave.
+    """Run `forward(x)` up to the last of `modules`, which it calls in order, and return the output of each.
 
     Raises:
-        CardError: The forward does not pass all of them.
+        CardError: The forward does not call all of them.
     """
     found: list[Tensor] = []
-    mark = object()  # forwards can be nested: each answers to its own mark
+    mark = object()  # forward passes can be nested: each has its own mark
 
     def keep(module: nn.Module, inputs: object, output: Any) -> None:
         found.append(output[0] if isinstance(output, tuple) else output)
@@ -97,11 +99,11 @@ def outputs(forward: Callable[[Tensor], Any], modules: Sequence[nn.Module], x: T
         for handle in handles:
             handle.remove()
     if len(found) != len(modules):
-        raise CardError("a unit of the network is not passed by its forward", "report this card")
+        raise CardError("the network's forward does not call one of its units", "report this card")
     return found
 
 
-class _Reached(Exception):  # noqa: N818 - not an error: it ends a forward pass at the wanted unit
+class _Reached(Exception):  # noqa: N818 - not an error: it ends a forward pass after the last module
     def __init__(self, mark: object) -> None:
         super().__init__()
         self.mark = mark

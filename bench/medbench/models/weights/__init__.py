@@ -1,1 +1,1 @@
-"""Weights files: located, read and matched to a network."""
+"""Weights files: where they are, how they are read, and how their names match a network's."""

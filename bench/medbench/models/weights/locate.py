@@ -1,4 +1,4 @@
-"""Where a model's weights file is: the official one, a person's own, or none. No torch is imported here."""
+"""Finds a model's weights file: the official file, a file of the user, or none. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from medbench.storage.locks import exclusive
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file, or the promise of random weights.
+    """A weights file, or random weights.
 
     Attributes:
         path: The file, or None for random weights.
-        sha256: Of the file; `random:0` for random weights; `unit:KEY` of those that a unit of ours trained.
-        origin: `official` (the card's own file), `file` (a person's), `random` or `trained`.
+        sha256: Of the file; `random:0` for random weights; `unit:KEY` for weights that unit KEY trained.
+        origin: `official` (the card's file), `file` (another one), `random` or `trained`.
     """
 
     path: Path | None
@@ -35,12 +35,12 @@ RANDOM = WeightsFile(None, "random:0", "random")
 
 
 def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True) -> WeightsFile:
-    """Return the weights file of a card, fetched if it is official, open and not there yet.
+    """Return the weights file of a card. A missing official file is downloaded if it is open.
 
     Args:
         card: The model.
-        chosen: None for the card's own file, a path, or `random`.
-        download: Whether fetching is allowed.
+        chosen: None for the card's file, a path, or `random`.
+        download: Whether downloading is allowed.
 
     Raises:
         WeightsError: The file does not exist and cannot be fetched, or its digest is not the card's.
@@ -71,9 +71,9 @@ def weights_folder() -> Path:
 
 
 def place(card: ModelCard) -> Path:
-    """Return where the official file belongs: by its own name, those of the hub in a folder for their repository.
+    """Return the path for the official file. Each repository of the hub has its own folder.
 
-    File names of the hub (`model.safetensors`) are too common to share one folder.
+    File names on the hub, such as `model.safetensors`, are not unique.
     """
     weights = card.weights
     assert weights is not None
@@ -83,7 +83,7 @@ def place(card: ModelCard) -> Path:
 
 
 def held(card: ModelCard) -> Path | None:
-    """Return the official file where it is already on this machine: in its place, or in the hub's own cache."""
+    """Return the official file if this machine has it, in its place or in the hub's cache; else None."""
     if (path := place(card)).is_file():
         return path
     hub = card.weights.hub if card.weights and card.weights.url is None else None
@@ -99,12 +99,12 @@ def held(card: ModelCard) -> Path | None:
 
 
 def fetch(card: ModelCard) -> Path:
-    """Fetch the official file, resuming an interrupted download, and return its path.
+    """Download the official file, resuming an interrupted download, and return its path.
 
-    Of several processes that want the same file one fetches, the others wait.
+    If several processes need the same file, one downloads it and the others wait.
 
     Raises:
-        WeightsError: There is no address, no network, a gate, or the digest is wrong.
+        WeightsError: There is no address or no network, the file is gated, or its digest is wrong.
     """
     weights = card.weights
     if weights is None or (weights.url is None and weights.hub is None):
@@ -112,15 +112,15 @@ def fetch(card: ModelCard) -> Path:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return _absent(card, "HF_HUB_OFFLINE forbids fetching")
+        return _absent(card, "HF_HUB_OFFLINE is set, so nothing is downloaded")
     if weights.url is None:
         assert weights.hub is not None
         return _from_hub(card, weights.hub)
     target = place(card)
     lock = target.with_name(target.name + ".lock")
-    with exclusive(lock, f"waiting for another process that is fetching {target.name}"):
+    with exclusive(lock, f"waiting for another process that downloads {target.name}"):
         if not target.is_file():
-            say(f"fetching {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
+            say(f"downloading {weights.url} ({card.name}; licence: {weights.licence or 'see its page'})")
             _from_url(card, weights.url, target)
     return target
 
@@ -129,17 +129,17 @@ def _from_url(card: ModelCard, url: str, target: Path) -> None:
     try:
         part = fetch_part(url, target)
     except FetchError as error:
-        _absent(card, f"fetching failed: {error}")
+        _absent(card, f"download failed: {error}")
     try:
-        _digest(card, part, "its address may serve another file now; get the right one and put it there by hand")
+        _digest(card, part, "the address may serve another file now; get the right file and put it there yourself")
     except WeightsError:
-        part.unlink(missing_ok=True)  # whole but wrong: nothing to resume
+        part.unlink(missing_ok=True)  # complete but wrong: nothing to resume
         raise
     part.replace(target)
 
 
 def own_file(card: ModelCard) -> Path | None:
-    """Return the local file that a card names, where the card says or among the official files; None: not there."""
+    """Return the local file that a card names, from the card's place or the weights folder; None if it is missing."""
     if card.weights is None or card.weights.file is None:
         return None
     path = card.folder / Path(card.weights.file).expanduser()
@@ -147,12 +147,12 @@ def own_file(card: ModelCard) -> Path | None:
 
 
 def _digest(card: ModelCard, path: Path, hint: str) -> str:
-    """Return a file's sha256 after comparing it with the card's; `hint` says what to do if they differ."""
+    """Return a file's sha256, which must be the card's; `hint` says what to do if it is not."""
     sha = file_digests([path])[0]
     expected = card.weights.sha256 if card.weights else None
     if expected is not None and not sha.startswith(expected):
         raise WeightsError(
-            f"{path} is not the file that the card {card.name} means: wrong sha256 {sha[:16]}…,"
+            f"{path} is not the file of the card {card.name}: its sha256 is {sha[:16]}…,"
             f" expected {expected[:16]}{'…' if len(expected) > 16 else ''}",
             hint,
         )
@@ -160,7 +160,7 @@ def _digest(card: ModelCard, path: Path, hint: str) -> str:
 
 
 def _absent(card: ModelCard, reason: str) -> NoReturn:
-    """Raise the error for a file that does not exist, with every way to get it."""
+    """Raise the error for a missing file, with all ways to get it."""
     weights = card.weights
     assert weights is not None
     source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
@@ -174,16 +174,16 @@ def _absent(card: ModelCard, reason: str) -> NoReturn:
 
 
 def _nowhere(card: ModelCard) -> NoReturn:
-    """Raise the error for a card that names no file to fetch."""
+    """Raise the error for a card without a file to download."""
     how = card.weights.access if card.weights else ""
     if card.weights is not None and card.weights.file is not None:
         path = card.folder / Path(card.weights.file).expanduser()
         raise WeightsError(
             f"the weights of {card.name} are neither at {path} nor in {weights_folder()}",
-            f"{how or 'hint weights.file in the card'}; put the file there, or pass it with --weights FILE",
+            f"{how or 'see weights.file in the card'}; put the file there, or pass it with --weights FILE",
         )
     raise WeightsError(
-        f"the card of {card.name} names no address of a weights file",
+        f"the card of {card.name} has no address of a weights file",
         f"{how or 'get the file from its authors'}; then pass it with --weights FILE",
     )
 
@@ -197,11 +197,11 @@ def _from_hub(card: ModelCard, hub: Hub) -> Path:
         try:
             return Path(hf_hub_download(hub.repo, name, revision=hub.revision))
         except GatedRepoError:
-            return _absent(card, f"{hub.repo} is gated: ask for access on its page, then: hf auth login")
-        except LocalEntryNotFoundError as error:  # no network; a kind of the next one
-            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
+            return _absent(card, f"{hub.repo} is gated: request access on its page, then run: hf auth login")
+        except LocalEntryNotFoundError as error:  # no network; a subclass of the next one
+            return _absent(card, f"download failed: {str(error).splitlines()[0]}")
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, OSError) as error:
-            return _absent(card, f"fetching failed: {str(error).splitlines()[0]}")
-    return _absent(card, f"fetching failed: {hub.repo} has no file {' or '.join(names)}")
+            return _absent(card, f"download failed: {str(error).splitlines()[0]}")
+    return _absent(card, f"download failed: {hub.repo} has no file {' or '.join(names)}")

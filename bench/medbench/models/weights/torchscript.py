@@ -1,8 +1,8 @@
-"""Tensors out of a TorchScript archive (OpenAI's CLIP files), without its programme: `torch.jit.load` would run it.
+"""Reads the tensors of a TorchScript archive (OpenAI's CLIP files) without running its program, as torch.jit.load does.
 
-The archive is a zip file. Its `data.pkl` names classes of the programme (`__torch__…`), whose attributes are modules,
-tensors and plain values; its `data/N` hold the tensors' bytes. Here every such class is read as a bag of attributes,
-and nothing else than tensors may be made.
+The archive is a zip file. Its `data.pkl` names classes of the program (`__torch__…`), with modules, tensors and plain
+values as attributes; its files `data/N` are the bytes of the tensors. Each such class is read as a set of attributes,
+and only tensors may be created.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ STORAGES = {
 
 
 def is_torchscript(path: Path) -> bool:
-    """Tell a TorchScript archive from a zipped state dict: only the former has constants of a programme."""
+    """Return whether a zip file is a TorchScript archive, not a state dict: only archives have `constants.pkl`."""
     with zipfile.ZipFile(path) as archive:
         return any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Return the parameters and buffers of the archived module under the names of its state dict.
+    """Return the parameters and buffers of the archived module by the names of its state dict.
 
-    Other tensors that a module holds come too: only its programme tells them apart.
+    Other tensors in a module are included: only the program knows the difference.
 
     Raises:
-        pickle.UnpicklingError: The archive would make something else than modules and tensors.
-        ValueError: It is damaged.
+        pickle.UnpicklingError: The archive would create something other than modules and tensors.
+        ValueError: The archive is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         listed = archive.namelist()
@@ -48,7 +48,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 
 class _Attributes:
-    """A module of the programme: what it holds, not what it does."""
+    """A module of the program: its attributes, without its code."""
 
     def __init__(self, *_: Any) -> None:
         self.held: dict[str, Any] = {}
@@ -70,7 +70,7 @@ def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[i
 
 
 class _Reader(pickle.Unpickler):
-    """Makes bags of attributes and tensors, and refuses everything else."""
+    """Creates sets of attributes and tensors, and refuses everything else."""
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
@@ -78,7 +78,7 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a class or function that the pickle names."""
+        """Return the replacement of a class or function that the pickle names."""
         if module.split(".")[0] == "__torch__":
             return type(name, (_Attributes,), {})
         known = {
@@ -93,7 +93,7 @@ class _Reader(pickle.Unpickler):
             return STORAGES[name]
         if module == "torch.jit._pickle" and name.startswith("build_") and name.endswith("list"):
             return list
-        raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is no part of a network's weights")
+        raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is not part of a network's weights")
 
     def persistent_load(self, pid: Any) -> Tensor:
         """Return a storage as a flat tensor."""
@@ -101,7 +101,7 @@ class _Reader(pickle.Unpickler):
         if key not in self.storages:
             raw = bytearray(self.archive.read(f"{self.folder}data/{key}"))
             if not isinstance(dtype, torch.dtype) or len(raw) < count * dtype.itemsize:
-                raise ValueError(f"storage {key} is cut short")
+                raise ValueError(f"storage {key} is truncated")
             self.storages[key] = (
                 torch.frombuffer(raw, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
             )
