@@ -19,7 +19,7 @@ from medbench.cards import find
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bench" / "medbench"
 CARD_FOLDERS = ("model_zoo", "datasets", "protocols", "results")
-HEAVY = ("torch", "pandas", "torchvision", "timm", "sklearn", "skimage", "scipy", "matplotlib")
+HEAVY = ("torch", "pandas", "torchvision", "timm", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
 ROOMS = {
     "errors": "",
     "progress": "errors",

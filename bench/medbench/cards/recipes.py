@@ -117,7 +117,6 @@ class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
     kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
-
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
@@ -125,12 +124,18 @@ class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
 
     kind: ClassVar[Kind] = Kind("knn", seeded=False, images=False)
-
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
     bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
     batch_size: int = Field(64, gt=0)
+
+
+class NearestMean(Settings):
+    """Cosine between an image and the mean of each class's training images."""
+
+    kind: ClassVar[Kind] = Kind("nearest-mean", seeded=False, images=False)
+    temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
 
 
 class FinetuneRecipe(Recipe):
@@ -175,7 +180,6 @@ class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
 
     kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
-
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
     cache_gb: float = Field(
         64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
@@ -186,7 +190,6 @@ class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
 
     kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
-
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
 
 
@@ -194,7 +197,6 @@ class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
 
     kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
-
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
     train_final_norm: bool = Field(
         False, description="Whether the layers after the units are trained (not in the published code)."
@@ -228,7 +230,6 @@ class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
     kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
-
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
     scale: bool = Field(False, description="Standardise features by training mean and deviation.")
@@ -242,7 +243,6 @@ class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
     kind: ClassVar[Kind] = Kind("lp-ft", version=2)
-
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
     scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
@@ -253,7 +253,6 @@ class Timing(Settings):
     """Time of one instance and throughput, warmed up and synchronised."""
 
     kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
-
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
         None, description="Classifier on top of the encoder; a list; none: both."
     )
@@ -273,7 +272,6 @@ class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
 
     kind: ClassVar[Kind] = Kind("dino-pretrain", seeded=False, keeps=True)
-
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")

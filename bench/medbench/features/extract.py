@@ -26,7 +26,6 @@ PART_BYTES = 1 << 28  # and when this much waits in memory
 BATCH = {"cpu": 32, "cuda": 256}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-
 Outputs = Callable[[Encoder, Tensor], list[Tensor]]
 """Encoder and images (b, c, h, w) -> what is stored of them, one tensor (b, …) for each spec."""
 

@@ -104,8 +104,8 @@ def wrong(place, **changes):
     ("make", "words"),
     [
         (lambda p: None, ("breastmnist.npz of 'medmnist--breastmnist' does not exist", "zenodo")),
-        (lambda p: (p / "breastmnist.npz").write_bytes(b"PK\x03\x04 rubbish"), ("not a whole MedMNIST file",)),
-        (lambda p: np.savez(p / "breastmnist.npz", train_images=np.zeros(3)), ("not a whole", "train_labels")),
+        (lambda p: (p / "breastmnist.npz").write_bytes(b"PK\x03\x04 rubbish"), ("not a valid MedMNIST file",)),
+        (lambda p: np.savez(p / "breastmnist.npz", train_images=np.zeros(3)), ("not a valid", "train_labels")),
         (lambda p: wrong(p, val_labels=np.full((4, 1), 2)), ("val_labels[0]: the label 2 is out of range", "0 to 1")),
         (lambda p: wrong(p, val_labels=np.zeros((4, 14), int)), ("val_labels has the shape (4, 14)", "right file")),
         (lambda p: wrong(p, val_labels=np.zeros((4, 1))), ("val_labels", "float64")),
