@@ -48,8 +48,9 @@ bench: $(READY) ## benchmarks on this machine's processor: a table of ratios
 bench-gpu: $(READY) ## the same on a CUDA device
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --device cuda --write docs/benchmarks-gpu.md
 
-docs: $(READY) ## write docs/cards.md from the cards
+docs: $(READY) ## write docs/cards.md from the cards, and README's picture and table from docs/example
 	$(BIN)/python docs/make_cards.py
+	$(BIN)/python docs/make_example.py
 
 build: $(READY) ## the wheel and the source archive, into dist/
 	$(BIN)/python -m build --no-isolation

@@ -1,24 +1,26 @@
-"""Write docs/cards.md: what ships, as the cards themselves say it."""
+"""Write docs/cards.md: the list of all models, protocols and data sets, made from their cards."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from medbench.cli.commands.ls import COLUMNS, Kind, listed
+from medbench.cli.commands.ls import COLUMNS, Kind
+from medbench.cli.listing import listed
 from medbench.cli.output import as_text
 
-HEAD = """# Cards that ship with medbench
+HEAD = """# Models, protocols and data sets
 
-Made by `make docs` from the cards; `medbench show NAME` has each in full.
+medbench comes with a card for each of these. `medbench show NAME` prints a card in full.
+`make docs` writes this page.
 """
 
 
 def page() -> str:
-    """Return the page: one table for each kind of card, and the papers' tables."""
+    """Return the page: one table for each kind of card."""
     parts = [HEAD]
     for kind, title in ((Kind.models, "Models"), (Kind.protocols, "Protocols"), (Kind.datasets, "Data sets")):
-        rows, faults = listed(kind.value)
-        assert not faults, faults
+        rows, errors = listed(kind.value)
+        assert not errors, errors
         columns = COLUMNS[kind]
         parts += [f"\n## {title}\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
         parts += ["| " + " | ".join(as_text(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]
