@@ -1,12 +1,14 @@
-# medbench: `make help` lists what there is. Everything happens in a virtual environment of its own.
+# medbench: `make help` lists the targets. Everything is installed in a virtual environment, .venv by default.
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := $(VENV)/lowest
+PYTEST := -m pytest -q -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type format bench bench-gpu docs build clean
+.PHONY: help setup demo pr test coverage lowest lint type format bench bench-gpu docs build smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +17,7 @@ setup: $(READY) ## make .venv and install medbench with the pinned libraries (qu
 
 $(READY): pyproject.toml constraints.txt hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "medbench needs Python 3.10 or newer, and '$(PYTHON)' is not. Name one that is: make PYTHON=python3.12 setup" >&2; exit 1; }
+	  echo "'$(PYTHON)' is older than Python 3.10, which medbench needs. Name a newer one: make PYTHON=python3.12 setup" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments: its modules venv or ensurepip are missing." >&2; \
 	  echo "Install them (Debian, Ubuntu: the package python3-venv) or name another: make PYTHON=python3.12 setup" >&2; exit 1; }
@@ -27,8 +29,20 @@ $(READY): pyproject.toml constraints.txt hatch_build.py
 demo: $(READY) ## toy data end to end: a metric table in under a minute, offline
 	$(BIN)/medbench demo
 
+pr: lint type test ## run this before a pull request: lint, types and tests
+
 test: $(READY) ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+coverage: $(READY) ## all tests, and the share of lines that they run
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report=term:skip-covered
+
+# Old libraries call what newer ones deprecate. That is no fault of medbench, so it fails no test here.
+lowest: ## all tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --constraint constraints.txt uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable . --group dev
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(PYTEST) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 lint: type ## ruff and mypy
 	$(BIN)/ruff check .
@@ -36,25 +50,33 @@ lint: type ## ruff and mypy
 
 type: $(READY) ## mypy alone
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then set -x; $(BIN)/mypy -p medbench; \
-	else echo "types are checked on Python 3.11 or newer: the libraries' stubs for 3.10 are older ones"; fi
+	else echo "types are checked on Python 3.11 or newer only: the libraries' stubs for 3.10 are out of date"; fi
 
-format: $(READY) ## let ruff set and mend what it can
+format: $(READY) ## let ruff format the code and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(READY) ## benchmarks on this machine's processor: a table of ratios
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --write docs/benchmarks-cpu.md
 
-bench-gpu: $(READY) ## the same on a CUDA device
+bench-gpu: $(READY) ## the same benchmarks on a CUDA device
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --device cuda --write docs/benchmarks-gpu.md
 
 docs: $(READY) ## write docs/cards.md from the cards, and README's picture and table from docs/example
 	$(BIN)/python docs/make_cards.py
 	$(BIN)/python docs/make_example.py
 
-build: $(READY) ## the wheel and the source archive, into dist/
+build: $(READY) ## build the wheel and the source archive, into dist/
+	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 
-clean: ## remove what the targets above made, the environment included; records and caches stay
+smoke: build ## install the built wheel in a new environment outside the checkout and run it there, offline
+	@set -ex; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
+	  $(PYTHON) -m venv $$place/venv; \
+	  $$place/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl; \
+	  cd $$place; export HF_HUB_OFFLINE=1; \
+	  venv/bin/medbench --version; venv/bin/medbench ls models; venv/bin/medbench demo
+
+clean: ## remove what these targets made, including .venv; records and caches are kept
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .coverage
 	find bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

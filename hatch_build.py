@@ -5,7 +5,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-CARDS = ("model_zoo/*.yaml", "datasets/*.yaml", "datasets/splits/*.csv", "protocols/*.yaml", "results/published/*.yaml")
+CARDS = (
+    "model_zoo/*.yaml",
+    "datasets/*.yaml",
+    "datasets/catalogues/*.yaml",
+    "datasets/splits/*.csv",
+    "protocols/*.yaml",
+    "results/published/*.yaml",
+)
 
 
 class CardsHook(BuildHookInterface):

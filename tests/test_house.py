@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from medbench import cards
 from medbench.cards import find
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bench" / "medbench"
 CARD_FOLDERS = ("model_zoo", "datasets", "protocols", "results")
-HEAVY = ("torch", "pandas", "torchvision", "timm", "sklearn", "skimage", "scipy", "matplotlib")
+HEAVY = ("torch", "pandas", "torchvision", "timm", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
 ROOMS = {
     "errors": "",
     "progress": "errors",
@@ -186,13 +185,7 @@ def shipped() -> list[tuple[str, Path]]:
 
 @pytest.mark.parametrize(("kind", "path"), shipped(), ids=lambda v: v.stem if isinstance(v, Path) else v)
 def test_every_card_loads(kind: str, path: Path) -> None:
-    loaders = {
-        "models": cards.find_model,
-        "datasets": cards.find_dataset,
-        "protocols": cards.find_protocol,
-        "papers": cards.find_paper,
-    }
-    card = loaders[kind](str(path))
+    card = find.load_file(find.SCHEMAS[kind], path)
     assert card.name == path.stem
     assert card.title, "a card that is listed needs a title"
 

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("model_zoo", "datasets", "protocols", "results/published")
-PATTERNS = (*(f"{folder}/*.yaml" for folder in FOLDERS), "datasets/splits/*.csv")
+PATTERNS = (*(f"{folder}/*.yaml" for folder in FOLDERS), "datasets/catalogues/*.yaml", "datasets/splits/*.csv")
 
 
 def left_behind(folder: str, names: list[str]) -> set[str]:
@@ -58,8 +58,9 @@ def test_wheel_holds_every_card_and_nothing_else_from_their_folders(built: Path)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"medbench"}
     package = ROOT / "bench" / "medbench"
-    assert {f"medbench/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")} <= set(names)
-    assert "medbench/py.typed" in names
+    files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {f"medbench/{path.relative_to(package).as_posix()}" for path in files} <= set(names)
+    assert {"medbench/py.typed", "medbench/storage/templates/page.html"} <= set(names)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The public functions, one for each command."""
+"""The public functions: one for each command."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.data.load import load_dataset
+from medbench.data.load import load_dataset as load_dataset
 from medbench.errors import MedbenchError
-from medbench.models.load import load_model
+from medbench.models.load import load_model as load_model
 from medbench.records import store
 from medbench.runs.jobs import Options, Plan, Result
 from medbench.runs.plan import make_plan
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
     from medbench.models.text import TextEncoder
     from medbench.records import Record
-
-
-__all__ = [
-    "RunFailedError",
-    "carry_out",
-    "compare",
-    "figure",
-    "list_datasets",
-    "list_models",
-    "list_protocols",
-    "load_dataset",
-    "load_model",
-    "load_text_model",
-    "run",
-    "table",
-    "write_report",
-]
 
 
 class RunFailedError(MedbenchError):
@@ -137,7 +120,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
 
     Args:
         name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
-        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too).
+        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
+            `intervals` (95 %, from stored predictions), `preset` (a paper's table under another preset than its own).
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.

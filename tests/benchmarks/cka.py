@@ -39,11 +39,7 @@ def measure(folder: Path, place: torch.device, n: int, what: What) -> Row:
     a, b = (load_model(encoder_card(folder, arch), weights="random", image_size=side, device=str(place)) for _ in "ab")
     source = torch.Generator(place).manual_seed(0)
     ready = list(torch.randn(n, 3, side, side, generator=source, device=place).split(BATCH))
-    ours, bare = by_turns(
-        lambda: layerwise(a, b, ready, what=what),
-        lambda: forwards((a, b), ready),
-        rounds=ROUNDS,
-    )
+    ours, bare = by_turns(lambda: layerwise(a, b, ready, what=what), lambda: forwards((a, b), ready), rounds=ROUNDS)
     layers = len(layers_of(a, what))
     return Row(
         f"CKA of {layers} × {layers} layers, {arch} at {side} pixels, {n} images",

@@ -41,8 +41,7 @@ def test_every_card_with_patterns_shows_what_they_find(name):
     [
         ({"replace": {"^v1/": ""}}, {"image": "v1/a.png", "cells": {"Path": "v1/a.png"}}, "the image 'a.png', not 'v1"),
         ({}, {"image": "a.png"}, "needs a cell of the column 'Path'"),
-        ({"group_pattern": r"(?P<group>p\d)"}, {"image": "a.png", "cells": {"Path": "a.png"}}, "finds no part"),
-        ({"group_pattern": "("}, {"image": "a.png", "cells": {"Path": "a.png"}}, "not a regular expression"),
+        ({"group_pattern": r"(?P<group>p\d)"}, {"image": "a.png", "cells": {"Path": "a.png"}}, "finds no group"),
         (
             {"group_pattern": r"(?P<group>p\d)"},
             {"image": "p1.png", "cells": {"Path": "p1.png"}, "group": "p2"},
@@ -67,13 +66,11 @@ def test_an_example_is_of_one_of_the_tables():
 @pytest.mark.parametrize(
     ("changes", "example", "words"),
     [
-        ({}, {"image": "C/1.png"}, "in none of the folders A, B"),
-        ({"splits": {"train": "tr"}}, {"image": "A/1.png"}, "in none of the folders"),
-        ({}, {"image": "A/1.gif"}, "none of the extensions"),
-        ({"only": "x"}, {"image": "A/1.png"}, "leaves out 'A/1.png'"),
-        ({"label": r"_(?P<label>\w)\."}, {"image": "1_C.png"}, "the label 'C' is none of A, B"),
+        ({}, {"image": "A/1.gif"}, "leave out 'A/1.gif'"),
+        ({"only": "x"}, {"image": "A/1.png"}, "leave out 'A/1.png'"),
+        ({"label": r"_(?P<label>\w)\."}, {"image": "1_C.png"}, "unknown label 'C'"),
         ({"label": r"_(?P<label>\w)\."}, {"image": "1_A.png", "label": "B"}, "the label 'A', not 'B'"),
-        ({"group": r"(?P<group>p\d)"}, {"image": "A/1.png"}, "finds no part"),
+        ({"group": r"(?P<group>p\d)"}, {"image": "A/1.png"}, "finds no group"),
     ],
 )
 def test_examples_of_folders(changes, example, words):
@@ -81,20 +78,11 @@ def test_examples_of_folders(changes, example, words):
         FolderLayout.model_validate({**FOLDERS, **changes, "examples": [example]})
 
 
-def test_below_the_folders_of_split_and_class():
-    layout = FolderLayout.model_validate({**FOLDERS, "splits": {"train": "tr/", "test": "te"}})
-    assert layout.below("te/B/x/1.png", ()) == "x/1.png"
-    assert layout.below("tr/A1.png", ()) is None
-    assert FolderLayout(kind="folders").below("c/1.png", ["c"]) == "1.png"
-    by_name = FolderLayout.model_validate({**FOLDERS, "splits": {"train": "tr"}, "label": r"(?P<label>A|B)\."})
-    assert by_name.below("tr/x/A.png", ()) == "x/A.png"
-
-
 @pytest.mark.parametrize(
     ("example", "words"),
     [
-        ({"image": "raw/b_1.png"}, "finds no part"),
-        ({"image": "raw/c_1.png", "cells": {"name": "c_1.png"}}, "the label 'c' is none of a, b"),
+        ({"image": "raw/b_1.png"}, "finds no label"),
+        ({"image": "raw/c_1.png", "cells": {"name": "c_1.png"}}, "unknown label 'c'"),
         ({"image": "b_1.png", "cells": {"name": "b_1.png"}}, "the image 'raw/b_1.png', not 'b_1.png'"),
     ],
 )
@@ -106,5 +94,25 @@ def test_examples_of_lists(example, words):
 def test_the_example_of_a_slice():
     assert Slices(image="{n}", slices=r"(?P<index>\d+)_image\.jpg", example="7_image.jpg").example
     for example in ("x_image.jpg", "7_image.jpg.bak"):
-        with pytest.raises(ValidationError, match="finds no part"):
+        with pytest.raises(ValidationError, match="does not match `slices`"):
             Slices(image="{n}", slices=r"(?P<index>\d+)_image\.jpg", example=example)
+
+
+@pytest.mark.parametrize(
+    ("layout", "changes", "words"),
+    [
+        (CSV, {"group_pattern": "("}, "group_pattern.*\n.*'\\(' is not a regular expression"),
+        (CSV, {"group_pattern": r"p\d"}, "has no part"),
+        (CSV, {"replace": {"(": ""}}, "replace.*\n.*cannot be replaced by"),
+        (CSV, {"replace": {"a": r"\2"}}, "invalid group reference"),
+        (CSV, {"replace": {"a": r"\g<x>"}}, "unknown group name"),
+        (CSV, {"inputs": {"oct": {"image": "{n}", "slices": r"\d+"}}}, "has no part"),
+        (FOLDERS, {"only": "["}, "only.*\n.*is not a regular expression"),
+        (FOLDERS, {"label": "(?P<class>a)"}, "has no part"),
+        (LISTS, {"values": {"a": 0}, "group": "(?P<label>a)"}, "has no part"),
+    ],
+)
+def test_patterns_are_checked(layout, changes, words):
+    schema = {"csv": CsvLayout, "folders": FolderLayout, "lists": ListLayout}[layout["kind"]]
+    with pytest.raises(ValidationError, match=words):
+        schema.model_validate({**layout, **changes})

@@ -8,9 +8,11 @@ import pytest
 
 from medbench.cards import ProtocolCard, find_protocol
 from medbench.cards.load import read_yaml
-from medbench.cards.recipes import LinearFrozen
-from medbench.cards.resolve import fitting, parse_changes, resolve
+from medbench.cards.recipes import Knn, LinearFrozen
+from medbench.cards.resolve import fitting, native, parse_changes, resolve
 from medbench.errors import CardError, MedbenchError
+
+from ..data.made import INPUTS, model_card, own
 
 CARD = ProtocolCard.model_validate(
     {
@@ -137,3 +139,31 @@ def test_with_several_protocols_each_takes_the_changes_of_its_own_fields() -> No
     assert set(fitting("linear-frozen", changes, both)) == {"views", "augment.hue", "split", "epoch"}
     assert set(fitting("knn", changes, both)) == {"k", "split", "epoch"}
     assert fitting("knn", {"views": 4}, ["knn"]) == {"views": 4}, "resolve must see it and name it"
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_native_takes_the_whole_way_from_the_card(kind: str) -> None:
+    asked = LinearFrozen(transform="native", draft=True, views=3, fill=[9], foreground=True, image_size=96)
+    found = native(asked, model_card(kind))
+    assert isinstance(found, LinearFrozen)
+    assert native(found, model_card(kind)) == found
+    assert LinearFrozen.model_validate(found.model_dump()) == found
+    told = INPUTS[kind]
+    assert (found.fit, found.interpolation) == (told["fit"], told["interpolation"])
+    assert found.foreground is told.get("foreground", False)
+    assert found.resize_ratio == {"retfound": 1 / 0.875}.get(kind, 1.0)
+    assert found.fill == {"sam": [124, 116, 104]}.get(kind)
+    assert (found.normalise, found.draft) == ("model", False)
+    changed = {"fit", "interpolation", "foreground", "resize_ratio", "fill", "normalise", "draft"}
+    assert found.model_dump(exclude=changed) == asked.model_dump(exclude=changed)
+    assert asked.draft, "the settings given are not changed"
+
+
+def test_padding_leaves_nothing_to_crop() -> None:
+    assert own("flair", crop=0.875).resize_ratio == own("sam", crop=0.875).resize_ratio == 1.0
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_a_protocols_own_preprocessing_is_left_alone(kind: str) -> None:
+    settings = Knn(fit="shortest", draft=True, fill=[1, 2, 3], foreground=True)
+    assert native(settings, model_card(kind)) is settings

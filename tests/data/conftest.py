@@ -67,3 +67,22 @@ def rows_of() -> Callable[[Path], list[list[str]]]:
             return list(csv.reader(file))
 
     return read
+
+
+@pytest.fixture
+def root(make_csv: Callable[..., Path]) -> Path:
+    """Return a folder of 30 images of three classes, two of each patient, with their labels.csv."""
+    return make_csv("image,label,patient", [(f"{i}.png", "abc"[i % 3], f"p{i // 2}") for i in range(30)])
+
+
+@pytest.fixture
+def card_file(root: Path) -> Path:
+    """Return a card file of that folder, in it, with the split rules `grouped` and `s`."""
+    file = root / "mine.yaml"
+    file.write_text(
+        "task: multiclass\nclasses: [a, b, c]\nmetric: recall_macro\n"
+        "layout: {kind: csv, tables: [{file: labels.csv}], image: '{image}', label: label, group: '{patient}'}\n"
+        "splits:\n  default: grouped\n"
+        "  rules: {grouped: {method: grouped, val: 0.2, test: 0.2}, s: {method: stratified}}\n"
+    )
+    return file

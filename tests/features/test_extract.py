@@ -154,6 +154,23 @@ def test_an_encoder_left_in_training_is_refused(pictures) -> None:
         features(task(store), lambda: load_model("toy-cnn").train(), CPU, 0, Tally())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_only_fp32_switches_tf32_off_and_restores_it(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+
+    def found() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    with extract.exact(precision):
+        inside = found()
+    after = found()
+    torch.set_float32_matmul_precision(before)
+    assert inside == (("highest", False) if precision == "fp32" else ("high", True))
+    assert after == ("high", True)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_fp32_on_a_gpu_equals_the_cpu(pictures, monkeypatch) -> None:

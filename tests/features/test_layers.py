@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from medbench.cards import ModelCard
 from medbench.errors import CardError, MedbenchError
-from medbench.features.layers import Layer, Watched, layers_of, layerwise, outputs_of
+from medbench.features.layers import Form, Layer, Watched, What, layers_of, layerwise, outputs_of
 from medbench.features.minibatch_cka import Cka, gram
 from medbench.metrics.cka import cka_matrix
 from medbench.models.encoder import Encoder
@@ -49,8 +49,8 @@ def tuned(encoder: Encoder, seed: int = 0) -> Encoder:
     return found
 
 
-def collect(encoder: Encoder, x: Tensor, what: str = "blocks", form: str = "flat") -> list[Tensor]:
-    return outputs_of(encoder, layers_of(encoder, what, form), x, form)  # type: ignore[arg-type]
+def collect(encoder: Encoder, x: Tensor, what: What = "blocks", form: Form = "flat") -> list[Tensor]:
+    return outputs_of(encoder, layers_of(encoder, what, form), x, form)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_what_a_network_does_not_have(vit: Encoder) -> None:
     with pytest.raises(MedbenchError, match="has no class token"):
         collect(cnn, X, form="cls")
     for encoder in (cnn, NETWORKS["seem"]()):
-        with pytest.raises(MedbenchError, match="not made of attention and MLP"):
+        with pytest.raises(MedbenchError, match="do not consist of attention and MLP"):
             collect(encoder, X, "all")
     with pytest.raises(CardError, match="unknown set of layers 'block'"):
         collect(vit, X, "block")
@@ -134,7 +134,7 @@ def test_windows_are_not_images() -> None:
     args = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 2)}
     swin = made("swin_tiny_patch4_window7_224", args, 224, features={"pooled": "mean"})
     x = torch.randn(1, 3, 224, 224)
-    with pytest.raises(CardError, match=r"attn 0 does not pass one map for each image"):
+    with pytest.raises(CardError, match="attn 0 does not give one output per image"):
         collect(swin, x, "all")
     assert [row.shape[1] for row in collect(swin, x, form="pooled")] == [24, 48, 96, 192]
 
@@ -195,7 +195,7 @@ def test_layers_of_two_networks_are_compared_in_one_pass(vit: Encoder, estimator
         found = layerwise(a, b, BATCHES, estimator=estimator)
         np.testing.assert_allclose(found, by_hand(a, b, estimator), atol=1e-6)
         np.testing.assert_allclose(layerwise(b, a, BATCHES, estimator=estimator), found.T, atol=1e-9)
-    assert "3 images in a batch of fewer than 4 are left out" in capsys.readouterr().err
+    assert "3 images are left out of CKA" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("estimator", ["batch", "hsic"])

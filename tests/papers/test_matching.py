@@ -6,15 +6,7 @@ import pytest
 
 from medbench import cards
 from medbench.papers.cells import CellSpec
-from medbench.papers.matching import (
-    RecordIndex,
-    alike,
-    draws_nothing,
-    fits,
-    other_split,
-    repeats_of,
-    seeds_there,
-)
+from medbench.papers.matching import RecordIndex, alike, draws_nothing, fits, other_split, repeats_of, seeds_there
 from medbench.records.groups import collect
 
 from ..records.made import synthetic

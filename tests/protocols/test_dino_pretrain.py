@@ -1,6 +1,6 @@
 """DINO self-supervision as a protocol: whole runs, what becomes of the checkpoint, crops that do not fit.
 
-The formulas are tested in `training/test_dino.py`, the loop in `training/test_pretrain.py`.
+The formulas are tested in `training/dino/test_parts.py`, the steps in `training/dino/test_pretraining.py`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from safetensors.torch import load_file
 from timm.layers import DropPath
 
 import medbench
+from medbench import cards
 from medbench.api import RunFailedError
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.protocols import dino_pretrain
-from medbench.training.dino import pretraining
+from medbench.protocols.dino_pretrain import refusal, whole_patches
+from medbench.training import steps
 from medbench.training.dino.parts import Student
 from medbench.training.dino.pretraining import CURVE, Pretraining
 
@@ -93,8 +95,8 @@ def test_its_checkpoint_is_the_encoders_and_no_label_was_looked_at(data: Path, t
 def test_a_stopped_pre_training_ends_in_the_same_bits(data: Path, tmp_path: Path, monkeypatch) -> None:
     whole = load_file(run(data).path / "weights.safetensors")
     monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "again"))
-    monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", -1.0)
-    step, left = pretraining.Pretraining._step, [5]
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
+    step, left = Pretraining._step, [5]
 
     def killed(self: Any, *arguments: Any) -> Any:
         left[0] -= 1
@@ -102,7 +104,7 @@ def test_a_stopped_pre_training_ends_in_the_same_bits(data: Path, tmp_path: Path
             raise KeyboardInterrupt
         return step(self, *arguments)
 
-    monkeypatch.setattr(pretraining.Pretraining, "_step", killed)
+    monkeypatch.setattr(Pretraining, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         run(data)
     left[0] = 1000
@@ -188,7 +190,7 @@ def test_a_transformer_takes_local_crops_and_its_student_has_stochastic_depth(
 
 
 def test_crops_that_do_not_fit_are_a_mistake_with_a_way_out(data: Path) -> None:
-    with pytest.raises(MedbenchError, match=r"toy-vit takes no crops of 30 pixels \(local_size\)") as caught:
+    with pytest.raises(MedbenchError, match=r"toy-vit does not take crops of 30 pixels \(local_size\)") as caught:
         run(data, "toy-vit", local_size=30)
     assert "local_size=32" in str(caught.value.hint)
     assert "local_crops=0" in str(caught.value.hint)
@@ -219,3 +221,34 @@ def test_collapse_is_told(data: Path) -> None:
         data, epochs=8, centre_momentum=1.0, teacher_temperature=[1.0, 1.0], teacher_warmup=0, learning_rate=3e-3
     )
     assert any("collapsed" in warning for warning in record.warnings)
+
+
+def test_a_convolutional_encoder_takes_any_size_and_keeps_its_modes() -> None:
+    encoder = load_model("toy-cnn", weights="random")
+    encoder.network.layer1.train()
+    before = {name: module.training for name, module in encoder.named_modules()}
+    assert refusal(encoder, 32) == ""
+    assert {name: module.training for name, module in encoder.named_modules()} == before
+    assert whole_patches(encoder, 33) is None
+
+
+def test_a_transformer_takes_its_own_size_unless_it_is_built_for_any() -> None:
+    encoder = load_model("toy-vit", weights="random")
+    assert refusal(encoder, 64) == ""
+    assert "32" in refusal(encoder, 32)
+    card = cards.find_model("toy-vit")
+    loose = load_model(card.model_copy(update={"args": {**card.args, "dynamic_img_size": True}}), weights="random")
+    assert refusal(loose, 32) == ""
+    assert refusal(loose, 30) != ""
+    assert whole_patches(loose, 30) == 32
+    assert whole_patches(loose, 32) is None
+    loose.network.load_state_dict(encoder.network.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(loose.pooled(x), encoder.pooled(x), rtol=0, atol=0)
+
+
+def test_a_bug_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_model("toy-cnn", weights="random")
+    monkeypatch.setattr(encoder, "pooled", lambda x: exec("raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        refusal(encoder, 32)

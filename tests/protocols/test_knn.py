@@ -111,6 +111,6 @@ def test_auto_takes_the_smallest_k_of_the_best_validation_metric(tmp_path) -> No
     assert outcome.chosen["val"] == best
 
 
-def test_bank_drop_cuts_the_bank_to_whole_batches(tmp_path) -> None:
+def test_bank_drop_cuts_the_bank_to_full_batches(tmp_path) -> None:
     assert knn.run(context(tmp_path, k=5, bank_drop=True))[0].chosen["bank"] == 128
     assert knn.run(context(tmp_path, k=5))[0].chosen["bank"] == 130

@@ -3,109 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from pathlib import Path
 
 import pytest
-import timm
-import yaml
-from safetensors.torch import save_file
 
 from medbench import cards
 from medbench.api import carry_out
 from medbench.cli import main
-from medbench.data.layouts.infer_card import card_from_csv, card_yaml
 from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec, wanted_of
 from medbench.papers.matching import RecordIndex, seeds_there
 from medbench.records import store
 from medbench.report.tables import lookup
-from medbench.runs.estimate import device_name, estimate, trained_forwards
 from medbench.runs.fill_paper import adapted, plan_filling
 from medbench.runs.jobs import Options
 
-from .conftest import write_pictures
-
-TINY = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 2}
-MODEL = """
-title: A tiny transformer with a weights file
-arch: vit_tiny_patch16_224
-args: {patch_size: 8, embed_dim: 48, depth: 2, num_heads: 2}
-weights: {file: %s, sha256: "%s"}
-input: {size: 32, native: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
-features: {pooled: mean, dim: 48}
-units: 2
-"""
-PROTOCOLS = {
-    "quick": "{kind: linear-frozen, defaults: {views: 2, epochs: 4, learning_rates: [1.e-1], batch_size: 16}, presets: "
-    "{paper: {}, fixed: {epochs: 3}}}",
-    "near": "{kind: knn, defaults: {k: 5}, presets: {paper: {}, fixed: {}}}",
-}
-PAPER = """
-title: A paper of toy cells
-tables:
-  t1:
-    title: Everything that can happen to a cell
-    source: Table 1
-    heads: [Model, Protocol]
-    seeds: 2
-    columns:
-      - {dataset: stripes, metric: recall_macro, title: Stripes}
-      - {dataset: elsewhere, metric: recall_macro, title: Elsewhere}
-    rows:
-      - {labels: [tiny, quick], model: tiny, protocol: quick, published: {stripes: [0.9, 0.1]}}
-      - {labels: [tiny, near], model: tiny, protocol: near}
-      - {labels: [away, quick], model: away, protocol: quick}
-      - {labels: [tiny, later], model: tiny, protocol: later}
-  t2:
-    title: The same at another size
-    source: Table 2
-    heads: [Model]
-    gain_over: t1
-    seeds: 2
-    columns: [{dataset: stripes, metric: recall_macro, title: Stripes}]
-    rows:
-      - {labels: [tiny], model: tiny, protocol: quick, set: {image_size: 40}}
-figures:
-  f1:
-    kind: bars
-    title: Neighbours
-    source: Figure 1
-    panels: [{dataset: stripes, title: Stripes, metric: recall_macro}]
-    rows:
-      - {label: tiny, model: tiny, protocol: near}
-      - {label: other, model: tiny, protocol: near, set: {k: 3}}
-"""
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the paper's cards, its pictures and its weights; return the data root."""
-    own = tmp_path / "cards"
-    for folder in ("model_zoo", "datasets", "protocols", "results/published"):
-        (own / folder).mkdir(parents=True)
-    network = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=0, **TINY)
-    save_file(network.state_dict(), tmp_path / "tiny.safetensors")
-    digest = hashlib.sha256((tmp_path / "tiny.safetensors").read_bytes()).hexdigest()
-    (own / "model_zoo/tiny.yaml").write_text(MODEL % (tmp_path / "tiny.safetensors", digest))
-    (own / "model_zoo/away.yaml").write_text(MODEL % (tmp_path / "away.safetensors", digest))
-    for name, text in PROTOCOLS.items():
-        (own / f"protocols/{name}.yaml").write_text(text)
-    content = yaml.safe_load(card_yaml(card_from_csv(write_pictures(tmp_path / "data" / "stripes"))))
-    for name in ("stripes", "elsewhere"):
-        (own / f"datasets/{name}.yaml").write_text(yaml.safe_dump(content | {"name": name}))
-    (own / "results/published/mini.yaml").write_text(PAPER)
-    monkeypatch.setenv("MEDBENCH_CARDS", str(own))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "data"
-
-
-def planned(root: Path, *names: str, records=(), **options):
-    wanted = wanted_of(cards.find_paper("mini"), names or None)
-    listed = options.pop("listed", None)
-    options = Options(data_root=root, **options)
-    return plan_filling(adapted(wanted, options), records, options, listed)
+from .conftest import planned
 
 
 def names(cells) -> list[str]:
@@ -117,7 +30,7 @@ def test_one_cell_that_cannot_be_run_does_not_stop_the_others(root):
     assert names(filling.todo) == ["tiny · near · stripes", "tiny · quick · stripes"]
     reasons = {one.name: error.message for one, error in filling.blocked}
     assert "not in this version of medbench: protocol later" in reasons["tiny · later · stripes"]
-    assert f"the label file {root / 'labels.csv'} is not there" in reasons["tiny · quick · elsewhere"]
+    assert f"the label file {root / 'labels.csv'} does not exist" in reasons["tiny · quick · elsewhere"]
     assert "weights of away are neither at" in reasons["away · quick · stripes"]
     assert len(filling.blocked) == 6
     assert [(job.name, len(job.units)) for job in filling.plan.jobs] == [
@@ -208,40 +121,6 @@ def test_a_sweep_is_one_job_a_depth_without_its_ends(root):
     jobs = plan_filling([cell], (), Options(data_root=root)).plan.jobs
     assert [(job.protocol.name, job.settings.frozen) for job in jobs] == [("freeze", 1), ("freeze", 2), ("freeze", 3)]
     assert seeds_there(RecordIndex([]), cell) == 0
-
-
-def test_forwards_and_hours(root, isolated):
-    filling = planned(root)
-    data = filling.plan.jobs[0].dataset
-    train = len(data.rows("train"))
-    cost = estimate(filling.plan, [])
-    assert cost.forwards == 2 * (90 + 2 * train), "two sizes; k-NN and the linear head share one pass"
-    assert cost.hours is None
-    assert cost.unknown == ("tiny features at 32 px", "tiny features at 40 px")
-    carry_out(planned(root, "t1").plan)
-    (first, *_), records = (list(store.read_all(Options().runs)) for _ in range(2))
-    fresh = planned(root, "t1", seeds=2, changes={"epochs": 5, "views": 4})
-    cost = estimate(fresh.plan, records)
-    timed = next(r for r in records if r.counts["forwards"])
-    heads = next(r.timings["protocol"] for r in records if r.unit.protocol == "quick")
-    near = next(r.timings["protocol"] for r in records if r.unit.protocol == "near")
-    speed = timed.counts["forwards"] / timed.timings["extract"]
-    done = {job.protocol.name for job in fresh.plan.todo}
-    expected = (90 + 4 * train) / speed + heads + (near if "near" in done else 0)
-    assert cost.hours * 3600 == pytest.approx(expected)
-    assert cost.device == first.provenance["device"] == device_name("cpu")
-    assert cost.basis[0].startswith("tiny features at 32 px ")
-    other = [record.model_copy(update={"provenance": {"device": "another machine"}}) for record in records]
-    assert estimate(fresh.plan, other).hours is None, "another machine's speed tells nothing"
-
-
-def test_training_counts_every_rate_seed_and_epoch(root):
-    options = Options(data_root=root, changes={"epochs": 3, "learning_rates": [1e-4, 1e-3]})
-    wanted = adapted([CellSpec("tiny", "linear-unfrozen", "stripes", seeds=4)], options)
-    (job,) = plan_filling(wanted, (), options).plan.jobs
-    train, val, test = (len(job.dataset.rows(split)) for split in ("train", "val", "test"))
-    runs = 2 * job.settings.lr_search_seeds + 4 - job.settings.lr_search_seeds
-    assert trained_forwards(job) == runs * 3 * (train + val) + 4 * test
 
 
 def run(capsys, *words) -> tuple[int, str, str]:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import medbench
+from medbench.errors import MedbenchError
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
+
+from .conftest import run, training_of
 
 
 def recipe(dataset: Path | str) -> tuple[int, int | None, int]:
@@ -34,3 +38,34 @@ def test_a_folder_of_class_folders_gets_none_either(pictures: Path, tmp_path: Pa
 
 def test_a_card_gets_its_own_numbers_by_name_and_by_file(repo: Path) -> None:
     assert recipe("toy") == recipe(repo / "datasets" / "toy.yaml") == (50, None, 4)
+
+
+def test_one_weights_file_is_not_for_several_models(pictures: Path) -> None:
+    with pytest.raises(MedbenchError, match="is one file, but the request has 2 models"):
+        run(pictures, model="toy-vit,toy-cnn", weights="some.pth")
+
+
+def test_sweeps_end_in_the_protocols_that_their_ends_are(data: Path) -> None:
+    options = Options(seeds=2, changes=training_of("freeze"))
+    jobs = make_plan("toy-vit", "freeze", str(data), options).jobs
+    assert [(j.protocol.name, getattr(j.settings, "frozen", None)) for j in jobs] == [
+        ("linear-unfrozen", None), ("freeze", 1), ("freeze", 2), ("freeze", 3), ("linear-frozen", None),
+    ]  # fmt: skip
+    plain = make_plan("toy-vit", "linear-unfrozen", str(data), options).jobs
+    assert jobs[0].group == plain[0].group, "and are those protocols' own units"
+    assert [u.options.get("frozen") for j in jobs for u, _ in j.units][::2] == [None, 1, 2, 3, None]
+    cut = make_plan(
+        "toy-vit", "decapitate-frozen", str(data), Options(changes={**training_of("deit"), "kept": [4, 2]})
+    ).jobs
+    assert [(j.protocol.name, j.sweep) for j in cut] == [("deit-frozen", ()), ("decapitate-frozen", (2,))]
+    with pytest.raises(MedbenchError, match="frozen=5: toy-vit has 4 units"):
+        make_plan("toy-vit", "freeze", str(data), Options(changes={**training_of("freeze"), "frozen": 5}))
+
+
+def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
+    from medbench.cards import find_dataset
+    from medbench.data.twins.twin import synthesise
+
+    root = synthesise(find_dataset("gamma"), tmp_path / "gamma")
+    with pytest.raises(MedbenchError, match="takes one image per sample, but samples of gamma have several inputs"):
+        medbench.run(model="toy-vit", protocol="linear-unfrozen", dataset="gamma", data_root=root)

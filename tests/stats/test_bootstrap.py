@@ -1,4 +1,4 @@
-"""Intervals against scipy's bootstrap, closed forms and their promise: to cover the truth in 95 % of splits."""
+"""Intervals against scipy's bootstrap and closed forms, and their coverage of the true value in simulated splits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats as sp
 from medbench.metrics import score
 from medbench.stats import Draws, bootstrap
 from medbench.stats.bootstrap import combine, evaluate
-from medbench.stats.jackknife import Shape, Term, shape
+from medbench.stats.jackknife import Shape, Term
 from medbench.stats.resampling import design
 
 
@@ -23,7 +23,7 @@ def binary(rng: np.random.Generator, y: np.ndarray, apart: float) -> np.ndarray:
 
 
 def hits(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores that are right where told, for a truth of ones: accuracy is the mean of `right`."""
+    """Scores that are correct where `right` is, and targets of 1: accuracy is the mean of `right`."""
     return np.stack([1 - right, right], -1).astype(float), np.ones(right.shape[-1], int)
 
 
@@ -35,7 +35,7 @@ def test_accuracy_is_a_mean_and_has_its_standard_error():
     assert found.low < right.mean() < found.high
 
 
-def test_strata_take_out_what_the_make_up_of_the_split_varies():
+def test_strata_remove_the_variance_of_the_make_up():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [240, 60])
     right = np.where(y == 0, rng.random(300) < 0.95, rng.random(300) < 0.4)
@@ -46,8 +46,8 @@ def test_strata_take_out_what_the_make_up_of_the_split_varies():
     assert free == pytest.approx(right.std(ddof=1) / 300**0.5, rel=0.04)
 
 
-def test_draws_are_those_of_whole_groups():
-    """Eight images a patient that stand or fall together: the spread is that of 50 patients, not of 400 images."""
+def test_draws_are_those_of_groups():
+    """All eight images of a patient are right, or none: the spread is that of 50 patients, not of 400 images."""
     rng = np.random.default_rng(3)
     by_patient = rng.random(50) < 0.7
     scores, y = hits(np.repeat(by_patient, 8))
@@ -57,7 +57,7 @@ def test_draws_are_those_of_whole_groups():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bca_of_a_mean_is_scipys(seed):
-    """Without the correction for few units, as scipy has none. Both draw on their own: 3 % of the width is chance."""
+    """Without the small-sample correction, which scipy does not have. The draws differ: 3 % of the width is chance."""
     rng = np.random.default_rng(seed)
     right = rng.random(60) < 0.85
     draws = bootstrap("accuracy", *hits(right), draws=20_000)
@@ -87,44 +87,10 @@ def test_bca_of_an_auroc_of_two_strata_is_scipys():
     width = theirs.high - theirs.low
     assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=0.05 * width)
     plain = np.quantile(draws.values, [0.025, 0.975])
-    assert np.abs(plain - [theirs.low, theirs.high]).max() > 0.1 * width  # percentiles would not have passed
+    assert np.abs(plain - [theirs.low, theirs.high]).max() > 0.1 * width  # percentiles would fail
 
 
-def test_few_units_widen_as_students_t_does():
-    """Of one stratum the standard error is s / sqrt(n) with n - 1 degrees of freedom, whatever the draws make of it."""
-    right = np.random.default_rng(2).random(12) < 0.6
-    found = bootstrap("accuracy", *hits(right), draws=200)
-    assert found.shape.spread == pytest.approx((12 / 11) ** 0.5)
-    assert found.shape.freedom == pytest.approx(11)
-
-
-def mixed(rng, u=40, s=5, units=1.0, seeds=0.5, both=1.0) -> np.ndarray:
-    """(s, u) numbers with effects of units, of seeds and of both together."""
-    return units * rng.normal(size=u) + seeds * rng.normal(size=(s, 1)) + both * rng.normal(size=(s, u))
-
-
-def test_units_and_seeds_together_have_the_variance_of_crossed_effects():
-    """Means of crossed normal effects: the mean squared standard error is the variance, which plain draws exceed."""
-    rng = np.random.default_rng(0)
-    u, s = 40, 5
-    plan = design(np.zeros(u, int))
-    squares, plain = [], []
-    for repeat in range(250):
-        x = mixed(rng, u, s)
-        term = Term(
-            x.mean(axis=1),
-            np.concatenate([w.T @ x.T / u for w in plan.weights(400, repeat)]),
-            (np.concatenate([w.T @ x.T / (u - 1) for w in plan.lacking(repeat)]),),
-        )
-        draws = combine([term], plan, repeat)
-        squares.append(draws.se**2)
-        plain.append(draws.values.var(ddof=1))
-    truth = 1 / u + 0.25 / s + 1 / (u * s)
-    assert np.mean(squares) == pytest.approx(truth, rel=0.1)
-    assert np.mean(plain) == pytest.approx(1 / u * 39 / 40 + (0.25 / s + 1 / (u * s)) * 0.8 + 2 / (u * s), rel=0.1)
-
-
-def test_seeds_that_agree_add_nothing_and_one_seed_counts_as_given():
+def test_equal_seeds_add_nothing_and_one_seed_is_not_drawn():
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], 40)
     scores = binary(rng, y, 1.5)
@@ -136,7 +102,7 @@ def test_seeds_that_agree_add_nothing_and_one_seed_counts_as_given():
 
 
 def test_draws_average_the_drawn_seeds():
-    """Three seeds of accuracy 0, 1 and 1/2 on every image alike: the draws are means of three of those."""
+    """Three seeds with an accuracy of 0, 1 and 1/2 in each group: the draws are means of three of those."""
     right = np.stack([np.zeros(8), np.ones(8), np.tile([0, 1], 4)])
     scores, y = hits(right)
     found = bootstrap("accuracy", scores, y, groups=np.repeat(range(4), 2), draws=3000)
@@ -146,7 +112,7 @@ def test_draws_average_the_drawn_seeds():
     assert found.value == pytest.approx(0.5)
 
 
-def test_draws_without_a_class_are_counted_and_left_out():
+def test_draws_without_a_class_are_left_out_and_counted():
     scores, y = np.array([[0.3, 0.7], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]]), np.array([1, 0, 1, 0])
     found = bootstrap("auroc", scores, y, draws=4000, stratified=False).interval()
     assert found.undefined / 4000 == pytest.approx(2 / 16, abs=0.03)
@@ -156,8 +122,8 @@ def test_draws_without_a_class_are_counted_and_left_out():
     assert (lost.undefined, math.isnan(lost.low), math.isnan(lost.se)) == (2000, True, True)
 
 
-def test_p_is_the_intervals():
-    """p < 0.05 just where the 95 % interval leaves the point out, for both kinds of interval."""
+def test_p_agrees_with_the_interval():
+    """p < 0.05 exactly when the 95 % interval excludes the point, for both kinds of interval."""
     rng = np.random.default_rng(6)
     y = np.repeat([0, 1], [50, 20])
     draws = bootstrap("auroc", binary(rng, y, 1.0), y)
@@ -170,7 +136,7 @@ def test_p_is_the_intervals():
         assert 0 < each.p(-5) < 0.01
 
 
-def test_what_does_not_vary_has_a_point_for_an_interval():
+def test_without_variance_the_interval_is_a_point():
     scores, y = hits(np.ones(20))
     found = bootstrap("accuracy", scores, y)
     assert (found.interval().low, found.interval().high, found.se, found.p(1.0)) == (1, 1, 0, 1)
@@ -183,11 +149,6 @@ def test_same_arguments_same_draws():
     one, two, other = (bootstrap("kappa", scores, y, draws=50, seed=seed).values for seed in (0, 0, 1))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
-
-
-def test_shape_of_nothing():
-    term = Term(np.zeros(1), np.zeros((3, 1)), (np.zeros((1, 1)),))
-    assert shape([term], design(np.zeros(1, int))) == Shape()
 
 
 def ordinal(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
@@ -206,7 +167,7 @@ COVERAGE = [
 def test_intervals_cover_the_truth(metric, model, counts, least):
     """300 test splits of 100 images; a share of 0.95 has a standard error of 0.013.
 
-    Plain percentiles miss an AUROC near 1 far too often: the bound is one that they fail.
+    Plain percentiles miss an AUROC near 1 too often: they would fail the bound.
     """
     rng = np.random.default_rng(11)
     many = np.repeat(np.arange(len(counts)), np.array(counts) * 2000)
@@ -222,8 +183,8 @@ def test_intervals_cover_the_truth(metric, model, counts, least):
     assert metric != "auroc" or covered[1] / 300 < 0.88
 
 
-def test_a_seed_level_that_is_left_out_would_not_cover():
-    """The truth is over training seeds, too: seeds that differ by as much as the images make intervals that hold it."""
+def test_intervals_without_the_level_of_seeds_do_not_cover():
+    """The true value is over training seeds, too, and these differ as much as the images do."""
     rng = np.random.default_rng(12)
     y = np.repeat([0, 1], 60)
     apart = 1.7

@@ -1,4 +1,4 @@
-"""Paired comparisons against closed forms, scipy's permutation test and all permutations there are."""
+"""Paired comparisons against closed forms, scipy's permutation test and the set of all permutations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medbench.stats import detectable, paired, paired_se, permutation
 
 
 def hits(right: np.ndarray) -> np.ndarray:
-    """Scores that are right where told, for a truth of ones."""
+    """(..., n, 2) scores that are correct where `right` is, if all targets are 1."""
     return np.stack([1 - right, right], -1).astype(float)
 
 
@@ -41,7 +41,7 @@ def test_pairing_cancels_what_both_share():
     assert (same.value, same.se, same.p(), same.interval().low) == (0, 0, 1, 0)
 
 
-def test_groups_are_drawn_whole():
+def test_groups_are_drawn():
     rng = np.random.default_rng(2)
     a, b = (np.repeat(rng.random(60) < share, 5) for share in (0.8, 0.6))
     y, patient = np.ones(300, int), np.repeat(np.arange(60), 5)
@@ -52,7 +52,7 @@ def test_groups_are_drawn_whole():
     assert swapped[1] > swapped[0]
 
 
-def test_seeds_drawn_together_or_on_their_own():
+def test_seeds_drawn_together_or_separately():
     """Seeds that both models share cancel if they are drawn together, and only then."""
     rng = np.random.default_rng(3)
     luck = np.linspace(0.6, 0.9, 5)
@@ -71,7 +71,7 @@ def test_seeds_drawn_together_or_on_their_own():
     assert paired("accuracy", hits(right), hits(worse[0]), y, same_seeds=False).se > 0
 
 
-def test_null_differences_are_found_as_often_as_they_may():
+def test_true_nulls_are_rejected_as_often_as_they_should():
     """Two equal models on 100 images, 400 times: 5 % ± 1.1 % of p below 0.05, for both tests."""
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], [70, 30])
@@ -110,7 +110,7 @@ def test_a_difference_of_that_size_is_found_four_times_in_five():
 
 @pytest.mark.parametrize("name", ["accuracy", "kappa_quadratic", "log_loss", "ece_15"])
 def test_swaps_reach_the_p_of_all_swaps(name):
-    """Seven images: 128 ways to swap, each as likely."""
+    """Seven images: 128 equally likely ways to swap."""
     rng = np.random.default_rng(6)
     y = np.array([0, 1, 2, 0, 1, 2, 2])
     a, b = rng.dirichlet(np.ones(3), (2, 7)), rng.dirichlet(np.ones(3), (2, 7))
@@ -139,7 +139,7 @@ def test_swaps_of_accuracy_are_scipys():
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name.startswith(("auroc", "ap"))])
-def test_ranking_metrics_do_not_mind_the_scale(name):
+def test_the_scale_does_not_change_p_of_ranking_metrics(name):
     """Scores of one model squeezed towards 0: the same order, the same metric, the same p."""
     rng = np.random.default_rng(8)
     y = rng.integers(0, 2, 40)
@@ -151,7 +151,7 @@ def test_ranking_metrics_do_not_mind_the_scale(name):
     assert both == 1
 
 
-def test_one_set_stands_against_each_seed():
+def test_one_set_is_compared_with_each_seed():
     rng = np.random.default_rng(9)
     y = rng.integers(0, 3, 60)
     a, b = rng.dirichlet(np.ones(3), (4, 60)), rng.dirichlet(np.ones(3), 60)
@@ -166,17 +166,12 @@ def test_what_has_no_p():
         permutation("accuracy", np.ones((2, 5, 2)), np.ones((3, 5, 2)), y)
 
 
-def binary(right: np.ndarray) -> np.ndarray:
-    """(..., n, 2) scores of a truth of ones: right where told."""
-    return np.stack([1 - right, right], -1).astype(float)
-
-
 def test_paired_se_of_accuracy_is_the_standard_error_of_a_mean():
     """The gap of two accuracies, averaged over seeds, is a mean over images: its standard error is sd / sqrt(n)."""
     rng = np.random.default_rng(1)
     a, b = rng.random((3, 60)) < 0.8, rng.random((3, 60)) < 0.7
     differences = a.mean(0) - b.mean(0)
-    found = paired_se("accuracy", binary(a), binary(b), np.ones(60, int), draws=20_000)
+    found = paired_se("accuracy", hits(a), hits(b), np.ones(60, int), draws=20_000)
     assert found == pytest.approx(differences.std(ddof=1) / 60**0.5, rel=0.02)
 
 
@@ -184,7 +179,7 @@ def test_paired_se_draws_patients():
     rng = np.random.default_rng(3)
     patient = np.repeat(np.arange(50), 8)
     by_patient = rng.random(50) < 0.7  # all images of a patient are right, or none
-    a, b, targets = binary(np.repeat(by_patient, 8)), binary(np.ones(400)), np.ones(400, int)
+    a, b, targets = hits(np.repeat(by_patient, 8)), hits(np.ones(400)), np.ones(400, int)
     found = paired_se("accuracy", a, b, targets, patient, draws=5000)
     assert found == pytest.approx(by_patient.std(ddof=1) / 50**0.5, rel=0.05)
     by_image = paired_se("accuracy", a, b, targets, draws=5000)
@@ -193,7 +188,7 @@ def test_paired_se_draws_patients():
 
 def test_paired_se_without_a_difference_is_0_and_the_same_arguments_give_the_same():
     rng = np.random.default_rng(1)
-    a, targets = binary(rng.random(400) < 0.8), np.ones(400, int)
+    a, targets = hits(rng.random(400) < 0.8), np.ones(400, int)
     b = a.copy()
     b[0] = b[0, ::-1]
     assert paired_se("accuracy", a, a, targets) == 0

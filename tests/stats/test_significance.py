@@ -1,4 +1,4 @@
-"""Signed ranks against scipy and all signs there are; Holm against a worked example and its definition."""
+"""Signed ranks against scipy and all sign patterns; Holm against a worked example and its definition."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_too_few_pairs_are_refused():
 def test_holm_by_hand():
     # 0.005 * 4, 0.01 * 3, 0.03 * 2 and 0.04 * 1, which must not lie below the 0.06 before it
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    # not what controls the false discovery rate
+    # not the correction for the false discovery rate
     assert not np.allclose(holm([0.01, 0.04, 0.03, 0.005]), sp.false_discovery_control([0.01, 0.04, 0.03, 0.005]))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_holm_rejects_as_its_steps_do(seed):
-    """Holm's own words: go from the smallest p while p(k) <= level / (m - k + 1), and stop at the first that is not."""
+    """Holm's definition: reject, from the smallest p, while p(k) <= level / (m - k + 1); then stop."""
     rng = np.random.default_rng(seed)
     p = np.round(rng.beta(0.3, 3, 12), 3)
     for level in (0.01, 0.05, 0.2):
@@ -71,7 +71,7 @@ def test_holm_rejects_as_its_steps_do(seed):
         assert (holm(p) <= level + 1e-12).tolist() == rejected.tolist()
 
 
-def test_holm_of_little():
+def test_holm_of_few():
     assert holm([]).tolist() == []
     assert holm([0.7]).tolist() == [0.7]
     assert holm([0.7, 0.8]).tolist() == [1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Warm-up in closed form, the plateau against torch's own."""
+"""Warm-up and cosine in closed form, plateau and cosine against torch's own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from medbench.cards.recipes import LinearUnfrozen
-from medbench.training.schedule import Plateau, rate_at, warmup
+from medbench.cards.recipes import DinoPretrain, LinearUnfrozen
+from medbench.training.schedule import Plateau, cosine, rate_at, warmup, warmup_steps
 
 
 def test_warmup_ramps_exactly_to_the_rate() -> None:
@@ -67,3 +67,18 @@ def test_cosine_after_the_warmup_is_torchs() -> None:
     assert float(rate_at(base, 60, 5, settings)) == pytest.approx(1e-6)
     with pytest.raises(ValueError, match="either the plateau or the cosine"):
         LinearUnfrozen(cosine=True)
+
+
+def test_half_a_cosine_ends_at_its_last_step() -> None:
+    i = np.arange(70)
+    found = [cosine(0.9, 1.0, step, 70) for step in i]
+    np.testing.assert_allclose(found, 1 + 0.5 * (0.9 - 1) * (1 + np.cos(np.pi * i / 70)))
+    assert cosine(0.9, 1.0, 70, 70) == cosine(0.9, 1.0, 99, 70) == 1.0
+    assert cosine(0.9, 1.0, 0, 0) == 0.9
+    np.testing.assert_allclose(cosine(np.array([1.0, 2.0]), 0.0, 1, 2), [0.5, 1.0])
+
+
+@pytest.mark.parametrize("recipe", [LinearUnfrozen, DinoPretrain])
+def test_the_warm_up_is_given_in_epochs_or_steps(recipe: type[LinearUnfrozen] | type[DinoPretrain]) -> None:
+    assert warmup_steps(7, recipe(warmup_epochs=3)) == 21
+    assert warmup_steps(7, recipe(warmup_epochs=3, warmup_steps=0)) == 0

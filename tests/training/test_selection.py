@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medbench.training.selection import choose
+from medbench.training.selection import choose, finite
 
 
 def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -46,3 +46,14 @@ def test_a_close_race_is_said_and_a_clear_one_is_not() -> None:
     clear = pick([[0.5, 0.95, 0.5]], [0.5, 0.95, 0.5])
     assert clear.gap > 3 * clear.error > 0
     assert clear.warnings == ()
+
+
+def test_one_candidate_is_chosen_without_a_gap() -> None:
+    found, targets = scores([0.7])
+    choice = choose(np.array([[0.7], [0.6]]), found, targets, "accuracy", [1e-4], "learning rate")
+    assert (choice.winner, choice.runner_up, choice.error, choice.warnings) == (0, None, None, ())
+
+
+def test_json_gets_none_for_what_is_not_finite() -> None:
+    assert finite(np.float64(0.5)) == 0.5
+    assert [finite(value) for value in (None, float("nan"), float("inf"))] == [None] * 3

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
+
+
+def has_part(part: str) -> AfterValidator:
+    """Return a check that a text is a regular expression with the named part `part` (empty: with or without parts)."""
+
+    def check(text: str) -> str:
+        try:
+            expression = re.compile(text)
+        except re.error as error:
+            raise ValueError(f"'{text}' is not a regular expression: {error}") from error
+        if part and part not in expression.groupindex:
+            raise ValueError(f"'{text}' has no part (?P<{part}>…)")
+        return text
+
+    return AfterValidator(check)
+
+
+def _replaceable(replace: dict[str, str]) -> dict[str, str]:
+    for pattern, new in replace.items():
+        try:
+            re.sub(pattern, new, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"'{pattern}' cannot be replaced by '{new}': {error}") from error
+    return replace
+
+
+Pattern = Annotated[str, has_part("")]
+"""A regular expression."""
+
+Replacements = Annotated[dict[str, str], AfterValidator(_replaceable)]
+"""Regular expression -> replacement."""
 
 
 class Strict(BaseModel):

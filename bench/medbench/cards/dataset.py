@@ -1,27 +1,34 @@
-"""The data set card: where it comes from, how it lies on disk, what its labels mean and how it is split."""
+"""The data set card: where the data come from, their files, what the labels mean and how they are split."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from medbench.cards.base import Card, Name, Strict
-from medbench.cards.example import Example, ExampleError, Named, captured, filled, matched, replaced
+from medbench.cards.base import Card, Name, Pattern, Replacements, Strict, has_part
+from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = Literal["train", "val", "test"]
 Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
+LabelPattern = Annotated[str, has_part("label")]
+GroupPattern = Annotated[str, has_part("group")]
+IndexPattern = Annotated[str, has_part("index")]
+
 
 class ClassInfo(Strict):
     """One class (or, for multilabel tasks, one finding)."""
 
     name: str
-    prompts: list[str] = Field(default_factory=list, description="Texts for zero-shot, most usual first.")
+    prompts: list[str] = Field(
+        default_factory=list, description="Texts for zero-shot classification, the most common first."
+    )
 
 
 Class = Annotated[ClassInfo, BeforeValidator(lambda v: {"name": str(v)} if isinstance(v, (str, int)) else v)]
@@ -37,29 +44,28 @@ class Join(Strict):
 class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
-    file: str | list[str] = Field(description="Path below the data folder; of several names the first that is there.")
-    split: Split | None = Field(None, description="Split of all its rows, where a release has a file per split.")
-    image: str | None = Field(None, description="Image template of this table, where it differs from the layout's.")
-    header: int = Field(1, gt=0, description="Line of the column names, from 1; what stands above is passed over.")
-    unnamed: str | None = Field(None, description="Name for a column that has none in the header.")
+    file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
+    split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
+    image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are ignored.")
+    unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
     join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
 
 
 class Slices(Strict):
-    """A second input of each sample: a picture, or a folder of pictures that are the slices of a volume."""
+    """A second input of each sample: an image, or a folder of images that are the slices of a volume."""
 
-    image: str = Field(description="Template of the picture, or of the folder, below the data folder.")
-    slices: str | None = Field(
-        None,
-        description="Regular expression on the file name with a named part `index`, a whole number; none: a picture.",
+    image: str = Field(description="Template of the image, or of the folder, below the data folder.")
+    slices: IndexPattern | None = Field(
+        None, description="Regular expression on the file name with a named part `index`; none: `image` is one image."
     )
     example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
-    channels: Literal[1, 3] | None = Field(None, description="Where they differ from the card's.")
+    channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
 
     @model_validator(mode="after")
     def _example_matches(self) -> Slices:
-        if self.example:
-            captured(self.slices, "index", self.example, full=True)
+        if self.example and not re.fullmatch(self.slices or "", self.example):
+            raise ValueError(f"the example '{self.example}' does not match `slices`")
         return self
 
 
@@ -71,32 +77,33 @@ class CsvLayout(Strict):
     delimiter: str = ","
     encoding: str = "utf-8-sig"
     image: str = Field(description="Template of the image path below the data folder.")
-    replace: dict[str, str] = Field(
+    replace: Replacements = Field(
         default_factory=dict, description="Regular expression -> replacement in the filled image path, in order."
     )
     match: Literal["exact", "stem"] = Field(
-        "exact", description="`stem`: the file may have another ending than the table says, in upper or lower case."
+        "exact", description="`stem`: the file's ending may differ from the one in the table."
     )
     id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
     label: str | list[str] | None = Field(
-        None, description="Column with the class (index, name, or a key of `values`); of several the first not empty."
+        None,
+        description="Column of the class (index, name or key of `values`); of several, the first that is not empty.",
     )
-    listed: bool = Field(False, description="The label cell is a list as Python writes it; its first element counts.")
+    listed: bool = Field(False, description="The label cell is a list in Python's notation; its first element is used.")
     labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
     none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
     separator: str | None = Field(
         None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
     )
-    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that stand for no class.")
+    nothing: list[str] = Field(default_factory=list, description="With `separator`: words that mean no class.")
     pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
-    input: str = Field("image", description="What the images at `image` are called, where a sample has several inputs.")
+    input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
     inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[str, int] = Field(default_factory=dict, description="Raw text -> class index.")
     where: dict[str, list[str]] = Field(
         default_factory=dict, description="Column -> texts: rows with another text in it are left out."
     )
-    group: str | None = Field(None, description="Template of what a split must not cut: patient, lesion, eye.")
-    group_pattern: str | None = Field(
+    group: str | None = Field(None, description="Template of what a split must keep together: patient, lesion, eye.")
+    group_pattern: GroupPattern | None = Field(
         None, description="Regular expression on the image path with a named part `group`, instead of `group`."
     )
     split: str | None = Field(None, description="Column with the official split.")
@@ -115,12 +122,13 @@ class CsvLayout(Strict):
         return self
 
     @model_validator(mode="after")
-    def _examples_hold(self) -> CsvLayout:
-        templates = [table.image or self.image for table in self.tables]
-        for example in self.examples:
-            template = next((one for one in templates if self.shows(example, one)), templates[0])
-            example.check(self.named(example.cells, template))
+    def _examples_match(self) -> CsvLayout:
+        check_all(self.examples, self._found)
         return self
+
+    def _found(self, example: Example) -> Named:
+        templates = [table.image or self.image for table in self.tables]
+        return self.named(example.cells, next((one for one in templates if self.shows(example, one)), templates[0]))
 
     def shows(self, example: Example, template: str) -> bool:
         """Tell whether an example is a row of a table with this image template."""
@@ -130,16 +138,14 @@ class CsvLayout(Strict):
             return False
 
     def named(self, cells: Mapping[str, str], template: str) -> Named:
-        """Return what the card finds in a row of its label file: the image's path and, from that, its group.
-
-        Args:
-            cells: Column -> cell.
-            template: Image template of the row's table.
+        """Return what the card finds in a row: the image's path by the template of its table, and the group in that.
 
         Raises:
-            ExampleError: A cell is missing, or a pattern is malformed or finds nothing.
+            ExampleError: A cell is missing or a pattern finds nothing.
         """
-        text = replaced(filled(template, self.padded(cells)), self.replace)
+        text = filled(template, self.padded(cells))
+        for pattern, new in self.replace.items():
+            text = re.sub(pattern, new, text)
         image = posixpath.normpath(text.replace("\\", "/"))
         return Named(image, group=captured(self.group_pattern, "group", image))
 
@@ -149,61 +155,45 @@ class CsvLayout(Strict):
 
 
 class FolderLayout(Strict):
-    """Class folders, below one folder per split if the release has a split; or images whose names hold the class."""
+    """Class folders, below one folder per split if the release has a split; or images with the class in their names."""
 
     kind: Literal["folders"]
-    splits: dict[Split, str] = Field(default_factory=dict, description="Split -> folder; none: classes on top.")
+    splits: dict[Split, str] = Field(
+        default_factory=dict, description="Split -> folder; none: the class folders are at the top."
+    )
     folders: dict[str, int] = Field(default_factory=dict, description="Folder -> class index; default: class names.")
-    label: str | None = Field(
+    label: LabelPattern | None = Field(
         None,
         description="Regular expression on the path below the data folder with a named part `label`, a key of"
         " `folders`: then there are no class folders.",
     )
-    only: str | None = Field(None, description="Regular expression: images whose path does not match are left out.")
-    first: int | None = Field(None, gt=0, description="Take only so many images of each class, by the sorted paths.")
-    group: str | None = Field(None, description="Regular expression on the path with a named part `group`.")
+    only: Pattern | None = Field(None, description="Regular expression: images whose path does not match are left out.")
+    first: int | None = Field(
+        None, gt=0, description="Take only this many images of each class, in the order of the paths."
+    )
+    group: GroupPattern | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"])
     examples: list[Example] = Field(
         default_factory=list, description="Images as the release names them. Give one if the card has patterns."
     )
 
     @model_validator(mode="after")
-    def _examples_hold(self) -> FolderLayout:
-        for example in self.examples:
-            example.check(self.named(example.image))
-            if self.folders and self.below(example.image, ()) is None:
-                raise ExampleError(f"example '{example.image}' is in none of the folders {', '.join(self.folders)}")
+    def _examples_match(self) -> FolderLayout:
+        check_all(self.examples, lambda example: self.named(example.image))
         return self
 
     def named(self, path: str) -> Named:
         """Return what the card finds in the path of an image.
 
         Raises:
-            ExampleError: The card leaves the image out, or a pattern is malformed or finds nothing, or no known class.
+            ExampleError: The card leaves the image out, or a pattern finds nothing or an unknown class.
         """
-        if not path.lower().endswith(tuple(ending.lower() for ending in self.extensions)):
-            raise ExampleError(f"example '{path}' has none of the extensions {' '.join(self.extensions)}")
-        if self.only and not matched(self.only, path):
-            raise ExampleError(f"`only` leaves out '{path}'")
+        if not path.lower().endswith(tuple(map(str.lower, self.extensions))) or not re.search(self.only or "", path):
+            raise ExampleError(f"`extensions` or `only` leave out '{path}'")
         label = captured(self.label, "label", path)
-        if self.folders and label and label not in self.folders:
-            raise ExampleError(f"example '{path}': the label '{label}' is none of {', '.join(self.folders)}")
+        if label and self.folders and label not in self.folders:
+            raise ExampleError(f"'{path}' has the unknown label '{label}'")
         return Named(path, label, captured(self.group, "group", path))
-
-    def below(self, path: str, classes: Sequence[str]) -> str | None:
-        """Return the part of a path below the folders of its split and class; None: it is in none of them.
-
-        Args:
-            path: Path of an image below the data folder.
-            classes: Names of the class folders where `folders` is empty.
-        """
-        tops = [""] if self.label else list(self.folders or classes)
-        for split in self.splits.values() or [""]:
-            for top in tops:
-                base = "".join(f"{part}/" for part in (split.strip("/"), top) if part)
-                if path.startswith(base):
-                    return path.removeprefix(base)
-        return None
 
 
 class NpzLayout(Strict):
@@ -214,39 +204,37 @@ class NpzLayout(Strict):
 
 
 class ListLayout(Strict):
-    """Official text files with one image name a line, the label being part of the name."""
+    """Official text files with one image name per line; the label is part of the name."""
 
     kind: Literal["lists"]
     lists: dict[Split, str] = Field(min_length=1, description="Split -> text file below the data folder.")
     image: str = Field("{name}", description="Template of the image path; `{name}` is the line.")
-    label: str = Field(description="Regular expression on the name with a named part `label`.")
+    label: LabelPattern = Field(description="Regular expression on the name with a named part `label`.")
     values: dict[str, int] = Field(min_length=1, description="Raw label -> class index.")
-    group: str | None = Field(None, description="Regular expression on the name with a named part `group`.")
+    group: GroupPattern | None = Field(None, description="Regular expression on the name with a named part `group`.")
     examples: list[Example] = Field(
-        default_factory=list,
-        description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name; see the layout csv.",
+        default_factory=list, description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name."
     )
 
     @model_validator(mode="after")
-    def _examples_hold(self) -> ListLayout:
-        for example in self.examples:
-            example.check(self.named(example.cells.get("name", "")))
+    def _examples_match(self) -> ListLayout:
+        check_all(self.examples, lambda example: self.named(example.cells.get("name", "")))
         return self
 
     def named(self, name: str) -> Named:
         """Return what the card finds in a line of a list.
 
         Raises:
-            ExampleError: A pattern is malformed or finds nothing, or no known class.
+            ExampleError: A pattern finds nothing or an unknown class.
         """
         label = captured(self.label, "label", name)
         if label not in self.values:
-            raise ExampleError(f"example '{name}': the label '{label}' is none of {', '.join(self.values)}")
+            raise ExampleError(f"'{name}' has the unknown label '{label}'")
         return Named(filled(self.image, {"name": name}), label, captured(self.group, "group", name))
 
 
 class ToyLayout(Strict):
-    """Images that medbench draws itself. They say nothing about medicine."""
+    """Images that medbench draws. Results on them say nothing about medicine."""
 
     kind: Literal["toy"]
     recipe: Literal["grades", "binary", "shapes", "findings"]
@@ -261,38 +249,40 @@ Layout = Annotated[CsvLayout | FolderLayout | ListLayout | NpzLayout | ToyLayout
 class SplitRule(Strict):
     """How one named split is made.
 
-    - `official` takes the release's own (and cuts `val` from train where it has none);
-    - `stratified` draws samples and `grouped` draws whole groups, both keeping class shares;
-    - `kfold` draws whole groups into `folds` parts, keeping class shares: part `fold` is test, the next one val;
+    - `official` takes the release's own split (and draws `val` from train if the release has none);
+    - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
+    - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
     - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
-      part of the rule `base`, whose test part stays;
+      part of the rule `base`; its test part stays the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
-      next `int(train * n)` train; `val` is cut from train by us, since every choice here needs one;
+      next `int(train * n)` train; we draw `val` from train, because every choice here needs one;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
       val then test by halves, the rest is train;
     - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
-      by halves, the rest is train. With `disjoint: false` its slices are taken to the row; the row that it has in val
-      and test counts as val, the one in test and train as train (a row has one split).
+      by halves, the rest is train. With `disjoint: false` its slices are copied exactly, but the row in both val and
+      test is val here, and the row in both test and train is train (a row has one split).
     """
 
     method: Method
     seed: int = 0
-    val: float = Field(0.15, ge=0, lt=1, description="Share of validation (for `official`: of train, if it has none).")
+    val: float = Field(
+        0.15, ge=0, lt=1, description="Share of validation (`official`: of train, if the release has none)."
+    )
     test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
-    train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: what is not test.")
+    train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: all that is not test.")
     folds: int = Field(5, gt=2, description="`kfold`: number of parts.")
     fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
     shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
-    base: Name | None = Field(None, description="`fewshot`: the rule whose training part is drawn from.")
+    base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
     disjoint: bool = Field(
-        True, description="`contiguous`: whole groups, no row twice; false: to the row, as the WACV code cut."
+        True, description="`contiguous`: complete groups, no row twice; false: exact rows, as the WACV code cuts."
     )
     check: dict[Split, list[int]] = Field(
-        default_factory=dict, description="`shuffle`: the first row numbers of each split, published; held on reading."
+        default_factory=dict, description="`shuffle`: published first row numbers of each split; checked on reading."
     )
-    source: str = Field("", description="Whose split it is.")
+    source: str = Field("", description="Source of the split.")
 
 
 class Splits(Strict):
@@ -309,9 +299,9 @@ class Splits(Strict):
 
 
 class Download(Strict):
-    """One file that anyone may fetch."""
+    """One file that anyone can download."""
 
-    urls: list[str] = Field(min_length=1, description="Its addresses: mirrors are tried in turn.")
+    urls: list[str] = Field(min_length=1, description="Its addresses; mirrors are tried in this order.")
     name: str = Field(description="Its name in the data folder.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(None, gt=0)
@@ -323,12 +313,12 @@ class Access(Strict):
 
     kind: Literal["open", "kaggle", "form", "generated", "own"] = "open"
     url: str = ""
-    steps: str = Field("", description="What to do, command by command; shown when the data are not there.")
-    files: list[Download] = Field(default_factory=list, description="What may simply be fetched, in this order.")
+    steps: str = Field("", description="What to do, command by command; shown if the data are missing.")
+    files: list[Download] = Field(default_factory=list, description="Files that anyone can download, in this order.")
 
 
 class Counts(Strict):
-    """What a whole copy holds."""
+    """What a complete copy contains."""
 
     images: int | None = Field(None, ge=0)
     classes: list[int] | None = Field(None, description="Images per class, in the order of `classes`.")
@@ -344,13 +334,13 @@ class DatasetCard(Card):
     layout: Layout
     task: Task
     classes: list[Class] = Field(min_length=1)
-    channels: Literal[1, 3] = Field(3, description="1: decoded to grey, 3: to RGB.")
-    metric: str = Field(description="Primary metric id, e.g. `kappa_quadratic`; used for every choice.")
+    channels: Literal[1, 3] = Field(3, description="1: images are decoded to grey, 3: to RGB.")
+    metric: str = Field(description="Id of the primary metric, e.g. `kappa_quadratic`; all choices use it.")
     mean: list[float] | None = Field(None, description="Published mean on [0, 1]; none: computed from train.")
     std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
     splits: Splits
     counts: Counts = Field(default_factory=Counts)
-    verified: bool = Field(True, description="False: counts are from memory or a third page; runs carry a warning.")
+    verified: bool = Field(True, description="False: counts are from memory or a third party; runs carry a warning.")
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
 
     @property
@@ -381,7 +371,7 @@ class DatasetCard(Card):
         return self
 
     def material(self) -> dict[str, Any]:
-        """Return what can change a number beside the samples and the split, which have digests of their own."""
+        """Return what can change a number, apart from the samples and the split, which have their own digests."""
         return {
             "task": self.task,
             "classes": self.class_names,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from pydantic import Field
@@ -29,9 +29,8 @@ class Named(NamedTuple):
 class Example(Strict):
     """One image as the release names it, and what the card must find in that name.
 
-    An example shows a reader of the card what its templates and patterns are about. It is checked when the card is
-    loaded. `medbench data synth` makes the names of a synthetic twin from it, with other numbers. The image need not
-    exist.
+    An example explains the templates and patterns of a card. It is checked when the card is loaded, and a synthetic
+    twin (`medbench data synth`) has images with such names and other numbers. The image need not exist.
     """
 
     image: str = Field(description="Path of the image below the data folder.")
@@ -41,16 +40,6 @@ class Example(Strict):
     )
     label: str | None = Field(None, description="What the pattern `label` finds.")
     group: str | None = Field(None, description="What the pattern `group` or `group_pattern` finds.")
-
-    def check(self, found: Named) -> None:
-        """Compare with what the card finds.
-
-        Raises:
-            ExampleError: The card finds something else.
-        """
-        for what, wanted, got in zip(Named._fields, (self.image, self.label, self.group), found, strict=True):
-            if wanted not in (None, got):
-                raise ExampleError(f"example '{self.image}': the card finds the {what} '{got}', not '{wanted}'")
 
 
 def filled(template: str, cells: Mapping[str, str]) -> str:
@@ -65,42 +54,28 @@ def filled(template: str, cells: Mapping[str, str]) -> str:
     return FIELD.sub(lambda match: cells[match[1]], template)
 
 
-def replaced(text: str, replace: Mapping[str, str]) -> str:
-    """Return a text with the matches of each regular expression replaced, one expression after the other.
-
-    Raises:
-        ExampleError: An expression or its replacement is malformed.
-    """
-    for pattern, new in replace.items():
-        try:
-            text = re.sub(pattern, new, text)
-        except (re.error, IndexError) as error:
-            raise ExampleError(f"replace: '{pattern}' -> '{new}' is no valid replacement: {error}") from error
-    return text
-
-
-def matched(pattern: str, text: str, *, full: bool = False) -> re.Match[str] | None:
-    """Search a regular expression in a text, or compare it with all of the text if `full`.
-
-    Raises:
-        ExampleError: The expression is malformed.
-    """
-    try:
-        return (re.fullmatch if full else re.search)(pattern, text)
-    except re.error as error:
-        raise ExampleError(f"'{pattern}' is not a regular expression: {error}") from error
-
-
-def captured(pattern: str | None, part: str, text: str, *, full: bool = False) -> str:
+def captured(pattern: str | None, part: str, text: str) -> str:
     """Return the named part of a regular expression in a text; empty if there is no expression.
 
     Raises:
-        ExampleError: The expression is malformed or does not match, or the part is empty or unknown.
+        ExampleError: The expression does not match, or the part is empty.
     """
     if not pattern:
         return ""
-    match = matched(pattern, text, full=full)
-    found = match.groupdict().get(part) if match else None
-    if not found:
-        raise ExampleError(f"'{pattern}' finds no part (?P<{part}>…) in '{text}'")
-    return found
+    match = re.search(pattern, text)
+    if match is None or not match[part]:
+        raise ExampleError(f"'{pattern}' finds no {part} in '{text}'")
+    return match[part]
+
+
+def check_all(examples: Iterable[Example], find: Callable[[Example], Named]) -> None:
+    """Compare examples with what a card finds in them.
+
+    Raises:
+        ExampleError: The card finds nothing, or something else.
+    """
+    for example in examples:
+        found = find(example)
+        for what, wanted, got in zip(Named._fields, (example.image, example.label, example.group), found, strict=True):
+            if wanted not in (None, got):
+                raise ExampleError(f"example '{example.image}': the card finds the {what} '{got}', not '{wanted}'")

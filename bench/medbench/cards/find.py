@@ -6,13 +6,13 @@ import fnmatch
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from medbench.cards.base import Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.load import load_card
+from medbench.cards.load import C, load_card, read_yaml
 from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
@@ -28,6 +28,14 @@ SCHEMAS: dict[str, type[Card]] = {
     "protocols": ProtocolCard,
     "papers": PaperCard,
 }
+FOLDER_KINDS = {"model_zoo": "models", "datasets": "datasets", "protocols": "protocols", "published": "papers"}
+TELLING_FIELDS = {
+    "models": {"arch", "library", "weights", "pretraining", "features"},
+    "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
+    "protocols": {"defaults", "presets", "kind"},
+    "papers": {"tables"},
+}
+"""Fields that only cards of one kind have."""
 
 
 def card_files(kind: str) -> dict[str, Path]:
@@ -44,8 +52,9 @@ def names(kind: str) -> list[str]:
     return list(card_files(kind))
 
 
-def _load(kind: str, path: Path) -> Card:
-    card = load_card(path, SCHEMAS[kind])
+def load_file(schema: type[C], path: Path) -> C:
+    """Return the card in a file, whose name is the file's."""
+    card = load_card(path, schema)
     if card.name != path.stem:
         raise CardError(f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}.yaml")
     return card
@@ -60,16 +69,11 @@ def find_model(name: str) -> ModelCard:
     base, maker = trained(name)
     if maker in names("protocols"):
         plain = find_model(base)
-        return plain.model_copy(update={"name": name, "weights": Weights(licence=_licence(plain))})
+        licence = plain.weights.licence if plain.weights else ""
+        return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
-    card = _find("models", name)
-    assert isinstance(card, ModelCard)
-    return card
-
-
-def _licence(card: ModelCard) -> str:
-    return card.weights.licence if card.weights else ""
+    return _find(ModelCard, name)
 
 
 def find_dataset(name: str) -> DatasetCard:
@@ -79,35 +83,34 @@ def find_dataset(name: str) -> DatasetCard:
     """
     if is_medmnist_name(name) and not is_file_name(name):
         return medmnist_card(name)
-    card = _find("datasets", name)
-    assert isinstance(card, DatasetCard)
-    return card
+    return _find(DatasetCard, name)
 
 
 def find_protocol(name: str) -> ProtocolCard:
     """Return the protocol card called `name`, or that lies in the file `name` (ending in .yaml)."""
-    card = _find("protocols", name)
-    assert isinstance(card, ProtocolCard)
-    return card
+    return _find(ProtocolCard, name)
 
 
 def find_paper(name: str) -> PaperCard:
     """Return the paper card called `name`."""
-    card = _find("papers", name)
-    assert isinstance(card, PaperCard)
-    return card
+    return _find(PaperCard, name)
 
 
-def _find(kind: str, name: str) -> Card:
+def _find(schema: type[C], name: str) -> C:
     if is_file_name(name):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise CardError(f"no card file {path}", "check the path; cards are YAML files")
-        return _load(kind, path)
+        return load_file(schema, _existing(name))
+    kind = next(kind for kind, known in SCHEMAS.items() if known is schema)
     files = card_files(kind)
     if name not in files:
         raise unknown(kind.removesuffix("s"), name, files, f"All: medbench ls {kind}")
-    return _load(kind, files[name])
+    return load_file(schema, files[name])
+
+
+def _existing(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise CardError(f"no card file {path}", "check the path; cards are YAML files")
+    return path
 
 
 def is_file_name(name: str) -> bool:
@@ -133,7 +136,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 
 def _is_elsewhere(kind: str, word: str) -> bool:
-    """Tell whether a word that is no card means a person's own data, or a model that a library lists."""
+    """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
     return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
 
 
@@ -179,21 +182,8 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-FOLDER_KINDS = {"model_zoo": "models", "datasets": "datasets", "protocols": "protocols", "published": "papers"}
-
-
-TELLING_FIELDS = {
-    "models": {"arch", "library", "weights", "pretraining", "features"},
-    "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
-    "protocols": {"defaults", "presets", "kind"},
-    "papers": {"tables"},
-}
-
-
 def faults_of(path: Path) -> list[str]:
-    """Return every fault of the card in `path` as `file:line: field: what`; none: the card is right."""
-    from medbench.errors import CardError
-
+    """Return every fault of the card in `path` as `file:line: field: what`; none: the card is valid."""
     try:
         load_any(str(path))
     except CardError as error:
@@ -205,33 +195,19 @@ def load_any(name: str) -> tuple[str, Card, str]:
     """Load the card in file `name`, whatever its kind: (kind, card, path).
 
     Raises:
-        CardError: The file is not there, is no card of a kind that can be told, or is faulty.
+        CardError: The file does not exist, its kind is not clear, or the card is invalid.
     """
-    from medbench.cards import find
-    from medbench.errors import CardError
-
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise CardError(f"no card file {path}", "check the path; cards are YAML files")
+    path = _existing(name)
     kind = kind_of(path)
-    finders: dict[str, Any] = {
-        "models": find.find_model,
-        "datasets": find.find_dataset,
-        "protocols": find.find_protocol,
-        "papers": find.find_paper,
-    }
-    return kind, finders[kind](str(path)), str(path)
+    return kind, load_file(SCHEMAS[kind], path), str(path)
 
 
 def kind_of(path: Path) -> str:
-    """Tell a card's kind: by the folder it lies in, else by its fields.
+    """Tell a card's kind: by its folder, else by its fields.
 
     Raises:
-        CardError: The file is not YAML, or its fields are those of no kind of card.
+        CardError: The file is not YAML, or no field tells the kind.
     """
-    from medbench.cards.load import read_yaml
-    from medbench.errors import CardError
-
     content = read_yaml(path)
     if path.resolve().parent.name in FOLDER_KINDS:
         return FOLDER_KINDS[path.resolve().parent.name]

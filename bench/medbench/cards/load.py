@@ -18,9 +18,9 @@ C = TypeVar("C", bound=Card)
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader, with two faults of YAML 1.1 mended.
+    """The safe loader, with two faults of YAML 1.1 fixed.
 
-    A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number as in YAML 1.2, not a text.
+    A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number, as in YAML 1.2.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -28,7 +28,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         seen: set[Any] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file, safely loaded.
 
     Raises:
-        CardError: The file is not there, not text, or not YAML; with the line.
+        CardError: The file does not exist, not text, or not YAML; with the line.
     """
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CardError(f"{path}:{line}: not YAML: {error.problem}", "mend that line; indentation matters") from error
+        raise CardError(f"{path}:{line}: not YAML: {error.problem}", "fix that line; indentation matters") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CardError(f"{path}: not a YAML text file", "cards are UTF-8 YAML files") from error
     except OSError as error:
@@ -73,7 +73,7 @@ def load_card(path: Path, schema: type[C]) -> C:
         card = schema.model_validate(content)
     except ValidationError as error:
         lines = [_fault(path, schema, fault) for fault in error.errors()]
-        raise CardError("\n".join(lines), f"mend the card, then: medbench validate {path}") from error
+        raise CardError("\n".join(lines), f"fix the card, then: medbench validate {path}") from error
     card._folder = path.parent
     return card
 

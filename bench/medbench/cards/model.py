@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from medbench.cards.base import Card, Strict
+from medbench.cards.base import Card, Pattern, Strict
 from medbench.cards.dataset import DatasetCard
 from medbench.errors import unknown
 
@@ -36,51 +35,45 @@ class Weights(Strict):
     bytes: int | None = Field(None, gt=0, description="Size of the file.")
     key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
     prefix: str | list[str] = Field(
-        "", description="Prefix of the encoder's tensors; names without it are not its own. Of several the first met."
+        "", description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found."
     )
-    rename: dict[str, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
-    drop: list[str] = Field(default_factory=list, description="Regular expressions (whole name) of tensors to leave.")
+    rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
+    drop: list[Pattern] = Field(
+        default_factory=list, description="Regular expressions (whole name) of tensors left out."
+    )
     transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
     lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
     absent: dict[str, float] = Field(
-        default_factory=dict, description="Parameter that no file of this layout has -> the constant it is filled with."
+        default_factory=dict, description="Parameter that no file of this layout has -> the constant it is set to."
     )
     convert: Literal["library"] | None = Field(
         None, description="`library`: names and tables are adapted by the library's own conversion instead."
     )
     licence: str = Field("", description="Licence of the weights.")
-    gated: bool = Field(False, description="Whether a form or a token stands before the file.")
-    access: str = Field("", description="How to get the file where it cannot simply be fetched.")
-
-    @field_validator("rename", "drop")
-    @classmethod
-    def _regular(cls, patterns: Any) -> Any:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
-        return patterns
+    gated: bool = Field(False, description="Whether a form or a token is needed to get the file.")
+    access: str = Field("", description="How to get the file if it cannot be downloaded directly.")
 
     @property
     def filename(self) -> str | None:
-        """The official file's own name."""
+        """The name of the official file."""
         place = self.url or (self.hub.file if self.hub else self.file)
         return place.rstrip("/").split("/")[-1] if place else None
 
 
 class Input(Strict):
-    """What the network takes."""
+    """The network's input."""
 
     size: int = Field(224, gt=0, description="Side of the square input used by default.")
-    native: int | None = Field(None, gt=0, description="Side the weights were made for (their position table).")
-    mean: list[float] = Field(default=[0.485, 0.456, 0.406], description="The model's own mean, on [0, 1].")
-    std: list[float] = Field(default=[0.229, 0.224, 0.225], description="The model's own deviation, on [0, 1].")
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field("bicubic", description="Its own resize filter.")
-    crop: float = Field(0.875, gt=0, le=1, description="Its own centre crop as a share of the resized image.")
+    native: int | None = Field(None, gt=0, description="Side that the weights were trained at (their position table).")
+    mean: list[float] = Field(default=[0.485, 0.456, 0.406], description="The model's mean, on [0, 1].")
+    std: list[float] = Field(default=[0.229, 0.224, 0.225], description="The model's standard deviation, on [0, 1].")
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field(
+        "bicubic", description="The model's resize filter."
+    )
+    crop: float = Field(0.875, gt=0, le=1, description="The model's centre crop as a share of the resized image.")
     fit: Literal["squash", "shortest", "canvas", "longest"] = Field(
         "shortest",
-        description="Its own way to a square: both sides; the shorter side, then a crop; the longer side, then black on"
+        description="The model's way to a square: both sides; shorter side, then a crop; longer side, then black on"
         " the right and below (FLAIR); likewise with the mean colour (SAM).",
     )
     foreground: bool = Field(False, description="Whether it first crops to the largest bright region (FLAIR).")
@@ -120,7 +113,7 @@ class Features(Strict):
 
 
 class Pretraining(Strict):
-    """What the weights have seen."""
+    """What the weights were trained on."""
 
     data: list[str] = Field(default_factory=list, description="Data sets, by card name where medbench has one.")
     images: int | None = Field(None, ge=0, description="Number of images.")
@@ -130,7 +123,7 @@ class Pretraining(Strict):
 class Text(Strict):
     """The text tower that belongs to an image encoder; it is in the same file."""
 
-    library: Literal["open_clip", "transformers"] = Field(description="Who builds it.")
+    library: Literal["open_clip", "transformers"] = Field(description="The library that builds it.")
     arch: str = Field(description="The library's name of the architecture: open_clip's model, or `bert`.")
     args: dict[str, Any] = Field(default_factory=dict, description="Fields of the library's configuration.")
     weights: Weights = Field(default_factory=Weights, description="How the file's tensors map to the tower.")
@@ -149,12 +142,12 @@ class ModelCard(Card):
     """
 
     library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything", "torchvision"] = Field(
-        "timm", description="Who builds the network; of torchvision its convolutional classifiers."
+        "timm", description="The library that builds the network; of torchvision, its convolutional classifiers."
     )
     arch: str = Field(description="The library's name of the architecture.")
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")
     remove: list[str] = Field(default_factory=list, description="Modules taken out of the built network (SAM's neck).")
-    weights: Weights | None = Field(None, description="The official file; none for toy encoders, which stay random.")
+    weights: Weights | None = Field(None, description="The official file; none: a toy encoder, which stays random.")
     input: Input = Field(default_factory=Input)
     position: Position | None = Field(None, description="Rule for other input sizes; none: no position table.")
     features: Features = Field(default_factory=lambda: Features())
@@ -166,13 +159,13 @@ class ModelCard(Card):
     alternatives: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name of another pooled feature of this model -> fields that change."
     )
-    units: int | None = Field(None, gt=0, description="Units that freezing and truncation count; none: not counted.")
+    units: int | None = Field(None, gt=0, description="Number of units for freezing and truncation; none: not counted.")
     parameters: float | None = Field(None, gt=0, description="Millions of parameters of the encoder as used.")
     pretraining: Pretraining = Field(default_factory=Pretraining)
 
     @property
     def toy(self) -> bool:
-        """Whether this encoder exists for demonstration and tests only."""
+        """Whether this encoder exists only for demonstration and tests."""
         return self.weights is None
 
     @model_validator(mode="after")
@@ -194,7 +187,7 @@ class ModelCard(Card):
         return self
 
     def resolved(self, preset: str = "paper", library: str | None = None, pooled: str | None = None) -> ModelCard:
-        """Return the card with a preset, a library and a pooled feature chosen: no choices are left in it.
+        """Return the card with the chosen preset, library and pooled feature applied; no choices are left in it.
 
         Args:
             preset: What the card changes under it comes first.
@@ -221,7 +214,7 @@ class ModelCard(Card):
         return {"presets": self.presets, "libraries": self.libraries, "alternatives": self.alternatives}
 
     def _over(self, overlay: dict[str, Any]) -> ModelCard:
-        """Return the card with `overlay` on top: the parts of the card field by field, everything else as a whole."""
+        """Return the card with `overlay` on top: the parts of the card field by field, everything else replaced."""
         if not overlay:
             return self
         fields = self.model_dump(exclude=set(self._overlays()), exclude_unset=True)
@@ -238,17 +231,17 @@ class ModelCard(Card):
         for text in ("units", "parameters", "pretraining", "text"):
             found.pop(text, None)
         features = found.pop("features", {})
-        features.pop("dim", None)  # a check, no rule
+        features.pop("dim", None)  # a check, not a rule
         if features:
             found["features"] = features
         weights = found.get("weights") or {}
         for place in ("url", "hub", "file", "bytes", "sha256", "licence", "gated", "access"):
-            weights.pop(place, None)  # the digest of the file that was really read stands in the key
+            weights.pop(place, None)  # the key has the digest of the file that was read
         return found
 
 
 def seen(model: ModelCard, dataset: DatasetCard) -> list[str]:
-    """Return the entries of the model's pre-training data that name the data set; none: not known to be seen.
+    """Return the entries of the model's pre-training data that name the data set; none: no known contamination.
 
     Names agree when their letters and digits do: `ISIC-2019` is `isic2019`.
     """

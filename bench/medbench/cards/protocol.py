@@ -14,7 +14,7 @@ class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
     kind: str
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's own.")
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> what it changes.")
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Data set -> what it changes.")
 

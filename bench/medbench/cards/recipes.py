@@ -1,4 +1,4 @@
-"""The recipes: what each kind of protocol can be told. Numbers of papers stand in the protocol cards."""
+"""The recipes: the settings of each kind of protocol. Papers' numbers are in the protocol cards."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class Settings(Strict):
-    """What every protocol decides before a network sees an image. Sources: spec of WACV 2024, section 3."""
+    """What every protocol decides before a network sees an image. Source: WACV 2024, section 3."""
 
     kind: ClassVar[Kind]  # declared by each class that a protocol card can name
 
     image_size: int | None = Field(None, gt=0, description="Side of the network's input; none: the model card's.")
     library: str | None = Field(
-        None, description="Which of the model card's libraries builds the encoder; none: the card's own."
+        None, description="Which of the model card's libraries builds the encoder; none: the card's."
     )
-    pooled: str | None = Field(None, description="Another pooled feature of the model card; none: the card's own.")
+    pooled: str | None = Field(None, description="Another pooled feature of the model card; none: the card's.")
     transform: Literal["protocol", "native"] = Field(
         "protocol", description="The protocol's own preprocessing, or the model's."
     )
@@ -37,25 +37,27 @@ class Settings(Strict):
     fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
-    normalise: Literal["dataset", "model"] = Field("dataset", description="Whose mean and deviation.")
+    normalise: Literal["dataset", "model"] = Field(
+        "dataset", description="Mean and standard deviation: the data set's or the model's."
+    )
     channel_rule: Literal["slice", "sum"] = Field(
         "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
     )
     inputs: list[str] | None = Field(
-        None, min_length=1, description="Where samples have several inputs: the ones that are used; none: all."
+        None, min_length=1, description="The inputs that are used, where samples have several; none: all."
     )
     encoders: dict[str, str] = Field(
-        default_factory=dict, description="Input -> the model that encodes it, where it is not the run's own."
+        default_factory=dict, description="Input -> the model that encodes it, if it is not the run's."
     )
     slices: Literal["mean", "max", "centre"] = Field(
-        "mean", description="What becomes of the features of a volume's slices; `centre`: the middle slice alone."
+        "mean", description="How the features of a volume's slices are pooled; `centre`: only the middle slice is used."
     )
-    stride: Positive = Field(1, description="Of a volume's slices every so many is used, counted from the middle.")
+    stride: Positive = Field(1, description="Use every n-th slice of a volume, counted from the middle.")
     balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
     split: str | None = Field(
         None,
-        description="Name of the data set's split, or a split file; `RULE@N`: the rule under another seed, `{seed}`:"
-        " each seed its own; none: the default.",
+        description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `{seed}`: the"
+        " run's seed; none: the default split.",
     )
 
 
@@ -74,7 +76,7 @@ class Augment(Strict):
 
 
 class Recipe(Settings):
-    """What every protocol that trains decides; sources: spec of WACV 2024, section 3."""
+    """What every protocol that trains decides. Source: WACV 2024, section 3."""
 
     augment: Augment = Field(default_factory=Augment)
     epochs: int = Field(100, gt=0)
@@ -87,17 +89,21 @@ class Recipe(Settings):
     warmup_overshoot: bool = Field(False, description="Q10: end the ramp at lr * (1 + 1/W), as the code did.")
     plateau: bool = Field(True, description="Q8: divide the rate when validation stops improving.")
     plateau_factor: float = Field(0.1, gt=0, lt=1)
-    plateau_patience: int = Field(2, ge=0, description="Epochs without improvement that are let pass.")
+    plateau_patience: int = Field(2, ge=0, description="Epochs without improvement that are tolerated.")
     plateau_threshold: float = Field(1e-4, ge=0, description="Relative improvement that counts.")
     cosine: bool = Field(False, description="Half a cosine from the end of the warm-up to `min_rate`, per step.")
     min_rate: float = Field(0.0, ge=0, description="Where the cosine ends.")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    early_stopping: Positive | None = Field(None, description="Epochs without a better validation metric that end it.")
+    early_stopping: Positive | None = Field(
+        None, description="Stop after this many epochs without a better validation metric."
+    )
     early_from: int = Field(0, ge=0, description="First epoch, from 0, that `early_stopping` counts.")
-    early_threshold: float = Field(0.0, ge=0, description="Gain of the metric that early stopping counts as better.")
-    select: str | None = Field(None, description="Metric that epochs and rates are chosen by; none: the data set's.")
+    early_threshold: float = Field(
+        0.0, ge=0, description="Smallest gain of the metric that early stopping counts as better."
+    )
+    select: str | None = Field(None, description="Metric by which epochs and rates are chosen; none: the data set's.")
     round_metric: int | None = Field(None, ge=0, description="Q7: decimals kept before epochs are compared.")
-    val_drop: bool = Field(False, description="Q6: leave a random rest of validation out in each epoch.")
+    val_drop: bool = Field(False, description="Q6: leave out a random rest of validation in each epoch.")
     val_half: bool = Field(False, description="Q21: validation scores in half precision.")
 
     @model_validator(mode="after")
@@ -111,7 +117,6 @@ class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
     kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
-
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
@@ -119,7 +124,6 @@ class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
 
     kind: ClassVar[Kind] = Kind("knn", seeded=False, images=False)
-
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
@@ -127,19 +131,28 @@ class Knn(Settings):
     batch_size: int = Field(64, gt=0)
 
 
+class NearestMean(Settings):
+    """Cosine between an image and the mean of each class's training images."""
+
+    kind: ClassVar[Kind] = Kind("nearest-mean", seeded=False, images=False)
+    temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
+
+
 class FinetuneRecipe(Recipe):
     """A network trained by gradient descent, one (seed, learning rate) at a time."""
 
     views: int | None = Field(
-        None, ge=0, description="Bank of augmented views that epochs draw from; 0: clean images; none: anew each epoch."
+        None, ge=0, description="Number of augmented views in the bank; 0: clean images; none: new views in each epoch."
     )
-    lr_search_seeds: Positive = Field(1, description="How many of the seeds the learning rate is searched on.")
-    eps: float = Field(1e-8, gt=0, description="AdamW's.")
+    lr_search_seeds: Positive = Field(1, description="Number of seeds on which the learning rate is searched.")
+    eps: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
     layer_decay: float | None = Field(
         None, gt=0, le=1, description="Rate of unit i of n: lr * decay^(n - i); what precedes the units counts as -1."
     )
     drop_path: float | None = Field(None, ge=0, lt=1, description="Stochastic depth; none: the model card's.")
-    head_std: float | None = Field(None, gt=0, description="Deviation of the head's first weights; none: torch's own.")
+    head_std: float | None = Field(
+        None, gt=0, description="Standard deviation of the head's initial weights; none: torch's default."
+    )
     loss: Literal["cross-entropy", "weighted", "marginal"] = Field(
         "cross-entropy",
         description="`weighted`: classes weigh n / (c n_k). `marginal`: plus an L1 penalty between predicted and"
@@ -154,7 +167,7 @@ class FinetuneRecipe(Recipe):
 
 
 EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
-"""Settings that change what a run costs, not what it computes; they are not part of a unit's key."""
+"""Settings that change the cost of a run but not its result; they are not part of a unit's key."""
 
 
 class LinearUnfrozen(FinetuneRecipe):
@@ -167,27 +180,30 @@ class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
 
     kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
-
-    classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
-    cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
+    classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
+    cache_gb: float = Field(
+        64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
+    )
 
 
 class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
 
     kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
-
-    classifier: str = Field("imagenet", description="Model card of the network that is stacked on the tokens.")
+    classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
 
 
 class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
 
     kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
-
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
-    train_final_norm: bool = Field(False, description="Whether what follows the units is trained (the code: no).")
-    cache_gb: float = Field(64.0, ge=0, description="Room for cached outputs of the frozen part; beyond: no cache.")
+    train_final_norm: bool = Field(
+        False, description="Whether the layers after the units are trained (not in the published code)."
+    )
+    cache_gb: float = Field(
+        64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
+    )
 
 
 class DecapitateFrozen(DeitFrozen):
@@ -214,12 +230,11 @@ class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
     kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
-
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
     scale: bool = Field(False, description="Standardise features by training mean and deviation.")
     refit: bool = Field(
-        False, description="Before test, fit again at the chosen C on train and val together; val scores stay."
+        False, description="Fit again at the chosen C on train and val together before test; val scores stay."
     )
     max_iter: Positive = 1000
 
@@ -228,7 +243,6 @@ class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
     kind: ClassVar[Kind] = Kind("lp-ft", version=2)
-
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
     scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
@@ -239,15 +253,14 @@ class Timing(Settings):
     """Time of one instance and throughput, warmed up and synchronised."""
 
     kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
-
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
-        None, description="What stands on the encoder; a list; none: both."
+        None, description="Classifier on top of the encoder; a list; none: both."
     )
     stack: str = Field("imagenet", description="Model card of the stacked network.")
     batches: list[Positive] = Field(default=[1, 8, 32, 64, 128, 256], min_length=1)
-    warmup: int = Field(5, ge=0, description="Passes that do not count.")
-    repeats: Positive = Field(30, description="Passes that do.")
-    seconds: float = Field(20.0, gt=0, description="A batch size is given up when its passes would take longer.")
+    warmup: int = Field(5, ge=0, description="Warm-up passes, not measured.")
+    repeats: Positive = Field(30, description="Measured passes.")
+    seconds: float = Field(20.0, gt=0, description="A batch size is skipped if its passes would take longer.")
 
     @property
     def second(self) -> str | None:
@@ -259,14 +272,13 @@ class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
 
     kind: ClassVar[Kind] = Kind("dino-pretrain", seeded=False, keeps=True)
-
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")
     local_size: Positive = Field(96, description="Side of the local crops.")
     local_crops: int = Field(6, ge=0)
-    global_scale: tuple[float, float] = Field((0.4, 1.0), description="Area of a global crop in that of the image.")
-    local_scale: tuple[float, float] = Field((0.05, 0.4), description="Area of a local one.")
+    global_scale: tuple[float, float] = Field((0.4, 1.0), description="Area of a global crop as a share of the image.")
+    local_scale: tuple[float, float] = Field((0.05, 0.4), description="Area of a local crop as a share of the image.")
     horizontal_flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.8, ge=0, le=1, description="Probability of the colour jitter.")
     brightness: float = Field(0.4, ge=0)
@@ -274,17 +286,19 @@ class DinoPretrain(Settings):
     saturation: float = Field(0.2, ge=0)
     hue: float = Field(0.1, ge=0, le=0.5)
     grey: float = Field(0.2, ge=0, le=1, description="Probability of a grey crop.")
-    blur: tuple[float, float, float] = Field((1.0, 0.1, 0.5), description="Of global 1, global 2 and local crops.")
-    solarize: float = Field(0.2, ge=0, le=1, description="Of the second global crop.")
+    blur: tuple[float, float, float] = Field(
+        (1.0, 0.1, 0.5), description="Probability of blur of global crop 1, global crop 2 and local crops."
+    )
+    solarize: float = Field(0.2, ge=0, le=1, description="Probability of solarisation of the second global crop.")
     hidden: Positive = Field(2048, description="Width of the head.")
     bottleneck: Positive = Field(256, description="Width before its last layer.")
-    outputs: Positive = Field(4096, description="Of its last layer.")
+    outputs: Positive = Field(4096, description="Outputs of its last layer.")
     layers: Positive = Field(3, description="Layers of the head before its last.")
     student_temperature: float = Field(0.1, gt=0)
     teacher_temperature: tuple[float, float] = Field((0.04, 0.07), description="Start and end of its warm-up.")
     teacher_warmup: int = Field(30, ge=0, description="Epochs of that warm-up.")
     centre_momentum: float = Field(0.9, ge=0, le=1, description="1: no centring.")
-    momentum: float = Field(0.99, ge=0, le=1, description="Of the teacher; rises to 1 along a cosine.")
+    momentum: float = Field(0.99, ge=0, le=1, description="Momentum of the teacher; rises to 1 along a cosine.")
     learning_rate: Rate = 1e-4
     min_rate: float = Field(1e-6, ge=0, description="Where the cosine of the rate ends.")
     warmup_epochs: int = Field(10, ge=0)
@@ -299,8 +313,8 @@ class DinoPretrain(Settings):
     checkpointing: bool | None = Field(
         None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
     )
-    k: Positive = Field(20, description="Neighbours of the k-NN that the record's metrics are of.")
-    temperature: float = Field(0.07, gt=0, description="Of that k-NN's votes.")
+    k: Positive = Field(20, description="Neighbours of the k-NN that gives the record's metrics.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
 
 
 class CkaRecipe(Settings):
@@ -311,11 +325,11 @@ class CkaRecipe(Settings):
     )
 
     tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
-        "linear-unfrozen",
-        description="Protocol whose fine-tuned network it is; `deit-*`: the stacked network's layers.",
+        "linear-unfrozen", description="Protocol that fine-tuned the network; `deit-*`: the stacked network's layers."
     )
     estimator: Literal["batch", "hsic"] = Field(
-        "hsic", description="Debiased ratio of each batch, averaged; or HSIC summed over batches first."
+        "hsic",
+        description="`batch`: mean of the debiased ratios of all batches; `hsic`: HSIC summed over batches first.",
     )
     layers: Literal["blocks", "all"] = Field("blocks", description="`all`: embedding, attention and MLP outputs.")
     form: Literal["flat", "cls", "pooled"] = Field("flat", description="Which part of a layer's output is compared.")

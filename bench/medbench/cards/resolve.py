@@ -40,7 +40,7 @@ def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, An
     merged = _merge({}, card.defaults)
     for layer in (card.presets[preset], card.datasets.get(dataset, {})):
         merged = _merge(merged, layer)
-    _check(schema, merged, f"protocol card {card.name}", "mend the card")
+    _check(schema, merged, f"protocol card {card.name}", "fix the card")
     return _check(schema, _merge(merged, _nest(changes)), "--set", f"see: medbench show {card.name}")
 
 

@@ -175,10 +175,7 @@ def split(
 
 
 @app.command()
-def card(
-    dataset: options.Dataset,
-    data_root: options.DataRoot = None,
-) -> None:
+def card(dataset: options.Dataset, data_root: options.DataRoot = None) -> None:
     """Print a card as YAML.
 
     For your own data: the card that medbench infers from it, ready to edit.
@@ -198,8 +195,7 @@ def card(
 
 @app.command()
 def download(
-    dataset: Annotated[str, typer.Argument(metavar="D", help="A data set.")],
-    data_root: options.DataRoot = None,
+    dataset: Annotated[str, typer.Argument(metavar="D", help="A data set.")], data_root: options.DataRoot = None
 ) -> None:
     """Download a data set, or say how to get it.
 

@@ -1,4 +1,4 @@
-"""How commands show what they found: a rich table on a terminal, aligned text in a pipe, JSON for scripts."""
+"""How commands print rows: a table with frames on a terminal, aligned text in a pipe, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from medbench.report.tables.text_table import aligned, grid
 
 Row = Mapping[str, Any]
 
@@ -16,7 +18,7 @@ def write(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print one line about what was printed to standard error, where a pipe does not pick it up."""
+    """Print one line about the output to standard error, so that it stays out of pipes."""
     sys.stderr.write(text + "\n")
 
 
@@ -28,15 +30,18 @@ def write_json(value: Any) -> None:
 def write_rows(rows: Sequence[Row], columns: Sequence[str], *, title: str = "") -> None:
     """Print `rows` as a table of `columns` (the keys of the rows, which are also the heads).
 
-    Columns in which every value is a number are set to the right. On a terminal long cells wrap; in a pipe a row is
-    one line, cells two spaces apart, and the title is left out.
+    Columns of numbers are aligned to the right. On a terminal, long texts wrap, except those of the first column. In a
+    pipe, a row is one line and there is no title.
     """
     cells = [[as_text(row.get(column)) for column in columns] for row in rows]
     right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
     if sys.stdout.isatty():
-        _write_rich(cells, columns, right, title)
+        from rich.console import Console
+
+        wrap = [i > 0 and not number for i, number in enumerate(right)]
+        Console().print(grid(columns, cells, right, wrap, title))
     else:
-        _write_plain(cells, columns, right)
+        write("\n".join(aligned([columns, *cells], right)))
 
 
 def _is_number(value: Any) -> bool:
@@ -44,7 +49,7 @@ def _is_number(value: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """Return a cell for people: nothing for None and False, four figures for a fraction, thousands set apart."""
+    """Return a cell for people: empty for None and False, four digits of a fraction, commas in an integer."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -56,24 +61,3 @@ def as_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(as_text(part) for part in value)
     return " ".join(str(value).split())
-
-
-def _write_plain(cells: list[list[str]], columns: Sequence[str], right: list[bool]) -> None:
-    table = [list(columns), *cells]
-    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
-    for row in table:
-        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
-        write("  ".join(padded).rstrip())
-
-
-def _write_rich(cells: list[list[str]], columns: Sequence[str], right: list[bool], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if right[i] else "left", no_wrap=i == 0 or right[i], overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell) for cell in row))  # Text: a bracket in a cell is a bracket
-    Console().print(table)

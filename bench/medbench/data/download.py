@@ -1,4 +1,4 @@
-"""Fetching a data set that anyone may fetch: from several mirrors, resumable, held against its digests, unpacked.
+"""Download of open data sets: from several mirrors, resumable, checked against digests, unpacked.
 
 Files that are done stand in `.medbench-download.json` of the data folder, written after each of them: a download that
 was stopped goes on with the first that is not. An archive is unpacked beside its place and moved in when it is whole.
@@ -71,7 +71,7 @@ def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
             continue
         sha = file_digests([part])[0]
         if sha != (file.sha256 or sha):
-            part.unlink()  # whole but wrong: nothing to resume
+            part.unlink()  # complete but wrong: nothing to resume
             faults.append(f"{url}: its sha256 {sha[:16]}… is not the card's {str(file.sha256)[:16]}…")
             continue
         part.replace(target)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medbench.cards import DatasetCard
+from medbench.cards.dataset import METHODS
+from medbench.data.checks.near_duplicates import near_groups
+from medbench.data.dataset import targets_of
+from medbench.data.layouts.reader import read_samples
+from medbench.data.load import find_source
+from medbench.data.splits.rule_names import number_field, with_rule
+from medbench.data.splits.split_file import data_digest, make_split, write_split
+from medbench.errors import CardError
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from medbench.cards import DatasetCard
 
 TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
 """Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
 
-
 GROUPED = ("grouped", "kfold")
-"""Methods that draw whole groups."""
+"""Methods that draw complete groups."""
 
 
 def written_split(
@@ -32,13 +39,9 @@ def written_split(
 
     Raises:
         CardError: The card has no such rule and medbench no such method, or the rule has no such number, or no groups.
-        DataError: The data are not there, or too few for the split.
+        DataError: The data are missing, or too few for the split.
         OutputError: The file cannot be written.
     """
-    from medbench.data.layouts.reader import read_samples
-    from medbench.data.load import find_source
-    from medbench.data.splits.split_file import data_digest, make_split, write_split
-
     source = find_source(dataset, root)
     card, rule = _with_rule(source.card, name or source.card.splits.default, given)
     samples = read_samples(card, source.root, allow_outside, source.tables)
@@ -52,22 +55,17 @@ def written_split(
 
 def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFrame) -> pd.DataFrame:
     """Return the samples with groups joined that hold near duplicates."""
-    from medbench.data.checks.near_duplicates import near_groups
-    from medbench.errors import CardError
-
     method = card.splits.rules[rule].method
     if method not in GROUPED:
         hint = f"--near is for {', '.join(GROUPED)}"
-        raise CardError(f"the split rule '{rule}' ({method}) does not keep groups whole and takes no --near", hint)
+        raise CardError(
+            f"the split rule '{rule}' ({method}) does not keep groups together and does not take --near", hint
+        )
     return samples.assign(group=near_groups(card, root, samples))
 
 
 def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
     """Return the card with the rule called `name`, its own or one of that method, with the numbers asked for."""
-    from medbench.cards.dataset import METHODS
-    from medbench.data.splits.rule_names import number_field, with_rule
-    from medbench.errors import CardError
-
     card = with_rule(card, name)
     rule = card.splits.rules[name]
     method = rule.method
@@ -83,8 +81,6 @@ def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[Dat
 
 
 def _counts(card: DatasetCard, samples: pd.DataFrame, assigned: Any) -> list[dict[str, Any]]:
-    from medbench.data.dataset import targets_of
-
     targets = targets_of(samples, card)
     grouped = bool((samples["group"] != samples["id"]).any())
     rows: list[dict[str, Any]] = []

@@ -41,7 +41,7 @@ def find_source(name: str, root: Path | None = None) -> Source:
     Args:
         name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder, or one that holds a folder of the card's name. Without it: `MEDBENCH_DATA`/<name>; for
-            a card file else the folder it lies in; for a CSV the folder it lies in.
+            a card file else its folder; for a CSV its folder.
 
     Raises:
         CardError: No such card.

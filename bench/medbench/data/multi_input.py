@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
-from medbench.errors import CardError, DataError, unknown
+from medbench.errors import DataError, unknown
 from medbench.storage import digests
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
 def _slices(root: Path, folder: str, rule: Slices) -> list[str]:
     """Return the paths of a volume's slices below `root`, by their number."""
     pattern = re.compile(str(rule.slices))
-    if "index" not in pattern.groupindex:
-        raise CardError(f"layout.inputs: '{rule.slices}' has no part (?P<index>…)", "mend the card")
     try:
         names = [entry.name for entry in (root / folder).iterdir()]
     except OSError as error:
-        raise DataError(f"the folder of slices {root / folder} is not there", "check that the copy is whole") from error
+        raise DataError(
+            f"the folder of slices {root / folder} does not exist", "check that the copy is complete"
+        ) from error
     numbered = sorted((int(match["index"]), name) for name in names if (match := pattern.fullmatch(name)))
     if not numbered:
         raise DataError(f"no slices in {root / folder}", f"their names should match {rule.slices}")

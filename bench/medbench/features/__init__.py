@@ -1,1 +1,1 @@
-"""Features: extracted once per (weights, transform, data, precision), stored with the key that made them."""
+"""Features: extracted once for each (weights, transform, data, precision), and stored under that key."""

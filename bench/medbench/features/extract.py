@@ -1,4 +1,4 @@
-"""Extraction: images of the prepared store through a frozen encoder, once, in order, resumable."""
+"""Extraction: features of prepared images by a frozen encoder, in order; a killed extraction resumes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,26 @@ from medbench.models.encoder import Encoder
 from medbench.progress import bar, say
 from medbench.storage.locks import exclusive
 
-PART_SECONDS = 10.0  # a kill loses at most this much work
-PART_BYTES = 1 << 28  # and no more than this waits in memory
+PART_SECONDS = 10.0  # a part is written this often: a kill loses no more work
+PART_BYTES = 1 << 28  # and when this much waits in memory
 BATCH = {"cpu": 32, "cuda": 256}
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-
 Outputs = Callable[[Encoder, Tensor], list[Tensor]]
-"""Images to what is kept of them, one tensor (b, …) for each spec."""
+"""Encoder and images (b, c, h, w) -> what is stored of them, one tensor (b, …) for each spec."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Features to make in one pass: what each depends on, and the uint8 images (b, h, w, c) they are made from."""
+    """Features to extract in one pass.
+
+    Attributes:
+        specs: What each of them depends on.
+        images: The images, uint8 (b, h, w, c).
+        n: Number of images.
+        what: Name of the work, for people.
+        outputs: Computes all of them.
+    """
 
     specs: list[FeatureSpec]
     images: Dataset[Any]
@@ -44,7 +51,13 @@ class Extraction:
 
 @dataclass
 class Tally:
-    """What extraction cost: forwards made now, seconds spent, forwards found done."""
+    """What extraction cost.
+
+    Attributes:
+        forwards: Images that went through the encoder.
+        seconds: Time that took.
+        reused: Images whose stored features were used.
+    """
 
     forwards: int = 0
     seconds: float = 0.0
@@ -54,21 +67,28 @@ class Tally:
 def features(
     task: Extraction, encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
 ) -> list[NDArray[np.float32]]:
-    """Return the features of each spec of a task, (n, …): from the store if they are there and whole, else made now.
+    """Return the features of each spec of a task, (n, …), memory-mapped: from the store, or extracted now.
 
-    `encoder` is called only if something is to be made. Another process that makes the same features is waited for.
+    If another process is extracting the same features, this one waits for it.
+
+    Args:
+        task: What to extract.
+        encoder: Builds the encoder; called only if something must be extracted.
+        device: Where to compute.
+        workers: Number of loader processes.
+        tally: Counts what it cost.
     """
     folders = [FeatureFolder(spec, task.n) for spec in task.specs]
     if (found := _load(folders, tally)) is not None:
         return found
     lock = folders[0].path.parent / f".{folders[0].path.name}.lock"
-    with exclusive(lock, f"{task.what}: another process makes these features; waiting for it"):
+    with exclusive(lock, f"{task.what}: another process is extracting these features; waiting for it"):
         if (found := _load(folders, tally)) is not None:
             return found
         first = folders[0]
         plain = first.spec.view is None and first.spec.output == "pooled"
         if plain and not first.path.exists() and (reason := first.why_not()):
-            say(f"{task.what}: features made before do not serve: {reason}")
+            say(f"{task.what}: cannot use the features stored before: {reason}")
         return _make(task, folders, encoder(), device, workers, tally)
 
 
@@ -95,18 +115,18 @@ def _make(
     with bar(task.what, task.n, done=first) as advance, exact(task.specs[0].precision), torch.inference_mode():
         for batch in _batches(task, first, device, workers):
             for kept, values, folder in zip(pending, _forward(encoder, batch, task, device), folders, strict=True):
-                # A copy: a class token is a view, which would hold all its batch's tokens until the part is full.
+                # A copy: a class token is a view and would keep its batch in memory until the part is full.
                 kept.append(values.to(getattr(torch, folder.spec.dtype)).clone())
             advance(len(batch))
             at += len(batch)
-            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _held(pending) > PART_BYTES:
+            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _bytes(pending) > PART_BYTES:
                 start = spans[-1][1] if spans else 0
                 for folder, kept in zip(folders, pending, strict=True):
                     folder.add(start, torch.cat(kept).cpu().numpy())
                 spans.append((start, at))
                 pending, saved = [[] for _ in folders], time.perf_counter()
     if encoder.state_digest() != before or encoder.training:
-        raise AssertionError(f"{task.specs[0].model} changed while its features were made: a frozen encoder must not")
+        raise AssertionError(f"{task.specs[0].model} changed during extraction: a frozen encoder must not change")
     seconds = time.perf_counter() - began
     tally.forwards, tally.seconds = tally.forwards + task.n - first, tally.seconds + seconds
     facts = {"device": str(device), "torch": torch.__version__, "batch": BATCH[device.type], "seconds": seconds}
@@ -114,16 +134,16 @@ def _make(
 
 
 def _common(done: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """Return the parts that all folders have, from the first row on: a kill may have come between two of them."""
+    """Return the parts that all folders have, from the first row on: a kill may come between two folders."""
     return [span for span, *others in zip(*done, strict=False) if all(other == span for other in others)]
 
 
-def _held(pending: list[list[Tensor]]) -> int:
+def _bytes(pending: list[list[Tensor]]) -> int:
     return sum(values.nbytes for kept in pending for values in kept)
 
 
 def _batches(task: Extraction, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
-    """Yield uint8 batches from row `first` on; parts end at batch boundaries, so a resumed run sees the same ones."""
+    """Yield uint8 batches from row `first` on; parts end with a batch, so a resumed run has the same batches."""
     loader = DataLoader(
         task.images,
         batch_size=BATCH[device.type],
@@ -137,7 +157,7 @@ def _batches(task: Extraction, first: int, device: torch.device, workers: int) -
 
 
 def as_is(batch: Any) -> Any:
-    """Return a batch that `__getitems__` has made whole."""
+    """Return a batch unchanged: `__getitems__` has already collated it."""
     return batch
 
 
@@ -152,7 +172,7 @@ def _forward(encoder: Encoder, batch: Tensor, task: Extraction, device: torch.de
 
 @contextlib.contextmanager
 def exact(precision: str) -> Iterator[None]:
-    """Make fp32 mean fp32: no TF32 inside this block."""
+    """Switch TF32 off inside this block if the precision is fp32."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     if precision == "fp32":
         torch.set_float32_matmul_precision("highest")

@@ -1,13 +1,12 @@
-"""Linear CKA between all layers of two networks, batch by batch: two estimators on the same centred Gram matrices.
+"""Linear CKA between all layers of two networks, batch by batch, by one of two estimators.
 
 The Gram matrix K (b, b) of a batch's features is centred without bias, so that <K~, L~> = b (b - 3) HSIC_1(K, L)
-(Song et al., JMLR 2012; Szekely and Rizzo, "Partial distance correlation", 2014). From there
+(Song et al., JMLR 2012; Szekely and Rizzo, "Partial distance correlation", 2014). The estimators are
 
-- `batch`: the ratio <K~, L~> / (|K~| |L~|) of each batch, averaged over batches, as the group behind WACV 2024
-  ("feature reuse", Matsoukas et al., CVPR 2022) does it, with batches of 64. A mean of ratios depends on the size of
-  the batches.
-- `hsic`: HSIC_1(K, L), HSIC_1(K, K) and HSIC_1(L, L) averaged over batches, then one ratio (Nguyen, Raghu and
-  Kornblith, ICLR 2021). Each average is unbiased for the whole data set's, whatever the size of the batches.
+- `batch`: the mean over batches of the ratio <K~, L~> / (|K~| |L~|), as published by the group behind WACV 2024
+  ("feature reuse", Matsoukas et al., CVPR 2022), with batches of 64. A mean of ratios depends on the batch size.
+- `hsic`: the means over batches of HSIC_1(K, L), HSIC_1(K, K) and HSIC_1(L, L), then one ratio (Nguyen, Raghu and
+  Kornblith, ICLR 2021). Each mean is unbiased for the complete data set, for any batch size.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from medbench.errors import MedbenchError, unknown
 from medbench.metrics.cka import FEWEST
 
 Estimator = Literal["batch", "hsic"]
-COLUMNS = 1 << 14  # of the features at a time: 64 images' are 4 MB, which stay in a processor's cache
+COLUMNS = 1 << 14  # feature columns at a time: those of 64 images are 4 MB, which fit into a processor's cache
 
 
 def gram(features: Tensor) -> Tensor:
-    """Return the Gram matrix (b, b) of a batch's features (b, ...), flattened, around their mean; float64.
+    """Return the Gram matrix (b, b), float64, of a batch's features (b, ...), flattened and minus their mean.
 
-    CKA does not see a shift, and without the mean, which can be far larger than what tells images apart, float32 is
-    enough for the products of a block of columns; blocks are added up in float64. Features that are the same for all
-    images give exact zeros, as the first image's are taken off before the mean of the rest is rounded.
+    CKA does not depend on a shift. The mean can be far larger than the differences between images; without it, float32
+    is enough for the products of a block of columns. Blocks are added up in float64. Features that are the same for all
+    images give exact zeros, because the first image's features are subtracted before the mean is computed and rounded.
     """
     flat = features.flatten(1)
     found = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat.device)
@@ -47,8 +46,9 @@ def gram(features: Tensor) -> Tensor:
 def centre(grams: Tensor) -> Tensor:
     """Return Gram matrices (..., b, b) centred without bias (U-centring): zero diagonals and rows that sum to 0.
 
-    With the diagonal set to 0, the mean of a row is over b - 2, less a share of the total, total / (2 (b - 1)); both
-    its row's and its column's are taken off each element, and the diagonal is 0 again.
+    The diagonal is set to 0. The mean of a row is its sum over b - 2, minus half the matrix's sum over
+    (b - 1) (b - 2). The means of its row and its column are subtracted from each element, and the diagonal is set to 0
+    again.
     """
     b = grams.shape[-1]
     grams = _hollow(grams)
@@ -67,17 +67,17 @@ def _hollow(grams: Tensor) -> Tensor:
 class Cka:
     """CKA of every layer of one network with every layer of another, added up batch by batch.
 
-    Batches of fewer than 4 images, as a last one can be, are left out: HSIC_1 is not defined on them.
+    Batches of fewer than 4 images, such as a last one, are left out: HSIC_1 is not defined for them.
 
     Attributes:
         images: Number of images added.
-        left_out: Number of images in batches that were too small.
+        left_out: Number of images left out.
 
     Args:
         layers_a: Number of layers of the first network, the rows.
         layers_b: Number of layers of the second, the columns.
         estimator: `batch` or `hsic`.
-        device: Where sums are kept.
+        device: Device of the sums.
 
     Raises:
         CardError: The estimator is unknown.
@@ -96,18 +96,18 @@ class Cka:
         self._bb = torch.zeros(layers_b, dtype=torch.float64, device=place)
 
     def add(self, features_a: Sequence[Tensor], features_b: Sequence[Tensor]) -> None:
-        """Add a batch: each layer's features (b, ...) of the same b images, flattened to (b, p).
+        """Add a batch: each layer's features (b, ...) of the same b images.
 
         Raises:
-            ValueError: Another number of layers, or of images.
+            ValueError: The number of layers is wrong, or the layers have different numbers of images.
         """
         self.add_grams([gram(x) for x in features_a], [gram(x) for x in features_b])
 
     def add_grams(self, grams_a: Sequence[Tensor], grams_b: Sequence[Tensor]) -> None:
-        """Add a batch by its layers' Gram matrices (b, b), as `gram` gives them; what `add` does after it.
+        """Add a batch, given as its layers' Gram matrices (b, b) from `gram`.
 
         Raises:
-            ValueError: Another number of layers, or of images.
+            ValueError: The number of layers is wrong, or the layers have different numbers of images.
         """
         if (len(grams_a), len(grams_b)) != (self.layers_a, self.layers_b):
             raise ValueError(f"{len(grams_a)} and {len(grams_b)} layers, not {self.layers_a} and {self.layers_b}")
@@ -127,22 +127,22 @@ class Cka:
         if self.estimator == "batch":
             self._ab += _ratio(ab, aa, bb)
             return
-        # HSIC_1 is the product over b (b - 3). Batches weigh by their images, so that a small last one is not as loud
-        # as a full one; the common divisor, the number of all images, cancels in the ratio.
+        # HSIC_1 is the product over b (b - 3). Its weight is the number of images b, so that a small last batch counts
+        # less than a full one; the common divisor, the number of all images, cancels in the ratio.
         for total, part in ((self._ab, ab), (self._aa, aa), (self._bb, bb)):
             total += part / (b - 3)
 
     def value(self) -> NDArray[np.float64]:
-        """Return the CKA (layers_a, layers_b), at most 1 but for rounding; nan for a layer that tells no images apart.
+        """Return the CKA (layers_a, layers_b), at most 1 up to rounding; nan for a layer that is constant over images.
 
-        With `batch` one batch without any difference makes the whole mean nan.
+        With `batch`, one batch in which a layer is constant makes the layer's mean nan.
 
         Raises:
             MedbenchError: No batch had 4 images.
         """
         if not self._batches:
             raise MedbenchError(
-                f"CKA needs a batch of at least {FEWEST} images; there was none", "give more images, or larger batches"
+                f"CKA needs a batch of at least {FEWEST} images; there was none", "use more images or larger batches"
             )
         found = self._ab / self._batches if self.estimator == "batch" else _ratio(self._ab, self._aa, self._bb)
         return np.asarray(found.cpu().numpy(), np.float64)

@@ -1,4 +1,4 @@
-"""What features depend on. No torch: keys are formed before anything is computed."""
+"""What features depend on, and their key. Without torch: keys are needed before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from medbench.cards.recipes import Augment
 from medbench.storage import files
 
-VERSION = 1  # raise when extraction computes something else
+VERSION = 1  # raise it when extraction computes other numbers
 
 
 @dataclass(frozen=True)
@@ -16,22 +16,22 @@ class FeatureSpec:
     """Everything that can change the features of a set of images.
 
     Attributes:
-        dataset: Name, for the folder alone.
-        model: Name, for the folder alone.
+        dataset: Name of the data set; only names the folder.
+        model: Name of the model; only names the folder.
         card: The model card's material.
         weights: sha256 of the weights file, or `random:SEED`.
         store: Digest of the prepared pixels.
         image_size: Side of the input.
-        channels: Of the images: 1 or 3.
-        channel_rule: How one-channel images meet a three-channel kernel.
-        mean: Normalisation.
-        std: Normalisation.
+        channels: Channels of the images: 1 or 3.
+        channel_rule: What becomes of a three-channel kernel on one-channel images.
+        mean: Mean of each channel, for normalisation.
+        std: Standard deviation of each channel, for normalisation.
         precision: `fp32`, `bf16` or `fp16`.
-        rows: Digest of the rows of the store that are taken, in order.
-        view: Number of the augmented view, or None for the clean pass.
+        rows: Digest of the rows of the store that are used, in order.
+        view: Number of the augmented view, or None for the clean images.
         augment: Recipe of the view.
         view_seed: Seed of the views.
-        output: What is kept of the network: `pooled`, or the tokens or the raw output of a unit.
+        output: Which output of the network is stored: `pooled`, or the tokens or the raw output of a unit.
     """
 
     dataset: str
@@ -53,11 +53,11 @@ class FeatureSpec:
 
     @property
     def dtype(self) -> str:
-        """How numbers are kept: tokens made in half precision in half precision, all else in single."""
+        """Type of the stored numbers: half precision for tokens computed in half precision, else single."""
         return "float32" if self.output == "pooled" or self.precision == "fp32" else "float16"
 
     def of_view(self, view: int, rows: str, augment: Augment, seed: int) -> FeatureSpec:
-        """Return the spec of augmented view number `view` of other rows, drawn under `seed`."""
+        """Return the spec of augmented view number `view`, drawn with `seed`, of the images `rows`."""
         return replace(self, view=view, rows=rows, augment=augment.model_dump(mode="json"), view_seed=seed)
 
     def of_output(self, name: str) -> FeatureSpec:
@@ -65,7 +65,7 @@ class FeatureSpec:
         return replace(self, output=name)
 
     def material(self) -> dict[str, Any]:
-        """Return the fields that make the key."""
+        """Return the fields that the key depends on."""
         found = asdict(self)
         del found["dataset"], found["model"]
         return {"version": VERSION, **found, "mean": list(self.mean), "std": list(self.std)}
@@ -76,7 +76,7 @@ class FeatureSpec:
 
 
 def differences(wanted: dict[str, Any], stored: dict[str, Any]) -> list[str]:
-    """Return `field: stored -> wanted` for each field that differs, nested fields by dotted names."""
+    """Return `field: stored -> wanted` for each field that differs; nested fields have dotted names."""
     a, b = _flat(stored), _flat(wanted)
     changed = [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
     return [f"{name}: {_brief(a.get(name))} -> {_brief(b.get(name))}" for name in changed]

@@ -1,8 +1,8 @@
-"""The feature store: one folder per key, trusted only when its manifest says so.
+"""The feature store: one folder per key; it is used only if its manifest confirms its content.
 
-While features are made the folder holds `key.json` and parts `part-START-STOP.npy`, each written by atomic rename;
-at the end the parts become `features.npy`, (n, d) or, of a unit's output, (n, …), and `manifest.json` is written last,
-with the array's digest. A killed extraction goes on after its last whole part.
+During extraction the folder holds `key.json` and parts `part-START-STOP.npy`, each written by atomic rename. At the end
+the parts become `features.npy`, (n, d) or, for a unit's output, (n, …). `manifest.json` is written last, with the
+array's digest. A killed extraction resumes after its last complete part.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class FeatureFolder:
 
     Attributes:
         spec: What the features depend on.
-        n: Number of rows they must have.
+        n: Number of their rows.
+        key: Digest of the spec.
+        path: The folder.
     """
 
     def __init__(self, spec: FeatureSpec, n: int) -> None:
@@ -35,18 +37,18 @@ class FeatureFolder:
         self.path = paths.home() / "features" / spec.dataset / spec.model / self.key[:16]
 
     def load(self) -> NDArray[np.float32] | None:
-        """Return the finished features (n, d), or None where they are not there, not whole or not of this key."""
+        """Return the finished features (n, d), memory-mapped; None if they are missing, damaged or of another key."""
         try:
             manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
             array: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
         same = manifest.get("material") == self._material() and array.shape == tuple(manifest.get("shape", ()))
-        whole = same and len(array) == self.n and _digest(array) == manifest.get("digest")
-        return array if whole else None
+        complete = same and len(array) == self.n and _digest(array) == manifest.get("digest")
+        return array if complete else None
 
     def why_not(self) -> str | None:
-        """Return the field-by-field difference to the nearest features that this model has on this data set."""
+        """Return how the stored features of this model on this data set that are most similar differ; None if none."""
         nearest: list[str] | None = None
         for file in self.path.parent.glob("*/key.json"):
             try:
@@ -58,10 +60,10 @@ class FeatureFolder:
         return "; ".join(nearest[:4]) + (" …" if len(nearest) > 4 else "") if nearest else None
 
     def start(self) -> list[tuple[int, int]]:
-        """Open the folder for writing; return the (start, stop) of the parts that are done, without gaps from row 0."""
+        """Open the folder for writing; return (start, stop) of the finished parts, from row 0 to the first gap."""
         with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in ("manifest.json", "features.npy"):  # not whole, or `load` would have taken them
+            for name in ("manifest.json", "features.npy"):  # damaged, or `load` would have returned them
                 (self.path / name).unlink(missing_ok=True)
             for stale in self.path.glob(".*.part"):
                 stale.unlink()
@@ -81,21 +83,16 @@ class FeatureFolder:
             np.save(file, values, allow_pickle=False)
 
     def finish(self, spans: list[tuple[int, int]], facts: dict[str, Any]) -> NDArray[np.float32]:
-        """Join the parts to `features.npy`, write the manifest, remove the parts; returns the features."""
+        """Join the parts to `features.npy`, write the manifest and remove the parts; return the features."""
         arrays = [np.load(self._part(*span), mmap_mode="r", allow_pickle=False) for span in spans]
         shape = (self.n, *arrays[0].shape[1:])
         with files.atomic(self.path / "features.npy") as part:
-            whole = np.lib.format.open_memmap(part, mode="w+", dtype=arrays[0].dtype, shape=shape)
+            target = np.lib.format.open_memmap(part, mode="w+", dtype=arrays[0].dtype, shape=shape)
             for (start, stop), array in zip(spans, arrays, strict=True):
-                whole[start:stop] = array
-            whole.flush()
+                target[start:stop] = array
+            target.flush()
         joined: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
-        manifest = {
-            "material": self._material(),
-            "shape": list(shape),
-            "digest": _digest(joined),
-            "facts": facts,
-        }
+        manifest = {"material": self._material(), "shape": list(shape), "digest": _digest(joined), "facts": facts}
         files.write_json(self.path / "manifest.json", manifest)
         for span in spans:
             self._part(*span).unlink(missing_ok=True)
@@ -110,7 +107,7 @@ class FeatureFolder:
 
 
 def _digest(array: NDArray[np.float32]) -> str:
-    """Return the blake2b of an array's bytes, read in pieces."""
+    """Return the BLAKE2b digest of an array's bytes, read in pieces."""
     sha = hashlib.blake2b(digest_size=16)
     rows = max(1, (1 << 24) // max(array[:1].nbytes, 1))
     for start in range(0, len(array), rows):

@@ -1,10 +1,10 @@
-"""Metrics by id, their averaging in the name; numpy alone.
+"""Metrics by id; the id says how the metric is averaged. Importing it loads numpy only.
 
-One rule holds for every macro mean: it goes over the classes that the *truth* of the split holds. A class without
-truth cannot be measured there, so it is left out and reported as absent, never scored 0 or 0.5. Classes that are
-predicted but absent from the truth are left out of precision and F1 as well: such a mistake already lowers the recall
-and the F1 of the class it was made on, and with the union of truth and prediction two models would be averaged over
-different classes. A class that the truth holds and nobody predicts has precision and F1 of 0.
+Every macro mean is over the classes that the targets of the split contain. A class without samples cannot be measured,
+so it is left out and reported as absent; it never counts as 0 or 0.5. Precision and F1 also leave out classes that are
+predicted but not in the targets: such an error already lowers the recall and the F1 of the true class, and means over
+the union of both would be over different classes for different models. A class in the targets that is never predicted
+has a precision and an F1 of 0.
 """
 
 from medbench.metrics.registry import METRICS, Metric, compute, get, ids_for, score, score_many

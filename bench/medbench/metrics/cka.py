@@ -1,9 +1,9 @@
-"""Linear CKA of two stored feature matrices, in float64: how alike two representations of the same images are.
+"""Linear CKA of stored feature matrices, in float64: how similar two representations of the same images are.
 
 Kornblith et al., "Similarity of Neural Network Representations Revisited" (ICML 2019). With Gram matrices K and L,
-CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)). The biased HSIC is large for few images and many dimensions, whatever
-the features are; the debiased one, HSIC_1 of Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012),
-is not, and can make CKA of unrelated features slightly negative.
+CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)). With few images and many dimensions the biased HSIC is large for any
+features. The debiased one, HSIC_1 of Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), is not;
+with it, CKA of unrelated features can be slightly negative.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 FEWEST = 4
 """Images that the debiased estimate needs: its denominator is n (n - 3)."""
-ROUNDING = 1e-13  # what is left of a cancellation below it is 0: where all images but one are alike, HSIC_1 is 0
+ROUNDING = 1e-13  # a smaller remainder of a cancellation is 0: if all images but one are the same, HSIC_1 is 0
 
 
 def cka_matrix(features: Sequence[NDArray[np.floating]], *, debiased: bool = True) -> Array:
@@ -47,17 +47,17 @@ def cka_matrix(features: Sequence[NDArray[np.floating]], *, debiased: bool = Tru
 
 
 def _centred(features: NDArray[np.floating]) -> Array:
-    """Return features (n, d) around their mean; exact zeros where all images have the same."""
+    """Return features (n, d) less their mean; exact zeros where all images have the same value."""
     x = np.asarray(features, np.float64)
     x = x - x[:1]
     return np.asarray(x - x.mean(axis=0), np.float64)
 
 
 def _hsic(x: Array, y: Array, debiased: bool) -> float:
-    """Return HSIC of centred features, but for a factor that depends on n alone.
+    """Return HSIC of centred features, up to a factor that depends on n only.
 
-    tr(K L) = ||X'Y||^2 needs no Gram matrix. HSIC_1 puts zeros on the diagonals of K and L. As the rows of K sum to 0,
-    a row without its diagonal element sums to -|x_i|^2, and with u_i = |x_i|^2, v_i = |y_i|^2
+    tr(K L) = ||X'Y||^2 needs no Gram matrix. HSIC_1 sets the diagonals of K and L to zero. The rows of K sum to 0, so a
+    row without its diagonal element sums to -|x_i|^2. With u_i = |x_i|^2 and v_i = |y_i|^2
 
         n (n - 3) HSIC_1 = tr(K L) - n / (n - 2) u'v + sum(u) sum(v) / ((n - 1) (n - 2)).
     """

@@ -1,7 +1,7 @@
-"""The metrics themselves.
+"""The formulas of the metrics.
 
-Those that need predictions alone work on stacks of confusion counts (..., c, c), truth by prediction, so that a whole
-grid of candidates is scored at once. `nan` means: not defined on this split.
+Metrics of predictions take stacks of confusion counts (..., c, c), target by prediction, so that a grid of candidates
+is scored at once. Metrics of scores take `Scores`. `nan` means: not defined on this split.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ def _diagonal(counts: Ints) -> Ints:
 
 
 def accuracy(counts: Ints) -> Array:
-    """Return the share of right predictions."""
+    """Return the share of correct predictions."""
     return ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
 
 
 def _mean_present(values: Array, truth: Ints) -> Array:
-    """Average over the classes that the truth holds."""
+    """Return the mean over the classes in the targets."""
     present = truth > 0
     return ratio(np.where(present, values, 0).sum(-1), present.sum(-1))
 
 
 def recall_macro(counts: Ints) -> Array:
-    """Return the mean recall (sensitivity) over the classes that the truth holds: balanced accuracy."""
+    """Return the mean recall (sensitivity) over the classes in the targets: balanced accuracy."""
     truth = counts.sum(-1)
     return _mean_present(ratio(_diagonal(counts), truth), truth)
 
 
 def precision_macro(counts: Ints) -> Array:
-    """Return the mean precision over the classes that the truth holds; 0 for one that is never predicted."""
+    """Return the mean precision over the classes in the targets; a class that is never predicted has 0."""
     return _mean_present(_diagonal(counts) / np.maximum(counts.sum(-2), 1), counts.sum(-1))
 
 
@@ -49,22 +49,22 @@ def _f1(counts: Ints) -> Array:
 
 
 def f1_macro(counts: Ints) -> Array:
-    """Return the mean F1 over the classes that the truth holds."""
+    """Return the mean F1 over the classes in the targets."""
     return _mean_present(_f1(counts), counts.sum(-1))
 
 
 def f1_weighted(counts: Ints) -> Array:
-    """Return the mean F1, each class weighted by its share of the truth."""
+    """Return the mean F1, each class weighted by its number of samples."""
     truth = counts.sum(-1)
     return ratio((_f1(counts) * truth).sum(-1), truth.sum(-1))
 
 
 def kappa(counts: Ints, power: int = 0) -> Array:
-    """Return Cohen's κ with disagreement weights |i - j|^power, 0 being the unweighted κ.
+    """Return Cohen's κ with disagreement weights |i - j|^power; power 0 is the unweighted κ.
 
-    Distances are between class numbers, also where a class in between occurs in neither truth nor prediction
-    (scikit-learn closes such gaps unless it is given the labels). It is nan where truth and prediction are one and
-    the same class throughout.
+    Distances are between class numbers, even if a class in between occurs in neither targets nor predictions
+    (scikit-learn closes such gaps unless it is given the labels). It is nan if all targets and predictions are one
+    class.
     """
     steps = np.arange(counts.shape[-1])
     gap = np.abs(steps[:, None] - steps)
@@ -88,7 +88,7 @@ def kappa_quadratic(counts: Ints) -> Array:
 def mcc(counts: Ints) -> Array:
     """Return Matthews' correlation coefficient for c classes (Gorodkin's R_K).
 
-    A model that predicts one class throughout has none: 0. A truth of one class cannot say: nan.
+    It is 0 if all predictions are one class, and nan if all targets are.
     """
     total, truth, called = counts.sum((-2, -1)), counts.sum(-1), counts.sum(-2)
     shared = _diagonal(counts).sum(-1) * total - (truth * called).sum(-1)
@@ -114,31 +114,31 @@ def ap(sample: Scores) -> float:
 
 
 def _mean_known(values: Array, weights: Array | Ints) -> float:
-    """Average the values that are defined."""
+    """Return the weighted mean of the values that are defined."""
     known = ~np.isnan(values)
     total = weights[known].sum()
     return float((values[known] * weights[known]).sum() / total) if total else float("nan")
 
 
 def auroc_macro(sample: Scores) -> float:
-    """Return the mean area under the ROC curve of each class against the rest, where it has both sides."""
+    """Return the mean area under the ROC curve, one class against the rest, over classes with both sides."""
     return _mean_known(sample.aurocs, np.ones(sample.c))
 
 
 def auroc_weighted(sample: Scores) -> float:
-    """Return the same mean, each class weighted by its number of positives."""
+    """Return the same mean, with each class weighted by its number of positives."""
     return _mean_known(sample.aurocs, sample.positives)
 
 
 def ap_macro(sample: Scores) -> float:
-    """Return the mean average precision of each class against the rest, over the classes with positives."""
+    """Return the mean average precision, one class against the rest, over classes with positives."""
     return _mean_known(sample.aps, np.ones(sample.c))
 
 
 def log_loss(sample: Scores) -> float:
-    """Return the mean negative log-likelihood in nats; over samples and labels for multilabel tasks.
+    """Return the mean negative log-likelihood in nats, over samples; for multilabel tasks over samples and labels.
 
-    Probabilities are kept 2.2e-16 away from 0 and 1.
+    Probabilities are clipped to at least 2.2e-16 from 0 and 1.
     """
     tiny = np.finfo(np.float64).eps
     p = np.clip(sample.scores.astype(np.float64), tiny, 1 - tiny)
@@ -148,9 +148,9 @@ def log_loss(sample: Scores) -> float:
 
 
 def ece_15(sample: Scores) -> float:
-    """Return the expected calibration error of the predicted class: 15 bins of equal width, (low, high].
+    """Return the expected calibration error of the predicted class, with 15 bins (low, high] of equal width.
 
-    Mean over the bins of |share right - mean confidence|, weighted by the samples in the bin.
+    It is the mean over bins of |share correct - mean confidence|, weighted by the samples in the bin.
     """
     top = sample.scores.argmax(axis=1)
     confidence = sample.scores[np.arange(sample.n), top].astype(np.float64)
@@ -161,7 +161,7 @@ def ece_15(sample: Scores) -> float:
 
 
 def f1_macro_labels(sample: Scores) -> float:
-    """Return the mean F1 of the findings at a score of 0.5, over those that the truth holds."""
+    """Return the mean F1 at a score of 0.5, over the findings in the targets."""
     true, called = sample.hits
     held = sample.positives > 0
     values = 2 * true[held] / (called + sample.positives)[held]
@@ -169,17 +169,17 @@ def f1_macro_labels(sample: Scores) -> float:
 
 
 def f1_micro(sample: Scores) -> float:
-    """Return the F1 of all (sample, finding) pairs together at a score of 0.5; nan if the truth holds no finding."""
+    """Return the F1 of all (sample, finding) pairs at a score of 0.5; nan if the targets have no finding."""
     true, called = sample.hits
     held = int(sample.positives.sum())
     return 2 * int(true.sum()) / (int(called.sum()) + held) if held else float("nan")
 
 
 def accuracy_exact(sample: Scores) -> float:
-    """Return the share of samples with every finding right at a score of 0.5."""
+    """Return the share of samples whose findings are all correct at a score of 0.5."""
     return float(((sample.scores >= 0.5) == (sample.targets != 0)).all(axis=1).mean())
 
 
 def accuracy_label(sample: Scores) -> float:
-    """Return the share of (sample, finding) pairs that are right at a score of 0.5."""
+    """Return the share of (sample, finding) pairs that are correct at a score of 0.5."""
     return float(((sample.scores >= 0.5) == (sample.targets != 0)).mean())

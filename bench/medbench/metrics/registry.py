@@ -23,7 +23,7 @@ class Metric:
 
     Attributes:
         id: Its name in cards, records and tables; it says how the metric is averaged.
-        tasks: Tasks whose records carry it.
+        tasks: Tasks whose records have it.
         function: Scores -> value, nan where undefined.
         higher_is_better: Its direction.
         counts: For metrics that need predictions alone: the same on stacked confusion counts (..., c, c).
@@ -86,7 +86,7 @@ METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
 
 
 def ids_for(task: str) -> list[str]:
-    """Return the ids of the metrics that a task's records carry, in the order of tables."""
+    """Return the ids of the metrics in a task's records, in the order of tables."""
     return [metric.id for metric in _ALL if task in metric.tasks]
 
 
@@ -94,7 +94,7 @@ def get(metric_id: str, task: str | None = None) -> Metric:
     """Return a metric by id.
 
     Raises:
-        CardError: The id is unknown, or the metric is not one of `task`.
+        CardError: The id is unknown, or the metric is not for `task`.
     """
     if metric_id not in METRICS:
         raise unknown("metric", metric_id, ids_for(task) if task else METRICS)
@@ -105,7 +105,7 @@ def get(metric_id: str, task: str | None = None) -> Metric:
 
 
 def _fitting(metric_id: str, multilabel: bool) -> Metric:
-    """Return the metric, refused where the form of truth (one class a sample, or several labels) is not its own."""
+    """Return the metric, or raise CardError if it is not for this form of targets (one class per sample, or labels)."""
     metric = get(metric_id)
     if multilabel and "multilabel" not in metric.tasks:
         return get(metric_id, "multilabel")
@@ -123,7 +123,7 @@ def score(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> float
         targets: (n,) class numbers, or (n, c) zeros and ones.
 
     Returns:
-        The value; nan if it is not defined on this sample (no sample, a score that is not a number, one class only).
+        The value; nan if it is not defined here: no samples, a score that is not a number, or only one class.
     """
     sample = Scores(scores, targets)
     metric = _fitting(metric_id, sample.multilabel)
@@ -131,7 +131,7 @@ def score(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> float
 
 
 def score_many(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> Array:
-    """Return one metric for each of `m` sets of scores on the same truth.
+    """Return one metric for each of `m` sets of scores with the same targets.
 
     Args:
         metric_id: Its id.
@@ -139,7 +139,7 @@ def score_many(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> 
         targets: (n,) class numbers, or (n, c) zeros and ones.
 
     Returns:
-        (m,) values, each equal to `score` of its set.
+        (m,) values: the `score` of each set.
     """
     multilabel = targets.ndim == 2
     metric = _fitting(metric_id, multilabel)
@@ -161,8 +161,8 @@ def compute(
         targets: (n,) class numbers, or (n, c) zeros and ones for multilabel tasks.
 
     Returns:
-        Metric id -> value (None: undefined on this sample), and metric id -> the classes that its mean leaves out
-        because the truth does not hold them (AUROC: holds nothing else), only where there are any.
+        Metric id -> value (None: undefined here), and metric id -> the classes that its mean leaves out because the
+        targets do not have them (AUROC: or have nothing else), if there are any.
     """
     sample = Scores(scores, targets)
     values: dict[str, float | None] = {}

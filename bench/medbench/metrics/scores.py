@@ -1,4 +1,4 @@
-"""Scores and truth of one split, with the counts that several metrics share made once."""
+"""Scores and targets of one split; counts that several metrics share are computed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 
 class Scores:
-    """Scores against truth.
+    """Scores and targets of one split.
 
     Attributes:
         scores: (n, c) probabilities in any float type: a softmax, or one sigmoid per label.
@@ -26,40 +26,40 @@ class Scores:
     def __init__(self, scores: Floats, targets: NDArray[np.generic]) -> None:
         self.scores, self.targets = np.asarray(scores), np.asarray(targets)
         if self.scores.ndim != 2 or self.targets.shape not in (self.scores.shape[:1], self.scores.shape):
-            raise ValueError(f"scores {self.scores.shape} and targets {self.targets.shape} do not fit")
+            raise ValueError(f"scores of shape {self.scores.shape} do not fit targets of shape {self.targets.shape}")
         self.n, self.c = self.scores.shape
         self.multilabel = self.targets.ndim == 2
         if not self.multilabel and self.n and not (self.targets.min() >= 0 and self.targets.max() < self.c):
-            raise ValueError(f"class numbers must lie from 0 to {self.c - 1}")
+            raise ValueError(f"class numbers must be from 0 to {self.c - 1}")
 
     @cached_property
     def finite(self) -> bool:
-        """Whether there is a sample and every score is a number: else no metric is defined."""
+        """Whether there are samples and all scores are numbers; otherwise no metric is defined."""
         return self.n > 0 and bool(np.isfinite(self.scores).all())
 
     @cached_property
     def confusion(self) -> Ints:
-        """(c, c) counts, truth by prediction; the first of equal highest scores is the prediction."""
+        """(c, c) counts, target by prediction; the first of equal highest scores is the prediction."""
         counts: Ints = confusions(self.scores[None], self.targets)[0]
         return counts
 
     @cached_property
     def positives(self) -> Ints:
-        """(c,) samples of each class (or with each finding)."""
+        """(c,) number of samples of each class, or with each finding."""
         if self.multilabel:
             return np.asarray((self.targets != 0).sum(axis=0), np.int64)
         return np.asarray(np.bincount(self.targets.astype(np.int64), minlength=self.c), np.int64)
 
     @cached_property
     def hits(self) -> tuple[Ints, Ints]:
-        """Multilabel, at a score of 0.5 or more: (c,) right positives and (c,) called positives."""
+        """Multilabel, at a score of 0.5 or more: (c,) true positives and (c,) predicted positives."""
         called = self.scores >= 0.5
         true = called & (self.targets != 0)
         return np.asarray(true.sum(axis=0), np.int64), np.asarray(called.sum(axis=0), np.int64)
 
     @cached_property
     def _sorted(self) -> list[tuple[Floats, Floats]]:
-        """Per class, the sorted scores of the samples that have it and of those that have not."""
+        """Per class, the sorted scores of the samples with it and of those without it."""
         parts = []
         for k in range(self.c):
             has = self.targets[:, k] != 0 if self.multilabel else self.targets == k
@@ -70,13 +70,13 @@ class Scores:
     def auroc(self, k: int) -> float:
         """Return the area under the ROC curve of class `k` against the rest; nan without positives or negatives.
 
-        It is the share of (positive, negative) pairs in the right order, a tie counting one half.
+        It is the share of (positive, negative) pairs in the right order, with ties as one half.
         """
         positive, negative = self._sorted[k]
         if not len(positive) or not len(negative):
             return float("nan")
         few, many = (positive, negative) if len(positive) < len(negative) else (negative, positive)
-        # Twice the pairs in which the one of `few` is above: whole numbers, so the sum has no rounding.
+        # Twice the number of pairs where the sample of `few` is higher: integers, so the sum is exact.
         above = int(np.searchsorted(many, few, "left").sum()) + int(np.searchsorted(many, few, "right").sum())
         share = above / (2 * len(few) * len(many))
         return share if few is positive else 1 - share
@@ -84,7 +84,7 @@ class Scores:
     def ap(self, k: int) -> float:
         """Return the average precision of class `k`; nan without positives.
 
-        It is the mean, over the positives, of the precision among all samples scored as high or higher.
+        It is the mean over the positives of the precision among all samples with the same or a higher score.
         """
         positive, negative = self._sorted[k]
         if not len(positive):
@@ -105,7 +105,7 @@ class Scores:
 
 
 def confusions(scores: Floats, targets: NDArray[np.generic]) -> Ints:
-    """Return the (m, c, c) confusion counts, truth by prediction, of `m` sets of (n, c) scores on one truth."""
+    """Return the (m, c, c) confusion counts, target by prediction, of `m` sets of (n, c) scores."""
     m, _, c = scores.shape
     predicted = scores.argmax(axis=2)
     cells = (np.arange(m) * c)[:, None] * c + targets.astype(np.int64) * c + predicted

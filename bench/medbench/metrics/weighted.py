@@ -1,8 +1,8 @@
-"""Metrics of weighted samples: all draws of a bootstrap at once, without resampling a row.
+"""Metrics of weighted samples: all draws of a bootstrap at once, without resampling rows.
 
-A draw is how often each image is in it. What a metric needs of a draw are sums of those weights over the images that
-are alike to it: over a cell of the confusion matrix, over the images between two scores. They are whole numbers, so
-each value is that of `medbench.metrics.score` on the resampled rows, up to the rounding of the last division.
+The weight of an image is how often it is in a draw. A metric needs sums of the weights only: over a cell of the
+confusion matrix, or over the images between two scores. The sums are integers, so each value equals that of
+`medbench.metrics.score` on the resampled rows, up to the rounding of the last division.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Weighted = Callable[[Weights], Array]
 """(n, b) weights -> (s, b) values, nan where undefined."""
 
 RANKED = ("auroc", "auroc_macro", "auroc_weighted", "ap", "ap_macro")
-"""Metrics of the order of the scores alone, class by class."""
+"""Metrics that depend on the order of each class's scores only."""
 
 MEANS = ("accuracy_exact", "accuracy_label", "log_loss")
-"""Means over images: their value on each image alone says all."""
+"""Means over images of a value per image."""
 
 
 def weighted(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> Weighted:
@@ -37,16 +37,16 @@ def weighted(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> We
         targets: (n,) class numbers, or (n, c) zeros and ones.
 
     Returns:
-        A function of (n, b) weights whose (i, j) is the metric of set i on draw j; nan where it is undefined there,
-        and throughout a set with a score that is not a number.
+        A function of (n, b) weights. Its value (i, j) is the metric of set i on draw j: nan where it is undefined, and
+        for all draws of a set with a score that is not a number.
 
     Raises:
-        CardError: The metric is unknown, or not one for this form of truth.
+        CardError: The metric is unknown, or not for this form of targets.
         ValueError: The shapes do not fit, a class number is out of range, or there is no image.
     """
     if not len(targets):
         raise ValueError("no image")
-    score_many(metric_id, scores, targets)  # refuses what does not fit
+    score_many(metric_id, scores, targets)  # raises an error if something does not fit
     inner = _plan(metric_id, scores, targets)
     finite = np.array([np.isfinite(one).all() for one in scores])
     return lambda weights: np.where(finite[:, None], inner(weights), np.nan)
@@ -127,7 +127,7 @@ def _of_images(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> 
 
 
 def _of_rows(metric_id: str, scores: Floats, targets: NDArray[np.generic], weights: Weights) -> Array:
-    """Any other metric: from the resampled rows."""
+    """Return any other metric, from the resampled rows."""
     found = np.empty((len(scores), weights.shape[1]))
     for j, times in enumerate(weights.T.astype(np.int64)):
         rows = np.repeat(np.arange(len(times)), times)

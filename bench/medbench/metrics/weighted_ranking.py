@@ -1,7 +1,7 @@
-"""Ranking metrics of weighted samples: sorted once, then sums of weights.
+"""Ranking metrics of weighted samples: scores are sorted once, then each draw is sums of weights.
 
-Only the scores of one side are steps; of the other side all that counts is between which steps its scores lie. So the
-work on a draw is adding up weights, and the prefix sums are as long as the smaller side.
+The scores of one side (positives or negatives) are steps; a score of the other side only counts by the steps it is
+between. So a draw costs sums of weights, and the running sums are as long as the smaller side.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Weights = NDArray[np.float32]
-"""(n, b) whole numbers: how often image i is in draw j. Sums of them are exact below 2**24 images."""
+"""(n, b) integers: how often image i is in draw j. Their sums are exact below 2**24 images."""
 AT_ONCE = 4_000_000
-"""Images times draws held at once: 16 MB of weights, below 256 MB with all that is made from them."""
+"""Images times draws held at once: 16 MB of weights, less than 256 MB with what is computed from them."""
 Curve = Callable[[Weights], Array]
 """(n, b) weights -> (b,) values of one class; nan where undefined."""
 
@@ -29,7 +29,7 @@ Curve = Callable[[Weights], Array]
 def auroc(scores: Floats, has: NDArray[np.bool_]) -> Curve:
     """Return the area under the ROC curve of one class as a function of weights.
 
-    It is the weight of the (positive, negative) pairs in the right order, a tie counting one half, over that of all.
+    It is the share, by weight, of (positive, negative) pairs in the right order, with ties as one half.
 
     Args:
         scores: (n,) scores of the class.
@@ -44,7 +44,7 @@ def auroc(scores: Floats, has: NDArray[np.bool_]) -> Curve:
 
     def values(weights: Weights) -> Array:
         held, below = own @ weights, _running(between @ weights)
-        twice = below[:-1:2] + below[1::2]  # twice what lies below each step, and once what ties with it
+        twice = below[:-1:2] + below[1::2]  # twice the weight below each step plus the weight that ties with it
         right = np.einsum("kb,kb->b", held, twice, dtype=np.float64)
         with np.errstate(invalid="ignore"):
             share = right / (2 * held.sum(axis=0, dtype=np.float64) * below[-1])
@@ -56,7 +56,7 @@ def auroc(scores: Floats, has: NDArray[np.bool_]) -> Curve:
 def ap(scores: Floats, has: NDArray[np.bool_]) -> Curve:
     """Return the average precision of one class as a function of weights.
 
-    It is the mean, over the positives, of the precision among all images scored as high or higher.
+    It is the mean over the positives of the precision among all images with the same or a higher score.
 
     Args:
         scores: (n,) scores of the class.
@@ -77,21 +77,21 @@ def ap(scores: Floats, has: NDArray[np.bool_]) -> Curve:
 
 
 def _placed(side: NDArray[np.bool_], bins: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return (n,) bins: those given for one side's images, -1 for the other's."""
+    """Return (n,) bins: `bins` for the images of one side, -1 for the others."""
     placed = np.full(len(side), -1, np.int64)
     placed[side] = bins
     return placed
 
 
 def _running(rows: Weights) -> Weights:
-    """Turn rows into their running sums, in place: row by row, where numpy's cumsum goes down one column at a time."""
+    """Turn rows into their running sums, in place. numpy's cumsum goes down one column at a time, which is slower."""
     for before, row in itertools.pairwise(rows):
         row += before
     return rows
 
 
 def sums(bins: Ints, size: int) -> csr_array:
-    """Return the (size, n) matrix that adds up the weights of the images of each bin; a negative bin is none."""
+    """Return the (size, n) matrix that sums the weights of the images in each bin; negative bins do not count."""
     from scipy.sparse import csr_array
 
     rows = np.flatnonzero(bins >= 0)

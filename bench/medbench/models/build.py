@@ -69,7 +69,7 @@ def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
     if side and image_size % side and not getattr(embed, "dynamic_img_pad", False):
         below = max(image_size // side, 1) * side
         raise CardError(
-            f"image size {image_size} is not a whole number of {card.name}'s patches of {side}",
+            f"image size {image_size} is not an integer of {card.name}'s patches of {side}",
             f"choose --image-size {below} or {below + side}",
         )
 

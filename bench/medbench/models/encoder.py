@@ -233,7 +233,7 @@ class Encoder(nn.Module):
         if self.whole and rule.dim not in (None, found):
             raise CardError(
                 f"model card {self.card.name}: features.dim is {rule.dim}, the network gives {found}",
-                "mend the card: another architecture, or another pooling",
+                "fix the card: another architecture, or another pooling",
             )
         return found
 

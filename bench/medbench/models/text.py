@@ -23,10 +23,7 @@ SCALE = "logit_scale"  # the file's logarithm of the factor on cosines
 
 
 def load_text(
-    name: str | Path | ModelCard,
-    weights: str | Path | WeightsFile | None = None,
-    *,
-    device: str = "cpu",
+    name: str | Path | ModelCard, weights: str | Path | WeightsFile | None = None, *, device: str = "cpu"
 ) -> TextEncoder:
     """Build the text tower of a vision-language pair and load its weights strictly.
 
@@ -157,7 +154,7 @@ def _construct(card: ModelCard, text: Text) -> nn.Module:
     except REFUSED as error:
         raise CardError(
             f"model card {card.name}: {text.library} cannot build the text tower {text.arch} with {text.args}: {error}",
-            "mend text in the card",
+            "fix text in the card",
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Linear CKA of a network's layers before and after fine-tuning (WACV 2024, Figure 7; the stacked DeiT's: Figure A.1).
 
-Rows are layers of the fine-tuned network, columns those of the network it started from. For a stacked classifier both
-see the tokens of their own encoder: where that is frozen the same ones. Its start is the stack as fine-tuning began,
-ImageNet weights and the seed's own projector (the paper does not say what it compares with).
+Rows are layers of the fine-tuned network, columns are layers of the initial network. Of a stacked classifier, each of
+the two sees the tokens of its own encoder, which are the same if it is frozen. Its initial network is the stack before
+fine-tuning: ImageNet weights and the seed's projector (the paper does not say what it compares with).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from medbench.training.finetune.networks import Classifier, OnTokens, linear_hea
 
 
 def run(context: Context[CkaRecipe]) -> dict[int, Outcome]:
-    """Compare every layer with every layer on test images; labels are not looked at."""
+    """Compare all pairs of layers on test images; labels are not used."""
     settings = context.settings
     started, tuned = network_of(context), network_of(context, tuned=True)
     sides = _watched(tuned, settings), _watched(started, settings)
@@ -59,10 +59,10 @@ def run(context: Context[CkaRecipe]) -> dict[int, Outcome]:
 
 
 def network_of(context: Context[CkaRecipe], *, tuned: bool = False) -> nn.Module:
-    """Return the network that was fine-tuned, as it was at first or as it is now, in eval mode.
+    """Return the network before fine-tuning, or after it (`tuned`), in eval mode.
 
     Raises:
-        MedbenchError: The kept weights are not those of this network.
+        MedbenchError: The kept weights do not fit this network.
     """
     stacked = getattr(context.settings, "second", None) is not None
     encoder, seed = context.inputs.encoder(), context.seeds[0]
@@ -77,11 +77,11 @@ def network_of(context: Context[CkaRecipe], *, tuned: bool = False) -> nn.Module
     if tuned:
         assert context.tuned is not None
         state, own = load_file(context.tuned), network.state_dict()
-        # A stack that was trained on cached tokens has its own names, without the encoder's place in front.
+        # A stack that was trained on cached tokens has names without the prefix that the encoder adds.
         state = {name if name in own else f"stack.{name}": value for name, value in state.items()}
         if missing := sorted(state.keys() - own.keys()):
             raise MedbenchError(
-                f"{context.tuned} has {missing[0]}, which {context.name} has not", "remove it, run again"
+                f"{context.tuned} has {missing[0]}, but {context.name} does not", "delete the file and run again"
             )
         network.load_state_dict({**own, **state})
     return network.to(context.device).eval()
@@ -96,7 +96,7 @@ def _watched(network: nn.Module, settings: CkaRecipe) -> Watched:
 
 
 def chosen_images(context: Context[CkaRecipe], n: int) -> list[int]:
-    """Return the test images that are compared: the first n of a named shuffle, in the test split's order."""
+    """Return the positions of the compared test images: the first n of a named shuffle, in the test split's order."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
     return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 
@@ -109,7 +109,7 @@ def batches(context: Context[CkaRecipe], rows: list[int], size: int) -> Iterator
 
 
 def run_models(context: Context[CkaRecipe]) -> dict[int, Outcome]:
-    """Keep the features; labels are not looked at."""
+    """Keep the pooled features of test images, to be compared among models; labels are not used."""
     settings = context.settings
     network = network_of(context, tuned=True)
     assert isinstance(network, Classifier)

@@ -1,4 +1,4 @@
-"""What a protocol is given and what it gives back. It never sees a test label."""
+"""The input and the output of a protocol. A protocol never sees a test label."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ S = TypeVar("S", bound=Settings, covariant=True)
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Outputs of a frozen encoder, of clean images and of views, as maps of files.
+    """Outputs of a frozen encoder for clean images and for views, as memory maps of files.
 
     Attributes:
         splits: Split -> (n, …).
-        views: One (n, …) a view, of the training images.
+        views: One (n, …) per view of the training images.
     """
 
     splits: dict[str, NDArray[np.floating]]
@@ -39,7 +39,7 @@ class FeatureBank:
 
 
 class Inputs(Protocol):
-    """A job's features, images and networks. A job whose samples have several inputs has features alone."""
+    """A job's features, images and networks. A job whose samples have several inputs has only features."""
 
     image_size: int
 
@@ -49,20 +49,20 @@ class Inputs(Protocol):
     def views(self, number: int, augment: Augment) -> Sequence[NDArray[np.float32]]:
         """Return the features of each augmented view of the training images, (n, d); of 0 views the clean pass.
 
-        They may be maps of files.
+        They may be memory maps of files.
         """
 
     def encoder(self, units: int | None = None, drop_path: float | None = None, *, any_size: bool = False) -> Encoder:
-        """Return a new copy of the encoder, frozen, with its first `units` alone if told so.
+        """Return a new copy of the encoder, frozen; with `units`, only its first ones.
 
         With `any_size` a transformer of timm takes images of other sizes too.
 
         Raises:
-            CardError: The network's library knows no such argument.
+            CardError: The network's library has no such argument.
         """
 
     def second(self) -> Encoder:
-        """Return a new copy of the encoder that the settings name besides the run's own (the stacked DeiT)."""
+        """Return a new copy of the second encoder that the settings name (the stacked DeiT)."""
 
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
@@ -85,15 +85,15 @@ class Inputs(Protocol):
     def bank(
         self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
     ) -> FeatureBank | None:
-        """Return the bank of one of several outputs, made together in one pass; None where it would not be cheaper.
+        """Return the bank of one of several outputs, made together in one pass; None if it would not be cheaper.
 
-        That is where every epoch draws its views anew, or where the whole would be larger than `limit_gb` or than half
-        of the free disk.
+        It would not if every epoch draws new views, or if the bank were larger than `limit_gb` or than half of the free
+        disk.
 
         Args:
             outputs: Name of the output -> images to it.
             wanted: The one to return.
-            limit_gb: Room for all of them.
+            limit_gb: Limit for all of them together, in GiB.
             views: Number of views of the training images; None: there is no bank.
             augment: How views are drawn.
         """
@@ -101,27 +101,27 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Context(Generic[S]):
-    """One job: all its seeds at once.
+    """One job: all its seeds.
 
     Attributes:
         settings: The resolved recipe.
-        seeds: The repeats.
+        seeds: The seeds.
         classes: Number of classes c.
         multilabel: Whether a sample can have several.
-        metric: Id of the metric that decides.
+        metric: Id of the metric that choices are made by.
         train_targets: (n,) int64 or (n, c) 0/1.
         val_targets: (m,) or (m, c).
         val_groups: Patient of each validation image, (m,), or None where no groups are known.
         inputs: Features of all splits; labels of train and validation only.
         device: Where to compute.
         partial: Folder for the state of unfinished work; removed when the records are written.
-        name: The job's, for people.
+        name: The job's name, for messages.
         machine: Processes and precision, for protocols that train networks.
         sweep: All depths that the request asks for, the job's own among them.
         depth: The job's own.
-        tuned: Weights of the fine-tuned network that this protocol looks at, if it does.
-        keep_weights: Whether outcomes should carry the best weights.
-        split_digest: Of the split: two jobs of one digest have the same images in each split.
+        tuned: Weights file of the fine-tuned network that the protocol examines, if it does.
+        keep_weights: Whether outcomes should hold the best weights.
+        split_digest: Digest of the split: jobs with the same digest have the same images in each split.
     """
 
     settings: S
@@ -146,21 +146,21 @@ class Context(Generic[S]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed gave.
+    """The result of one seed.
 
     Attributes:
-        scores_val: Class scores on validation, (m, c); None: this protocol classifies nothing.
-        scores_test: Class scores on test, (t, c); likewise.
+        scores_val: Class scores on validation, (m, c); None: the protocol does not classify.
+        scores_test: Class scores on test, (t, c), or None.
         chosen: Hyper-parameters chosen on validation.
         selection: Every candidate with its validation curve.
         history: Column -> values, one row per epoch and candidate.
-        warnings: What a reader must know.
-        metrics: Numbers of a protocol that classifies nothing; the first is its primary one.
-        counts: What this seed cost or counted.
-        weights: Tensors to keep beside the record.
-        arrays: Name -> array to keep beside the record as `name.npy`.
-        tables: Name -> columns to keep beside the record as `name.csv`.
-        failed: Why this seed broke; the other fields are empty then.
+        warnings: What a reader of the number must know.
+        metrics: Numbers of a protocol that does not classify; the first is the primary one.
+        counts: Costs and counts of this seed.
+        weights: Tensors to keep next to the record.
+        arrays: Name -> array to keep next to the record as `name.npy`.
+        tables: Name -> columns to keep next to the record as `name.csv`.
+        failed: Why this seed failed; the other fields are empty then.
     """
 
     scores_val: NDArray[np.float32] | None = None

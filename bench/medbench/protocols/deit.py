@@ -1,6 +1,6 @@
-"""A DeiT stacked on the patch tokens of an encoder: whole or decapitated, frozen or not (WACV 2024, 1.9 and Figure 5).
+"""A DeiT on top of the patch tokens of an encoder: complete or decapitated, frozen or not (WACV 2024, 1.9, Figure 5).
 
-The tokens of a frozen encoder are made once per image and view where that is cheaper, those of all depths in one
+The tokens of a frozen encoder are computed once per image and view where that is cheaper, those of all depths in one
 forward pass.
 """
 
@@ -23,7 +23,7 @@ from medbench.training.finetune.networks import OnTokens, leave_out_unused, thaw
 
 
 def run(context: Context[FinetuneRecipe]) -> dict[int, Outcome]:
-    """Train the stack, and the encoder below it where it is not frozen."""
+    """Train the stack, and the encoder below it if it is not frozen."""
     settings = context.settings
     if not isinstance(settings, DeitFrozen):
         return tune(context, lambda seed: _both(context, seed, frozen=False))

@@ -1,7 +1,7 @@
-"""In-domain self-supervision by DINO (Caron et al. 2021; WACV 2024, Tables B.1 and B.2); labels only measure it.
+"""In-domain self-supervision by DINO (Caron et al. 2021; WACV 2024, Tables B.1 and B.2). Labels only measure it.
 
-The encoder starts from the model card's weights. What is kept is the teacher's encoder, whose tensors have the names of
-the card's network: model `NAME@dino-pretrain` reads them. Its k-NN scores are the record's metrics.
+The encoder starts from the model card's weights. The teacher's encoder is kept; its tensors have the names of the
+card's network, and the model `NAME@dino-pretrain` reads them. The record's metrics are those of its k-NN scores.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from medbench.errors import CardError
 from medbench.models.encoder import Encoder
 from medbench.models.networks.builders import REFUSED
 from medbench.protocols.context import Context, Outcome
-from medbench.protocols.knn import vote
+from medbench.protocols.knn import vote, votes_of
 from medbench.protocols.tuning import checkpointed, machine_of, sample
 from medbench.training.dino.parts import Head, Student, Teacher
-from medbench.training.dino.pretraining import Pictures, Pretraining
+from medbench.training.dino.pretraining import CropData, Pretraining
 from medbench.training.finetune.networks import leave_out_unused, thaw
 
 COLLAPSED = 0.01
-"""Nats of information of the teacher's outputs on the image, of ln(images in a batch) that there could be at most."""
+"""Information of the teacher's outputs about the image, as a share of its maximum, ln(images in a batch)."""
 
 
 def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
@@ -37,7 +37,7 @@ def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
     work = Pretraining(
         Student(student, Head(student.dim, settings, seed)),
         Teacher(teacher, Head(teacher.dim, settings, seed)),
-        Pictures(inputs.crops(seed, settings), len(context.train_targets), inputs.normalise),
+        CropData(inputs.crops(seed, settings), len(context.train_targets), inputs.normalise),
         settings,
         machine_of(context),
         seed,
@@ -60,10 +60,10 @@ def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
 
 
 def encoders(context: Context[DinoPretrain]) -> tuple[Encoder, Encoder]:
-    """Return the student's encoder and the teacher's: as the job's, but of a kind that takes all crops.
+    """Return the encoders of student and teacher: copies of the job's encoder that take crops of all sizes.
 
     Raises:
-        CardError: The network takes no crops of a size that the settings ask for.
+        CardError: The network does not take crops of a size in the settings.
     """
     settings, inputs = context.settings, context.inputs
     plain = inputs.encoder()
@@ -80,21 +80,21 @@ def _check_sizes(context: Context[DinoPretrain], settings: DinoPretrain, plain: 
     """Tell whether the network must be built for images of any size.
 
     Raises:
-        CardError: Not even then does it take the crops.
+        CardError: Even then it does not take the crops.
     """
     asked = {"global_size": settings.global_size, "local_size": settings.local_size if settings.local_crops else None}
     refused = {field: size for field, size in asked.items() if size is not None and refusal(plain, size)}
     if not refused:
         return False
     loose = plain
-    with contextlib.suppress(CardError):  # its library knows no such argument
+    with contextlib.suppress(CardError):  # its library has no such argument
         loose = context.inputs.encoder(any_size=True)
     for field, size in refused.items():
         if why := refusal(loose, size):
             without = "--set local_crops=0" if field == "local_size" else "leave global_size at the image size"
             fits = whole_patches(plain, size)
             hint = f"--set {field}={fits}, a whole number of its patches; or {without}" if fits else without
-            raise CardError(f"{plain.card.name} takes no crops of {size} pixels ({field}): {why}", hint)
+            raise CardError(f"{plain.card.name} does not take crops of {size} pixels ({field}): {why}", hint)
     return True
 
 
@@ -106,14 +106,14 @@ def _neighbours(
     context: Context[DinoPretrain], work: Pretraining, k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the k-NN scores of validation and test on the teacher's features of clean images."""
-    settings, targets, found = context.settings, context.train_targets, []
-    labels = targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
-    votes = torch.from_numpy(labels).to(context.device)
+    labels = torch.from_numpy(votes_of(context)).to(context.device)
     bank = _features(context, work, "train")
     with torch.inference_mode():
-        for split in ("val", "test"):
-            found.append(vote(_features(context, work, split), bank, votes, [k], settings.temperature)[0])
-    return found[0], found[1]
+        val, test = (
+            vote(_features(context, work, split), bank, labels, [k], context.settings.temperature)[0]
+            for split in ("val", "test")
+        )
+    return val, test
 
 
 def _features(context: Context[DinoPretrain], work: Pretraining, split: str) -> Tensor:
@@ -134,7 +134,7 @@ def _warnings(context: Context[DinoPretrain], work: Pretraining, k: int) -> tupl
 
 
 def refusal(encoder: Encoder, size: int) -> str:
-    """Return why an encoder takes no square images of `size` pixels, or an empty text; one is tried."""
+    """Try one image of `size` x `size` pixels; return why the encoder refuses it, or an empty text."""
     place = next(encoder.parameters())
     image = torch.zeros((1, encoder.in_chans, size, size), dtype=place.dtype, device=place.device)
     modes = {module: module.training for module in encoder.modules()}
@@ -151,7 +151,7 @@ def refusal(encoder: Encoder, size: int) -> str:
 
 
 def whole_patches(encoder: Encoder, size: int) -> int | None:
-    """Return the next size from `size` on that is a whole number of patches; None where that is no question."""
+    """Return the next multiple of the patch size above `size`; None if `size` is one, or if there are no patches."""
     patch = getattr(getattr(encoder.network, "patch_embed", None), "patch_size", None)
     side = max(patch) if isinstance(patch, tuple) else 0
     return -(-size // side) * side if side and size % side else None

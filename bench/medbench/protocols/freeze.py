@@ -1,6 +1,6 @@
-"""Progressive freezing: the first f units frozen, the rest and a linear head trained (WACV 2024, Figure 4, Q16).
+"""Progressive freezing: the first f units are frozen, the rest and a linear head trained (WACV 2024, Figure 4, Q16).
 
-f = 0 is `linear-unfrozen` and f = n `linear-frozen`; the plan asks those for these ends.
+f = 0 is `linear-unfrozen` and f = n is `linear-frozen`: the plan runs those protocols for the two ends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(context: Context[Freeze]) -> dict[int, Outcome]:
 
 
 def raw_output(encoder: Encoder, x: Tensor, f: int) -> Tensor:
-    """Return what unit f - 1 gives to the next one, as it is, (b, …)."""
+    """Return the raw output of unit f - 1, (b, …)."""
     return outputs(encoder._features, [encoder.blocks[f - 1]], x)[0]
 
 

@@ -1,7 +1,8 @@
-"""Cosine k-nearest neighbours on frozen features, as WACV 2024's code does it: k = 200, T = 0.1.
+"""Cosine k-nearest neighbours on frozen features, as in the code of WACV 2024: k = 200, T = 0.1.
 
-A query's class scores are the votes of its k nearest training images, each weighted exp(similarity / T), over their
-sum; for multilabel tasks likewise per label. Exact, without ever holding all similarities.
+The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
+by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
+similarities. Own code: scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench import metrics
-from medbench.cards.recipes import Knn
+from medbench.cards.recipes import Knn, Settings
 from medbench.protocols.context import Context, Outcome
+from medbench.training.selection import finite
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
@@ -24,19 +26,19 @@ CHUNK_BYTES = 16 << 20  # of similarities held at a time
 def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
     settings = context.settings
-    bank = _features(context, "train")
-    labels = torch.from_numpy(_votes(context)).to(context.device)
+    bank = unit_features(context, "train")
+    labels = torch.from_numpy(votes_of(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
         bank, labels = bank[:kept], labels[:kept]
     asked = settings.k_grid if settings.k == "auto" else [settings.k]
     ks = sorted({min(k, len(bank)) for k in asked})
     with torch.inference_mode():
-        val = vote(_features(context, "val"), bank, labels, ks, settings.temperature)
+        val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
         values = metrics.score_many(context.metric, val, context.val_targets)
         best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
-        test = vote(_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
-    curve = [None if np.isnan(v) else float(v) for v in values]
+        test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
+    curve = [finite(v) for v in values]
     outcome = Outcome(
         scores_val=val[best],
         scores_test=test[0],
@@ -48,11 +50,13 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     return {context.seeds[0]: outcome}
 
 
-def _features(context: Context[Knn], split: str) -> Tensor:
+def unit_features(context: Context[Settings], split: str) -> Tensor:
+    """Return the features of a split's clean images at unit length, (n, d), on the job's device."""
     return normalize(torch.from_numpy(np.array(context.inputs.clean(split))).to(context.device), dim=1)
 
 
-def _votes(context: Context[Knn]) -> NDArray[np.float32]:
+def votes_of(context: Context[Settings]) -> NDArray[np.float32]:
+    """Return what each training image votes for, (n, c)."""
     targets = context.train_targets
     return targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
 

@@ -1,8 +1,9 @@
 """A linear head on frozen features, WACV 2024's recipe (Palés Huix et al., section 3).
 
-The encoder is frozen and in eval mode, so a view's features do not depend on batch or order: a bank of views is
-extracted once and all seeds x learning rates heads are trained on it together (`training.grid`). One learning rate
-wins by the mean of the seeds' best validation metrics; each seed's record holds its head at that rate.
+The encoder is frozen and in eval mode, so the features of a view do not depend on batch or order: a bank of views is
+extracted once, and the heads of all seeds x learning rates are trained on it together (`training.heads.grid`). The
+learning rate with the highest mean over seeds of the best validation metric is chosen; each seed's record has its head
+at that rate.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Logistic regression on frozen features, FLAIR's linear probe: C = 0.316, balanced classes, no scaling.
 
-One fit for each C on the training images; one C wins on validation. With `refit` the test images are scored by a
-second fit at that C, on training and validation images together: FLAIR has no validation images and trains on all that
-is not test. Validation scores are those of the first fit in any case, and nothing is chosen after the second.
+Each C is fitted on the training images and the best C is chosen on validation. With `refit` the test images are scored
+by a second fit at that C on training and validation images together: FLAIR has no validation images and trains on all
+images that are not test. Validation scores are always those of the first fit, and nothing is chosen after the second.
 """
 
 from __future__ import annotations
@@ -16,28 +16,25 @@ from medbench.cards.recipes import LinearProbe
 from medbench.protocols.context import Context, Outcome
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import Choice, choose
+from medbench.training.selection import Choice, choose, finite
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
-    """Fit each C on train, choose by the validation metric (the least of equals), score test once."""
+    """Fit each C on train, choose by the validation metric (the smallest C of equals), score test once."""
     settings = context.settings
     strengths = sorted(set(settings.C))
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
     scores = np.stack([_scores(context, fit, val) for fit in fits])
     values = metrics.score_many(context.metric, scores, context.val_targets)
-    with np.errstate(invalid="ignore"):  # a metric that validation leaves undefined chooses the least C
-        choice = choose(
-            values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups
-        )
+    choice = choose(values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups)
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]
     if settings.refit:
         targets = np.concatenate([context.train_targets, context.val_targets])
         final = _fit(context, settings, np.concatenate([train, val]), targets, strengths[best])
         told["refit"] = final.warnings
-    curve = [None if np.isnan(value) else float(value) for value in values]
+    curve = [finite(value) for value in values]
     outcome = Outcome(
         scores_val=scores[best],
         scores_test=_scores(context, final, np.asarray(context.inputs.clean("test"))),
@@ -68,7 +65,7 @@ def _fit(
 
 
 def _scores(context: Context[LinearProbe], fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return class scores (n, c), formed in double precision."""
+    """Return class scores (n, c), computed in double precision."""
     head = torch.from_numpy(np.concatenate([fit.weight, fit.bias[:, None]], axis=1))
     scores: NDArray[np.float32] = predict(
         head[None], torch.from_numpy(features.astype(np.float64)), multilabel=context.multilabel
@@ -82,14 +79,14 @@ def _selection(
     return {
         "by": "validation metric of the fit on train alone",
         "test": "fit on train and val at the chosen C" if settings.refit else "fit on train alone",
-        "gap": choice.gap if np.isfinite(choice.gap) else None,
-        "gap_error": choice.error if choice.error is not None and np.isfinite(choice.error) else None,
+        "gap": finite(choice.gap),
+        "gap_error": finite(choice.error),
         "candidates": [{"C": c, "val": value} for c, value in zip(strengths, curve, strict=True)],
     }
 
 
 def _warnings(told: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return each text once, led by the fits that it is of, or by nothing where it is of all."""
+    """Return each text once, after the names of its fits unless it is a warning of all fits."""
     texts = dict.fromkeys(text for found in told.values() for text in found)
     of = {text: [fit for fit, found in told.items() if text in found] for text in texts}
     return tuple(text if len(fits) == len(told) else f"{', '.join(fits)}: {text}" for text, fits in of.items())

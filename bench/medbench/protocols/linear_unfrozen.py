@@ -1,4 +1,4 @@
-"""Encoder and linear head fine-tuned together (WACV 2024, Table 2; RETFound's and FLAIR's recipes as presets)."""
+"""Fine-tuning of encoder and linear head (WACV 2024, Table 2; RETFound's and FLAIR's recipes are presets)."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from medbench.protocols.tuning import tune, whole
 
 
 def run(context: Context[LinearUnfrozen]) -> dict[int, Outcome]:
-    """Fine-tune everything."""
+    """Fine-tune all parameters."""
     return tune(context, lambda seed: whole(context, seed))

@@ -1,6 +1,6 @@
-"""Linear probing, then fine-tuning: logistic regression copied into the head (Kumar et al. 2022; FLAIR's LP-FT).
+"""Linear probing, then fine-tuning: logistic regression gives the initial head (Kumar et al. 2022; FLAIR's LP-FT).
 
-FLAIR's own code does this for two classes alone (it takes every head for one logit); here it is for any number.
+FLAIR's own code does this only for two classes (it takes every head for one logit); here it works for any number.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from medbench.cards.recipes import LpFt
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.tuning import tune, whole
 from medbench.training.heads.linear import predict
-from medbench.training.heads.logistic import fit_logistic
+from medbench.training.heads.logistic import Logistic, fit_logistic
+from medbench.training.selection import choose
 
 
 def run(context: Context[LpFt]) -> dict[int, Outcome]:
     """Fit the regression on clean training features, choose its strength on validation, fine-tune from there."""
-    settings = context.settings
-    head, strength, warnings = _regression(context, settings)
+    strength, fitted, warnings = _regression(context)
+    head = torch.from_numpy(fitted.weight).float(), torch.from_numpy(fitted.bias).float()
     found = tune(context, lambda seed: whole(context, seed, head))
     return {
         seed: dataclasses.replace(
@@ -31,15 +32,12 @@ def run(context: Context[LpFt]) -> dict[int, Outcome]:
     }
 
 
-def _regression(
-    context: Context[LpFt], settings: LpFt
-) -> tuple[tuple[torch.Tensor, torch.Tensor], float, tuple[str, ...]]:
-    """Return the head (weight, bias) of the best strength on validation, the first of equals, that, and warnings."""
+def _regression(context: Context[LpFt]) -> tuple[float, Logistic, tuple[str, ...]]:
+    """Return the best strength on validation, the first of equals, with its fit and what a reader must know of both."""
+    settings, metric = context.settings, context.settings.select or context.metric
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
-    kept: tuple[torch.Tensor, float, tuple[str, ...]] | None = None
-    best = -np.inf
-    for strength in settings.C:
-        fitted = fit_logistic(
+    fits = [
+        fit_logistic(
             train,
             context.train_targets,
             context.classes,
@@ -48,10 +46,11 @@ def _regression(
             scale=settings.scale,
             max_iter=settings.max_iter,
         )
-        both = torch.from_numpy(np.concatenate([fitted.weight, fitted.bias[:, None]], axis=1)).float()
-        scores = predict(both[None], torch.from_numpy(val).float(), multilabel=context.multilabel)[0]
-        value = metrics.score(settings.select or context.metric, scores, context.val_targets)
-        if kept is None or value > best:
-            kept, best = (both, strength, fitted.warnings), value
-    assert kept is not None
-    return (kept[0][:, :-1], kept[0][:, -1]), kept[1], kept[2]
+        for strength in settings.C
+    ]
+    heads = np.stack([np.concatenate([fit.weight, fit.bias[:, None]], axis=1) for fit in fits])
+    scores = predict(torch.from_numpy(heads).float(), torch.from_numpy(val).float(), multilabel=context.multilabel)
+    values = metrics.score_many(metric, scores, context.val_targets)
+    choice = choose(values[None], scores[None], context.val_targets, metric, settings.C, "C", context.val_groups)
+    best = fits[choice.winner]
+    return settings.C[choice.winner], best, (*choice.warnings, *best.warnings)

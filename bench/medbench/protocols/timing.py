@@ -1,7 +1,7 @@
-"""Time of one instance and throughput (WACV 2024, Figure 3: inference time), warmed up, synchronised, with spread.
+"""Latency of one image and throughput, with warm-up, synchronisation and spread (WACV 2024, Figure 3: inference time).
 
-The other half of that figure, training time, is the number of iterations up to the best validation metric; it stands in
-the records of the training protocols (`chosen.step`).
+The other half of that figure, training time, is the number of iterations up to the best validation metric: the records
+of the training protocols have it (`chosen.step`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from medbench.training.finetune.networks import Classifier, OnTokens, linear_hea
 
 
 def run(context: Context[Timing]) -> dict[int, Outcome]:
-    """Time single instances, then batches; every process but the first waits."""
+    """Time single images, then batches; all processes but the first wait."""
     settings = context.settings
     network, precision = _network(context, settings), context.machine.precision if context.machine else "fp32"
     cast = (
@@ -64,7 +64,7 @@ def _network(context: Context[Timing], settings: Timing) -> nn.Module:
 
 
 def _timed(network: Callable[[Tensor], Tensor], x: Tensor, settings: Timing) -> NDArray[np.float64]:
-    """Return the seconds of each pass over one batch, up to `repeats`, at least three; warm-up passes do not count."""
+    """Return the seconds of each pass over one batch: at least three, at most `repeats`, without warm-up passes."""
     wait: Callable[[], object] = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
     found: list[float] = []
     for i in range(settings.warmup + settings.repeats):

@@ -1,7 +1,8 @@
-"""What all protocols that train a network share: the search for the rate, the seeds at the winner, the outcome.
+"""What all protocols that train a network share: the search for the learning rate, the seeds, the outcome.
 
-One training is one seed at one learning rate. All rates are trained on the first `lr_search_seeds` seeds, the rate is
-chosen on validation, and the other seeds are trained at it alone (WACV 2024 leaves open on how many seeds it searched).
+One training is one seed at one learning rate. The first `lr_search_seeds` seeds are trained at all rates, the rate is
+chosen on validation, and the other seeds are trained at the chosen rate only. (WACV 2024 does not say on how many seeds
+it searched.)
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from medbench.cards.recipes import FinetuneRecipe, Settings
 from medbench.protocols.context import Context, Outcome
 from medbench.training.finetune.fit import Fit
 from medbench.training.finetune.networks import Classifier, leave_out_unused, linear_head, thaw
-from medbench.training.finetune.result import load_fitted, save_fitted
-from medbench.training.finetune.task import FitData, FitTask, Fitted
+from medbench.training.finetune.result import Fitted
+from medbench.training.finetune.task import FitData, FitTask
 from medbench.training.machine import Machine, agreed, frozen_digest
 from medbench.training.selection import Choice, choose, finite
 
@@ -36,7 +37,7 @@ class Built:
 
 
 Build = Callable[[int], Built]
-"""Seed to a new network at its first weights, and its data."""
+"""Returns for a seed a new network at its initial weights, and its data."""
 
 
 def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
@@ -73,16 +74,16 @@ def _task(context: Context[FinetuneRecipe], settings: FinetuneRecipe) -> FitTask
 
 
 def machine_of(context: Context[Settings]) -> Machine:
-    """Return the context's machine, which every protocol that trains is given."""
+    """Return the context's machine, which every protocol that trains has."""
     assert context.machine is not None
     return context.machine
 
 
 def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: int, rate: float) -> Fitted:
-    """Train one seed at one rate, or read it back if that was done before a kill."""
+    """Train one seed at one rate, or read the result if a killed run had finished it."""
     name = f"seed{seed}-{rate:g}"
     finished, state = context.partial / f"{name}.done.safetensors", context.partial / f"{name}.safetensors"
-    if (known := load_fitted(finished)) is not None:
+    if (known := Fitted.load(finished)) is not None:
         return known
     built = build(seed)
     before = frozen_digest(built.network)
@@ -92,9 +93,9 @@ def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: in
     if frozen_digest(built.network) != before:
         raise AssertionError("a frozen part of the network changed while it was trained")
     if task.machine.rank == 0:
-        save_fitted(finished, fitted)
+        fitted.save(finished)
         state.unlink(missing_ok=True)
-    agreed(None)  # nobody reads before it is written
+    agreed(None)  # no process reads it before it is written
     return fitted
 
 
@@ -195,18 +196,18 @@ def _history(fits: dict[float, Fitted]) -> dict[str, list[Any]]:
 
 
 def checkpointed(context: Context[Settings], image_size: int) -> bool:
-    """Tell whether blocks are computed again in the backward pass."""
+    """Tell whether the backward pass recomputes blocks (gradient checkpointing)."""
     asked = getattr(context.settings, "checkpointing", None)
     return bool(context.device.type == "cuda" and image_size >= CHECKPOINTING_FROM) if asked is None else bool(asked)
 
 
 def whole(context: Context[FinetuneRecipe], seed: int, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> Built:
-    """Return an encoder and a linear head, all of it trained.
+    """Return an encoder and a linear head, both trained.
 
     Args:
         context: The job.
-        seed: Of the head's first weights and of the data's order.
-        head: First weight (c, d) and bias (c,); None: drawn.
+        seed: Seed of the head's initial weights and of the order of the data.
+        head: Initial weight (c, d) and bias (c,); None: drawn.
     """
     settings, inputs = context.settings, context.inputs
     encoder = inputs.encoder(drop_path=settings.drop_path)
@@ -223,7 +224,7 @@ def whole(context: Context[FinetuneRecipe], seed: int, head: tuple[torch.Tensor,
 
 
 def pictures(context: Context[FinetuneRecipe], seed: int) -> FitData:
-    """Return the images as a training sees them: augmented for training, clean for validation and test."""
+    """Return the images: augmented for training, clean for validation and test."""
     inputs = context.inputs
     return FitData(
         inputs.drawn(seed, context.settings.views, context.settings.augment),

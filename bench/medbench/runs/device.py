@@ -1,4 +1,4 @@
-"""Which device and which precision. torch is asked only where the machine has a GPU driver."""
+"""The device, the precision and the loader processes. torch is imported only where the machine has a GPU driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def has_gpu() -> bool:
-    """Tell whether torch sees a CUDA device. Without a driver's device file the answer needs no import of torch."""
+    """Tell whether torch sees a CUDA device. Where no driver's device file exists, torch is not imported."""
     if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists() and os.name == "posix":
         return False
     import torch
@@ -41,8 +41,7 @@ def choose_device(asked: str) -> str:
         count = 0
     if int(match[1] or 0) >= count:
         raise MedbenchError(
-            f"--device {asked}: torch can use {count} GPUs of this machine",
-            "use --device cpu, or: medbench doctor",
+            f"--device {asked}: torch can use {count} GPUs of this machine", "use --device cpu, or: medbench doctor"
         )
     return asked
 
@@ -68,7 +67,7 @@ def choose_precision(asked: str, device: str) -> str:
 
 
 def choose_workers(asked: int | None, device: str) -> int:
-    """Return the number of loader processes: those asked for, else none on a CPU (the encoder needs the cores)."""
+    """Return the number of loader processes: as asked, else none on a CPU, where the encoder needs the cores."""
     if asked is not None:
         if asked < 0:
             raise MedbenchError(f"--workers {asked} is below 0", "give 0 or more processes")

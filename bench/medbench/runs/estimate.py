@@ -1,4 +1,4 @@
-"""What a plan will cost: image forwards, and hours as far as this machine's own records tell."""
+"""The cost of a plan: image forwards, and hours where this machine's records allow an estimate."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Estimate:
     """The cost of a plan's unfinished jobs.
 
     Attributes:
-        forwards: Image forwards, at most: what the feature store holds already is not taken off.
-        hours: Of what can be told; None: nothing can.
+        forwards: Upper limit of the image forwards: features that are stored already are not subtracted.
+        hours: Estimate for the measured part; None: nothing was measured.
         basis: Measured images per second behind the hours, one text per model and kind.
-        unknown: What nothing was measured of.
+        unknown: The models and kinds that were not measured.
         device: The device, as records name it.
     """
 
@@ -38,14 +38,14 @@ class Estimate:
 
 
 def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
-    """Return what a plan's unfinished jobs cost.
+    """Return the cost of a plan's unfinished jobs.
 
     Hours are forwards over images per second, plus the time that the protocol itself took; both are medians over the
     finished jobs of the same model, kind, size and precision (the latter: kind and data set) on the same device.
 
     Args:
         plan: The plan.
-        records: Finished units, of any machine: those of other devices do not count.
+        records: Finished units of any machine; those of other devices do not count.
     """
     device = device_name(plan.options.device)
     speeds, heads = _measured(record for record in records if record.provenance.get("device") == device)
@@ -66,7 +66,7 @@ def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
 
 
 def device_name(asked: str) -> str:
-    """Return the device as records name it; torch is asked only for a GPU's."""
+    """Return the device as records name it; torch is imported only for a GPU."""
     device = choose_device(asked)
     if device == "cpu":
         return f"cpu ({platform.machine()})"
@@ -76,9 +76,10 @@ def device_name(asked: str) -> str:
 
 
 def trained_forwards(job: Job) -> int:
-    """Return the image forwards of a job that trains the network: every candidate rate, seed and epoch, no early end.
+    """Return the image forwards of a job that trains the network: all candidate rates, seeds and epochs.
 
-    In each epoch training and validation images go through once, DINO's crops each; test images once a unit.
+    Early stopping is ignored. In each epoch the training images (DINO: every crop) and the validation images go through
+    once; test images go through once per unit.
     """
     settings = job.settings
     train, val, test = (len(job.dataset.rows(split)) for split in ("train", "val", "test"))
@@ -93,12 +94,12 @@ def trained_forwards(job: Job) -> int:
 
 
 def _from_features(kind: str) -> bool:
-    """Tell whether a kind's images go through the encoder once a view; the features are kept and shared."""
+    """Tell whether a kind's images go through the encoder once per view; their features are stored and shared."""
     return kind in KINDS and not KINDS[kind].images
 
 
 def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
-    """Return the forwards of jobs by what their speed depends on; features that jobs share are counted once."""
+    """Return the forwards of jobs per speed; features that jobs share are counted once."""
     found: dict[Speed, int] = {}
     shared: dict[str, tuple[Speed, int]] = {}
     for job in jobs:
@@ -119,7 +120,7 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
 
 
 def _measured(records: Iterable[Record]) -> tuple[dict[Speed, float], dict[tuple[str, str], float]]:
-    """Return images per second of each speed, and seconds of the protocol itself by kind and data set."""
+    """Return the images per second of each speed, and the protocol's own seconds by kind and data set."""
     jobs = {record.group: record for record in records}  # the seeds of a job share its times
     speeds: dict[Speed, list[float]] = {}
     heads: dict[tuple[str, str], list[float]] = {}

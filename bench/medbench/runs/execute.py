@@ -1,4 +1,4 @@
-"""Running a plan: each job under its lock, finished units skipped, failures noted, the rest going on."""
+"""Run a plan: each job under its lock; finished units are skipped, and a failed job does not stop the others."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 
 def execute(plan: Plan) -> Result:
-    """Run what is missing of a plan; a job that fails does not stop the others.
+    """Run the missing units of a plan; a job that fails does not stop the others.
 
-    Started by torchrun or `accelerate launch`, every process runs the plan: all of them train, the first alone does
-    what one process can do, and writes.
+    Under torchrun or `accelerate launch` every process runs the plan: all of them train, and only the first one does
+    the rest and writes.
 
     Raises:
-        OutputError: The run store cannot be written; nothing has been computed then.
+        OutputError: The run store cannot be written; nothing was computed.
     """
     options, work = plan.options, _Execution(plan)
     if work.first:
@@ -61,12 +61,12 @@ def execute(plan: Plan) -> Result:
                 result.made += made
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
-            except Exception as error:  # whatever breaks one job must not take the others with it
+            except Exception as error:  # no error of one job may stop the others
                 log.debug("%s", traceback.format_exc())
                 _note_failure(job, error)
                 result.failures.append((job.name, f"{type(error).__name__}: {error}"))
                 if work.world > 1:
-                    raise  # the others wait in a step that this process will never make
+                    raise  # the other processes wait for this one
             result.failures += _broken(job)
     for folder in work.banks:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,13 +77,13 @@ class _Execution:
     """What the jobs of a plan share: device, processes, the last encoder.
 
     Attributes:
-        device: Where this process computes.
+        device: The device of this process.
         workers: Loader processes.
-        encoders: Keeps the last encoder.
-        machine: Processes and precision, where anything is trained.
+        encoders: Holds the last encoder.
+        machine: Processes and precision, if anything is trained.
         world: Number of processes.
-        first: Whether this one writes.
-        banks: Folders to be removed at the end.
+        first: Whether this process writes.
+        banks: Folders to remove at the end.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -103,7 +103,7 @@ class _Execution:
         self.banks: list[Path] = []
 
     def told(self, value: Any) -> Any:
-        """Return the first process's value in all of them."""
+        """Return the first process's value in every process."""
         if self.world == 1:
             return value
         from medbench.training.machine import agreed
@@ -112,13 +112,13 @@ class _Execution:
 
 
 def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
-    """Run one job under its lock; returns its records and how many were made now."""
+    """Run one job under its lock; return its records and the number of new ones."""
     lock = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
-    busy = f"{job.name}: another process works on this; waiting for it"
+    busy = f"{job.name}: another process is working on this; waiting for it"
     with exclusive(lock, busy) if work.first else contextlib.nullcontext():
         overwrite = job.options.overwrite == "always"
         before = work.told(job.done())
-        if all(before) and not overwrite:  # another process did it while this one waited
+        if all(before) and not overwrite:  # another process finished it while this one waited
             return _done(job), 0
         _check_needs(job)
         say(f"{job.name}: {len(before) - (0 if overwrite else sum(before))} of {len(before)} units to do")
@@ -182,10 +182,12 @@ def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
 
 
 def _check_needs(job: Job) -> None:
-    """Refuse a job whose weights are not there: the job that makes them broke."""
+    """Refuse a job whose weights are missing because the job that makes them failed."""
     for needed in job.needs:
         if not (file := needed.weights_of(needed.seeds[0])).is_file():
-            raise MedbenchError(f"{job.name} needs {file}, which {needed.name} did not make", "see: medbench status")
+            raise MedbenchError(
+                f"{job.name} needs {file}, which {needed.name} did not write", "run medbench status to see why"
+            )
 
 
 def _done(job: Job) -> list[Record]:
@@ -193,7 +195,7 @@ def _done(job: Job) -> list[Record]:
 
 
 def _broken(job: Job) -> list[tuple[str, str]]:
-    """Return the seeds of a job that broke by themselves (a loss that is no number), the others being done."""
+    """Return the seeds of a job that failed (such as with a loss of nan) while its other seeds finished."""
     known = store.failures_of(job.folders())
     return [(f"{job.name}, seed {seed}", text) for seed, text in known if not text.startswith("Traceback")]
 

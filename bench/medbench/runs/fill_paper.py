@@ -1,4 +1,4 @@
-"""From the cells of a paper to a plan: what is there, what can be run, and what cannot be run and why."""
+"""Plan the cells of a paper: which are filled, which can be run now, and which cannot and why."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from medbench.storage import files
 
 @dataclass(frozen=True)
 class Filling:
-    """How the cells of a paper stand.
+    """The state of a paper's cells.
 
     Attributes:
-        plan: The jobs of what can be run, in an order that shares work.
+        plan: The jobs of the cells that can be run, in an order that shares work.
         there: Cells that are filled already.
         todo: Cells that the plan fills.
         blocked: Cells that cannot be run now, each with the reason.
@@ -41,15 +41,15 @@ class Filling:
 def adapted(
     wanted: Iterable[CellSpec], options: Options, seeds: int | Sequence[int] | None = None, preset: str | None = None
 ) -> list[CellSpec]:
-    """Return cells as a person wants them run: with another preset or number of seeds, and with further settings.
+    """Return cells with the user's changes: another preset or number of seeds, and further settings.
 
     Settings that a cell's kind of protocol does not have are left out, unless no protocol of the paper has them.
 
     Args:
         wanted: Cells of a paper.
-        options: Of the run; its `changes` come on top of each cell's own.
-        seeds: Instead of the paper's.
-        preset: Instead of the paper's.
+        options: Of the run; its `changes` are added to each cell's own.
+        seeds: Replaces the paper's seeds.
+        preset: Replaces the paper's preset.
     """
     found = list(wanted)
     number = None if seeds is None else len(dataclasses.replace(options, seeds=seeds).seed_list)
@@ -74,25 +74,25 @@ def plan_filling(
     seeds: Sequence[int] | None = None,
     repeats: int | None = None,
 ) -> Filling:
-    """Tell for each cell whether it is filled, can be run now, or why not, and plan what can.
+    """Tell for each cell whether it is filled, can be run now, or why not; plan those that can be run.
 
-    One cell that cannot be run (a data set or a weights file that is not on disk, a protocol of a later version) does
-    not stop the others.
+    A cell that cannot be run (a data set or a weights file is missing, a protocol is of a later version) does not stop
+    the others.
 
     Args:
-        wanted: Cells, as `adapted` gives them.
+        wanted: Cells, as returned by `adapted`.
         records: What has been run.
-        options: How to run; its preset, seeds and changes are the cells' own.
-        seeds: The seeds themselves, where they are listed and not just counted.
-        repeats: Number of seeds of the networks that protocols without seeds take up; None: the most of these cells.
+        options: Of the run; preset, seeds and changes are those of each cell.
+        seeds: The seeds, if they were listed and not only counted.
+        repeats: Number of seeds of the networks that protocols without seeds use; None: the largest of these cells.
 
     Raises:
-        MedbenchError: `weights` names a file, which can be one model's alone.
+        MedbenchError: `weights` names a file, which fits one model only.
     """
     if options.weights not in (None, "random"):
         raise MedbenchError(
-            f"--weights {options.weights}: a paper has many models, and this is one file",
-            "leave it out for the official files, or give --weights random for a trial",
+            f"--weights {options.weights} is one file, but a paper has many models",
+            "leave it out to use the official files, or give --weights random for a trial",
         )
     found = RecordIndex(records if options.overwrite != "always" else ())
     filling = Filling(Plan([], options))
@@ -110,7 +110,7 @@ def plan_filling(
 
 
 class _Planner:
-    """Makes the jobs of cells, looking at each data set and each weights file once."""
+    """Makes the jobs of cells; checks each data set and each weights file once."""
 
     def __init__(self, options: Options, seeds: Sequence[int] | None) -> None:
         self.options, self.seeds = options, seeds
@@ -118,7 +118,7 @@ class _Planner:
         self.refused: dict[str, MedbenchError | None] = {}
 
     def jobs(self, ready: list[CellSpec], filling: Filling) -> list[Job]:
-        """Return the jobs of cells, each once; notes in `filling` which cells they fill and which cannot be run."""
+        """Return the jobs of cells, each once; note in `filling` which cells they fill and which cannot be run."""
         batches: dict[str, list[CellSpec]] = {}
         for one in ready:
             if (error := self._refusal(one)) is not None:
@@ -131,11 +131,11 @@ class _Planner:
             for job in self._planned(cells, filling):
                 known = found.setdefault(_place(job), job)
                 found[_place(job)] = dataclasses.replace(known, keep=tuple(sorted({*known.keep, *job.keep})))
-        # Stable, so that what a job needs, which is the same model on the same data, stays before it.
+        # The sort is stable: a job stays after those that it needs, which have the same model and data.
         return sorted(found.values(), key=lambda job: (job.dataset.card.name, trained(job.model.name)[0]))
 
     def _planned(self, cells: list[CellSpec], filling: Filling) -> list[Job]:
-        """Return the jobs of several cells of one recipe; a cell that is refused is told from the others."""
+        """Return the jobs of several cells of one recipe; a refused cell does not stop the others."""
         try:
             jobs = self._plan(cells)
         except MedbenchError as error:
@@ -146,7 +146,7 @@ class _Planner:
         filling.todo.extend(cells)
         pairs = {(one.model, one.protocol) for one in cells}
         kept: set[tuple[str, str]] = set()
-        for job in reversed(jobs):  # what a job needs stands before it
+        for job in reversed(jobs):  # a job comes after those that it needs
             if (job.model.name, job.protocol.name) in pairs or _place(job) in kept:
                 kept |= {_place(job), *map(_place, job.needs)}
         return [job for job in jobs if _place(job) in kept]
@@ -163,7 +163,7 @@ class _Planner:
         return make_plan(models, protocols, first.dataset, options).jobs
 
     def _refusal(self, one: CellSpec) -> MedbenchError | None:
-        """Return why a cell cannot be run here: its data set or its model's weights are not on disk."""
+        """Return why a cell cannot be run here: its data set or its model's weights are missing."""
         for name, look in (
             (f"data set {one.dataset}", lambda: find_source(one.dataset, self.options.data_root)),
             (f"model {one.model}", lambda: self._weights(one.model)),
@@ -175,12 +175,12 @@ class _Planner:
         return None
 
     def _weights(self, model: str) -> None:
-        if not trained(model)[1]:  # those are what medbench trained itself
+        if not trained(model)[1]:  # medbench trains those itself
             locate(cards.find_model(model), self.options.weights, download=self.options.download)
 
 
 def _place(job: Job) -> tuple[str, str]:
-    """Return what a job is told by: its group, and its split where each seed has one."""
+    """Return what identifies a job: its group, and its split where each seed has its own."""
     return job.group, job.dataset.split_digest
 
 
@@ -193,9 +193,9 @@ def _error_of(look: Callable[[], object]) -> MedbenchError | None:
 
 
 def _with_seeds_of_others(cells: list[CellSpec], repeats: int | None) -> list[CellSpec]:
-    """Return cells of which those that draw nothing take the others' number of repeats.
+    """Return the cells; those of protocols without seeds get the others' number of seeds.
 
-    It is no number of theirs, but that of the networks they take up: with another these would be other units' networks.
+    It is the number of seeds of the networks that they use: another number would mean networks of other units.
     """
     most = repeats or max((one.seeds for one in cells), default=1)
     return [dataclasses.replace(one, seeds=most) if draws_nothing(one) else one for one in cells]

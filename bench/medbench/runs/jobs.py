@@ -1,4 +1,4 @@
-"""A plan: jobs, their units and keys, and which are done. No torch is imported here; `planning` makes plans."""
+"""Jobs of a plan: their units, keys and folders, and which are done. Imports no torch; `plan` makes plans."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
-"""Settings that mean something only where samples have several inputs."""
+"""Settings that are used only where samples have several inputs."""
 ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
-"""Settings whose outcome stands elsewhere in the key: the split's digest, the size, the model card, other settings."""
+"""Settings whose effect is elsewhere in the key: the split's digest, the size, the model card, other settings."""
 Overwrite = Literal["missing", "always", "never"]
-"""Run what is missing, run everything anew, or run nothing and read what is there."""
+"""Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
 
 
@@ -53,10 +53,12 @@ class Options:
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds: 0 to n - 1 for a number n, or those that are listed."""
+        """The seeds: 0 to n - 1 for a number n, or the listed ones."""
         listed = list(range(self.seeds)) if isinstance(self.seeds, int) else list(dict.fromkeys(self.seeds))
         if not listed or min(listed) < 0:
-            raise MedbenchError(f"--seeds {self.seeds}: no seeds", "give a number above 0, or a list like 0,1,2")
+            raise MedbenchError(
+                f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
+            )
         return listed
 
 
@@ -75,15 +77,15 @@ class Job:
     changes: dict[str, Any]
     options: Options
     others: dict[str, tuple[ModelCard, WeightsFile]] = field(default_factory=dict)
-    """Input -> the encoder that `settings.encoders` names for it; `second` -> the network stacked on the encoder."""
+    """Input -> the encoder that `settings.encoders` names for it; `second` -> the network on top of the encoder."""
     sweep: tuple[int, ...] = ()
-    """All depths of the request, this job's own among them: what they share is made for all at once."""
+    """All depths of the request, this job's included: work that they share is done once for all."""
     fold: str = ""
-    """Template of the split's name, where each seed has a split of its own; the job is of one seed then."""
+    """Template of the split's name where each seed has its own split; the job has one seed then."""
     keep: tuple[int, ...] = ()
-    """Seeds whose best weights stay beside their records."""
+    """Seeds whose best weights are kept next to their records."""
     needs: tuple[Job, ...] = ()
-    """Jobs whose weights this one takes up."""
+    """Jobs whose weights this one uses."""
 
     @property
     def kind(self) -> Kind:
@@ -98,18 +100,18 @@ class Job:
 
     @property
     def encoders(self) -> list[tuple[ModelCard, WeightsFile]]:
-        """All encoders of the job: the run's own, then those of single inputs."""
+        """All encoders of the job: the run's, then those of single inputs."""
         return [(self.model, self.weights), *self.others.values()]
 
     @property
     def origin(self) -> str:
-        """Where the weights are from; `random` as soon as one encoder's are."""
+        """Where the weights come from; `random` if those of any encoder are."""
         origins = [weights.origin for _, weights in self.encoders]
         return "random" if "random" in origins else origins[0]
 
     @property
     def name(self) -> str:
-        """For people: model, protocol (with the value of its sweep) and data set."""
+        """The name that users see: model, protocol (with the value of its sweep) and data set."""
         at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
         return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
 
@@ -175,13 +177,13 @@ class Job:
         ]
 
     def done(self) -> list[bool]:
-        """Tell for each unit whether its record is there, and its weights where they are to be kept."""
+        """Tell for each unit whether its record exists, and its weights if they are to be kept."""
         runs = self.options.runs
         kept = [unit.seed not in self.keep or self.weights_of(unit.seed).is_file() for unit, _ in self.units]
         return [is_kept and store.is_done(runs, *unit) for is_kept, unit in zip(kept, self.units, strict=True)]
 
     def weights_of(self, seed: int) -> Path:
-        """Return where the best weights of one seed are, if they were kept."""
+        """Return the file of one seed's best weights, which exists if they were kept."""
         return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
 
     def folders(self) -> list[Path]:
@@ -191,14 +193,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a request, ordered so that those on the same images and encoder follow each other."""
+    """The jobs of a request; jobs on the same images and encoder follow each other."""
 
     jobs: list[Job]
     options: Options
 
     @cached_property
     def todo(self) -> list[Job]:
-        """The jobs with something to do under the `overwrite` option."""
+        """The jobs that have work to do under the `overwrite` option."""
         if self.options.overwrite == "always":
             return self.jobs
         if self.options.overwrite == "never":
@@ -208,14 +210,14 @@ class Plan:
 
 @dataclass
 class Result:
-    """What a plan came to.
+    """The outcome of a plan.
 
     Attributes:
-        records: Of all units of the plan that are done, in plan order.
-        made: How many of them were made now.
-        mistakes: (job, error) that a person can mend.
-        failures: (job, error text) of jobs that broke.
-        tables: Files of the metric tables that were renewed.
+        records: The records of all finished units of the plan, in its order.
+        made: How many of them are new.
+        mistakes: (job, error) of mistakes that the user can fix.
+        failures: (job, error text) of jobs that failed.
+        tables: Files of the metric tables that were updated.
         writer: Whether this process is the one, of several, that writes.
     """
 

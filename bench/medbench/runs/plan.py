@@ -1,4 +1,4 @@
-"""From a request to a plan: names to cards, cards to settings, depths to jobs, jobs to those they need."""
+"""Make a plan from a request: find cards, resolve settings, make jobs and the jobs that they need."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def make_plan(
     model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
 ) -> Plan:
-    """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is looked at here.
+    """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is checked here.
 
     Raises:
-        MedbenchError: Anything in the request is wrong; nothing has been computed or written then.
+        MedbenchError: Something in the request is wrong; nothing was computed or written.
     """
     models = [cards.find_model(name) for name in cards.expand("models", model)]
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
@@ -53,9 +53,9 @@ class _Request:
     """What the jobs of one request share.
 
     Attributes:
-        options: How it is run.
-        precision: Resolved.
-        kinds: Of all protocols that are named, whose settings `changes` may hold.
+        options: The options of the run.
+        precision: The resolved precision.
+        kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
     """
@@ -67,7 +67,7 @@ class _Request:
     located: dict[str, WeightsFile] = field(default_factory=dict)
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
-        """Return the jobs of one model, protocol and data set: one, or one a depth, or one a fold."""
+        """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
         kind = KINDS[recipe.kind]
         kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
         own = fitting(recipe.kind, changes, kinds)
@@ -94,7 +94,7 @@ class _Request:
     def _folds(
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> list[Job]:
-        """Return one job, or one for each seed where the split's name has a place for it."""
+        """Return one job, or one per seed where each seed has its own split."""
         if settings.split is None or not per_seed(settings.split):
             return [self._job(model, recipe, settings, dataset, changes)]
         return [
@@ -121,7 +121,7 @@ class _Request:
         data = self._data(dataset, settings.split)
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
-                f"{recipe.name} trains on one image a sample, and those of {data.card.name} have several inputs",
+                f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
                 f"run one of {', '.join(name for name, known in KINDS.items() if not known.images)} on it",
             )
         needs = self._needs(model, settings, recipe, dataset, changes)
@@ -148,7 +148,7 @@ class _Request:
     def _needs(
         self, model: ModelCard, settings: Settings, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
     ) -> list[Job]:
-        """Return the jobs whose weights are taken up: the one that made the model's, and the fine-tuned one."""
+        """Return the jobs whose weights are used: the one that trains the model's, and the fine-tuned one."""
         found = []
         base, maker = trained(model.name)
         if maker:
@@ -172,7 +172,7 @@ class _Request:
         return self.loaded[name, split]
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
-        """Return a model's weights file; the options' own unless another is chosen."""
+        """Return a model's weights file: `chosen`, else that of the options."""
         if trained(card.name)[1]:
             return WeightsFile(None, "", "trained")
         if card.name not in self.located:
@@ -182,7 +182,7 @@ class _Request:
     def _others(
         self, dataset: DatasetCard, settings: Settings, recipe: ProtocolCard
     ) -> dict[str, tuple[ModelCard, WeightsFile]]:
-        """Find the models that the settings name besides the run's own; random weights go for all or for none."""
+        """Find the further models that the settings name; random weights apply to all models or to none."""
         choose_inputs(dataset, settings.inputs, settings.encoders)
         named = dict(settings.encoders)
         kind = KINDS[recipe.kind]
@@ -205,7 +205,7 @@ def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: 
     """Return the depths of a sweep, and the number of units.
 
     Raises:
-        MedbenchError: The model has not so many.
+        MedbenchError: The model has fewer units.
     """
     n = model.units or _count_units(model)
     listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
@@ -216,13 +216,13 @@ def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: 
 
 
 def _of(job: Job) -> WeightsFile:
-    """Return the weights that a job leaves; they are named by its unit, since they may not be there yet."""
+    """Return the weights that a job keeps. The unit is their digest, since the file may not exist yet."""
     unit = f"unit:{job.units[0][1]}"
     return WeightsFile(job.weights_of(job.seeds[0]), unit, "random" if job.origin == "random" else "trained")
 
 
 def _count_units(model: ModelCard) -> int:
-    """Count the units of a model whose card does not say: the network is built without memory for its weights."""
+    """Count the units of a model whose card does not tell; the network is built without memory for its weights."""
     import torch
 
     from medbench.models.networks.builders import construct
@@ -233,7 +233,7 @@ def _count_units(model: ModelCard) -> int:
 
 
 def _in_order(jobs: list[Job]) -> list[Job]:
-    """Return the jobs with those they need before them, each once, keeping all weights that any of them needs."""
+    """Return each job once, after the jobs that it needs; weights are kept if any job needs them."""
     found: dict[tuple[str, str], Job] = {}
 
     def put(job: Job) -> None:
@@ -253,7 +253,7 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
     if options.weights not in (None, "random") and len(models) > 1:
         names = ", ".join(card.name for card in models)
         raise MedbenchError(
-            f"--weights {options.weights} is one file, but {len(models)} models are named: {names}",
+            f"--weights {options.weights} is one file, but the request has {len(models)} models: {names}",
             "run one model at a time with --weights FILE",
         )
     for value, known, what in (
@@ -264,7 +264,9 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
         if value not in known:
             raise unknown(f"value of {what}", value, known)
     if options.image_size is not None and options.image_size <= 0:
-        raise MedbenchError(f"--image-size {options.image_size} is not a size", "give pixels, e.g. --image-size 224")
+        raise MedbenchError(
+            f"--image-size {options.image_size}: the size must be above 0", "give pixels, such as --image-size 224"
+        )
     choose_device(options.device)
     _ = options.seed_list
 
@@ -274,6 +276,6 @@ def _check_metric(card: DatasetCard) -> None:
 
     if not metrics.get(card.metric, card.task).higher_is_better:
         raise CardError(
-            f"data set card {card.name}: metric: '{card.metric}' falls as models get better",
-            "choose one that rises: every choice takes the highest",
+            f"data set card {card.name}: metric: '{card.metric}' is lower for better models",
+            "choose a metric that is higher for better models",
         )

@@ -29,7 +29,7 @@ LIBRARIES = (
 
 
 def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
-    """Return where a number comes from: code, libraries, machine, weights, data and split."""
+    """Return the origin of a number: code, libraries, machine, weights, data and split."""
     device = inputs.encoders.device
     return {
         "medbench": _version("medbench"),
@@ -62,7 +62,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory this process has held: on the GPU if it used one, else resident."""
+    """Return the peak memory of this process in MiB: on the GPU if it used one, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

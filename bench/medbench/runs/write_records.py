@@ -1,4 +1,4 @@
-"""From a protocol's outcome to records. Here, and only here, are test labels read: once per unit."""
+"""Write records from a protocol's outcome. Test labels are read only here, once per unit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_records(
     *,
     overwrite: bool,
 ) -> list[Record]:
-    """Score each seed on validation and test and write its record; records that are there stay unless `overwrite`."""
+    """Score each seed on validation and test and write its record; existing records stay unless `overwrite`."""
     dataset = inputs.dataset
     shared = {
         "group": job.group,
@@ -72,7 +72,7 @@ def write_records(
 
 
 def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
-    """Return the record's metrics: of the scores, or those that the protocol gave itself."""
+    """Return the record's metrics: computed from scores, or given by the protocol."""
     if outcome.scores_test is None or outcome.scores_val is None:
         return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
     card = dataset.card
@@ -88,7 +88,7 @@ def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
 
 
 def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
-    """Return what a reader must know about a job whatever its outcome."""
+    """Return the warnings that do not depend on the outcome."""
     card, found = job.dataset.card, []
     if job.origin == "random":
         found.append("random weights: this is a sanity row, not a result")

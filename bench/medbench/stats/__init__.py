@@ -1,6 +1,6 @@
 """Statistics of results: means with their spread, intervals, and tests of a difference.
 
-numpy alone at import; scipy where it is needed.
+Importing it loads numpy; scipy is loaded where it is needed.
 """
 
 from medbench.stats.bootstrap import Draws, Interval, bootstrap

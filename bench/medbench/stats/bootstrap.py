@@ -1,11 +1,13 @@
 """How far a metric can be trusted: a bootstrap over patients and training seeds, and its interval.
 
-Patients (images where no patients are known) are drawn with replacement within strata of the class, so a draw is
-another test split of the same make-up; training seeds are drawn as a second level, crossed with the first. The
-interval is BCa (Efron, Better bootstrap confidence intervals, JASA 1987), whose bias and skewness come from the draws
-and from a jackknife, widened for what drawing from few misses (Hesterberg, What teachers should know about the
-bootstrap, The American Statistician 2015: a draw of m from m has (m - 1) / m of the variance). In simulations with
-100 images it covers the truth in 93 to 96 % of test splits, plain percentiles in 84 to 94 %.
+Patients (images if no patients are known) are drawn with replacement within strata by class, so a draw is another test
+split of the same make-up. Training seeds are a second level, crossed with the first. The interval is BCa (Efron, Better
+bootstrap confidence intervals, JASA 1987) with a small-sample correction: a draw of m from m has (m - 1) / m of the
+variance (Hesterberg, What teachers should know about the bootstrap, The American Statistician 2015). The draws give its
+bias; a jackknife gives its skewness and the correction. In simulations with 100 images it covers the true value in 93
+to 96 % of test splits, plain percentiles in 84 to 94 %.
+
+Own code: scipy's bootstrap takes 10.8 s for what takes 0.05 s here, and cannot draw patients.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ class Interval:
     """A confidence interval.
 
     Attributes:
-        low: Lower end; nan where fewer than two draws are defined.
+        low: Lower end; nan if fewer than two draws are defined.
         high: Upper end.
-        se: Standard error: the deviation of the draws, corrected as the interval is.
-        draws: Draws made.
+        se: Standard error: the deviation of the draws, with the same small-sample correction.
+        draws: Number of draws.
         undefined: Draws left out because the metric is undefined there.
-        level: Share of the test splits whose interval holds the truth.
+        level: Share of test splits whose interval contains the true value.
     """
 
     low: float
@@ -56,10 +58,10 @@ class Draws:
     Attributes:
         value: The number itself, on the split; nan if undefined.
         values: (b,) the number on each draw; nan where undefined.
-        shape: What the jackknife says about it.
-        skewed: Whether the interval follows bias and skewness (BCa); False: percentiles. For a difference near 0 both
-            are all but nothing, and estimating them only adds noise: rejections of a true null at 0.05 rise from 3 to
-            7 % to as much as 13 % on 100 images.
+        shape: Skewness and correction, by the jackknife.
+        skewed: Whether the interval corrects bias and skewness (BCa); False: percentiles. For a difference near 0 both
+            are nearly 0, and estimating them adds noise: rejections of a true null at 0.05 would rise from 3 to 7 % to
+            up to 13 % on 100 images.
     """
 
     value: float
@@ -69,17 +71,17 @@ class Draws:
 
     @property
     def defined(self) -> Array:
-        """The draws on which the number is defined, ascending."""
+        """The draws on which the number is defined, in ascending order."""
         return np.sort(self.values[~np.isnan(self.values)])
 
     @property
     def se(self) -> float:
-        """Standard error; nan below two defined draws."""
+        """Standard error; nan if fewer than two draws are defined."""
         known = self.defined
         return self.shape.spread * float(known.std(ddof=1)) if len(known) > 1 else math.nan
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Return the interval that holds the truth in a share `level` of all test splits."""
+        """Return the interval that contains the true value for a share `level` of test splits."""
         known = self.defined
         low = high = math.nan
         if len(known) > 1 and not math.isnan(self.value):
@@ -88,9 +90,9 @@ class Draws:
         return Interval(low, high, self.se, len(self.values), len(self.values) - len(known), level)
 
     def p(self, null: float = 0.0) -> float:
-        """Return the two-sided p of "the number is `null`": the least 1 - level whose interval leaves `null` out.
+        """Return the two-sided p of "the number is `null`": the smallest 1 - level whose interval excludes `null`.
 
-        It is not below what so many draws can tell, about 2 / (draws + 1); nan where the interval is.
+        The draws can tell no p below about 2 / (draws + 1). nan where the interval is nan.
         """
         known = self.defined
         if len(known) < 2 or math.isnan(self.value):
@@ -110,7 +112,7 @@ class Draws:
         return self.shape.acceleration if self.skewed else 0.0
 
     def _share(self, reach: float) -> float:
-        """Return the share of the draws below the end of the interval that reaches so far, in standard errors."""
+        """Return the share of draws below the end of the interval that is `reach` standard errors away."""
         z = self._bias + reach
         return NormalDist().cdf(self._bias + z / max(1 - self._acceleration * z, 1e-9))
 
@@ -127,19 +129,19 @@ def bootstrap(
     """Return the bootstrap distribution of a metric, averaged over training seeds.
 
     Args:
-        metric_id: The metric; on a draw it follows the rule of `medbench.metrics`: a class that the draw lacks is left
-            out of the mean.
-        scores: (s, n, c) probabilities of `s` training seeds, or (n, c) of one, which then counts as given.
+        metric_id: The metric. If a draw has no image of a class, the mean leaves that class out, as in
+            `medbench.metrics`.
+        scores: (s, n, c) probabilities of `s` training seeds; or (n, c) of one, so that seeds are not drawn.
         targets: (n,) class numbers, or (n, c) zeros and ones.
-        groups: (n,) patient or lesion of each image, drawn whole; None: images are drawn.
-        draws: How many; the same images for the same `groups`, `draws`, `seed` and class of each image.
+        groups: (n,) patient or lesion of each image: groups are drawn; None: images are drawn.
+        draws: How many. The same `groups`, `draws`, `seed` and targets draw the same images.
         seed: Of the draws.
-        stratified: Draw within strata (`design.design`): how the number comes out on splits of the same make-up. False:
-            draw from all units, where the make-up counts as chance, too. It matters to numbers that depend on it: over
-            splits of random make-up a stratified interval of quadratic κ covers the truth in 89 %, of AUROC in 95 %.
+        stratified: Draw within strata (`resampling.design`), for test splits of the same make-up. False: draw from all
+            units, so that the make-up is random, too. This matters for metrics that depend on it: over splits of random
+            make-up a stratified interval of quadratic κ covers the true value in 89 %, of AUROC in 95 %.
 
     Raises:
-        CardError: The metric is unknown, or not one for this form of truth.
+        CardError: The metric is unknown, or not for this form of targets.
         ValueError: The shapes do not fit, or a class number is out of range.
     """
     plan = design(targets, groups, stratified)
@@ -149,7 +151,7 @@ def bootstrap(
 def evaluate(
     metric_id: str, scores: Floats, targets: NDArray[np.generic], plan: Design, draws: int = DRAWS, seed: int = 0
 ) -> Term:
-    """Return a metric on the split, on the draws of `plan` and on its jackknife samples; arguments as `bootstrap`."""
+    """Return a metric on the split, on the draws of `plan` and on its jackknife samples. See `bootstrap`."""
     values = weighted(metric_id, scores if scores.ndim == 3 else scores[None], targets)
     split = values(np.ones((len(targets), 1), np.float32))[:, 0]
     drawn = np.concatenate([values(part).T for part in plan.weights(draws, seed)])
@@ -158,7 +160,7 @@ def evaluate(
 
 
 def combine(terms: Sequence[Term], plan: Design, seed: int = 0, skewed: bool = True) -> Draws:
-    """Return the distribution of the sum of the terms' means over seeds, the seeds of each drawn on their own."""
+    """Return the distribution of the sum of the terms' means over seeds; each term's seeds are drawn separately."""
     value, values = 0.0, np.zeros(len(terms[0].drawn))
     for i, term in enumerate(terms):
         b, s = term.drawn.shape
@@ -169,7 +171,7 @@ def combine(terms: Sequence[Term], plan: Design, seed: int = 0, skewed: bool = T
 
 
 def _below(known: Array, point: float) -> float:
-    """Return the share of the draws below a point, ties counting one half; never quite 0 or 1."""
+    """Return the share of draws below a point, with ties as one half; always above 0 and below 1."""
     share = (np.searchsorted(known, point, "left") + np.searchsorted(known, point, "right")) / (2 * len(known))
     least = 1 / (len(known) + 1)
     return float(min(max(share, least), 1 - least))

@@ -1,11 +1,10 @@
-"""Two models on the same test images: how far apart they are, and whether that could be chance.
+"""Two models on the same test images: the difference of a metric, and whether it could be chance.
 
-Two tests are here. The bootstrap asks how the difference would come out on other test splits and with other training
-seeds, and its p is the interval's: below 0.05 just where the 95 % interval leaves 0 out. The permutation test asks
-whether these very predictions could have come from either model alike; it is exact for that, but knows of no training
-seed other than those run and gives no interval. The bootstrap is the default for its question is the usual one, it
-answers with an interval, and every metric has it on the same footing: scores need not be on one scale, as a swap
-between two models asks for.
+There are two tests. The bootstrap asks what the difference would be on other test splits and with other training seeds.
+Its p belongs to its interval: it is below 0.05 exactly when the 95 % interval excludes 0. The permutation test asks
+whether each prediction could as well be the other model's. It is exact, but it knows only the training seeds that were
+run, and it has no interval. The bootstrap is the default: its question is the usual one, it has an interval, and it
+works for all metrics alike, while a permutation needs both models' scores on one scale.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from medbench.stats.jackknife import Term
 from medbench.stats.resampling import Design, design
 
 SLACK = 1e-12
-"""Two differences this close are one, computed in another order."""
+"""Two differences this close are equal: only the order of computing them differs."""
 
 
 def paired(
@@ -46,15 +45,15 @@ def paired(
         a: (s, n, c) probabilities of one model's training seeds, or (n, c).
         b: The same of the other model, (t, n, c) or (n, c).
         targets: (n,) class numbers, or (n, c) zeros and ones.
-        groups: (n,) patient or lesion of each image, drawn whole; None: images are drawn.
+        groups: (n,) patient or lesion of each image: groups are drawn; None: images are drawn.
         draws: How many.
         seed: Of the draws.
-        stratified: Draw within strata (`design.design`).
-        same_seeds: Set j of both is of the same training seed, and is drawn with it; False: those of each model are
-            drawn on their own.
+        stratified: Draw within strata (`resampling.design`).
+        same_seeds: Set j of both models is of the same training seed, and both are drawn together. False: each model's
+            seeds are drawn separately.
 
     Raises:
-        ValueError: The shapes do not fit; with `same_seeds`, also where the numbers of sets differ.
+        ValueError: The shapes do not fit; with `same_seeds`, also if the models have different numbers of seeds.
     """
     plan = design(targets, groups, stratified)
     one, two = (evaluate(metric_id, scores, targets, plan, draws, seed) for scores in (a, b))
@@ -80,7 +79,7 @@ def paired_se(
         a: (s, n, c) probabilities of one candidate's training seeds, whose metrics are averaged, or (n, c) of one.
         b: The same of the other candidate, with the same seeds.
         targets: (n,) class numbers, or (n, c) zeros and ones.
-        groups: (n,) patient or lesion of each sample, drawn whole; None: samples are drawn.
+        groups: (n,) patient or lesion of each sample: groups are drawn; None: samples are drawn.
         draws: How many. The relative error of the result is about 1 / sqrt(2 draws): 5 % for 200.
         seed: Of the draws: same arguments, same result.
 
@@ -96,7 +95,7 @@ def paired_se(
 
 
 def difference(one: Term, two: Term, plan: Design, seed: int = 0, same_seeds: bool = True) -> Draws:
-    """Return the distribution of one - two, of terms evaluated with one plan and seed; as `paired`."""
+    """Return the distribution of one - two, as `paired` does; both were evaluated with the same plan and seed."""
     if not same_seeds:
         return combine([one, two.negative()], plan, seed, skewed=False)
     if one.split.shape != two.split.shape:
@@ -107,14 +106,14 @@ def difference(one: Term, two: Term, plan: Design, seed: int = 0, same_seeds: bo
 def detectable(se: float, level: float = 0.05, power: float = 0.8, freedom: float = math.inf) -> float:
     """Return the minimal detectable difference, (t_(1 - level/2) + t_power) · se: 2.80 se for large `freedom`.
 
-    A true difference of that size is told from 0, by a two-sided test at `level`, on about a share `power` of all test
-    splits like this one.
+    If the true difference is this large, a two-sided test at `level` finds it on about a share `power` of test splits
+    like this one.
 
     Args:
         se: Standard error of the paired difference.
         level: Of the test.
-        power: Chance to find the difference.
-        freedom: Degrees of freedom of the standard error; few where it rests on a few training seeds.
+        power: Probability that the test finds the difference.
+        freedom: Degrees of freedom of the standard error; few if it is estimated from few training seeds.
     """
     from scipy.stats import t
 
@@ -130,24 +129,24 @@ def permutation(
     permutations: int = DRAWS,
     seed: int = 0,
 ) -> float:
-    """Return the two-sided p of "a unit's predictions could be either model's", by swapping them unit by unit.
+    """Return the two-sided p of "each unit's predictions could be either model's", by swapping units at random.
 
-    A unit is a group, or an image; all its images and all training seeds are swapped together. For ranking metrics
-    each class's scores are first made ranks within their model and seed, which leaves the metric as it is: swapping
-    between scales would change it. p is (1 + number of permutations at least as far from 0) / (1 + permutations):
+    A unit is a group, or an image; all its images and all training seeds are swapped together. For ranking metrics each
+    class's scores are first replaced by their ranks within their model and seed. This does not change the metric, while
+    a swap between two scales would. p is (1 + number of permutations at least as far from 0) / (1 + permutations):
     Phipson and Smyth, Permutation p-values should never be zero, 2010.
 
     Args:
         metric_id: The metric.
         a: (s, n, c) probabilities of one model's training seeds, or (n, c).
-        b: The same of the other model; one of the two may have one set that stands against each of the other's.
+        b: The same of the other model. If one of the two has one set, it is compared with each set of the other.
         targets: (n,) class numbers, or (n, c) zeros and ones.
-        groups: (n,) patient or lesion of each image; None: each image stands for itself.
+        groups: (n,) patient or lesion of each image; None: each image is a unit.
         permutations: How many.
         seed: Of the permutations.
 
     Returns:
-        p; nan where the metric is undefined.
+        p; nan if the metric is undefined.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -173,7 +172,7 @@ def _stacked(scores: Floats) -> Floats:
 
 
 def _ranked(scores: Floats) -> Floats:
-    """Return (s, n, c) mean ranks of each set's scores of each class."""
+    """Return (s, n, c) ranks within each set and class; ties have their mean rank."""
     from scipy.stats import rankdata
 
     ranks: Floats = rankdata(scores, axis=1)
@@ -181,7 +180,7 @@ def _ranked(scores: Floats) -> Floats:
 
 
 def _sides(plan: Design, permutations: int, seed: int) -> Iterator[Weights]:
-    """Yield (n, b) ones where an image keeps its side, zeros where the models are swapped."""
+    """Yield (n, b): one where an image keeps its model, zero where the models are swapped."""
     source = generator("permutation", seed)
     at_once = max(1, AT_ONCE // (2 * max(len(plan.member), 1)))
     for start in range(0, permutations, at_once):

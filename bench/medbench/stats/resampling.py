@@ -1,10 +1,9 @@
-"""What a bootstrap draws: patients (or images) within strata, as counts of how often each image is in a draw."""
+"""What a bootstrap draws: patients or images within strata. A draw is how often each image is in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +12,17 @@ from medbench.metrics.scores import Ints
 from medbench.metrics.weighted_ranking import AT_ONCE, Weights
 from medbench.seeding import generator
 
-if TYPE_CHECKING:
-    pass
-
-
 BLOCKS = 100
-"""Parts that a jackknife leaves out one by one, in each stratum; below that many units, the units."""
+"""Blocks that a jackknife leaves out one by one, in each stratum; with fewer units, each unit is a block."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """The units that are drawn whole, and the strata within which they are drawn.
+    """The units that are drawn, and the strata within which they are drawn.
 
     Attributes:
         member: (n,) unit of each image, from 0 to u - 1.
-        strata: The units of each stratum; together all of them, each once.
+        strata: The units of each stratum. Each unit is in one stratum.
     """
 
     member: Ints
@@ -35,11 +30,11 @@ class Design:
 
     @property
     def units(self) -> int:
-        """Number of units: patients where they are known, else images."""
+        """Number of units: patients if they are known, else images."""
         return sum(len(units) for units in self.strata)
 
     def weights(self, draws: int, seed: int) -> Iterator[Weights]:
-        """Yield the draws in parts, (n, b) each: from each stratum as many units as it has, with replacement."""
+        """Yield the draws in parts of (n, b), with replacement; each has as many units of a stratum as the split."""
         source = generator("bootstrap", "units", seed)
         n, u = len(self.member), self.units
         at_once = max(1, AT_ONCE // max(n, 1))
@@ -54,11 +49,11 @@ class Design:
 
     @property
     def blocks(self) -> list[int]:
-        """Number of parts that the jackknife makes of each stratum."""
+        """Number of blocks that the jackknife makes of each stratum."""
         return [min(len(units), BLOCKS) for units in self.strata]
 
     def lacking(self, seed: int) -> Iterator[Weights]:
-        """Yield the samples that lack one block of units each, stratum after stratum, in parts of (n, g)."""
+        """Yield the jackknife's samples in parts of (n, g), stratum by stratum; each lacks one block of units."""
         source = generator("bootstrap", "blocks", seed)
         block = np.zeros(self.units, np.int64)
         first = 0
@@ -74,23 +69,22 @@ class Design:
 def design(targets: NDArray[np.generic], groups: NDArray[np.generic] | None = None, stratified: bool = True) -> Design:
     """Return the design of a bootstrap over a test split.
 
-    A unit is a group, or an image where no groups are told. Its stratum is the rarest class among its images (for
-    multilabel tasks the rarest finding; units without any are a stratum of their own), rare being what few units
-    hold. So a draw has as many units of each stratum as the split, and does not lack a class that some units hold
-    and no rarer one besides. With the commonest class instead, a patient with one rare lesion among many common ones
-    would stand with the common ones, and many draws would lack the rare class. A stratum of one unit has no spread to
-    learn from: it is joined with the next smallest.
+    A unit is a group, or an image if there are no groups. Its stratum is the rarest class among its images: the class
+    that the fewest units have. For multilabel tasks it is the rarest finding, and units without findings are a stratum,
+    too. So a draw has as many units of each stratum as the split, and rarely lacks a class. By the most common class, a
+    patient with one rare lesion among many common ones would count as common, and many draws would lack the rare class.
+    One unit alone has no spread, so a stratum of one unit is joined with the next smallest.
 
     Args:
         targets: (n,) class numbers, or (n, c) zeros and ones.
-        groups: (n,) group of each image; None: each image stands for itself.
+        groups: (n,) group of each image; None: each image is a unit.
         stratified: Draw within strata; False: from all units at once.
     """
     n = len(targets)
     member = np.arange(n)
     if groups is not None:
         _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-        member = np.argsort(np.argsort(first))[inverse]  # numbered as they first occur: groups of one are the images
+        member = np.argsort(np.argsort(first))[inverse]  # in order of first occurrence, so groups of one are the images
     u = int(member.max()) + 1 if n else 0
     if not stratified or not n:
         return Design(member, (np.arange(u),))

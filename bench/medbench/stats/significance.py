@@ -1,4 +1,4 @@
-"""Tests over many: a signed-rank test over (data set, seed) pairs, and the correction of many p."""
+"""A signed-rank test over (data set, seed) pairs, and Holm's correction of many p."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medbench.errors import MedbenchError
 from medbench.metrics.scores import Array
 
 FEWEST = 6
-"""Pairs that a two-sided signed-rank test needs to reach 0.05: 2 / 2**6 = 0.031, but 2 / 2**5 = 0.063."""
+"""Pairs that a two-sided signed-rank test needs for p < 0.05: 2 / 2**6 = 0.031, but 2 / 2**5 = 0.063."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Wilcoxon:
 
 
 def wilcoxon(differences: Iterable[float]) -> Wilcoxon:
-    """Test whether differences lie evenly about 0 (scipy's two-sided signed-rank test, zero differences dropped).
+    """Test whether differences are symmetric about 0 (scipy's two-sided signed-rank test, zero differences dropped).
 
-    The pairs count as independent. Pairs of one data set share its test images and are not, so over few data sets
-    with many seeds each p comes out too small.
+    The test takes pairs as independent. Pairs of one data set are not, because they share its test images. So with few
+    data sets and many seeds, p is too small.
 
     Args:
-        differences: One a pair; differences below 1e-12 are rounding and count as zero.
+        differences: One per pair; differences below 1e-12 are rounding errors and count as zero.
 
     Raises:
-        MedbenchError: Fewer than six pairs differ: no outcome could be significant.
+        MedbenchError: Fewer than six pairs differ, so that no result could be significant.
     """
     every = np.round(np.fromiter(differences, np.float64), 12)
     kept = every[every != 0]
@@ -57,13 +57,14 @@ def wilcoxon(differences: Iterable[float]) -> Wilcoxon:
 
 
 def holm(p: Iterable[float]) -> Array:
-    """Return p adjusted for being one of a family, after Holm (1979).
+    """Return each p of a family of tests, adjusted after Holm (1979).
 
-    The k-th smallest of m is multiplied by m - k + 1; none ends below a smaller one's, or above 1. To reject where
-    the result is at most 0.05 keeps the chance of any false rejection at most 0.05, whatever the dependence.
+    The k-th smallest of m is multiplied by m - k + 1, then raised to at least the result of the smaller ones, and cut
+    to 1. If you reject at a result of 0.05 or less, the probability of any false rejection is at most 0.05, however the
+    tests depend on each other.
 
     Args:
-        p: The family; nan stands for a test that was not made, does not count and stays nan.
+        p: The family; nan: a test that was not made. It does not count and stays nan.
     """
     values = np.fromiter(p, np.float64)
     known = np.flatnonzero(~np.isnan(values))

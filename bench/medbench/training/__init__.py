@@ -1,1 +1,1 @@
-"""Training: schedules, and many linear heads as one batched problem."""
+"""Training: linear heads on features, fine-tuning of networks, DINO self-supervision."""

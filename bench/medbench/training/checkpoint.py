@@ -1,9 +1,11 @@
-"""Saved states of unfinished training: tensors, arrays and facts in one safetensors file, by atomic rename."""
+"""Checkpoints of unfinished work: tensors, arrays and facts in one safetensors file, written by atomic rename."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +21,77 @@ from medbench.storage import files
 log = logging.getLogger(__name__)
 
 
-def save_state(
-    file: Path, tensors: dict[str, Tensor], arrays: dict[str, NDArray[np.generic]], facts: dict[str, Any]
-) -> None:
-    """Write a state; the file appears whole or not at all."""
-    content = {f"tensor.{name}": value.detach().cpu().contiguous() for name, value in tensors.items()}
-    content |= {f"array.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    with files.atomic(file) as part:
-        save_file(content, part, metadata={"facts": json.dumps(facts)})
+@dataclass
+class State:
+    """What a checkpoint holds.
+
+    Attributes:
+        tensors: Name -> tensor; the names of a part (such as a network's) start with `PART.`.
+        arrays: Name -> array of at least one axis.
+        facts: Name -> anything that JSON can hold.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, part: str, tensors: Mapping[str, Tensor]) -> None:
+        """Add the tensors of a part, as `part.NAME`."""
+        self.tensors |= {f"{part}.{name}": value for name, value in tensors.items()}
+
+    def part(self, part: str) -> dict[str, Tensor]:
+        """Return the tensors of a part under the names that `add` was given."""
+        start = f"{part}."
+        return {name[len(start) :]: value for name, value in self.tensors.items() if name.startswith(start)}
+
+    def save(self, file: Path) -> None:
+        """Write the state; after a kill the file is complete or is still the previous one."""
+        content = {f"tensor.{name}": value.detach().cpu().contiguous() for name, value in self.tensors.items()}
+        content |= {
+            f"array.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in self.arrays.items()
+        }
+        with files.atomic(file) as part:
+            save_file(content, part, metadata={"facts": json.dumps(self.facts)})
+
+    @classmethod
+    def load(cls, file: Path, expected: Mapping[str, Any] | None = None) -> State | None:
+        """Return the state in `file`; None if there is no file, it is damaged, or its facts differ from `expected`."""
+        if not file.is_file():
+            return None
+        try:
+            with safe_open(file, framework="pt") as opened:
+                facts = json.loads((opened.metadata() or {}).get("facts", "{}"))
+                content = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, ValueError) as error:
+            log.warning("%s is not a valid checkpoint and is ignored: %s", file, error)
+            return None
+        if any(facts.get(name) != value for name, value in (expected or {}).items()):
+            return None
+        found = cls(content, facts=facts)
+        return cls(found.part("tensor"), {name: value.numpy() for name, value in found.part("array").items()}, facts)
 
 
-def load_state(
-    file: Path, expected: dict[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, NDArray[Any]], dict[str, Any]] | None:
-    """Return (tensors, arrays, facts) of a saved state, or None if there is none that has the `expected` facts."""
-    if not file.is_file():
-        return None
-    try:
-        with safe_open(file, framework="pt") as opened:
-            facts = json.loads((opened.metadata() or {}).get("facts", "{}"))
-            content = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, ValueError) as error:
-        log.warning("%s is not a saved state and is passed over: %s", file, error)
-        return None
-    if any(facts.get(name) != value for name, value in expected.items()):
-        return None
-    tensors = {name[7:]: value for name, value in content.items() if name.startswith("tensor.")}
-    arrays = {name[6:]: value.numpy() for name, value in content.items() if name.startswith("array.")}
-    return tensors, arrays, facts
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's moments and counters under names that stay the same for the same network."""
+    found = {}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            found[f"{i}.{key}"] = value
+    return found
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    parameters = _parameters(optimizer)
+    for name, value in tensors.items():
+        i, _, key = name.partition(".")
+        parameter = parameters[int(i)]
+        # A fused optimizer keeps its counters on the parameters' device, and reads parameters and moments in the order
+        # of memory: a moment needs the memory format of its parameter (channels last, in a convolution).
+        moment = value.shape == parameter.shape
+        place = torch.empty_like(parameter) if moment else torch.empty_like(value, device=parameter.device)
+        optimizer.state[parameter][key] = place.copy_(value).detach()
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Any]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,19 +1,20 @@
-"""Where a network is trained: device, precision and processes, all by accelerate."""
+"""The machine that trains a network: its device, precision and processes, all by accelerate."""
 
 from __future__ import annotations
 
 import importlib.util
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast, broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -22,7 +23,10 @@ from medbench.errors import MedbenchError
 from medbench.features.extract import as_is
 
 MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-PATIENCE = timedelta(days=7)  # a process may wait for another that extracts features or writes records
+PATIENCE = timedelta(days=7)  # one process may wait for another that extracts features or writes records
+EVAL_BATCH = {"cpu": 32, "cuda": 128}
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Machine:
     """Processes, device and precision.
 
     Attributes:
-        accelerator: Of this precision.
+        accelerator: For this precision.
         precision: `fp32`, `bf16` or `fp16`.
-        workers: Loader processes of each process.
+        workers: Loader processes per process.
     """
 
     accelerator: Accelerator
@@ -41,13 +45,13 @@ class Machine:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device of this process."""
         found: torch.device = self.accelerator.device
         return found
 
     @property
     def rank(self) -> int:
-        """Number of this process."""
+        """Number of this process, from 0."""
         return int(self.accelerator.process_index)
 
     @property
@@ -56,7 +60,7 @@ class Machine:
         return int(self.accelerator.num_processes)
 
     def loader(self, images: Dataset[Any], batches: Iterable[Any]) -> DataLoader[Any]:
-        """Return a loader of `images` that gives what their `__getitems__` makes of each of `batches`, in order."""
+        """Return a loader that gives `images.__getitems__(batch)` for each of `batches`, in order."""
         return DataLoader(
             images,
             batch_sampler=batches,
@@ -67,11 +71,11 @@ class Machine:
         )
 
     def share(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return this process's part of some rows: every `world`-th from its own number on."""
+        """Return this process's share of some rows: every `world`-th, from its own number on."""
         return rows[self.rank :: self.world]
 
-    def whole(self, part: Tensor, n: int) -> Tensor:
-        """Return all n rows, (n, …), in order, of the parts that `share` dealt out."""
+    def gather(self, part: Tensor, n: int) -> Tensor:
+        """Return all n rows, (n, …), in order, from the part of each process, whose rows `share` chose."""
         if self.world == 1:
             return part
         longest = -(-n // self.world)
@@ -79,16 +83,45 @@ class Machine:
         gathered: Tensor = self.accelerator.gather(padded.contiguous())
         return gathered.view(self.world, longest, *part.shape[1:]).transpose(0, 1).flatten(0, 1)[:n]
 
+    def predict(self, forward: Callable[[Tensor], Tensor], images: Dataset[Tensor], n: int, width: int) -> Tensor:
+        """Return what `forward` gives for n images, in order, (n, width); each process computes its share.
+
+        Args:
+            forward: (b, …) images on this device -> (b, width) float32.
+            images: Takes a list of indices, gives (b, …).
+            n: Number of images.
+            width: Length of a row.
+        """
+        own, size = self.share(np.arange(n)), EVAL_BATCH[self.device.type]
+        parts = [torch.zeros(0, width, device=self.device)]
+        with torch.inference_mode():
+            for raw in self.loader(images, [own[i : i + size].tolist() for i in range(0, len(own), size)]):
+                parts.append(forward(raw.to(self.device, non_blocking=True)))
+            return self.gather(torch.cat(parts), n)
+
+    def place(self, network: Network) -> Network:
+        """Return the network on this device; on several GPUs, its batch norm uses the images of all of them."""
+        if self.world > 1 and self.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return network.to(self.device)
+
+    def broadcast_buffers(self, *networks: nn.Module) -> None:
+        """Give all processes the first one's buffers: batch norm may have seen other images in each."""
+        if self.world > 1:
+            for network in networks:
+                for value in network.buffers():
+                    value.copy_(broadcast(value))
+
 
 def machine(precision: str, device: str, workers: int, log: Sequence[str] = (), folder: Path | None = None) -> Machine:
-    """Return the machine for one precision; a second one in the same process shares the first one's processes.
+    """Return the machine for one precision; all machines made in a process share its group of processes.
 
     Args:
         precision: `fp32`, `bf16` or `fp16`.
-        device: `cpu`, `cuda` or `cuda:i`; among several processes each has the GPU of its local number.
-        workers: Loader processes of each process.
-        log: Trackers that curves go to: `tensorboard`, `wandb`.
-        folder: Where they write.
+        device: `cpu`, `cuda` or `cuda:i`; of several processes, each uses the GPU of its local number.
+        workers: Loader processes per process.
+        log: Trackers that receive the curves: `tensorboard`, `wandb`.
+        folder: Where the trackers write.
 
     Raises:
         MedbenchError: A tracker's package is not installed.
@@ -98,7 +131,7 @@ def machine(precision: str, device: str, workers: int, log: Sequence[str] = (), 
             raise MedbenchError(f"--log {name}: the package {name} is not installed", f"pip install 'medbench[{name}]'")
     shared = AcceleratorState._shared_state
     if shared and shared.get("_mixed_precision") != MIXED[precision]:
-        AcceleratorState._reset_state()  # a process has one precision for accelerate; the group of processes stays
+        AcceleratorState._reset_state()  # accelerate has one precision per process; the group of processes is kept
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
     accelerator = Accelerator(
@@ -114,31 +147,31 @@ def machine(precision: str, device: str, workers: int, log: Sequence[str] = (), 
 
 
 def agreed(value: Any) -> Any:
-    """Return the first process's `value` (anything that can be sent) in all of them."""
-    held = [value]
-    broadcast_object_list(held)
-    return held[0]
+    """Return the first process's `value`, which must be picklable, in all processes."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
 
 
 def trained_state(network: nn.Module) -> dict[str, Tensor]:
     """Return what training changes: parameters with gradients, and buffers of modules in training mode."""
-    moving = {f"{place}.{name}".lstrip(".") for place, module in network.named_modules() if module.training
-              for name, _ in module.named_buffers(recurse=False)}  # fmt: skip
-    learned = {name for name, value in network.named_parameters() if value.requires_grad}
-    return {name: value for name, value in network.state_dict().items() if name in learned | moving}
+    changed = {f"{place}.{name}".lstrip(".") for place, module in network.named_modules() if module.training
+               for name, _ in module.named_buffers(recurse=False)}  # fmt: skip
+    changed |= {name for name, value in network.named_parameters() if value.requires_grad}
+    return {name: value for name, value in network.state_dict().items() if name in changed}
 
 
 def frozen_digest(network: nn.Module) -> str:
-    """Return a digest over everything that training must not change."""
+    """Return a digest of everything that training must not change; leaves the network in training mode."""
     network.train()
-    moving, found = trained_state(network).keys(), 0
+    trained, found = trained_state(network).keys(), 0
     for name, value in network.state_dict().items():
-        if name not in moving:
+        if name not in trained:
             flat, found = value.detach().cpu().contiguous().reshape(-1), zlib.crc32(name.encode(), found)
             found = zlib.crc32(flat.view(torch.uint8).numpy() if flat.numel() else b"", found)
     return f"{found:08x}"
 
 
 def count_trainable(network: nn.Module) -> int:
-    """Return the number of parameters that are trained."""
+    """Return the number of parameters with gradients."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

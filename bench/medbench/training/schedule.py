@@ -1,24 +1,27 @@
-"""Learning-rate schedules for many candidates at once: linear warm-up, then division at the plateau."""
+"""Schedules of learning rates, for one or many candidates: linear warm-up, then plateau or cosine."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.cards.recipes import Recipe
+from medbench.cards.recipes import DinoPretrain, Recipe
 
 FLOOR = 1e-8
-"""Where the warm-up starts (WACV 2024 code), and the least change that torch's plateau rule makes."""
+"""Where the warm-up starts (WACV 2024 code), and the smallest change that torch's plateau rule makes."""
+
+Value = TypeVar("Value", float, NDArray[np.float64])
 
 
 def warmup(base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool = False) -> NDArray[np.float64]:
     """Return the learning rates of `base` (any shape) at `step`, counting from 0.
 
-    The ramp is linear per step from 1e-8 and reaches `base` at step `steps`. With `overshoot` it makes one increment
-    too many and ends at base * (1 + 1/steps), as the published code of WACV 2024 does.
+    The ramp is linear per step, from 1e-8 to `base` at step `steps`. With `overshoot` it makes one increment too many
+    and ends at base * (1 + 1/steps), as the published code of WACV 2024 does.
     """
     if steps == 0:
         return base
@@ -26,23 +29,27 @@ def warmup(base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool 
     return FLOOR + (base - FLOOR) * (done / steps)
 
 
-def warmup_steps(steps: int, settings: Recipe) -> int:
-    """Return the length of the warm-up in steps, an epoch having `steps`."""
+def warmup_steps(steps: int, settings: Recipe | DinoPretrain) -> int:
+    """Return the length of the warm-up in steps, for epochs of `steps` steps."""
     return settings.warmup_steps if settings.warmup_steps is not None else settings.warmup_epochs * steps
 
 
+def cosine(start: Value, end: float, step: int, steps: int) -> Value:
+    """Return the value at `step`, from 0, of half a cosine from `start` to `end`, which step `steps` reaches."""
+    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
+
+
 def rate_at(base: NDArray[np.float64], step: int, steps: int, settings: Recipe) -> NDArray[np.float64]:
-    """Return the learning rates of `base` (any shape) at `step`, from 0, of epochs of `steps`; plateaus are apart.
+    """Return the learning rates of `base` (any shape) at `step`, from 0, for epochs of `steps` steps.
 
     Linear warm-up, then `base`, or half a cosine down to `settings.min_rate` at the last step (Loshchilov and Hutter,
-    2017; per step, as MAE and RETFound have it).
+    2017; per step, as in MAE and RETFound). `Plateau` is not part of it.
     """
     warm = warmup_steps(steps, settings)
     ramp = warmup(base, step, warm, overshoot=settings.warmup_overshoot)
     if not settings.cosine or step < warm:
         return ramp
-    share = (step - warm) / max(settings.epochs * steps - warm, 1)
-    return settings.min_rate + (base - settings.min_rate) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return cosine(base, settings.min_rate, step - warm, settings.epochs * steps - warm)
 
 
 @dataclass
@@ -51,9 +58,10 @@ class Plateau:
 
     Attributes:
         shape: Shape of the candidates.
-        factor: What a rate is multiplied by.
-        patience: Bad epochs that are let pass.
-        threshold: Relative improvement over the best that counts as one.
+        factor: A rate is multiplied by it at each plateau.
+        patience: Epochs without improvement before that.
+        threshold: Smallest relative gain over the best value that counts as an improvement.
+        scale: Product of the factors so far, (shape).
     """
 
     shape: tuple[int, ...]
@@ -70,7 +78,12 @@ class Plateau:
         self.bad = np.zeros(self.shape, dtype=np.int64)
 
     def step(self, metric: NDArray[np.float64], base: NDArray[np.float64]) -> None:
-        """Take the validation metric of one epoch (shape `shape`; NaN never improves) and the undivided rates."""
+        """Update `scale` after an epoch.
+
+        Args:
+            metric: Validation metric of the epoch, (shape); NaN never improves.
+            base: The rates before any division, (shape).
+        """
         better = metric > self.best * (1 + self.threshold)
         self.best = np.where(better, metric, self.best)
         self.bad = np.where(better, 0, self.bad + 1)

@@ -1,4 +1,4 @@
-"""Choosing among candidates on validation, and how far the choice can be trusted."""
+"""Choosing among candidates on validation, with warnings where the choice is uncertain."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Choice:
     """The winner of a selection.
 
     Attributes:
-        winner: Its index.
-        runner_up: The next best one's index, or None with a single candidate.
-        gap: Difference of their mean validation metric.
+        winner: Index of the best candidate.
+        runner_up: Index of the second best, or None if there is one candidate.
+        gap: Difference of their mean validation metrics.
         error: Standard error of the gap, or None.
         warnings: What a reader must know about the choice.
     """
@@ -30,7 +30,7 @@ class Choice:
 
 
 def finite(value: float | None) -> float | None:
-    """Return a float for JSON, which knows neither NaN nor infinity: None in their place."""
+    """Return a float for JSON: None replaces NaN and infinity, which JSON does not have."""
     return None if value is None or not np.isfinite(value) else float(value)
 
 
@@ -43,19 +43,20 @@ def choose(
     what: str,
     groups: NDArray[np.generic] | None = None,
 ) -> Choice:
-    """Choose the candidate with the best mean validation metric over the seeds; the first wins a tie.
+    """Choose the candidate with the best mean validation metric over the seeds; of equal ones, the first.
 
-    Warns when the winner stands at the edge of the grid, and when the runner-up is within one standard error of the
-    gap: a paired bootstrap over the validation images or patients (all candidates and seeds on the same draws).
+    Warns if the winner is at the edge of the grid, and if its lead over the runner-up is within one standard error.
+    The error is from a paired bootstrap over validation images or patients; both candidates and all seeds use the same
+    draws.
 
     Args:
-        best: Validation metric at each head's best epoch, (s, l).
+        best: Validation metric at the best epoch of each training, (s, l).
         scores: Validation scores there, (s, l, m, c).
         targets: Validation targets, (m,) or (m, c).
         metric: Id of the metric.
         candidates: The l values.
         what: Their name, for the warnings.
-        groups: Patient of each validation image (m,), which the bootstrap draws whole; None: images.
+        groups: Patient of each validation image, (m,): the bootstrap draws patients; None: it draws images.
     """
     mean = np.where(np.isnan(best), -np.inf, best).mean(axis=0)
     ranked = np.argsort(-mean, kind="stable")
@@ -63,16 +64,23 @@ def choose(
     if len(ranked) == 1:
         return Choice(winner, None, 0.0, None, ())
     second = int(ranked[1])
-    gap = float(mean[winner] - mean[second])
+    with np.errstate(invalid="ignore"):  # where the metric is undefined for both, so is their gap
+        gap = float(mean[winner] - mean[second])
     error = paired_se(metric, scores[:, winner], scores[:, second], targets, groups)
-    warnings = []
-    ends = sorted(candidates)
+    warnings = _warnings(candidates, winner, second, gap, error, f"{len(targets)} validation images", what)
+    return Choice(winner, second, gap, error, tuple(warnings))
+
+
+def _warnings(
+    candidates: list[float], winner: int, second: int, gap: float, error: float, images: str, what: str
+) -> list[str]:
+    found, ends = [], sorted(candidates)
     if candidates[winner] in (ends[0], ends[-1]) and len(candidates) > 2:
         edge = "smallest" if candidates[winner] == ends[0] else "largest"
-        warnings.append(f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better")
+        found.append(f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better")
     if np.isfinite(gap) and gap <= error:
-        warnings.append(
-            f"{what} {candidates[winner]:g} leads {candidates[second]:g} by {gap:.4f} on {len(targets)} validation "
-            f"images, within the selection's standard error of {error:.4f}: another sample may choose otherwise"
+        found.append(
+            f"{what} {candidates[winner]:g} leads {candidates[second]:g} by {gap:.4f} on {images}, within the "
+            f"selection's standard error of {error:.4f}: another sample may choose otherwise"
         )
-    return Choice(winner, second, gap, error, tuple(warnings))
+    return found

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from medbench.cards.find import kind_of
-
 ROOT = Path(__file__).parents[3]
 
 
@@ -41,35 +39,12 @@ def test_good_and_bad_cards_together(medbench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("arch: resnet50", "models"),
-        ("library: timm\narhc: resnet50", "models"),
-        ("task: binary\nclasses: [a, b]", "datasets"),
-        ("kind: knn\npresets: {paper: {}}", "protocols"),
-        ("tables: {}", "papers"),
-    ],
-)
-def test_the_kind_is_told_by_the_fields(tmp_path, text, kind):
-    card = tmp_path / "card.yaml"
-    card.write_text(text)
-    assert kind_of(card) == kind
-
-
-def test_the_folder_tells_before_the_fields(tmp_path):
-    (tmp_path / "protocols").mkdir()
-    card = tmp_path / "protocols" / "x.yaml"
-    card.write_text("arch: resnet50")
-    assert kind_of(card) == "protocols"
-
-
-@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "no field tells"),
         ("- 1", "no field tells"),
         ("title: x", "no field tells"),
-        ("arch: a\narch: b", "stands twice"),
+        ("arch: a\narch: b", "is there twice"),
     ],
 )
 def test_files_that_are_no_card(medbench, tmp_path, text, said):

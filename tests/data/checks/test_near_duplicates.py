@@ -3,9 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,12 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from medbench.data.checks import near_duplicates
-from medbench.data.checks.check import CheckReport, check
-from medbench.data.checks.findings import Finding
-from medbench.data.checks.page import MEMBERS, SETS, page, write_page
 from medbench.data.layouts import reader
 from medbench.data.load import find_source
-from medbench.errors import OutputError
 from medbench.progress import quiet
 from medbench.storage.digests import file_digests
 
-
-def drawn(seed: int, side: int = 96) -> Image.Image:
-    """Return a picture of some blobs of its own on a round ground that all of them share."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] / side
-    pixels = 60 + 60 * (np.hypot(y - 0.5, x - 0.5) < 0.45)
-    for _ in range(60):
-        top, left, size = rng.random(), rng.random(), rng.uniform(0.02, 0.1)
-        pixels = pixels + rng.uniform(-60, 60) * np.exp(-((y - top) ** 2 + (x - left) ** 2) / size**2)
-    pixels += rng.normal(0, 4, pixels.shape)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+from .made import CARD, checked, drawn
 
 
 def small(images: list[Image.Image]) -> np.ndarray[Any, Any]:
@@ -73,11 +57,6 @@ OTHERS = {
     "negative": lambda image: image.point(lambda v: 255 - v),
     "shifted": lambda image: image.transform((96, 96), Image.Transform.AFFINE, (1, 0, 20, 0, 1, 0)),
 }
-
-
-@pytest.fixture(scope="module")
-def crowd() -> list[Image.Image]:
-    return [drawn(seed) for seed in range(80)]
 
 
 def test_other_images_are_no_near_duplicates(crowd):
@@ -188,155 +167,23 @@ def test_components_in_several_helpings(monkeypatch):
         assert sets == {frozenset(s) for s in ((0, 1, 2, 7), (5, 6, 8), (3,), (4,), (9,))}
 
 
-CARD = """
-task: binary
-classes: [healthy, ill]
-metric: auroc
-layout: {kind: csv, tables: [{file: labels.csv}], image: "{image}", label: label, split: split%s}
-splits: {default: official, rules: {official: {method: official}}}
-"""
-
-
-@pytest.fixture
-def copy(tmp_path, crowd):
-    """A copy of 30 images; 1 is 0 again with another label, 25 is 2 in another split, 5 is 4 again."""
-    for i in range(30):
-        crowd[i].save(tmp_path / f"{i}.png")
-    for source, again in ((0, 1), (2, 25), (4, 5)):
-        crowd[source].resize((80, 80)).save(tmp_path / f"{again}.png")
-    lines = ["image,label,patient,split"]
-    for i in range(30):
-        split = "train" if i < 20 else "val" if i < 25 else "test"
-        lines.append(f"{i}.png,{i in (1, 10, 11, 22, 28):d},p{i // 2},{split}")
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    (tmp_path / "mine.yaml").write_text(CARD % "")
-    return tmp_path
-
-
-def checked(root: Path, **options: Any) -> tuple[CheckReport, dict[str, Finding]]:
-    with quiet():
-        report = check(str(root / "mine.yaml"), **options)
-    return report, {finding.kind: finding for finding in report.findings}
-
-
-def test_findings(copy):
-    report, found = checked(copy)
-    assert found["near-duplicate-labels"].ids == ["0.png", "1.png"]
-    assert found["near-across"].ids == ["2.png", "25.png"]
-    assert found["near-duplicates"].ids == ["0.png", "1.png", "4.png", "5.png"]
-    assert [f.severity for f in report.findings] == ["warning", "warning", "note"]
-    text = "1 set of near-duplicate images in two splits: 2.png [healthy, train] ~ 25.png [healthy, test]"
-    assert found["near-across"].text == text
-    assert not report.clean
-
-
-def test_labels_that_disagree_within_a_patient_are_a_note(copy):
-    (copy / "mine.yaml").write_text(CARD % ', group: "{patient}"')
-    (copy / "25.png").unlink()
-    found = checked(copy)[1]
-    assert found["near-duplicate-labels"].severity == "note"
-    assert "whose labels disagree, each in one group: 0.png" in found["near-duplicate-labels"].text
-
-
-def test_not_looked_for(copy, monkeypatch, tmp_path):
+def test_not_looked_for(alike, monkeypatch, tmp_path):
     for options in ({"near_radius": None}, {"images": False}, {"near_radius": 0}):
-        assert not [kind for kind in checked(copy, **options)[1] if kind.startswith("near")]
+        assert not [kind for kind in checked(alike, **options)[1] if kind.startswith("near")]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "file" / "home"))
-    assert "were not looked for" in checked(copy)[1]["near"].text
+    assert "were not looked for" in checked(alike)[1]["near"].text
 
 
-def test_unreadable_images_are_found_on_the_way(copy):
-    (copy / "7.png").write_bytes((copy / "7.png").read_bytes()[:200])
-    (copy / "8.png").write_bytes(b"")
-    found = checked(copy)[1]
-    assert found["unreadable"].ids == ["7.png", "8.png"]
-    assert found["near-across"].ids == ["2.png", "25.png"]
-
-
-def test_near_groups(copy):
-    (copy / "mine.yaml").write_text(CARD % ', group: "{patient}"')
-    (copy / "9.png").write_bytes((copy / "29.png").read_bytes())
-    source = find_source(str(copy / "mine.yaml"))
+def test_near_groups(alike):
+    (alike / "mine.yaml").write_text(CARD % ', group: "{patient}"')
+    (alike / "9.png").write_bytes((alike / "29.png").read_bytes())
+    source = find_source(str(alike / "mine.yaml"))
     samples = reader.read_samples(source.card, source.root, False, source.tables)
     with quiet():
         groups = near_duplicates.near_groups(source.card, source.root, samples)
     joined = {name: {i // 2 for i, group in enumerate(groups) if group == name} for name in groups}
     assert [patients for patients in joined.values() if len(patients) > 1] == [{1, 12}, {4, 14}]
-
-
-class Strict(HTMLParser):
-    """Collects what a browser would load or run, and checks that elements are closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[str] = []
-        self.names: set[str] = set()
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "br", "wbr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_page(copy, tmp_path):
-    (copy / "12.png").unlink()
-    report = checked(copy)[0]
-    write_page(report, tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text()
-    found = Strict(text)
-    assert all(load.startswith(("data:image/jpeg;base64,", "#")) for load in found.loads)
-    assert sum(load.startswith("data:") for load in found.loads) == 6  # three sets of two, none twice
-    assert not found.names & {"script", "link", "iframe", "base", "form"}
-    for part in ("1 of 30 images are not there", "2 images, labels disagree", "2 images, in train and test"):
-        assert part in text
-    assert "1 of them: see above." in text
-    assert re.search(r"<td>ill</td><td></td><td>\d+</td>", text)
-
-
-def test_page_of_odd_names(copy):
-    name = "<script>alert('x')&\"1\".png"
-    (copy / "1.png").rename(copy / name)
-    lines = (copy / "labels.csv").read_text().splitlines()
-    lines[2] = '"' + name.replace('"', '""') + '",' + lines[2].split(",", 1)[1]
-    (copy / "labels.csv").write_text("\n".join(lines) + "\n")
-    (copy / "mine.yaml").write_text((CARD % "").replace("[healthy, ill]", '[healthy, "<b>ill</b> & more"]'))
-    text = page(checked(copy)[0])
-    assert not Strict(text).names & {"script", "b"}
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&amp;&quot;1&quot;.png" in text
-    assert "&lt;b&gt;ill&lt;/b&gt; &amp; more" in text
-
-
-def test_page_is_limited(tmp_path):
-    from medbench.data.checks.findings import Member
-
-    def members(at: int, n: int) -> list[Member]:
-        return [Member(f"{at}-{i}", f"{at}-{i}.png", "a", "train", f"{at}-{i}") for i in range(n)]
-
-    sets = [members(0, 50), *(members(at, 2) for at in range(1, 200))]
-    finding = Finding("near-duplicates", "note", "200 sets of near-duplicate images within a split: …", [], sets)
-    text = page(CheckReport("mine", tmp_path, "official", (), [], [finding]))
-    assert f"The first {SETS} of 200 are shown" in text
-    assert f"50 images, the first {MEMBERS} shown" in text
-    assert text.count("<figure>") == MEMBERS + 2 * (SETS - 1)
-    assert "cannot be read" in text
-
-
-def test_page_of_a_clean_copy(tmp_path):
-    assert "as its card says" in page(CheckReport("mine", tmp_path, "", (), [], []))
-
-
-def test_page_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write"):
-        write_page(CheckReport("mine", tmp_path, "", (), [], []), tmp_path / "file" / "page.html")
 
 
 def clusters_of(card: Path, root: Path) -> tuple[list[str], list[str], list[list[int]]]:

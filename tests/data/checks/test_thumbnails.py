@@ -1,4 +1,4 @@
-"""Small pictures of samples."""
+"""Thumbnails of samples."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_findings_are_compared_as_sets_of_names():
 
 def test_a_source_that_no_record_is_on_is_told(own):
     thumbnails = Thumbnails(sources=[str(own)])
-    assert thumbnails.notes() == ["no run is on a data set called 'clinic', so its pictures are not used"]
+    assert thumbnails.notes() == ["no run used a data set called 'clinic': its images are not shown"]
 
 
 def test_a_damaged_file_has_none(own):

@@ -15,11 +15,12 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from medbench.cards.recipes import Augment
+from medbench.data.dataset import Dataset
 from medbench.data.images.decode import open_image
 from medbench.data.images.resize import fitted
-from medbench.data.images.square import SquareRule
-from medbench.data.prepared import transforms
-from medbench.data.prepared.store import Store
+from medbench.data.images.square import SquareRule, rule_of
+from medbench.data.prepared import fill, transforms
+from medbench.data.prepared.store import Store, prepare
 from medbench.data.prepared.transforms import (
     Clean,
     Drawn,
@@ -32,6 +33,8 @@ from medbench.data.prepared.transforms import (
     crop_box,
     normalise,
 )
+
+from ..made import INPUTS, dataset_of, disc, model_card, own, picture
 
 RECIPE = Augment()
 OFF = Augment(scale=(1, 1), ratio=(1, 1), vertical_flip=0, horizontal_flip=0, jitter=0)
@@ -379,3 +382,83 @@ def test_a_data_set_travels_without_its_pixels(store: Store) -> None:
     sent = pickle.dumps(data)
     assert len(sent) < 5000
     assert torch.equal(pickle.loads(sent).__getitems__([3, 4]), data.__getitems__([3, 4]))
+
+
+# A model's own preprocessing
+
+
+@pytest.mark.parametrize("shape", [(300, 260), (260, 301), (300, 300), (223, 640), (1000, 417), (90, 61)])
+def test_shortest_is_retfounds(shape: tuple[int, int]) -> None:
+    image = picture(3, *shape)
+    settings = own("retfound")
+    rule = rule_of(settings, 224, 3)
+    assert rule == SquareRule(256, "shortest", "bicubic", False, 3)
+    mean, std = model_card("retfound").input.mean, model_card("retfound").input.std
+    resize = v1.Resize(256, v1.InterpolationMode.BICUBIC)
+    steps = v1.Compose([resize, v1.CenterCrop(224), v1.ToTensor(), v1.Normalize(mean, std)])
+    assert torch.equal(Transform(rule, 224, mean, std)(image), steps(image))
+
+
+@pytest.mark.parametrize("size", [(300, 260), (224, 224), (100, 417)])
+def test_squash_is_visionfms(size: tuple[int, int]) -> None:
+    image = picture(4, *size)
+    mean, std = model_card("visionfm").input.mean, model_card("visionfm").input.std
+    resize = v1.Resize((224, 224), v1.InterpolationMode.BICUBIC)
+    steps = v1.Compose([resize, v1.ToTensor(), v1.Normalize(mean, std)])
+    assert torch.equal(Transform(rule_of(own("visionfm"), 224, 3), 224, mean, std)(image), steps(image))
+
+
+@pytest.mark.parametrize("crop", [0.875, 0.9, 1.0])
+@pytest.mark.parametrize(("kind", "mode"), [("retfound", "center"), ("visionfm", "squash")])
+def test_the_crop_is_timms(crop: float, kind: str, mode: str) -> None:
+    from timm.data import create_transform
+
+    found = model_card(kind, crop=crop).input
+    steps = create_transform(
+        224, interpolation="bicubic", mean=found.mean, std=found.std, crop_pct=crop, crop_mode=mode
+    )
+    transform = Transform(rule_of(own(kind, crop=crop), 224, 3), 224, found.mean, found.std)
+    for shape in ((300, 260), (331, 470), (240, 240)):
+        assert torch.equal(transform(picture(5, *shape)), steps(picture(5, *shape)))
+
+
+RULES = {
+    **{kind: rule_of(own(kind), 32, 3) for kind in INPUTS},
+    "grey flair": rule_of(own("flair"), 32, 1),
+    "grey sam": rule_of(own("sam"), 32, 1),
+    "cropped squash": SquareRule(40, "squash", "lanczos", False, 3, True),
+    "coloured canvas": SquareRule(36, "canvas", "bicubic", True, 3, True, (3, 200, 90)),
+}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Dataset:
+    """A turned photograph, a disc in colour, one in grey, one level, and a small disc in a large JPEG file."""
+    root = tmp_path / "made"
+    root.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(0, 90, 70).save(root / "a.jpg", exif=exif)
+    Image.fromarray(disc(90, 140, (44, 60), 30)).save(root / "b.png")
+    Image.fromarray(disc(150, 110, (80, 50), 45)[..., 0]).save(root / "c.png")
+    Image.new("RGB", (50, 80), (9, 9, 9)).save(root / "d.png")
+    Image.fromarray(disc(400, 400, (200, 200), 40)).save(root / "e.jpg", quality=95)
+    return dataset_of(root)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_transform_of_every_kind_of_rule_is_the_way_by_the_store(
+    photographs: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, rows = RULES[name], np.arange(5)
+    store = prepare(photographs, rule, workers=2)
+    assert not store.unreadable
+    mean, std = [0.4, 0.3, 0.2][: rule.channels], [0.3, 0.2, 0.1][: rule.channels]
+    batch = Clean(store, rows, 32).__getitems__(range(5))
+    expected = normalise(batch, mean, std)
+    for row, path in enumerate(photographs.samples["path"]):
+        with Image.open(photographs.root / path) as image:
+            assert torch.equal(Transform(rule, 32, mean, std)(image), expected[row])
+    assert Views(store, rows, 32, Augment(), 0, 1).__getitems__(range(5)).shape == batch.shape
+    monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
+    assert prepare(photographs, rule).digest == store.digest

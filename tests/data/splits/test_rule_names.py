@@ -126,7 +126,7 @@ def test_what_is_not_drawn_has_no_number(card, frame, name):
 @pytest.mark.parametrize("number", ["", "x", "-1", "03", "1.0", "{seed}", "3@4", "٣", "1" * 10])
 def test_what_is_no_number(card, frame, number):
     assert not has_rule(card, f"k@{number}")
-    with pytest.raises(CardError, match="is not a whole number from 0") as caught:
+    with pytest.raises(CardError, match="is not an integer from 0") as caught:
         choose_split(card, frame, f"k@{number}")
     assert caught.value.hint == "for example k@3"
 

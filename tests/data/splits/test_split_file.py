@@ -4,7 +4,6 @@ import random
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medbench.cards import find_dataset
@@ -13,114 +12,7 @@ from medbench.data.splits import split_file
 from medbench.errors import DataError, OutputError
 from medbench.storage import paths
 
-
-def frame_of(targets, groups=None, official="", names=None):
-    targets = np.asarray(targets)
-    ids = names or [f"i{k:05d}" for k in range(len(targets))]
-    frame = pd.DataFrame({"id": ids, "path": ids, "group": groups if groups is not None else ids, "official": official})
-    if targets.ndim == 1:
-        return frame.assign(target=targets)
-    return pd.concat(
-        [frame, pd.DataFrame(targets.astype(np.uint8), columns=["target_a", "target_b", "target_c"])], axis=1
-    )
-
-
-def card_with(make_card, method, **rule):
-    task = rule.pop("task", "multiclass")
-    layout = {"label": None, "labels": ["a", "b", "c"]} if task == "multilabel" else {}
-    rules = {"it": {"method": method, **rule}}
-    return make_card(task=task, layout=layout, splits={"default": "it", "rules": rules})
-
-
-def made(card, frame):
-    return split_file.make_split(card, frame, "it")
-
-
-def random_groups(seed, n=900, multilabel=False):
-    """Patients of 1 to 6 images, whose images may be of several classes."""
-    rng = np.random.default_rng(seed)
-    groups = np.sort(rng.integers(0, n // 3, n))
-    order = rng.permutation(n)
-    names = [f"p{g}" for g in groups[order]]
-    if multilabel:
-        return frame_of(rng.random((n, 3)) < (0.4, 0.2, 0.05), names)
-    base = rng.choice(3, n // 3, p=(0.6, 0.3, 0.1))[groups[order]]
-    return frame_of(np.where(rng.random(n) < 0.8, base, rng.choice(3, n)), names)
-
-
-def targets_matrix(frame):
-    columns = [c for c in frame if c.startswith("target")]
-    values = frame[columns].to_numpy()
-    return values if len(columns) > 1 else np.eye(3)[values[:, 0]]
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("multilabel", [False, True])
-@pytest.mark.parametrize("method", ["grouped", "stratified"])
-def test_shares_are_kept_and_groups_whole(make_card, seed, multilabel, method):
-    frame = random_groups(seed, multilabel=multilabel)
-    card = card_with(make_card, method, seed=seed, val=0.2, test=0.1, task="multilabel" if multilabel else "multiclass")
-    assigned = made(card, frame)
-    if method == "grouped":
-        assert (frame.assign(split=assigned).groupby("group")["split"].nunique() == 1).all()
-    hot = targets_matrix(frame)
-    for name, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
-        rows = assigned == name
-        assert rows.mean() == pytest.approx(share, abs=0.03)
-        for column in hot.T:
-            assert column[rows].sum() == pytest.approx(share * column.sum(), abs=max(4, 0.05 * column.sum()))
-
-
-@pytest.mark.parametrize("method", ["grouped", "stratified"])
-def test_draw_depends_on_the_seed_and_not_on_the_order_of_rows(make_card, method):
-    frame = random_groups(1)
-    card = card_with(make_card, method, seed=3)
-    first = made(card, frame)
-    assert (made(card, frame) == first).all()
-    order = np.random.default_rng(0).permutation(len(frame))
-    shuffled = frame.iloc[order].reset_index(drop=True)
-    assert (made(card, shuffled) == first[order]).all()
-    assert (made(card_with(make_card, method, seed=4), frame) != first).mean() > 0.1
-
-
-def test_draw_is_the_same_in_every_version(make_card):
-    """A change here changes users' splits: frozen files keep the old ones, but say so in the change log."""
-    frame = frame_of([k * k % 7 % 3 for k in range(300)], [f"p{k * k % 97}" for k in range(300)])
-    for method, sha in (("grouped", "74f3be53f49875fe"), ("stratified", "829ba424fbe458d6")):
-        assert split_file.split_digest(frame["id"], made(card_with(make_card, method), frame))[:16] == sha
-
-
-def test_group_sizes_are_spread_over_the_splits(make_card):
-    """Big patients must not all go to one split: that would make test differ from train in kind."""
-    groups = [f"big{k // 6}" for k in range(600)] + [f"one{k}" for k in range(600)]
-    frame = frame_of(np.arange(1200) % 3, groups)
-    assigned = made(card_with(make_card, "grouped"), frame)
-    big = np.char.startswith(np.array(groups), "big")
-    for name in split_file.SPLITS:
-        assert big[assigned == name].mean() == pytest.approx(0.5, abs=0.1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_rarest_possible_class_is_in_every_split(make_card, seed):
-    targets = [0] * 60 + [1] * 30 + [2] * 3
-    assigned = made(card_with(make_card, "stratified", seed=seed), frame_of(targets))
-    assert sorted(assigned[-3:]) == ["test", "train", "val"]
-
-
-def test_class_with_fewer_samples_or_groups_than_splits(make_card):
-    with pytest.raises(DataError, match=r"fewer samples or groups than the 3 splits in class c \(2\)"):
-        made(card_with(make_card, "stratified"), frame_of([0] * 60 + [1] * 30 + [2] * 2))
-    groups = [f"p{k}" for k in range(90)] + ["q", "q", "q", "r", "r"]
-    with pytest.raises(DataError, match=r"class c \(2\)"):
-        made(card_with(make_card, "grouped"), frame_of([0] * 60 + [1] * 30 + [2] * 5, groups))
-
-
-def test_rare_finding_is_let_pass_with_a_warning(make_card, caplog):
-    hot = np.zeros((60, 3), int)
-    hot[:30, 0], hot[:20, 1], hot[0, 2] = 1, 1, 1
-    assigned = made(card_with(make_card, "stratified", task="multilabel"), frame_of(hot))
-    assert set(assigned) == set(split_file.SPLITS)
-    assert "c (1)" in caplog.text
+from .made import card_with, frame_of, made, random_groups
 
 
 def test_empty_splits_are_refused(make_card):
@@ -236,8 +128,8 @@ def test_own_split_file(tmp_path):
     [
         ("id,split\na,train\n", "does not name all samples: b"),
         ("id,split\na,train\nb,test\nz,val\n", "does not have: z"),
-        ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is no split"),
-        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': 'a' stands there twice"),
+        ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is not a split"),
+        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': 'a' is in the file twice"),
         ("name,split\na,train\n", "no column 'id'"),
         (f"{split_file.MARK}abc\nid,split\na,train\nb,test\n", "was changed"),
     ],
@@ -251,7 +143,7 @@ def test_bad_split_files(tmp_path, text, words):
 
 
 def test_split_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         split_file.read_split(tmp_path / "no.csv", ["a"])
 
 

@@ -147,7 +147,7 @@ def test_tables_of_each_split(tmp_path, make_card):
     [
         (
             {"image": "{Path}", "group_pattern": "(?P<group>never)"},
-            ("finds no part (?P<group>…)", "layout.examples"),
+            ("finds no group in '00000.png'", "layout.examples"),
         ),
         ({"image": "one.png"}, ("all rows would have the image one.png", "layout.image")),
         ({"image": "{label}/one.png"}, ("all rows would have the image", "layout.image")),

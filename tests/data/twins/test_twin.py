@@ -59,7 +59,7 @@ def broken_aptos(aptos, how):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("csv", ("train.csv is not there", "kaggle")),
+        ("csv", ("train.csv does not exist", "kaggle")),
         ("column", ("no column 'diagnosis'", "id_code, grade")),
         ("label", ("train.csv:5: column 'diagnosis'", "out of range")),
         ("climb", ("train.csv:5", "leaves the data folder")),
@@ -86,7 +86,7 @@ def test_same_seed_same_twin(tmp_path):
 
 
 def test_refusals(tmp_path, make_card):
-    with pytest.raises(DataError, match="drawn by medbench"):
+    with pytest.raises(DataError, match="medbench draws the images of 'toy'"):
         synthesise(find_dataset("toy"), tmp_path / "t")
     with pytest.raises(DataError, match="too few for 5 classes"):
         synthesise(find_dataset("aptos"), tmp_path / "t", n=9)

@@ -82,9 +82,9 @@ def test_thumbnails_come_with_a_word_on_licences(runs, tmp_path):
     text = write_report(
         runs, tmp_path / "r.html", "ddsm", pictures=lambda _, truth: {next(iter(truth)): b"\xff"}, thumbnails=2
     ).read_text()
-    assert "This file holds small copies of test images" in text
+    assert "This file contains small copies of test images" in text
     assert "data:image/jpeg;base64,/w==" in text
-    assert "no picture at hand" in text
+    assert "image not available" in text
 
 
 def test_a_folder_is_a_place_for_the_file(runs, tmp_path):

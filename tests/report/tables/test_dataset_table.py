@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import threading
 import time
 
 import pytest
 
-from medbench.errors import MedbenchError
-from medbench.records.groups import SEEN, SEEN_MARK
+from medbench.records.store import records_of
 from medbench.report.tables.dataset_table import RANDOM, dataset_table, write_dataset_tables
-from medbench.report.tables.lookup import list_tables, table
-from medbench.report.tables.marks import SPLIT_MARK
 from medbench.report.tables.render import render
 
 
@@ -99,14 +95,13 @@ def test_writers_at_once_lose_no_row(synthetic, save, tmp_path, monkeypatch):
     """Each saves its record, then writes the table, early readers slowly: whoever is last must have seen all."""
     models = [f"m{i}" for i in range(6)]
     delays = iter([0.3, 0.2, 0.1, 0.05, 0, 0])
-    read = dataset_table.records_of
 
     def slowly(*where):
-        found = read(*where)
+        found = records_of(*where)
         time.sleep(next(delays))
         return found
 
-    monkeypatch.setattr(dataset_table, "records_of", slowly)
+    monkeypatch.setattr("medbench.report.tables.dataset_table.records_of", slowly)
 
     def work(model):
         save(tmp_path / "runs", synthetic(model=model, seeds=(0,)))
@@ -119,86 +114,3 @@ def test_writers_at_once_lose_no_row(synthetic, save, tmp_path, monkeypatch):
         thread.join()
     rows = list(csv.DictReader(io.StringIO((tmp_path / "tables/aptos.csv").read_text())))
     assert sorted(row["model"] for row in rows) == models
-
-
-def test_by_name(synthetic, save, tmp_path, shipped):
-    runs = tmp_path / "runs"
-    save(runs, synthetic())
-    (runs / "empty" / "m").mkdir(parents=True)
-    names = list_tables(runs)
-    assert names[:4] == ["flair/transfer", "wacv2024/table1", "wacv2024/table2", "wacv2024/table3"]
-    assert [name for name in names if name.startswith("dataset/")] == ["dataset/aptos"]
-    assert table("dataset/aptos", runs).rows[0].heads[0] == "dinov2"
-    for wrong in ("dataset/aptoss", "wacv2024/tabel1", "wacv2024", "dataset/../aptos", "dataset/*"):
-        with pytest.raises(MedbenchError, match="unknown table"):
-            table(wrong, runs)
-    with pytest.raises(MedbenchError) as caught:
-        table("wacv2024/tabel1", runs)
-    assert "wacv2024/table1" in caught.value.hint
-
-
-def test_nothing_run_says_how(tmp_path, shipped):
-    with pytest.raises(MedbenchError, match="nothing has been run on 'toy'") as caught:
-        table("dataset/toy", tmp_path / "none")
-    assert "medbench run" in caught.value.hint
-
-
-def test_broken_record_is_passed_over(synthetic, save, tmp_path):
-    save(tmp_path, synthetic(seeds=(0, 1)))
-    bad = next(tmp_path.glob("*/*/*/*/record.json"))
-    bad.write_text(json.dumps({"schema_version": 99}))
-    assert table("dataset/aptos", tmp_path).rows[0].heads[-1] == "1"
-
-
-def test_the_best_and_the_second_of_each_column_are_marked(synthetic):
-    def of(model, kappa, loss, **more):
-        return synthetic(
-            model=model, values={"kappa_quadratic": [kappa] * 2, "log_loss": [loss] * 2}, seeds=(0, 1), **more
-        )
-
-    records = of("a", 0.9, 0.3) + of("b", 0.8, 0.1) + of("c", 0.7, 0.2)
-    out = of("d", 0.99, 0.0, weights="random") + of("e", 0.98, 0.0, warnings=[SEEN_IT]) + of("f", 0.97, 0.0, images=9)
-    made = dataset_table("aptos", records + out, include_random=True)
-    ranks = {row.heads[0]: [cell.rank for cell in row.cells] for row in made.rows}
-    assert ranks == {
-        "a": ["best", ""],
-        "b": ["second", "best"],  # a low loss is better
-        "c": ["", "second"],
-        "d": ["", ""],
-        "e": ["", ""],
-        "f": ["", ""],
-    }
-    assert "**0.900 ± 0.000**" in render(made, "md")
-    assert "0.900 ± 0.000¹" in render(made, "text")
-    assert "(rows with ‡ or § or random weights left out)" in made.ranking
-    assert {row.heads[0]: row.cells[0].mark for row in made.rows}["f"] == SPLIT_MARK
-
-
-def test_one_row_is_not_the_best_of_one(synthetic):
-    made = dataset_table("aptos", synthetic())
-    assert {cell.rank for row in made.rows for cell in row.cells} == {""}
-    two = dataset_table(
-        "aptos", synthetic() + synthetic(model="dino", values={"kappa_quadratic": [0.1], "log_loss": [1]}, seeds=(0,))
-    )
-    assert [row.cells[0].rank for row in two.rows] == ["best", ""], "of two, the other is not the second best"
-
-
-def test_what_prints_alike_ranks_alike(synthetic):
-    records = [
-        synthetic(model=m, values={"kappa_quadratic": [v]}, seeds=(0,))
-        for m, v in zip("abc", (0.80041, 0.80039, 0.79), strict=True)
-    ]
-    made = dataset_table("aptos", [record for group in records for record in group])
-    assert [row.cells[0].rank for row in made.rows] == ["best", "best", "second"]
-
-
-SEEN_IT = "contamination: flair was pre-trained on aptos"
-
-
-def test_a_model_that_has_seen_the_data_is_marked(synthetic):
-    made = dataset_table("aptos", synthetic() + synthetic(model="flair", warnings=[SEEN_IT]))
-    marks = {row.heads[0]: {cell.mark for cell in row.cells} for row in made.rows}
-    assert marks == {"dinov2": {""}, "flair": {SEEN_MARK}}
-    assert f"0.820 ± 0.016{SEEN_MARK}" in render(made, "md")
-    assert SEEN in made.notes
-    assert SEEN not in dataset_table("aptos", synthetic()).notes

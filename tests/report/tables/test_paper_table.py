@@ -19,7 +19,6 @@ from medbench import cards
 from medbench.cards import PaperCard
 from medbench.papers.matching import paper_records
 from medbench.records.groups import SEEN, SEEN_MARK
-from medbench.report.tables.lookup import table
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
 from medbench.report.tables.render import render
@@ -228,16 +227,6 @@ def test_split_and_warnings_are_footnotes(card, synthetic):
     assert "dinov2 · linear-frozen · aptos: edge" in made.notes
     assert cell(made, "dinov2", "aptos").mark == SPLIT_MARK
     assert not any("split '" in note for note in paper_table(told, "table1", synthetic(split="wacv2024")).notes)
-
-
-def test_by_name_from_the_store(synthetic, save, tmp_path, shipped):
-    save(tmp_path / "runs", synthetic() + synthetic(dataset="other"))
-    made = table("wacv2024/table1", tmp_path / "runs", published=True)
-    frame = made.frame()
-    assert frame.shape == (13, 4 + 4 * 8)
-    row = frame[(frame["model"] == "dinov2") & (frame["protocol"] == "linear-frozen")].iloc[0]
-    assert row["aptos_kappa_quadratic_mean"] == pytest.approx(0.82)
-    assert row["aptos_kappa_quadratic_published"] == 0.881
 
 
 def test_a_cell_of_a_model_that_has_seen_the_data_is_marked(card, synthetic):

@@ -7,9 +7,6 @@ import dataclasses
 import io
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
@@ -18,28 +15,7 @@ from medbench.errors import MedbenchError
 from medbench.report.tables.render import FORMATS, render, rich_table
 from medbench.report.tables.table import Cell, Column, Row, Table
 
-NASTY = "a_b & c% $5 #1 {x} <b>|\\ ~^ [link](y) `code` *é*\nκ ±"
-
-
-@pytest.fixture
-def made() -> Table:
-    cells = (
-        Cell(0.8812345678901234, 0.0020001, 5, 0.878, 0.004, show_n=True),
-        Cell(None, None, 0, 0.9, 0.0, command="medbench run --model a"),
-        Cell(0.5, None, 1, show_n=True, mark="†"),
-        Cell(),
-    )
-    columns = tuple(Column(f"c{i}", f"column {i}", "kappa", "aptos") for i in range(4))
-    rows = (
-        Row(("Linear", NASTY), cells, {"model": "m", "odd": NASTY, "toy": False}),
-        Row(("DeiT", "z"), cells[::-1], {"model": "n", "odd": "", "toy": True}, "a section"),
-    )
-    return Table(
-        "t/1", f"title {NASTY}", ("head", "name"), columns, rows, (f"note {NASTY}",), ("medbench run --model a_b",)
-    )
-
-
-TEXTS = ["0.881 ± 0.002 n=5 (0.878 ± 0.004, +0.003)", "(0.900 ± 0.000)", "0.500† n=1", "–"]
+from .conftest import NASTY, TEXTS
 
 
 def test_cell_text(made):
@@ -78,57 +54,6 @@ def test_md(made):
     assert "```sh\nmedbench run --model a_b\n```" in text
 
 
-def test_latex(made):
-    text = render(made, "latex")
-    body = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {5}
-    assert "0.881 $\\pm$ 0.002 n=5 (0.878 $\\pm$ 0.004, +0.003)" in text
-    assert r"a\_b \& c\% \$5 \#1 \{x\} \textless{}b\textgreater{}\textbar{}\textbackslash{}" in text
-    assert text.count(r"\begin") == text.count(r"\end") == 2
-
-
-@pytest.mark.skipif(
-    shutil.which("pdflatex") is None, reason="needs pdflatex (Debian, Ubuntu: texlive-latex-recommended)"
-)
-def test_latex_compiles(made, tmp_path):
-    head = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\begin{document}"
-    (tmp_path / "t.tex").write_text(head + "\n" + render(made, "latex") + r"\end{document}" + "\n", encoding="utf-8")
-    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace")
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "t.pdf").stat().st_size > 5000
-
-
-class Cells(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.open, self.rows = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
-
-
-def test_html(made):
-    text = render(made, "html")
-    assert text.isascii()
-    parser = Cells()
-    parser.feed(text)
-    assert parser.open == []
-    assert parser.rows[1] == ["Linear", NASTY, *TEXTS]
-    assert parser.rows[3][2:] == TEXTS[::-1]
-
-
 def test_text(made):
     lines = render(made, "text").splitlines()
     row = next(line for line in lines if line.startswith("Linear"))
@@ -160,20 +85,6 @@ def test_terminal_leaves_out_what_does_not_fit():
     assert "6 more columns than fit here (column3, column4, column5," in text
 
 
-@pytest.fixture
-def ranked() -> Table:
-    """One column: the best, the second, one tied with the best, one neither, one that does not count."""
-    cells = (
-        Cell(0.9, 0.01, 5, low=0.85, high=0.95, rank="best"),
-        Cell(0.8, 0.02, 5, rank="second", gain=1.25),
-        Cell(0.7, 0.03, 5, tied=True, published=0.75, published_gain=-0.5),
-        Cell(0.6, None, 1, show_n=True),
-        Cell(0.95, 0.04, 5, mark="†"),
-    )
-    rows = tuple(Row((f"r{i}",), (cell,), {"model": f"r{i}"}) for i, cell in enumerate(cells))
-    return Table("t/2", "title", ("head",), (Column("c", "column", "kappa", "aptos"),), rows, ranking="its column")
-
-
 PLAIN = ["0.900 ± 0.010", "0.800 ± 0.020", "0.700 ± 0.030≈", "0.600 n=1", "0.950 ± 0.040†"]
 
 
@@ -196,22 +107,6 @@ def test_marks_in_md(ranked):
     assert "| **0.900 ± 0.010** |" in out
     assert "| 0.800 ± 0.020² +1.2 pt |" in out
     assert "- bold: the best of its column, ²: the second, as printed" in out
-
-
-def test_marks_in_latex(ranked):
-    out = render(ranked, "latex")
-    assert r"r0 & \textbf{0.900 $\pm$ 0.010} \\" in out
-    assert r"r1 & \underline{0.800 $\pm$ 0.020} +1.2 pt \\" in out
-    assert r"r2 & 0.700 $\pm$ 0.030$\approx$ (0.750 $-$0.5 pt, $-$0.050) \\" in out
-    assert r"r4 & 0.950 $\pm$ 0.040$\dagger$ \\" in out
-    assert "bold: the best of its column, underlined: the second" in out
-
-
-def test_marks_in_html(ranked):
-    out = render(ranked, "html")
-    assert "><b>0.900 &#177; 0.010</b></td>" in out
-    assert "><u>0.800 &#177; 0.020</u> +1.2 pt</td>" in out
-    assert "bold: the best of its column, underlined: the second" in out
 
 
 def test_marks_in_json_and_csv(ranked):
@@ -239,38 +134,6 @@ def test_intervals_show_only_on_request(ranked):
         assert "0.850" not in render(ranked, form)
         assert re.search(r"\[0\.850, 0\.950\\?\]", render(on, form))
         assert "95" in render(on, form)
-
-
-def test_a_legend_explains_only_what_is_there(made):
-    for form in ("text", "md", "latex", "html"):
-        out = render(made, form)
-        assert "the best of" not in out
-        assert "95 % interval" not in out
-
-
-def test_latex_is_well_formed(made, ranked):
-    """No TeX here: what stops it is looked for by hand."""
-    bracket = dataclasses.replace(ranked.rows[0], heads=("[x]",))
-    odd = dataclasses.replace(ranked, rows=(bracket, *ranked.rows[1:]), title="λ ☃ “q” — é %", notes=("50 % of x_1",))
-    for table in (made, odd):
-        out = render(table, "latex")
-        assert out.startswith("% needs \\usepackage{booktabs}\n")
-        assert [out.count(rule) for rule in (r"\toprule", r"\bottomrule")] == [1, 1]
-        bare = re.sub(r"\\[{}%&#_$]", "", out)
-        depth = 0
-        for sign in bare:
-            depth += {"{": 1, "}": -1}.get(sign, 0)
-            assert depth >= 0
-        assert depth == 0
-        assert bare.count("$") % 2 == 0
-        environments = re.findall(r"\\(begin|end)\{(\w+)\}", out)
-        assert environments == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
-        lines = [line for line in out.splitlines() if not line.startswith("%")]
-        assert not any(re.search(r"(?<!\\)[%#_]", line) for line in lines), "signs that TeX would act on"
-        assert all(ord(sign) < 0x180 for sign in out)
-    assert "{}{[}" not in out
-    assert "{}[x] &" in out
-    assert "\\caption{? ? ``q'' --- é \\%}" in out
 
 
 @pytest.mark.parametrize("form", FORMATS)

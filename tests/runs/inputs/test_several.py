@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 import medbench
 from medbench.data.load import load_dataset
-from medbench.data.multi_input import chosen_slices, pool
 from medbench.data.prepared.transforms import normalise
 from medbench.errors import CardError, DataError
 from medbench.features.extract import Tally
@@ -24,46 +21,12 @@ from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 
-N, SLICES = 30, (3, 4, 5)  # samples; slices of each volume in turn
-CARD = """
-title: pairs
-layout:
-  kind: csv
-  tables: [{file: labels.csv}]
-  image: "{case}/eye.png"
-  id: "{case}"
-  label: grade
-  input: fundus
-  inputs: {oct: {image: "{case}/oct", slices: '(?P<index>\\d+)_s\\.png'}}
-task: binary
-classes: [well, ill]
-metric: auroc
-mean: [0.5, 0.5, 0.5]
-std: [0.25, 0.25, 0.25]
-splits: {default: s, rules: {s: {method: stratified, seed: 0, val: 0.2, test: 0.2}}}
-"""
+from ...data.made import CASES, pairs_of
 
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """A data folder with its card: the picture tells nothing, the slices' brightness tells the class."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "pairs"
-    rows = []
-    for case in range(N):
-        place = folder / f"{case:03d}"
-        (place / "oct").mkdir(parents=True)
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(place / "eye.png")
-        for k in range(SLICES[case % 3]):
-            level = 60 + 120 * (case % 2) + 5 * k
-            noise = rng.integers(-20, 20, (40, 40, 3)) + level
-            Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(place / "oct" / f"{k}_s.png")
-        (place / "oct" / "notes.txt").write_text("no slice")
-        rows.append((f"{case:03d}", case % 2))
-    with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("case", "grade"), *rows])
-    (folder / "pairs.yaml").write_text(CARD)
-    return folder
+    return pairs_of(tmp_path / "pairs")
 
 
 def run(pairs: Path, **changes: Any) -> Any:
@@ -71,54 +34,6 @@ def run(pairs: Path, **changes: Any) -> Any:
         model="toy-cnn", protocol="knn", dataset=str(pairs / "pairs.yaml"), device="cpu", set={"k": 3, **changes}
     )
     return record
-
-
-def test_each_input_is_a_data_set_of_its_pictures(pairs: Path) -> None:
-    data = load_dataset(str(pairs / "pairs.yaml"))
-    oct_ = data.inputs["oct"]
-    assert len(oct_.samples) == sum(SLICES) * N // 3
-    assert oct_.samples["path"][:4].tolist() == [
-        "000/oct/0_s.png",
-        "000/oct/1_s.png",
-        "000/oct/2_s.png",
-        "001/oct/0_s.png",
-    ]
-    owner = oct_.samples["owner"].to_numpy()
-    assert np.bincount(owner).tolist() == [SLICES[i % 3] for i in range(N)]
-    for column in ("split", "target"):
-        assert oct_.samples[column].tolist() == data.samples[column].to_numpy()[owner].tolist()
-    before = data.digest
-    (pairs / "004" / "oct" / "1_s.png").write_bytes((pairs / "005" / "oct" / "1_s.png").read_bytes())
-    assert load_dataset(str(pairs / "pairs.yaml")).digest != before, "a slice's bytes are part of the data"
-
-
-def test_slices_stand_by_their_number(pairs: Path) -> None:
-    for k in range(3, 12):
-        (pairs / "000" / "oct" / f"{k}_s.png").write_bytes((pairs / "001" / "oct" / "0_s.png").read_bytes())
-    paths = load_dataset(str(pairs / "pairs.yaml")).inputs["oct"].samples["path"]
-    assert paths[:12].tolist() == [f"000/oct/{k}_s.png" for k in range(12)]
-
-
-@pytest.mark.parametrize(("how", "stride", "kept"), [
-    ("mean", 1, [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4]]),
-    ("centre", 1, [[1], [2], [2]]),
-    ("max", 2, [[1], [0, 2], [0, 2, 4]]),
-])  # fmt: skip
-def test_chosen_slices(pairs: Path, how: str, stride: int, kept: list[list[int]]) -> None:
-    chosen = chosen_slices(load_dataset(str(pairs / "pairs.yaml")).inputs["oct"], how, stride)
-    found: dict[int, list[int]] = {}
-    for owner, path in zip(chosen.samples["owner"], chosen.samples["path"], strict=True):
-        found.setdefault(owner, []).append(int(path.split("/")[-1].split("_")[0]))
-    assert [found[i] for i in range(3)] == kept
-    assert len(chosen.content) == len(chosen.samples)
-
-
-def test_pooling_over_owners() -> None:
-    features = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    owner = np.array([3, 3, 5, 8, 8, 8])
-    for how, of in (("mean", np.mean), ("max", np.max)):
-        expected = [of(features[owner == i], axis=0) for i in (3, 5, 8)]
-        np.testing.assert_allclose(pool(features, owner, how), expected, rtol=1e-6)
 
 
 def test_features_are_pooled_balanced_and_side_by_side(pairs: Path) -> None:
@@ -135,7 +50,7 @@ def test_features_are_pooled_balanced_and_side_by_side(pairs: Path) -> None:
 
     owner = data.inputs["oct"].samples["owner"].to_numpy()
     eye = features("fundus")
-    volume = np.stack([features("oct")[owner == i].mean(axis=0) for i in range(N)])
+    volume = np.stack([features("oct")[owner == i].mean(axis=0) for i in range(CASES)])
     rows, train = data.rows("test"), data.rows("train")
     blocks = [block[rows] / np.sqrt(np.square(block[train]).sum(1).mean()) for block in (eye, volume)]
     np.testing.assert_allclose(inputs.clean("test"), np.concatenate(blocks, axis=1), rtol=1e-3, atol=1e-5)
@@ -190,24 +105,14 @@ def test_an_unreadable_slice_is_left_out_of_its_volume(pairs: Path) -> None:
     (record,) = medbench.run(
         model="toy-cnn", protocol="knn", dataset=str(pairs / "pairs.yaml"), set={"k": 3}, unreadable="leave-out"
     )
-    assert sum(record.n[s].images for s in ("train", "val", "test")) == N
+    assert sum(record.n[s].images for s in ("train", "val", "test")) == CASES
     for path in (pairs / "007" / "oct").glob("*.png"):
         path.write_bytes(b"no picture")
     (record,) = medbench.run(
         model="toy-cnn", protocol="knn", dataset=str(pairs / "pairs.yaml"), set={"k": 3}, unreadable="leave-out"
     )
-    assert sum(record.n[s].images for s in ("train", "val", "test")) == N - 1
+    assert sum(record.n[s].images for s in ("train", "val", "test")) == CASES - 1
     assert any("007" in warning for warning in record.warnings)
-
-
-def test_a_volume_that_is_not_there_is_told(pairs: Path) -> None:
-    for path in (pairs / "009" / "oct").iterdir():
-        path.unlink()
-    with pytest.raises(DataError, match=r"no slices in .*009/oct"):
-        load_dataset(str(pairs / "pairs.yaml"))
-    (pairs / "009" / "oct").rmdir()
-    with pytest.raises(DataError, match=r"009/oct is not there"):
-        load_dataset(str(pairs / "pairs.yaml"))
 
 
 def test_a_linear_head_on_views_of_both(pairs: Path) -> None:

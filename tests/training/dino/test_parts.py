@@ -67,9 +67,6 @@ def test_schedules_are_those_of_the_authors() -> None:
     temperatures = [parts.temperature_at(epoch, recipe) for epoch in range(10)]
     np.testing.assert_allclose(temperatures, [*np.linspace(0.04, 0.07, 4), *[0.07] * 6])
     i = np.arange(total)
-    np.testing.assert_allclose(
-        [parts.cosine(0.9, 1.0, step, total) for step in i], 1 + 0.5 * (0.9 - 1) * (1 + np.cos(np.pi * i / total))
-    )
     rates = [parts.rate_at(step, steps, recipe) for step in i]
     rest = np.arange(total - 14)
     np.testing.assert_allclose(rates[:14], 1e-3 * np.arange(14) / 14, atol=2e-8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from medbench.data.prepared.crops import Crops
 from medbench.data.prepared.store import Store
 from medbench.data.prepared.transforms import Clean
 from medbench.data.prepared.transforms import normalise as normalised
+from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.protocols.knn import vote
 from medbench.seeding import generator
-from medbench.training.dino import pretraining
-from medbench.training.dino.parts import Head, Student, Teacher, cosine, rate_at, temperature_at
-from medbench.training.dino.pretraining import CURVE, Pictures, Pretraining
+from medbench.training import steps
+from medbench.training.dino.parts import Head, Student, Teacher, rate_at, temperature_at
+from medbench.training.dino.pretraining import CURVE, CropData, Pretraining
 from medbench.training.machine import machine
+from medbench.training.schedule import cosine
 
 SMALL = {
     "epochs": 3,
@@ -64,7 +67,7 @@ def work(store: Store, seed: int = 0, model: str = "toy-cnn", **changes: object)
     )
     assert isinstance(teacher, Teacher)
     crops = Crops(store, np.arange(n), SIZE, settings, seed)
-    return Pretraining(student, teacher, Pictures(crops, n, prepare), settings, machine("fp32", "cpu", 0), seed, "test")
+    return Pretraining(student, teacher, CropData(crops, n, prepare), settings, machine("fp32", "cpu", 0), seed, "test")
 
 
 def plainly(made: Pretraining, steps: int) -> tuple[Student, Teacher, torch.Tensor, list[float]]:
@@ -76,9 +79,9 @@ def plainly(made: Pretraining, steps: int) -> tuple[Student, Teacher, torch.Tens
     centre, losses = torch.zeros(s.outputs), []
     for step in range(steps):
         epoch, at = divmod(step, made.steps)
-        rows = generator("dino-pretrain", "order", made.seed, epoch).permutation(made.pictures.n)
+        rows = generator("dino-pretrain", "order", made.seed, epoch).permutation(made.n)
         chosen = rows[at * made.batch : (at + 1) * made.batch]
-        large, small = made.pictures.crops[[(epoch, int(row)) for row in chosen]]
+        large, small = made.data.crops[[(epoch, int(row)) for row in chosen]]
         views = [prepare(crop) for crop in (*large, *small)]
         for group, decay in zip(adam.param_groups, (cosine(*s.weight_decay, step, made.total), 0.0), strict=True):
             group["lr"], group["weight_decay"] = rate_at(step, made.steps, s), decay
@@ -131,14 +134,14 @@ def test_a_kill_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     store, file = stripes(24, 0)[0], tmp_path / "state.safetensors"
     whole = work(store)
     whole.run(tmp_path / "other.safetensors")
-    monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(pretraining, "CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "CHECKPOINT_SHARE", 0)
     step = Pretraining._step
 
-    def killed(self: Pretraining, crops: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def killed(self: Pretraining, *arguments: Any) -> torch.Tensor:
         if self.done == 4:  # in the middle of the second epoch
             raise KeyboardInterrupt
-        return step(self, crops)
+        return step(self, *arguments)
 
     broken = work(store)
     with monkeypatch.context() as patch:
@@ -174,27 +177,31 @@ def test_micro_batches_change_rounding_alone(tmp_path: Path) -> None:
 
 
 def test_too_little_memory_halves_the_micro_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gradients = Pretraining._gradients
+    loss_of = Pretraining.loss_of
 
-    def scarce(self: Pretraining, crops: tuple[torch.Tensor, torch.Tensor], temperature: float) -> torch.Tensor:
+    def scarce(self: Pretraining, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if self.micro > 2:
             raise torch.OutOfMemoryError
-        return gradients(self, crops, temperature)
+        return loss_of(self, *arguments)
 
-    monkeypatch.setattr(Pretraining, "_gradients", scarce)
+    monkeypatch.setattr(Pretraining, "loss_of", scarce)
     made = work(stripes(16, 0)[0], epochs=1)
     assert made.run(tmp_path / "state.safetensors") == ""
     assert made.facts()["micro_batch"] == 2
+    monkeypatch.setattr(Pretraining, "loss_of", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError))
+    with pytest.raises(MedbenchError, match="out of memory with a micro-batch of 1") as caught:
+        work(stripes(16, 0)[0], epochs=1).run(tmp_path / "other.safetensors")
+    assert "--set local_crops=N" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(("at", "batch"), [(0, 8), (2, 8), (1, 16)])
 def test_a_loss_that_is_no_number_ends_it(at: int, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noted = Pretraining._noted
+    end_step = Pretraining.end_step
 
     def spoilt(self: Pretraining, sums: torch.Tensor) -> torch.Tensor:
-        return noted(self, sums) * (np.nan if self.done == at else 1)
+        return end_step(self, sums) * (np.nan if self.done == at else 1)
 
-    monkeypatch.setattr(Pretraining, "_noted", spoilt)
+    monkeypatch.setattr(Pretraining, "end_step", spoilt)
     made = work(stripes(16, 0)[0], batch_size=batch)
     assert made.run(tmp_path / "state.safetensors") == f"the loss is not finite at step {at + 1}"
 

@@ -1,4 +1,4 @@
-"""The training loop against a plain PyTorch one; resuming, micro-batches, broken losses, lack of memory."""
+"""Fine-tuning against a plain PyTorch loop; resuming, micro-batches, losses that are not finite, lack of memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch.utils.data import Dataset
 
 from medbench.cards.recipes import LinearUnfrozen
 from medbench.errors import MedbenchError
+from medbench.training import steps
 from medbench.training.finetune.fit import Fit
-from medbench.training.finetune.task import FitData, FitTask, Fitted
+from medbench.training.finetune.result import Fitted
+from medbench.training.finetune.task import FitData, FitTask
 from medbench.training.heads.linear import order
 from medbench.training.machine import machine
 
@@ -127,7 +129,7 @@ def same(a: Fitted, b: Fitted) -> bool:
 @pytest.mark.parametrize("stop", [1, 7, 10, 18])
 def test_a_stopped_training_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     whole = fit(network(0.3)).run(tmp_path / "none")
-    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
     stopped = fit(network(0.3))
     step, left = stopped._step, [stop]
 
@@ -169,9 +171,9 @@ def test_lack_of_memory_halves_the_micro_batch(tmp_path: Path, monkeypatch: pyte
     fitted = fit(net).run(tmp_path / "state")
     assert fitted.facts["micro_batch"] == 2
     assert fitted.curve.val == fit().run(tmp_path / "whole").curve.val
-    assert "goes on with 2 images at once" in capsys.readouterr().err
+    assert "continues with micro-batches of 2," in capsys.readouterr().err
     monkeypatch.setattr(net, "forward", lambda x: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
-    with pytest.raises(MedbenchError, match="out of memory with 1 images at once"):
+    with pytest.raises(MedbenchError, match="out of memory with a micro-batch of 1"):
         fit(net).run(tmp_path / "none")
 
 
@@ -192,30 +194,52 @@ def test_early_stopping_counts_from_its_first_epoch(tmp_path: Path) -> None:
     assert len(fit(**train, early_from=5).run(tmp_path / "b").curve.val) == 8
 
 
-def test_marginal_loss_adds_the_distance_of_proportions(tmp_path: Path) -> None:
-    from medbench.training.finetune.loss import marginal_penalty
-
-    logits, y = torch.tensor([[0.0, 0.0], [0.0, 0.0], [np.log(3.0), 0.0], [0.0, 0.0]]), torch.tensor([0, 0, 0, 1])
-    # predicted proportions (.5 * 3 + .75) / 4 = .5625 against 3/4
-    assert marginal_penalty(logits, y).item() == pytest.approx(2 * (0.75 - 0.5625))
-    labels = torch.tensor([[1.0, 0.0]] * 4)
-    assert marginal_penalty(logits, labels).item() == pytest.approx(abs(0.5 * 3 + 0.75 - 4) / 4 + 0.5 * 3 / 4 + 0.5 / 4)
+def test_the_marginal_loss_needs_complete_batches(tmp_path: Path) -> None:
     first = fit(loss="marginal", marginal=2.0, plateau=False).run(tmp_path / "a").curve.loss[0]
     assert first > fit(plateau=False).run(tmp_path / "b").curve.loss[0]
-    with pytest.raises(MedbenchError, match="whole batch at once"):
+    with pytest.raises(MedbenchError, match="complete batch at once"):
         fit(loss="marginal", micro_batch=2)
+    net = network()
+    net.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
+    with pytest.raises(MedbenchError, match="out of memory with a micro-batch of 8") as caught:
+        fit(net, loss="marginal").run(tmp_path / "c")
+    assert "batch_size" in str(caught.value.hint)
 
 
-def test_weighted_loss_is_torchs(tmp_path: Path) -> None:
-    from medbench.training.finetune.loss import make_loss
+@pytest.mark.parametrize("views", [None, 0, 2])
+def test_rows_are_views_and_images(views: int | None) -> None:
+    made = fit(views=views)
+    for epoch in range(4):
+        seen = [made.item(epoch, int(row)) for row in made.rows_of(epoch)]
+        assert sorted(image for _, image in seen) == list(range(N))
+        expected = {None: {epoch}, 0: {0}, 2: {0, 1}}[views]
+        assert {view for view, _ in seen} == expected
 
-    settings = LinearUnfrozen(loss="weighted")
-    targets = torch.tensor([0] * 6 + [1] * 3 + [2])
-    loss, norm = make_loss(settings, targets, C)
-    logits, y = torch.randn(5, C, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1, 1, 0])
-    reference = nn.CrossEntropyLoss(weight=torch.tensor([10 / 18, 10 / 9, 10 / 3]))(logits, y)
-    torch.testing.assert_close(loss(logits, y).sum() / norm(y), reference)
-    many = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
-    loss, norm = make_loss(settings, many, 2)
-    reference = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1 / 3, 3.0]))(logits[:4, :2], many)
-    torch.testing.assert_close(loss(logits[:4, :2], many).sum() / norm(many), reference)
+
+def test_validation_drop_and_rounding_are_those_of_the_published_code(tmp_path: Path) -> None:
+    whole, dropped, rounded = (
+        fit(**changes).run(tmp_path / name).curve.val
+        for name, changes in (("a", {}), ("b", {"val_drop": True}), ("c", {"round_metric": 1}))
+    )
+    assert whole != dropped, "21 images, in batches of 8: 5 are left out"
+    assert rounded[0] == round(whole[0], 1)
+
+
+def test_half_precision_scores_have_ties() -> None:
+    made = fit()
+    scores, half = (made.predict(made.source.test, M, half=half) for half in (False, True))
+    np.testing.assert_allclose(half, scores, atol=2e-3)
+    assert np.array_equal(half, half.astype(np.float16))
+    assert not np.array_equal(scores, scores.astype(np.float16))
+
+
+def test_multilabel_scores_are_sigmoids() -> None:
+    train, y, val, v = data()
+    labels = torch.eye(C)[y]
+    task = FitTask(
+        LinearUnfrozen(**SHORT), labels, np.eye(C, dtype=int)[v], C, "auroc_macro", machine("fp32", "cpu", 0)
+    )
+    made = Fit(network(), FitData(Held(train), Held(val), Held(val), lambda raw: raw), task, 3, 1e-2, "test")
+    with torch.no_grad():
+        expected = made.network.eval()(val).sigmoid()
+    np.testing.assert_allclose(made.predict(made.source.val, M), expected.numpy(), atol=1e-6)

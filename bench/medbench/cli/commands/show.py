@@ -48,10 +48,7 @@ def described(name: str) -> list[dict[str, Any]]:
     from medbench.errors import unknown
 
     if find.is_file_name(name):
-        from medbench.cards.find import load_any
-
-        kind, card, path = load_any(name)
-        return [_entry(kind, card, path)]
+        return [_entry(*find.load_any(name))]
     if is_library_name(name):
         return [_entry("models", find.find_model(name), "made from the list of the library")]
     if is_medmnist_name(name):
@@ -61,13 +58,9 @@ def described(name: str) -> list[dict[str, Any]]:
     if not kinds:
         everything = {n for known in files.values() for n in known}
         raise unknown("card", name, everything, "All: medbench ls models|protocols|datasets|tables")
-    finders: dict[str, Any] = {
-        "models": find.find_model,
-        "datasets": find.find_dataset,
-        "protocols": find.find_protocol,
-        "papers": find.find_paper,
-    }
-    return [_entry(kind, finders[kind](name), str(files[kind][name])) for kind in kinds]
+    return [
+        _entry(kind, find.load_file(find.SCHEMAS[kind], files[kind][name]), str(files[kind][name])) for kind in kinds
+    ]
 
 
 def _entry(kind: str, card: Card, path: str) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from medbench.cli import output
 CARD_NAMES = {"models": "model", "datasets": "data set", "protocols": "protocol", "papers": "paper"}
 
 
-def validate(
-    files: Annotated[list[Path], typer.Argument(help="Card files, or folders of them.")],
-) -> None:
+def validate(files: Annotated[list[Path], typer.Argument(help="Card files, or folders of them.")]) -> None:
     """Check card files.
 
     All errors are shown at once, each with file, line and field.

@@ -1,4 +1,4 @@
-"""What a copy on disk really holds, held against its card: the findings behind `medbench data check`."""
+"""Check a local copy of a data set against its card: the findings of `medbench data check`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CheckReport:
 
     Attributes:
         name: The data set.
-        root: Where it lies.
+        root: Its folder.
         split: The split the counts are for; empty if it could not be made.
         columns: Heads of `rows`: class, card, found, train, val, test.
         rows: Counts per class, then in all; None where the card says nothing or the split could not be made.
@@ -165,7 +165,7 @@ def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Fin
 def _missing(samples: pd.DataFrame, missing: list[int]) -> list[Finding]:
     if not missing:
         return []
-    text = f"{len(missing)} of {len(samples)} images are not there: {listed(samples['path'].iloc[missing])}"
+    text = f"{len(missing)} of {len(samples)} images are missing: {listed(samples['path'].iloc[missing])}"
     return [Finding("missing", "error", text, samples["id"].iloc[missing].tolist())]
 
 
@@ -193,7 +193,7 @@ def _images(
 
 
 def _groups_across(samples: pd.DataFrame) -> list[Finding]:
-    """Find groups (patients, lesions) that stand in more than one split."""
+    """Find groups (patients, lesions) that are in more than one split."""
     used = samples[samples["split"] != ""]
     splits: dict[str, set[str]] = defaultdict(set)
     for group, assigned in zip(used["group"], used["split"], strict=True):
@@ -202,7 +202,7 @@ def _groups_across(samples: pd.DataFrame) -> list[Finding]:
     if not cut:
         return []
     ids = used.loc[used["group"].isin(cut), "id"].tolist()
-    text = f"{len(cut)} groups stand in more than one split: {listed(cut)}; choose a grouped split to keep them whole"
+    text = f"{len(cut)} groups are in more than one split: {listed(cut)}; choose a grouped split to keep them together"
     return [Finding("groups-across", "warning", text, ids)]
 
 

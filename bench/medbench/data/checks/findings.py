@@ -23,7 +23,6 @@ Severity = Literal["error", "warning", "note"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first."""
 
-
 SHOWN, SHOWN_MEMBERS = 8, 4  # sets, and images of one, that a text names
 
 
@@ -46,7 +45,7 @@ class Member:
     group: str
 
     def __str__(self) -> str:
-        """Return what stands for it in a text."""
+        """Return its short name in a text."""
         return f"{self.id} [{self.label}{', ' + self.split if self.split else ''}]"
 
 
@@ -83,7 +82,7 @@ def unreadable(
 
     Args:
         card: The data set.
-        root: Where it lies.
+        root: Its folder.
         samples: The rows whose files are there.
         decode: Whether to decode the images.
         known: Sample id -> reason, where all have been decoded before.
@@ -141,7 +140,7 @@ def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
 
 
 def duplicates(card: DatasetCard, samples: pd.DataFrame, content: Sequence[str]) -> list[Finding]:
-    """Find byte-identical images, those whose labels disagree, and those that stand in two splits or groups.
+    """Find byte-identical images, those whose labels disagree, and those that are in two splits or groups.
 
     Args:
         card: The data set.
@@ -202,11 +201,11 @@ class _Sets:
         return bool((self.targets[list(positions)] != self.targets[positions[0]]).any())
 
     def across(self, positions: Sequence[int]) -> bool:
-        """Tell whether they stand in two splits."""
+        """Tell whether they are in two splits."""
         return len({self.splits[at] for at in positions} - {""}) > 1
 
     def apart(self, positions: Sequence[int]) -> bool:
-        """Tell whether they stand in two groups, where groups are known."""
+        """Tell whether they are in two groups, if groups are known."""
         return self.grouped and len({self.groups[at] for at in positions}) > 1
 
     def finding(self, kind: str, severity: Severity, what: str, sets: Sequence[Sequence[int]]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Small pictures of samples, for people to look at, from the data sets that are at hand."""
+"""Thumbnails of samples, from the data sets that are on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class Found:
-    """A data set that is at hand: where it lies, and of each sample the path and its class or findings."""
+    """A data set on this machine: its folder, and the path and the class or findings of each sample."""
 
     source: Source
     paths: dict[str, str]
@@ -29,17 +29,17 @@ class Found:
 
 
 class Thumbnails:
-    """Gives thumbnails by data set and id; of data sets that are not at hand it gives none.
+    """Gives thumbnails by data set and id; none for data sets that are not on this machine.
 
-    A sample whose class at hand is not the one that is asked for belongs to another release, or to another data set of
-    the same name: its picture is not given, and `notes` tells.
+    If a sample's class on this machine differs from the class asked for, the sample is of another release or of a
+    different data set with the same name: it gets no thumbnail, and `notes` says so.
 
     Args:
         root: The folder of the data, as `find_source` takes it; None: `MEDBENCH_DATA`.
         sources: Data sets that no card describes: a .csv of labels, a folder of class folders, or a card file each.
 
     Raises:
-        MedbenchError: One of `sources` is not there or cannot be read.
+        MedbenchError: One of `sources` does not exist or cannot be read.
     """
 
     def __init__(self, root: Path | None = None, sources: Sequence[str] = ()) -> None:
@@ -50,11 +50,11 @@ class Thumbnails:
         self._other: dict[str, str] = {}
 
     def __call__(self, dataset: str, truth: Mapping[str, tuple[str, ...]]) -> Mapping[str, bytes]:
-        """Return id -> a JPEG, of those samples that are there and can be decoded.
+        """Return id -> a JPEG, for the samples whose files exist and can be decoded.
 
         Args:
             dataset: The data set's name.
-            truth: Id -> names of its class, or of the findings it has.
+            truth: Id -> the name of its class, or the names of its findings.
         """
         self._unasked.discard(dataset)
         if dataset not in self._found:
@@ -62,28 +62,26 @@ class Thumbnails:
         found = self._found[dataset]
         if found is None:
             return {}
-        pictures = {}
+        thumbnails = {}
         for name, classes in truth.items():
             if name in found.paths and found.truth[name] != classes:
                 self._other.setdefault(dataset, name)
             elif name in found.paths:
-                pictures[name] = _thumbnail(found.source.root / found.paths[name], found.source.card.channels)
-        return {name: data for name, data in pictures.items() if data is not None}
+                thumbnails[name] = thumbnail(found.source.root / found.paths[name], found.source.card.channels)
+        return {name: data for name, data in thumbnails.items() if data is not None}
 
     def notes(self) -> list[str]:
-        """Return what a person should know of the pictures that were not given."""
+        """Return why thumbnails are missing, one line each."""
         other = [
-            f"no pictures of some samples of {dataset}, such as {name}: the data at hand have other classes for them"
+            f"no thumbnails of some samples of {dataset}, such as {name}: their classes differ from the records'"
             for dataset, name in self._other.items()
         ]
-        return other + [
-            f"no run is on a data set called '{name}', so its pictures are not used" for name in self._unasked
-        ]
+        return other + [f"no run used a data set called '{name}': its images are not shown" for name in self._unasked]
 
     def _look(self, dataset: str) -> Found | None:
         try:
             return _samples(find_source(dataset, self.root))
-        except MedbenchError:  # no card, no data folder, or labels that cannot be read: then there are no pictures
+        except MedbenchError:  # no card, no data folder, or unreadable labels: then there are no thumbnails
             return None
 
 
@@ -100,12 +98,19 @@ def _samples(source: Source) -> Found:
     )
 
 
-def _thumbnail(path: Path, channels: int) -> bytes | None:
+def thumbnail(path: Path, channels: int, side: int = SIDE) -> bytes | None:
+    """Return an image file as a small JPEG; None if the file is missing or cannot be decoded.
+
+    Args:
+        path: The file.
+        channels: 1 for grey, 3 for colour.
+        side: Pixels of the longer side, at most.
+    """
     try:
-        image = decode.open_image(path, channels, draft_size=SIDE)
+        image = decode.open_image(path, channels, draft_size=side)
     except MedbenchError:
         return None
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

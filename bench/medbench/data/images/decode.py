@@ -32,7 +32,7 @@ from medbench.data.images.depth import DEPTHS, MAX_PIXELS, Unreadable, eight_bit
 from medbench.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "PPM", "TGA", "AVIF")
-"""What is tried: raster formats alone. Pillow's others include EPS, which starts an interpreter."""
+"""Only raster formats are tried. Pillow's other formats include EPS, which starts an interpreter."""
 
 PHOTOMETRIC, BITS_PER_SAMPLE = 262, 258  # TIFF tags
 
@@ -82,7 +82,7 @@ def decode(data: bytes, channels: int, draft_size: int | None = None, name: str 
             if width * height > MAX_PIXELS:
                 raise Unreadable(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")
             if draft_size is not None:
-                image.draft(None, (2 * draft_size, 2 * draft_size))  # does something for JPEG alone
+                image.draft(None, (2 * draft_size, 2 * draft_size))  # has an effect only on JPEG
             return convert(image, channels)
     except UnidentifiedImageError as error:
         raise Unreadable("not an image of a known format, or its header is damaged") from error

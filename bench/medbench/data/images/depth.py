@@ -13,7 +13,7 @@ MAX_PIXELS = 20_000 * 20_000
 """Images that declare more are refused: 1.2 GB decoded. Pillow's own limit (89 Mpixel) is below real radiographs."""
 
 DEPTHS = (8, 12, 16, 24, 31)  # Pillow keeps more than 16 bits as signed 32
-LEAVE_OUT = "put a whole copy in its place, or go on without it: --unreadable leave-out"
+LEAVE_OUT = "replace it with a complete copy, or leave it out: --unreadable leave-out"
 
 
 class Unreadable(DataError):  # noqa: N818 - a state of the file, named so by its callers

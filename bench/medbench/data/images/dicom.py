@@ -8,7 +8,7 @@ What is decided here:
   Values below 0 become 0: of a CT in Hounsfield units what is lighter than water is black.
 - MONOCHROME1 (white is 0) is inverted after that, so that bone and tissue are bright as everywhere else.
 - Colours are converted to RGB; of more than 8 bits the high ones are kept.
-- Files with several frames are refused: which one is meant, no label file tells.
+- Files with several frames are refused: no label file says which frame is meant.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,8 +23,7 @@ def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str]
     sorted paths; `first` counts within a split and class. Hidden files, and files of other extensions, are no images.
 
     Raises:
-        DataError: A split's folder is missing, a folder is no class, a name tells no class, a class has no images.
-        CardError: A regular expression of the card is malformed.
+        DataError: A split's folder is missing, a folder is not a class, a name has no class, a class has no images.
     """
     classes = layout.folders or {name: index for index, name in enumerate(card.class_names)}
     found: list[tuple[str, int, str]] = []
@@ -47,8 +47,7 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
     only = f", names match {layout.only}" if layout.only else ""
     if not there:
         raise DataError(
-            f"no images in {what} {', '.join(classes)} below {root}",
-            f"extensions: {' '.join(layout.extensions)}{only}",
+            f"no images in {what} {', '.join(classes)} below {root}", f"extensions: {' '.join(layout.extensions)}{only}"
         )
     empty = [name for name, target in classes.items() if target not in there]
     if empty:
@@ -58,31 +57,33 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
 
 
 def _by_folder(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Yield (path below `root`, class) of the images in class folders; `only` lets other folders stand beside them."""
+    """Yield (path below `root`, class) of the images in class folders; `only` allows others next to them."""
     _check_folders(root / folder, classes, beside=layout.only is not None)
-    only = image_paths.compiled(layout.only, "layout.only") if layout.only else None
+    only = re.compile(layout.only or "")
     for name, target in classes.items():
         prefix = "/".join(filter(None, (folder.strip("/"), name)))
         for path in images_below(root / folder / name, layout.extensions):
-            if only is None or only.search(f"{prefix}/{path}"):
+            if only.search(f"{prefix}/{path}"):
                 yield f"{prefix}/{path}", target
 
 
 def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Yield (path below `root`, class) of the images whose path tells their class."""
+    """Yield (path below `root`, class) of the images whose path has their class."""
     base = root / folder
     if not base.is_dir():
-        raise DataError(f"the folder {base} is not there", "it should hold the images; point --data-root at its place")
-    only = image_paths.compiled(layout.only, "layout.only") if layout.only else None
+        raise DataError(
+            f"the folder {base} does not exist", "it should hold the images; point --data-root at its place"
+        )
+    only = re.compile(layout.only or "")
     prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
     paths = [f"{prefix}{path}" for path in images_below(base, layout.extensions)]
-    paths = sorted(path for path in paths if only is None or only.search(path))
+    paths = sorted(path for path in paths if only.search(path))
     raws = image_paths.parts(paths, layout.label or "", "label", [str(root / path) for path in paths])
     for path, raw in zip(paths, raws, strict=True):
         if raw not in classes:
             raise DataError(
-                f"{root / path}: its name tells the class '{raw}', which the card does not know",
-                f"known: {', '.join(classes)}. Name it in layout.folders, or leave the file out by layout.only",
+                f"{root / path}: its name has the class '{raw}', which the card does not know",
+                f"known: {', '.join(classes)}. Add it to layout.folders, or leave the file out by layout.only",
             )
         yield path, classes[raw]
 
@@ -93,12 +94,12 @@ def _undecodable(path: str) -> bool:
 
 def _check_folders(base: Path, classes: dict[str, int], *, beside: bool) -> None:
     if not base.is_dir():
-        raise DataError(f"the folder {base} is not there", f"it should hold the class folders {', '.join(classes)}")
+        raise DataError(f"the folder {base} does not exist", f"it should hold the class folders {', '.join(classes)}")
     tops = {name.split("/")[0] for name in classes}
     extra = sorted(d.name for d in base.iterdir() if d.is_dir() and not hidden(d.name) and d.name not in tops)
     if extra and not beside:
         raise DataError(
-            f"{base} holds folders that are no class of the card: {', '.join(extra[:5])}",
+            f"{base} holds folders that are not classes of the card: {', '.join(extra[:5])}",
             f"classes: {', '.join(classes)}. Move the others away, or name them in layout.folders",
         )
     if not any((base / name).is_dir() for name in classes):
@@ -170,5 +171,5 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: 
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
-        f"for the whole list: {command}",
+        f"for the complete list: {command}",
     )

@@ -1,4 +1,4 @@
-"""Label files as text: columns of cells with the line each row stands on."""
+"""Label files as text: columns of cells, with the line of each row."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Columns:
         return f"{self.file}:{self.lines[row]}" + (f": column '{column}'" if column else "")
 
     def picked(self, rows: Sequence[int]) -> Columns:
-        """Return these rows alone."""
+        """Return only these rows."""
         cells = {name: [column[row] for row in rows] for name, column in self.cells.items()}
         return Columns(self.file, cells, [self.lines[row] for row in rows])
 
 
 def missing_file(file: Path) -> MissingDataError:
     """Build the error for a label file that is missing."""
-    return MissingDataError(f"the label file {file} is not there (looked in {file.parent})")
+    return MissingDataError(f"the label file {file} does not exist (looked in {file.parent})")
 
 
 def read_columns(
@@ -66,7 +66,7 @@ def read_columns(
 
     Raises:
         MissingDataError: The file is missing.
-        DataError: The file is empty, not text, not CSV or no workbook, a column is missing or stands twice, a
+        DataError: The file is empty, not text, not CSV or not a workbook, a column is missing or there twice, a
             row is longer or shorter than the header, or there are no rows.
     """
     book = is_workbook(file)
@@ -79,14 +79,14 @@ def read_columns(
     width, pairs = len(heads), list(zip(stores, picks, strict=True))
     for line, row in rows:
         if len(row) != width:
-            row = _mended(file, line, row, heads, picks)
+            row = _repaired(file, line, row, heads, picks)
         if not any(row) or not any(map(str.strip, row)):
             continue
         for store, at in pairs:
             store.append(row[at].strip())
         lines.append(line)
     if not lines:
-        raise DataError(f"{file} has a header but no rows", "check that the file is whole")
+        raise DataError(f"{file} has a header but no rows", "check that the file is complete")
     return Columns(file, dict(zip(names, stores, strict=True)), lines)
 
 
@@ -102,10 +102,10 @@ def read_lines(file: Path) -> Columns:
     except FileNotFoundError as error:
         raise missing_file(file) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not a UTF-8 text file", "check that the file is whole") from error
+        raise DataError(f"{file} is not a UTF-8 text file", "check that the file is complete") from error
     kept = [(number, line.strip()) for number, line in enumerate(text, 1) if line.strip()]
     if not kept:
-        raise DataError(f"{file} is empty", "check that the file is whole")
+        raise DataError(f"{file} is empty", "check that the file is complete")
     return Columns(file, {"name": [name for _, name in kept]}, [number for number, _ in kept])
 
 
@@ -165,7 +165,7 @@ def _position(file: Path, header: list[str], name: str) -> int:
     raise DataError(f"{file} has no column '{name}'", f"it has: {listed}. Name the right one in the card's layout")
 
 
-def _mended(file: Path, line: int, row: list[str], header: list[str], picks: Sequence[int]) -> list[str]:
+def _repaired(file: Path, line: int, row: list[str], header: list[str], picks: Sequence[int]) -> list[str]:
     """Let pass what loses nothing: empty cells too many, and unread cells too few."""
     if len(row) > len(header) and not any(cell.strip() for cell in row[len(header) :]):
         return row[: len(header)]
@@ -173,5 +173,5 @@ def _mended(file: Path, line: int, row: list[str], header: list[str], picks: Seq
         return row
     raise DataError(
         f"{file}:{line}: the row has {len(row)} cells, the header {len(header)}",
-        "mend that row: a value with a comma in it must stand in quotes",
+        "fix that row: put a value with a comma in quotes",
     )

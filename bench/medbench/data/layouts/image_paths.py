@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns
-from medbench.errors import CardError, DataError
+from medbench.errors import DataError
 from medbench.storage import files
 
 ENDINGS = (
@@ -67,7 +67,6 @@ def image_paths(
         allow_outside: Let paths lead out of `root`.
 
     Raises:
-        CardError: A regular expression or its replacement is malformed.
         DataError: A path leaves `root`, with the line that names it.
     """
     base = os.path.abspath(root) + "/"  # noqa: PTH100 - links stay as they are named
@@ -84,44 +83,21 @@ def image_paths(
 
 
 def replaced(texts: Sequence[str], replace: Mapping[str, str]) -> list[str]:
-    """Return the texts with every match of each regular expression replaced, one expression after the other.
-
-    Raises:
-        CardError: An expression or its replacement is malformed.
-    """
+    """Return the texts with every match of each regular expression replaced, one expression after the other."""
     found = list(texts)
     for pattern, new in replace.items():
-        expression = compiled(pattern, "layout.replace")
-        try:
-            found = [expression.sub(new, text) for text in found]
-        except (re.error, IndexError) as error:
-            raise CardError(f"layout.replace: '{new}' replaces nothing: {error}", "mend the card") from error
+        expression = re.compile(pattern)
+        found = [expression.sub(new, text) for text in found]
     return found
 
 
-def compiled(pattern: str, field: str, part: str = "") -> re.Pattern[str]:
-    """Return the expression of a card's field.
-
-    Raises:
-        CardError: It is malformed, or has no part named `part`.
-    """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise CardError(f"{field}: '{pattern}' is not a regular expression: {error}", "mend the card") from error
-    if part and part not in expression.groupindex:
-        raise CardError(f"{field}: '{pattern}' has no part (?P<{part}>…)", "mend the card")
-    return expression
-
-
-def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str], field: str = "") -> list[str]:
+def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str]) -> list[str]:
     """Return the named part of a regular expression in each text.
 
     Raises:
-        CardError: The expression is malformed or has no such part.
         DataError: A text does not match.
     """
-    expression = compiled(pattern, field or f"layout.{part}", part)
+    expression = re.compile(pattern)
     found = []
     for text, place in zip(texts, places, strict=True):
         match = expression.search(text)
@@ -179,6 +155,6 @@ class Endings:
                         if (base := stem(entry.name)) != entry.name and not entry.is_dir():
                             stems.setdefault(base, []).append(entry.name)
             except OSError:
-                stems = {}  # that the images are missing is told by those who look for them
+                stems = {}  # the check for missing images reports them
             self._folders[folder] = stems
         return self._folders[folder]

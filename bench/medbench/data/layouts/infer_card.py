@@ -1,4 +1,4 @@
-"""A user's own data: what a CSV or a folder of class folders means, told from its columns and its disk."""
+"""A card for the user's own data, inferred from the columns of a CSV or from a folder of class folders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Meaning:
 
 
 def card_from_csv(path: Path, root: Path | None = None) -> DatasetCard:
-    """Return the card of a user's CSV, told from its columns.
+    """Return the card of a user's CSV, inferred from its columns.
 
     Args:
         path: The CSV: an image column, a label column or several 0/1 columns, optionally a group and a split column.

@@ -49,7 +49,7 @@ def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
     Args:
         layout: Names the columns.
         table: The table.
-        folder: Where it lies.
+        folder: Its folder.
 
     Raises:
         DataError: A file or column is missing or wrong, a row has no partner in the second file, or no row is left.
@@ -78,8 +78,8 @@ def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], 
     for row, key in enumerate(second.cells[join.by]):
         if key in rows:
             raise DataError(
-                f"{second.where(row, join.by)}: '{key}' stands already at {second.where(rows[key])}",
-                "leave one of the rows",
+                f"{second.where(row, join.by)}: duplicate key '{key}', first at {second.where(rows[key])}",
+                "remove one of the rows",
             )
         rows[key] = row
     keys = first.cells[join.by]

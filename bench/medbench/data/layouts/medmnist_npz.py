@@ -1,6 +1,6 @@
 """MedMNIST files: arrays of images and labels, unpacked once into PNG files that are then read as any CSV data set.
 
-PNG keeps every value. The folder is named by the digest of the file, so a new release of it is unpacked anew. Images
+PNG keeps every value. The folder is named by the digest of the file, so a new release of it is unpacked again. Images
 are read one by one: the largest file holds 24 GB of pixels. Object arrays, which would be unpickled, are refused.
 """
 
@@ -27,7 +27,7 @@ VERSION = 1
 """Raised whenever unpacking writes something else: the images lie in a folder of their own per version."""
 
 SPLITS = ("train", "val", "test")
-HINT = "get the file again: https://github.com/MedMNIST/MedMNIST tells where"
+HINT = "get the file again: see https://github.com/MedMNIST/MedMNIST"
 
 
 def csv_layout(card: DatasetCard) -> CsvLayout:
@@ -54,7 +54,7 @@ def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
         marker: Name of a file that, if it lies beside the npz file, is copied along.
 
     Raises:
-        MissingDataError: The file is not there.
+        MissingDataError: The file does not exist.
         DataError: The file is damaged, or does not fit the card.
         OutputError: The cache is read-only or full.
     """
@@ -62,7 +62,7 @@ def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
     assert isinstance(layout, NpzLayout)
     file = place / layout.file
     if not file.is_file():
-        raise MissingDataError(f"the file {file} of '{card.name}' is not there")
+        raise MissingDataError(f"the file {file} of '{card.name}' does not exist")
     digest = digests.file_digests([file], f"hashing {file.name}")[0]
     folder = paths.home() / "unpacked" / f"{file.stem}-{VERSION}-{digest[:16]}"
 
@@ -118,7 +118,7 @@ def _reading(file: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{file} is not a whole MedMNIST file: {error}", HINT) from error
+        raise DataError(f"{file} is not a valid MedMNIST file: {error}", HINT) from error
 
 
 def _labels(card: DatasetCard, file: Path, archive: zipfile.ZipFile, split: str) -> npt.NDArray[np.int64]:
@@ -132,7 +132,7 @@ def _labels(card: DatasetCard, file: Path, archive: zipfile.ZipFile, split: str)
     if found.ndim != 2 or found.dtype.kind not in "iu" or found.shape[1] != (n if several else 1):
         raise DataError(
             f"{file}: {key} has the shape {found.shape} and type {found.dtype}",
-            f"{card.name} needs whole numbers of the shape (images, {n if several else 1}); is it the right file?",
+            f"{card.name} needs integers of shape (images, {n if several else 1}); is it the right file?",
         )
     top = 1 if several else n - 1
     wrong = np.argwhere((found < 0) | (found > top))
@@ -154,7 +154,7 @@ def _images(file: Path, archive: zipfile.ZipFile, split: str, n: int) -> Iterato
         if not (grey or colour) or dtype != np.uint8 or fortran:
             raise DataError(
                 f"{file}: {key} has the shape {shape} and type {dtype}",
-                "flat sets alone are read, uint8 of the shape (n, height, width) or (n, height, width, 3)",
+                "only flat sets can be read, uint8 of the shape (n, height, width) or (n, height, width, 3)",
             )
         if shape[0] != n:
             raise DataError(f"{file}: {shape[0]} images in {key}, but {n} labels", HINT)

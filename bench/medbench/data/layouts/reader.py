@@ -131,7 +131,7 @@ def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Pl
         official = _official(columns, layout)
     if layout.group_pattern:
         places = [columns.where(row) for row in range(len(columns))]
-        groups = parts(named, layout.group_pattern, "group", places, "layout.group_pattern")
+        groups = parts(named, layout.group_pattern, "group", places)
     else:
         groups = _groups(columns, layout.group, ids)
     found = place.endings.found(columns, named) if layout.match == "stem" else named
@@ -178,7 +178,7 @@ def _official(columns: Columns, layout: CsvLayout) -> list[str]:
         split = table.get(raw) or ("" if layout.split_values else USUAL_SPLITS.get(raw.lower(), ""))
         if not split:
             known = ", ".join(layout.split_values or USUAL_SPLITS)
-            raise DataError(f"{columns.where(row, layout.split)}: '{raw}' is no split", f"use one of: {known}")
+            raise DataError(f"{columns.where(row, layout.split)}: '{raw}' is not a split", f"use one of: {known}")
         found.append(split)
     return found
 
@@ -212,7 +212,7 @@ def _refuse_duplicates(parts: list[Part]) -> None:
             where = part.columns.where(row)
             if name in seen:
                 raise DataError(
-                    f"{where}: the id '{name}' stands already at {seen[name]}",
-                    "leave one of the rows, or give layout.id a template that tells them apart",
+                    f"{where}: duplicate id '{name}', first at {seen[name]}",
+                    "remove one of the rows, or give layout.id a template that makes the ids unique",
                 )
             seen[name] = where

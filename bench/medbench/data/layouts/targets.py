@@ -44,9 +44,9 @@ def csv_targets(
 def _check_forms(card: DatasetCard, layout: CsvLayout) -> None:
     several = card.task == "multilabel"
     if (layout.none is not None or layout.separator is not None) and not several:
-        raise CardError(f"{card.name}: layout.none and layout.separator go with task: multilabel", "mend the card")
+        raise CardError(f"{card.name}: layout.none and layout.separator go with task: multilabel", "fix the card")
     if layout.none is not None and layout.none not in card.class_names:
-        raise CardError(f"{card.name}: layout.none: '{layout.none}' is no class of the card", "mend the card")
+        raise CardError(f"{card.name}: layout.none: '{layout.none}' is not a class of the card", "fix the card")
 
 
 def labelled(columns: Columns, names: str | Sequence[str], *, listed: bool) -> str:
@@ -117,9 +117,7 @@ def class_numbers(
     """
     table = dict(values) or {name: index for index, name in enumerate(classes)}
     if beyond := [f"{raw} -> {index}" for raw, index in table.items() if not 0 <= index < len(classes)]:
-        raise CardError(
-            f"values point beyond the {len(classes)} classes: {', '.join(beyond)}", "mend the card's values"
-        )
+        raise CardError(f"values point beyond the {len(classes)} classes: {', '.join(beyond)}", "fix the card's values")
     if not values and not any(_number(name) is not None for name in classes):
         table |= {str(index): index for index in range(len(classes))}
     found = np.empty(len(columns), np.int64)
@@ -132,7 +130,7 @@ def class_numbers(
 
 
 def _spelled(columns: Columns, row: int, column: str, table: dict[str, int]) -> int:
-    """Return the class of a cell that is not in `table` as it stands: a whole number written as a float."""
+    """Return the class of a cell that is in `table` only as an integer but is written as a float."""
     raw = columns.cells[column][row]
     number = _number(raw)
     if number is not None and str(number) in table:
@@ -177,7 +175,7 @@ def hot_columns(
     """
     table = HOT | dict(values)
     if set(table.values()) - {0, 1}:
-        raise CardError("values of a card with one column per class must be 0 or 1", "mend the card's values")
+        raise CardError("values of a card with one column per class must be 0 or 1", "fix the card's values")
     found = np.empty((len(columns), len(names)), np.uint8)
     for index, name in enumerate(names):
         cells = columns.cells[name]

@@ -30,7 +30,7 @@ def csv_layout(card: DatasetCard) -> CsvLayout:
 
 
 def ensure(card: DatasetCard) -> Path:
-    """Return the folder of a toy set, drawing it first where it is not there or not whole.
+    """Return the folder of a toy set, drawing it first if it is missing or incomplete.
 
     A second process that wants the same set waits for the first. The folder appears by one rename.
 
@@ -54,7 +54,7 @@ def _check(card: DatasetCard, layout: ToyLayout) -> None:
     if len(card.classes) != wanted:
         raise CardError(
             f"toy set '{card.name}': recipe {layout.recipe} draws {wanted} classes, the card names {len(card.classes)}",
-            "mend the card's classes",
+            "fix the card's classes",
         )
     if (card.task == "multilabel") != (layout.recipe == "findings"):
         raise CardError(

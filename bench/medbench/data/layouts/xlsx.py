@@ -25,7 +25,7 @@ def workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     Whole numbers have no decimals, empty cells are empty texts, and of a formula the kept result counts.
 
     Raises:
-        FileNotFoundError: The file is not there.
+        FileNotFoundError: The file does not exist.
         DataError: It is no workbook, or has no sheet.
     """
     import openpyxl
@@ -46,7 +46,7 @@ def workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
     except (zipfile.BadZipFile, KeyError, ValueError, IndexError, SyntaxError, TypeError) as error:
         raise DataError(
-            f"{file} is not a whole .xlsx workbook: {error}", "get it again, or save it anew as .xlsx"
+            f"{file} is not a valid .xlsx workbook: {error}", "get it again, or save it again as .xlsx"
         ) from error
     width = max(map(len, rows), default=0)
     for number, row in enumerate(rows, 1):

@@ -29,7 +29,7 @@ THRESHOLD = 128
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Crops of stored images. What is drawn depends on (seed, epoch, position in the store, crop) alone.
+    """Crops of stored images. The draws depend only on (seed, epoch, position in the store, crop).
 
     Attributes:
         store: The pixels; crops are taken from the whole square, margin included.

@@ -156,7 +156,7 @@ def _resume(work: Work, pixels: BinaryIO, journal: BinaryIO) -> list[Entry]:
             entries.append(entry)
             end += len(line)
     elif lines:
-        say(f"{work.folder}: begun with another version of Pillow or medbench; the images are prepared anew")
+        say(f"{work.folder}: started with another version of Pillow or medbench; the images are prepared again")
     with files.writing(work.folder):
         journal.truncate(end)
         if not end:

@@ -71,7 +71,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def prepare(dataset: Dataset, rule: SquareRule, *, workers: int | None = None) -> Store:
-    """Return the prepared store, made now if it is not there.
+    """Return the prepared store, made now if it does not exist.
 
     Images that cannot be decoded do not stop the preparation: see `Store.unreadable` and `refuse_unreadable`. Another
     process that prepares the same store is waited for; an interrupted preparation is continued.
@@ -97,7 +97,7 @@ def prepare(dataset: Dataset, rule: SquareRule, *, workers: int | None = None) -
         if isinstance(found, Store):
             return found
         if found:
-            say(f"{folder}: {found}; the images are prepared anew")
+            say(f"{folder}: {found}; the images are prepared again")
             _discard(folder)
         from medbench.data.prepared import fill  # Pillow
 
@@ -144,7 +144,7 @@ def refuse_unreadable(store: Store) -> None:
     raise DataError(
         f"{len(store.unreadable)} of {len(store.images)} images cannot be decoded: {listed}"
         + (f"; and {more} more" if more > 0 else ""),
-        "put whole copies in their place, or go on without them: --unreadable leave-out",
+        "replace them with complete copies, or leave them out: --unreadable leave-out",
     )
 
 
@@ -191,7 +191,7 @@ def _moments(counts: NDArray[np.int64]) -> tuple[list[float], list[float]]:
         variance = (n * second - first * first) / (n * n)  # of integers: no cancellation
         if variance == 0:
             raise DataError(
-                f"channel {len(means)} has the same value in all training images", "check that the images are whole"
+                f"channel {len(means)} has the same value in all training images", "check that the images are complete"
             )
         means.append(first / n / 255)
         deviations.append(variance**0.5 / 255)

@@ -92,7 +92,7 @@ class Clean(Dataset[Tensor]):
 
 
 class Views(Clean):
-    """Augmented images. What is drawn depends on (seed, view, position in the store) alone."""
+    """Augmented images. The draws depend only on (seed, view, position in the store)."""
 
     def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int, view: int) -> None:
         super().__init__(store, rows, size)

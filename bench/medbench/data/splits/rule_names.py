@@ -27,7 +27,7 @@ def rule_of(card: DatasetCard, name: str) -> SplitRule:
     So FLAIR's five folds are `flair-holdout@0` to `flair-holdout@4`, and `kfold@0` to `kfold@4` test each group once.
 
     Raises:
-        CardError: The card has no such rule, its test part is not drawn, or N is not a whole number.
+        CardError: The card has no such rule, its test part is not drawn, or N is not an integer.
     """
     rules = card.splits.rules
     if name in rules:
@@ -41,9 +41,7 @@ def rule_of(card: DatasetCard, name: str) -> SplitRule:
         hint = f"take {base} as it is" + (f", or a rule that draws: {', '.join(drawn)}" if drawn else "")
         raise CardError(f"{card.name}: no split '{name}': the rule '{base}' ({rule.method}) draws nothing", hint)
     if not NUMBERED.fullmatch(name):
-        raise CardError(
-            f"{card.name}: no split '{name}': '{number}' is not a whole number from 0", f"for example {base}@3"
-        )
+        raise CardError(f"{card.name}: no split '{name}': '{number}' is not an integer from 0", f"for example {base}@3")
     return rule.model_copy(update=_changes(rule, int(number)))
 
 

@@ -22,7 +22,7 @@ Rule = Callable[[DatasetCard, SplitRule, "pd.DataFrame"], Assigned]
 
 
 def official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
-    """Take the release's own split; where it has no validation, cut it from train, whole groups if they are known."""
+    """Take the release's split; if it has no validation, cut it from train, keeping known groups together."""
     assigned: Assigned = samples["official"].to_numpy(object).copy()
     if not any(assigned):
         raise DataError(f"{card.name} has no official split on disk", _others(card))
@@ -70,7 +70,7 @@ def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Ass
     The groups of that part are drawn into halves, keeping class shares: one for train, one for val. From its half, a
     class takes its shots group by group in an order that the seed gives. The last group is taken only as far as it is
     needed, so the shots are exact; what remains of it is in no split. More shots under the same seed hold the fewer.
-    The test part stays whole; the validation part of the other split is left out.
+    The test part stays complete; the validation part of the other split is left out.
 
     Args:
         card: The card.
@@ -128,7 +128,7 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
     targets = _single(card, rule, samples)
     if rule.train is not None and rule.train + rule.test > 1 + 1e-9:
         raise DataError(
-            f"{card.name}: train {rule.train} and test {rule.test} are more than 1", "mend the shares in the rule"
+            f"{card.name}: train {rule.train} and test {rule.test} are more than 1", "fix the shares in the rule"
         )
     order = list(range(len(samples)))
     random.Random(rule.seed).shuffle(order)  # noqa: S311 - the published rule
@@ -143,7 +143,7 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
 
 
 def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
-    """Follow the WACV 2024 rule, and hold it against the published first rows where the copy is whole."""
+    """Follow the WACV 2024 rule; if the copy is complete, check the published first rows."""
     n = len(samples)
     order = list(range(n))
     random.Random(rule.seed).shuffle(order)  # noqa: S311 - the published rule
@@ -154,7 +154,7 @@ def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
             if parts[split][: len(rows)] != rows:
                 raise DataError(
                     f"{card.name}: the {split} rows {parts[split][: len(rows)]} are not the published {rows}",
-                    "mend the card's check values; if they are right, this Python shuffles differently",
+                    "fix the card's check values; if they are right, this Python shuffles differently",
                 )
     assigned: Assigned = np.full(n, "", object)
     for part, rows in parts.items():
@@ -183,7 +183,7 @@ def contiguous(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Ass
     order = sorted(range(n), key=paths.__getitem__)
     held = int(rule.held_out * n) + rule.extra
     if held >= n:
-        raise DataError(f"{card.name}: {n} rows leave none for train", "mend held_out and extra in the rule")
+        raise DataError(f"{card.name}: {n} rows leave none for train", "fix held_out and extra in the rule")
     if rule.disjoint:
         first: dict[str, int] = {}
         groups = samples["group"].tolist()
@@ -242,7 +242,7 @@ def _single(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> npt.ND
 def _drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
     """Draw whole groups (or single samples) into splits in the given shares, class by class."""
     if min(shares.values()) < 0 or shares.get("train", 1) <= 0:
-        raise DataError(f"{card.name}: shares of val and test leave nothing for train", "mend val and test in the card")
+        raise DataError(f"{card.name}: shares of val and test leave nothing for train", "fix val and test in the card")
     columns = [name for name in samples.columns if name.startswith("target")]
     targets = samples[columns].to_numpy()
     hot = targets.astype(bool) if card.task == "multilabel" else _one_hot(targets[:, 0], len(card.classes))

@@ -161,7 +161,7 @@ def read_split(path: Path, ids: Sequence[str], data: str = "", *, frozen: bool =
     Args:
         path: The file.
         ids: The data set's ids; the result is in their order.
-        data: What `data_digest` returns for the data set, held against the file's; empty: not held.
+        data: What `data_digest` returns for the data set, compared with the file's; empty: not compared.
         frozen: Whether the line with the split's digest must be there.
 
     Raises:
@@ -176,20 +176,22 @@ def read_split(path: Path, ids: Sequence[str], data: str = "", *, frozen: bool =
     found: dict[str, str] = {}
     for row, (name, split) in enumerate(zip(columns.cells["id"], columns.cells["split"], strict=True)):
         if split not in (*SPLITS, ""):
-            raise DataError(f"{columns.where(row, 'split')}: '{split}' is no split", "use train, val, test, or nothing")
+            raise DataError(
+                f"{columns.where(row, 'split')}: '{split}' is not a split", "use train, val, test, or nothing"
+            )
         if name in found:
-            raise DataError(f"{columns.where(row, 'id')}: '{name}' stands there twice", "leave one of the rows")
+            raise DataError(f"{columns.where(row, 'id')}: '{name}' is in the file twice", "remove one of the rows")
         found[name] = split
     _same_ids(path, found, ids)
     if (promised or frozen) and promised != split_digest(found, found.values()):
         raise DataError(
             f"{path} was changed: its rows do not fit the digest in its first line",
-            "put the original back; or, to split anew, delete the file; if it is meant, copy it without that line",
+            "put the original back; or, to split again, delete the file; if it is intended, copy it without that line",
         )
     if data and made_for and made_for != data:
         raise DataError(
             f"{path} was made for other data: the ids are the same, but labels or groups are not",
-            f"make it anew for these data; or, if the change is meant, take out the line '{DATA_MARK}…'",
+            f"make it again for these data; or, if the change is intended, remove the line '{DATA_MARK}…'",
         )
     return np.array([found[name] for name in ids], object)
 
@@ -215,5 +217,5 @@ def _same_ids(path: Path, found: dict[str, str], ids: Sequence[str]) -> None:
         if names:
             listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise DataError(
-                f"{path} {what}: {listed}", "make it anew for this copy; an empty split leaves a sample out"
+                f"{path} {what}: {listed}", "make it again for this copy; an empty split leaves a sample out"
             )

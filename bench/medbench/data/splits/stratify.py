@@ -1,4 +1,7 @@
-"""The seeded draw behind `stratified` and `grouped`: whole units into splits, keeping class shares."""
+"""The seeded draw behind `stratified` and `grouped`: complete units go into splits, keeping class shares.
+
+Own code instead of scikit-learn's, so that a split depends neither on the order of the rows nor on a library's version.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def draw(
         if not strict or _covers(placed[units.of_row], hot, len(splits)):
             return np.array(splits, object)[placed[units.of_row]]
     raise DataError(
-        f"{where}: no draw of whole groups puts every class into every split",
+        f"{where}: no draw of complete groups puts every class into every split",
         "give a split file, or merge rare classes",
     )
 

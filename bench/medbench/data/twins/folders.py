@@ -1,4 +1,4 @@
-"""Synthetic twins of layouts without a table: class folders, names that hold the class, lists of names, npz files."""
+"""Synthetic twins of layouts without tables: class folders, names with the class, lists of names, npz files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from medbench.data.twins.image_names import Fake, Series, with_part
 from medbench.data.twins.pictures import drawn
 
 Images = list[tuple[str, Fake]]
-"""Path below the twin's folder of each image to draw."""
+"""Path of each image to draw, below the twin's folder."""
 
 LATE = 2
-"""Images beyond `first` that each class gets where the card takes so many alone."""
+"""Images that each class has beyond `first`, if the card takes only the first ones."""
 
 
 def name_in_folders(card: DatasetCard, layout: FolderLayout, fakes: list[Fake]) -> Images:
-    """Name images as the card's class folders or patterns want it; with some images that the card leaves out.
+    """Name images as the card's class folders or patterns require, and some that the card leaves out.
 
     Raises:
         ExampleError: The card's examples do not show how images are named.
@@ -49,13 +49,14 @@ def name_in_folders(card: DatasetCard, layout: FolderLayout, fakes: list[Fake]) 
 
 def _series(layout: FolderLayout, image: str, classes: Sequence[str], most: int) -> Series:
     """Return names below the folders of split and class, like that of an example."""
-    name = layout.below(image, classes) or image
-    folder = image.removesuffix(name)
-    return Series(name, most, lambda text: layout.named(folder + text))
+    tops = [f"{name}/" for name in classes] if not layout.label else [""]
+    bases = [f"{split.strip('/')}/".lstrip("/") + top for split in layout.splits.values() or [""] for top in tops]
+    base = next((base for base in bases if image.startswith(base)), "")
+    return Series(image.removeprefix(base), most, lambda text: layout.named(base + text))
 
 
 def _late(layout: FolderLayout, fakes: list[Fake]) -> list[Fake]:
-    """Return more samples of each class that has `first` already; their names come after the others'."""
+    """Return more samples of each class that already has `first`; their names come last."""
     if layout.first is None:
         return []
     counts = Counter((fake.target, fake.split) for fake in fakes if isinstance(fake.target, int))
@@ -69,7 +70,7 @@ def _late(layout: FolderLayout, fakes: list[Fake]) -> list[Fake]:
 
 
 def _left_out(layout: FolderLayout, found: Images) -> Images:
-    """Return a picture that `only` leaves out, beside the first one, if a name for it is at hand."""
+    """Return an image next to the first one that `only` leaves out, if one of three names is left out."""
     if not layout.only:
         return []
     path, fake = found[0]
@@ -104,7 +105,7 @@ def write_lists(layout: ListLayout, root: Path, fakes: list[Fake]) -> Images:
 
 
 def write_npz(card: DatasetCard, layout: NpzLayout, root: Path, fakes: list[Fake], rng: np.random.Generator) -> None:
-    """Write a MedMNIST file; the number at the end of its name, if any, is the side of the images."""
+    """Write a MedMNIST file; the number at the end of its name is the side of the images, 28 if there is none."""
     size = re.search(r"_(\d+)\.npz$", layout.file)
     side = int(size[1]) if size else 28
     arrays: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Label cells of made-up samples, in each of the forms that a card's table may have."""
+"""Label cells of made-up samples, in all forms that a card's table may have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from medbench.data.twins.image_names import Fake
 
 
 def label_cells(card: DatasetCard, layout: CsvLayout, fake: Fake) -> dict[str, str]:
-    """Return the cells of the label's columns, raw as the release writes them."""
+    """Return the cells of the label columns, as the release writes them."""
     if layout.labels is not None:
         return {column: _hot(card, layout, fake, index) for index, column in enumerate(layout.labels)}
     if layout.separator is not None:
@@ -18,7 +18,7 @@ def label_cells(card: DatasetCard, layout: CsvLayout, fake: Fake) -> dict[str, s
     assert isinstance(fake.target, int)
     raw = _raw(card, layout, fake.target)
     cell = repr([raw, "made up"]) if layout.listed else raw
-    if isinstance(layout.label, list):  # in one of the columns, the others empty
+    if isinstance(layout.label, list):  # in one of the columns; the others are empty
         return {
             name: cell if place == fake.number % len(layout.label) else "" for place, name in enumerate(layout.label)
         }
@@ -31,7 +31,7 @@ def _column(layout: CsvLayout, place: int) -> str:
 
 
 def _raw(card: DatasetCard, layout: CsvLayout, target: int) -> str:
-    """Return the text of a class; one that `where` lets pass, where it speaks of the label's column."""
+    """Return the text of a class; one that `where` keeps, if `where` names the label's column."""
     texts = [text for text, index in layout.values.items() if index == target]
     if isinstance(layout.label, str) and (allowed := layout.where.get(layout.label)):
         texts = [text for text in texts if text in allowed] or texts
@@ -42,9 +42,9 @@ def _raw(card: DatasetCard, layout: CsvLayout, target: int) -> str:
 
 
 def _hot(card: DatasetCard, layout: CsvLayout, fake: Fake, index: int) -> str:
-    """Return the cell of one class's column; of the texts for 0 and 1 the samples take one after the other.
+    """Return the cell of one class's column; the samples use the texts for 0 and 1 in turn.
 
-    Of the rows of the class `none`, every other one leaves it to the reader to tell.
+    Every other row of the class `none` has no 1, so that the reader must add it.
     """
     hot = fake.target[index] if isinstance(fake.target, list) else int(fake.target == index)
     if hot and layout.none == card.class_names[index] and fake.number % 2:

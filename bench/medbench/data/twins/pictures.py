@@ -1,4 +1,4 @@
-"""Made-up pictures: a disc with dots, as a file of any usual kind."""
+"""Made-up images: a disc with dots, as a file of any usual kind."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from medbench.data.twins.image_names import Fake
 
 SIZE = 96
-"""Side of the images, before their shape is varied."""
+"""Side of the images in pixels, before their width is varied."""
 
 GRID, COARSE = 14, 40
-"""Cells a side, and grey levels, of the pattern that each image has of its own."""
+"""Cells per side, and grey levels, of the texture that is different in each image."""
 
 
 def drawn(fake: Fake, channels: int, rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Draw a disc with as many dots as its class's number: (height, width) or (height, width, 3)."""
+    """Draw a disc with 2 dots for class 0, 4 for class 1, … (2 per finding): (height, width) or (height, width, 3)."""
     rows, columns = np.ogrid[:height, :width]
     disc = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (height * 0.45) ** 2
     shade = 110 + 15 * (fake.group % 5)
@@ -36,7 +36,7 @@ def drawn(fake: Fake, channels: int, rng: np.random.Generator, height: int, widt
 
 
 def write_picture(file: Path, fake: Fake, channels: int, rng: np.random.Generator) -> None:
-    """Draw a picture of a shape that varies from image to image and save it as its name says."""
+    """Draw an image of 96 x 96 to 96 x 127 pixels and save it in the format of its ending."""
     pixels = drawn(fake, channels, rng, SIZE, SIZE + int(rng.integers(0, 32)))
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix.lower() == ".dcm":

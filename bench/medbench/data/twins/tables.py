@@ -1,4 +1,4 @@
-"""Synthetic twins of layouts with tables: CSV files and workbooks with the columns and quirks that a card names."""
+"""Synthetic twins of layouts with tables: CSV files and workbooks with the columns and oddities that a card names."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from medbench.errors import DataError
 
 Cells = dict[str, str]
 Images = list[tuple[str, Fake]]
-"""Path below the twin's folder of each image to draw."""
+"""Path of each image to draw, below the twin's folder."""
 
 OTHER_ENDINGS = (".png", ".JPG")
-"""Of the files on disk, where a card does not trust the endings of its table."""
+"""Endings of the files, if the card does not use the endings in its table."""
 
 SLICES = 3
-"""Pictures of a volume."""
+"""Slices per volume."""
 
 
 def write_tables(card: DatasetCard, layout: CsvLayout, root: Path, fakes: list[Fake], seed: int) -> Images:
@@ -60,10 +60,10 @@ def write_tables(card: DatasetCard, layout: CsvLayout, root: Path, fakes: list[F
 
 
 def _rows_of(layout: CsvLayout, index: int, fakes: list[Fake]) -> list[Fake]:
-    """Return the samples of one table: those of its split; tables of the same split (or of none) share by group.
+    """Return the samples of one table: those of its split. Tables of the same split share the groups.
 
-    If only the group's columns name the image, as a patient's number in one table per eye, the images of a group are in
-    different tables.
+    If only the group's columns name the image, such as a patient's number in one table per eye, the images of a group
+    are in different tables.
     """
     split = layout.tables[index].split
     alike = [i for i, other in enumerate(layout.tables) if other.split == split]
@@ -81,7 +81,7 @@ def _by_group(layout: CsvLayout, table: LabelTable) -> bool:
 
 
 class _Namer:
-    """Names the images of one table: fills the columns of its templates as in the card's examples."""
+    """Fills the columns that name the images of one table, like the card's examples."""
 
     def __init__(self, card: DatasetCard, layout: CsvLayout, table: LabelTable, n: int) -> None:
         self.layout, self.template, self.n = layout, table.image or layout.image, n
@@ -104,13 +104,13 @@ class _Namer:
         self.series = [{name: self._series(row, name) for name in every if name not in known} for row in rows]
 
     def _series(self, row: Cells, name: str) -> Series:
-        """Return names for one column; the free one decides which image the row has."""
+        """Return names for one column. The names in the free column must be those of different images."""
         if name != self.free:
             return Series(row[name], 2 * self.n)
         return Series(row[name], 2 * self.n, lambda text: self.layout.named({**row, name: text}, self.template))
 
     def cells(self, fake: Fake) -> Cells:
-        """Return a sample's cells. Where only the group names images, those that would be equal are their own group."""
+        """Return a sample's cells. If only the group names images, an image whose name is taken gets a new group."""
         alone = self.shared == 1 or (self.shared and fake.rank >= self.shared)
         group = self.n + fake.number if alone else fake.group
         series = self.series[fake.group % len(self.series)]
@@ -178,7 +178,7 @@ def _split_off(layout: CsvLayout, table: LabelTable, cells: Cells) -> Cells:
 
 
 def _write(file: Path, rows: Sequence[Cells], layout: CsvLayout, table: LabelTable | None) -> None:
-    """Write a table; `table` tells its header's line and the column without a name, which stands first."""
+    """Write a table; `table` gives the header's line and the column without a name, which comes first."""
     heads = list(rows[0])
     unnamed = table.unnamed if table else None
     if unnamed in heads:
@@ -196,7 +196,7 @@ def _write(file: Path, rows: Sequence[Cells], layout: CsvLayout, table: LabelTab
 
 
 def _write_workbook(file: Path, lines: Sequence[Sequence[str]], above: int) -> None:
-    """Write a workbook, whole numbers below the header as numbers."""
+    """Write a workbook; integers below the header are numbers."""
     import openpyxl
 
     book = openpyxl.Workbook()

@@ -1,4 +1,4 @@
-"""Synthetic twins: made-up images and labels in a release's own layout, to try a card without its data."""
+"""Synthetic twins: made-up images and labels in the layout of a release, to try a card without its data."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from medbench.storage import files
 
 TEXT = "These images and labels were made up by medbench in the layout of '{name}'. They say nothing about medicine.\n"
 USUAL = 60
-"""Images, where no more are needed."""
+"""Images of a twin, if no more are needed."""
 
 
 def synthesise(card: DatasetCard, out: Path, n: int | None = None, seed: int = 0) -> Path:
     """Write a small synthetic twin of a data set: official file and column names, made-up content.
 
-    Every class is present, in every official split; groups hold 2 to 3 images of one split. What the card has to cope
-    with is there: names to be mended, other endings, rows and files that it leaves out, blank cells. A SYNTHETIC.txt
-    marks the folder, which appears by one rename.
+    Every class is in every official split; groups have 2 to 3 images of one split. The twin has the difficulties that
+    the card handles: paths to replace, other endings, rows and files to leave out, empty cells. Images are named like
+    the card's `layout.examples`. The file SYNTHETIC.txt marks the folder. The complete folder appears by one rename.
 
     Args:
         card: Its layout must not be toy.
-        out: The folder to make; it must not hold anything yet.
-        n: Images; at least 6 per class (three groups of two), or 3 where the card knows no groups. None: 60, or as many
-            more as the classes, the card's `first` and its split rules need.
-        seed: Of images and labels, and of which name a file gets that may have several.
+        out: The folder to make; if it exists, it must be empty.
+        n: Images; at least 6 per class (three groups of two), or 3 if the card has no groups. None: 60, or more if the
+            classes, the card's `first` or its split rules need more.
+        seed: Seed of images and labels. It also chooses the name of a file that may have several names.
 
     Returns:
         `out`.
@@ -51,10 +51,10 @@ def synthesise(card: DatasetCard, out: Path, n: int | None = None, seed: int = 0
             f"{n} images are too few for {len(card.classes)} classes", f"ask for at least {least}: --n {least}"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} is there and not empty", "choose a folder that does not exist yet")
+        raise DataError(f"{out} exists and is not empty", "choose a folder that does not exist yet")
     if card.toy:
         raise DataError(
-            f"'{card.name}' is drawn by medbench: it needs no twin", f"medbench run --dataset {card.name} …"
+            f"medbench draws the images of '{card.name}': it needs no twin", f"medbench run --dataset {card.name} …"
         )
     with files.writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def synthesise(card: DatasetCard, out: Path, n: int | None = None, seed: int = 0
 
 
 def usual_number(card: DatasetCard) -> int:
-    """Return how many images a twin has where nobody says."""
+    """Return how many images a twin has by default."""
     n, classes = max(USUAL, _least(card)), len(card.classes)
     if isinstance(card.layout, FolderLayout) and card.layout.first:
         n = max(n, classes * (card.layout.first + 1))
@@ -108,7 +108,8 @@ def _write(card: DatasetCard, root: Path, n: int, seed: int) -> None:
             images = write_lists(layout, root, fakes)
     except ExampleError as error:
         raise DataError(
-            f"{card.name}: cannot make up names of images: {error}", "show some in the card: layout.examples"
+            f"{card.name}: cannot make up names of images: {error}",
+            "add the name of an image to layout.examples in the card",
         ) from error
     for path, fake in images:
         write_picture(files.inside(root, path), fake, card.channels, rng)
@@ -130,9 +131,9 @@ def _official_splits(card: DatasetCard) -> list[str]:
 
 
 def _fakes(card: DatasetCard, splits: list[str], n: int, rng: np.random.Generator) -> list[Fake]:
-    """Deal groups of 2 or 3 to the classes in turn, and each class's groups to the splits in turn.
+    """Deal groups of 2 or 3 images to the classes in turn, and the groups of a class to the splits in turn.
 
-    Where `n` is small, or the card knows no groups, they are smaller, so that each class has three of them.
+    If `n` is small, groups are smaller, so that each class has three of them.
     """
     fakes: list[Fake] = []
     group, classes = 0, len(card.classes)
@@ -149,9 +150,9 @@ def _fakes(card: DatasetCard, splits: list[str], n: int, rng: np.random.Generato
 
 
 def _findings(card: DatasetCard, klass: int, rank: int, rng: np.random.Generator) -> list[int]:
-    """Return 0/1 findings: the first image of a group has the group's class, the third of them none at all.
+    """Return 0/1 findings: the first image of a group has the group's class, the third has no finding.
 
-    The class that stands for no finding excludes the others.
+    The class that means "no finding" excludes the others.
     """
     classes = len(card.classes)
     none = getattr(card.layout, "none", None)

@@ -53,7 +53,7 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
         raise CardError(
             f"model card {card.name}: {card.library} cannot build {card.arch} with {card.args} at {image_size} pixels:"
             f" {error}",
-            "mend args, or --image-size",
+            "fix args, or --image-size",
         ) from error
     for name in card.remove:
         network.set_submodule(name, nn.Identity())
@@ -130,15 +130,7 @@ class Adapted(nn.Module):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        holder: str,
-        *,
-        core: str,
-        stem: str,
-        norm: str | None,
-        prefix: int | None,
-        dim: int,
+        self, network: nn.Module, holder: str, *, core: str, stem: str, norm: str | None, prefix: int | None, dim: int
     ) -> None:
         super().__init__()
         self.add_module(holder, network)

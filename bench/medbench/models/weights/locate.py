@@ -43,7 +43,7 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         download: Whether fetching is allowed.
 
     Raises:
-        WeightsError: The file is not there and cannot be fetched, or its digest is not the card's.
+        WeightsError: The file does not exist and cannot be fetched, or its digest is not the card's.
     """
     weights = card.weights
     if chosen == "random" or (chosen is None and weights is None):
@@ -57,12 +57,12 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         return WeightsFile(path, sha, "official" if official else "file")
     assert weights is not None
     if (own := own_file(card)) is not None:
-        return WeightsFile(own, _digest(card, own, "mend weights in the card, or pass --weights FILE"), "file")
+        return WeightsFile(own, _digest(card, own, "fix weights in the card, or pass --weights FILE"), "file")
     if weights.url is None and weights.hub is None:
         _nowhere(card)
     cached = held(card) or (fetch(card) if download else _absent(card, ""))
-    mend = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
-    return WeightsFile(cached, _digest(card, cached, mend), "official")
+    hint = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
+    return WeightsFile(cached, _digest(card, cached, hint), "official")
 
 
 def weights_folder() -> Path:
@@ -146,21 +146,21 @@ def own_file(card: ModelCard) -> Path | None:
     return next((place for place in (path, weights_folder() / path.name) if place.is_file()), None)
 
 
-def _digest(card: ModelCard, path: Path, mend: str) -> str:
-    """Return a file's sha256 after holding it to the card's; `mend` is what to do if it is another."""
+def _digest(card: ModelCard, path: Path, hint: str) -> str:
+    """Return a file's sha256 after comparing it with the card's; `hint` says what to do if they differ."""
     sha = file_digests([path])[0]
     expected = card.weights.sha256 if card.weights else None
     if expected is not None and not sha.startswith(expected):
         raise WeightsError(
             f"{path} is not the file that the card {card.name} means: wrong sha256 {sha[:16]}…,"
             f" expected {expected[:16]}{'…' if len(expected) > 16 else ''}",
-            mend,
+            hint,
         )
     return sha
 
 
 def _absent(card: ModelCard, reason: str) -> NoReturn:
-    """Raise the error for a file that is not there, with every way to get it."""
+    """Raise the error for a file that does not exist, with every way to get it."""
     weights = card.weights
     assert weights is not None
     source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
@@ -180,7 +180,7 @@ def _nowhere(card: ModelCard) -> NoReturn:
         path = card.folder / Path(card.weights.file).expanduser()
         raise WeightsError(
             f"the weights of {card.name} are neither at {path} nor in {weights_folder()}",
-            f"{how or 'mend weights.file in the card'}; put the file there, or pass it with --weights FILE",
+            f"{how or 'hint weights.file in the card'}; put the file there, or pass it with --weights FILE",
         )
     raise WeightsError(
         f"the card of {card.name} names no address of a weights file",

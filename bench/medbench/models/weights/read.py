@@ -153,7 +153,7 @@ def _renamed(name: str, weights: Weights) -> str:
         except (re.error, IndexError) as error:
             raise CardError(
                 f"weights.rename: cannot replace '{pattern}' by '{replacement}': {error}",
-                "mend it in the model's card: a regular expression, then what takes its place",
+                "fix it in the model's card: a regular expression, then what takes its place",
             ) from error
     return name
 

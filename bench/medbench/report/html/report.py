@@ -9,8 +9,6 @@ from medbench.report.html.render_page import rendered
 from medbench.report.html.run_page import Pictures
 from medbench.storage import files, paths
 
-__all__ = ["THUMBNAILS", "Pictures", "report_file", "write_report"]
-
 THUMBNAILS = 8
 """Of the worst images, on each page."""
 
@@ -30,13 +28,7 @@ def write_report(
 ) -> Path:
     """Write the report of a run store and return its path; the same records give the same bytes.
 
-    Args:
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        to: The file, or a folder for `report.html`; None: `report.html` beside the run store.
-        dataset: A glob: only data sets of such names.
-        include_random: Show random weights in papers' tables and figures too, marked.
-        pictures: Gives thumbnails of images that are at hand; None: none are shown.
-        thumbnails: How many of the worst-classified images each page shows.
+    The arguments are those of `medbench.write_report`, except `pictures`, which gives thumbnails; None: none are shown.
 
     Raises:
         MedbenchError: Nothing was run.

@@ -14,12 +14,13 @@ from medbench.report.tables.marks import Words, legend
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.render_latex import render_latex
 from medbench.report.tables.table import DASH, Cell, Row, Table
+from medbench.report.tables.text_table import aligned, grid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-FEW = 6  # columns of numbers that a terminal shows in any case
+FEW = 6  # up to so many columns of numbers, a terminal shows all of them
 TEXT, MARKDOWN, TERMINAL = Words("¹", "²"), Words("bold", "²"), Words("bold", "underlined")
 PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
 JSON = Words("rank best", "rank second")
@@ -45,6 +46,11 @@ def _heads(table: Table) -> list[str]:
     return [*table.heads, *(column.title for column in table.columns)]
 
 
+def _right(table: Table) -> list[bool]:
+    """Return for each column whether it is aligned to the right, as numbers are."""
+    return [False] * len(table.heads) + [True] * len(table.columns)
+
+
 def _texts(row: Row, cells: Callable[[Cell], str]) -> list[str]:
     return [" ".join(text.split()) for text in (*row.heads, *map(cells, row.cells))]
 
@@ -62,16 +68,9 @@ def render_text(table: Table) -> str:
     lines = [table.title]
     for name, rows in table.sections():
         texts = [_texts(row, lambda cell: _plain(cell, table.intervals)) for row in rows]
-        lines += ["", *([name] if name else []), *_aligned([_heads(table), *texts], len(table.heads))]
+        lines += ["", *([name] if name else []), *aligned([_heads(table), *texts], _right(table))]
         lines += [] if rows else ["(no rows)"]
     return "\n".join([*lines, *_below(table, TEXT)]) + "\n"
-
-
-def _aligned(rows: list[list[str]], left: int) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    sides = [str.ljust if i < left else str.rjust for i in range(len(widths))]
-    lines = [[side(text, w) for side, text, w in zip(sides, row, widths, strict=True)] for row in rows]
-    return ["  ".join(line).rstrip() for line in lines]
 
 
 def _below(table: Table, words: Words) -> list[str]:
@@ -81,7 +80,7 @@ def _below(table: Table, words: Words) -> list[str]:
 
 
 def render_md(table: Table) -> str:
-    """Return GitHub's Markdown, a heading per section; published numbers stand in parentheses."""
+    """Return GitHub's Markdown, with a heading per section and published numbers in parentheses."""
     lines = [f"**{_md(table.title)}**"]
     rule = ["---"] * len(table.heads) + ["---:"] * len(table.columns)
     for name, rows in table.sections():
@@ -107,14 +106,14 @@ def _md_cell(cell: Cell, intervals: bool) -> str:
 
 
 def _md(text: str) -> str:
-    """Escape what Markdown would read as its own; an underscore inside a word is none of that."""
+    """Escape what Markdown reads as markup; an underscore inside a word is not markup."""
     return re.sub(r"([\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def render_csv(table: Table) -> str:
     """Return one line per row with plain numbers: mean, std and n of each column, in full precision.
 
-    Published numbers and deviations have the three decimals they were printed with, published gains their one.
+    Published numbers and deviations have three decimals and published gains one, as in the paper.
     """
     names, rows = table.flat()
     out = io.StringIO()
@@ -135,7 +134,7 @@ def _number(value: Any, digits: int | None) -> str:
 
 
 def render_json(table: Table) -> str:
-    """Return the whole table as JSON: rows with what they stand for, cells with text and numbers."""
+    """Return the complete table as JSON: what each row is about, and text and numbers of each cell."""
     rows = [
         {
             "heads": dict(zip(table.heads, row.heads, strict=True)),
@@ -161,32 +160,30 @@ def _json_cell(cell: Any) -> dict[str, Any]:
 
 
 def rich_table(table: Table, width: int = 80) -> RenderableType:
-    """Return the table for a terminal `width` columns wide: published numbers grey, notes and commands below.
+    """Return the table for a terminal `width` characters wide: published numbers grey, notes and commands below.
 
-    Of many columns those that do not fit are left out from the right, and said to be; the first one always stays.
-    A few columns all stay, and their cells wrap.
+    Up to `FEW` columns of numbers are all shown, and their cells wrap. If there are more, the last ones that do not fit
+    are left out and listed below; the first one is always shown.
     """
     from rich.console import Group
-    from rich.table import Table as Grid
     from rich.text import Text
 
     texts = [_heads(table), *(_texts(row, lambda cell: _plain(cell, table.intervals)) for row in table.rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
     shown = len(widths) if len(table.columns) <= FEW else _fitting(widths, len(table.heads), width)
+    heads, right = _heads(table)[:shown], _right(table)[:shown]
     parts: list[RenderableType] = []
     for name, rows in table.sections():
-        grid = Grid(title=Text(name or table.title), title_justify="left", header_style="bold")
-        for i, head in enumerate(_heads(table)[:shown]):
-            left = i < len(table.heads)
-            grid.add_column(Text(head), justify="left" if left else "right", overflow="fold", no_wrap=left)
-        for row in rows:
-            heads = [Text(" ".join(head.split())) for head in row.heads]
-            grid.add_row(*[*heads, *(_styled(cell, table.intervals) for cell in row.cells)][:shown])
-        parts.append(grid)
+        cells = [_terminal_row(row, table.intervals)[:shown] for row in rows]
+        parts.append(grid(heads, cells, right, right, name or table.title))
     if hidden := len(texts[0]) - shown:
         names = ", ".join(_heads(table)[shown:])
         parts.append(Text(f"{hidden} more columns than fit here ({names}): --format md, csv or json", style="dim"))
     return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))
+
+
+def _terminal_row(row: Row, intervals: bool) -> list[str | Text]:
+    return [*(" ".join(head.split()) for head in row.heads), *(_styled(cell, intervals) for cell in row.cells)]
 
 
 def _styled(cell: Cell, intervals: bool) -> Text:
@@ -200,7 +197,7 @@ def _styled(cell: Cell, intervals: bool) -> Text:
 
 
 def _fitting(widths: list[int], heads: int, width: int) -> int:
-    """Return how many columns fit a terminal; a column takes three characters of frame."""
+    """Return how many columns fit a terminal; the frame of a column takes three characters."""
     used, shown = 1, 0
     for i, own in enumerate(widths):
         used += own + 3

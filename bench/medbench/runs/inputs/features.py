@@ -1,4 +1,4 @@
-"""A job's images and features: prepared pixels, encoder on demand, feature store."""
+"""The features of a job's images: prepared images, an encoder when it is needed, the feature store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VIEW_SEED = 0
 
 
 class Encoders:
-    """Keeps the last encoder, since the jobs of a plan that share one follow each other."""
+    """Holds the last encoder: the jobs of a plan that share an encoder follow each other."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -41,7 +41,7 @@ class Encoders:
         channels, rule = job.dataset.card.channels, job.settings.channel_rule
         key = files.digest([job.model.material(), job.weights.sha256, job.image_size, channels, rule])
         if self._encoder is None or key != self._key:
-            self._encoder = None  # frees the last one's memory before the next is built
+            self._encoder = None  # frees its memory before the next one is built
             self._encoder = load_model(
                 job.model,
                 weights=job.weights,
@@ -58,15 +58,15 @@ class JobInputs:
     """Features of one job's images (`protocols.context.Inputs`).
 
     Attributes:
-        dataset: The data set, unreadable images left out where the user said so.
-        left_out: Their ids with the reason.
-        mean: Normalisation used.
-        std: Normalisation used.
+        dataset: The data set, without unreadable images if the user said `--unreadable leave-out`.
+        left_out: Id of each image left out -> the reason.
+        mean: Mean used for normalisation.
+        std: Standard deviation used for normalisation.
     """
 
     def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
-        self.banks: list[Path] = []  # folders that go when the plan is through: they can be large
+        self.banks: list[Path] = []  # folders removed at the end of the plan: they can be large
         rule = rule_of(job.settings, job.image_size, job.dataset.card.channels)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
@@ -80,11 +80,11 @@ class JobInputs:
         return self.everything()[self.dataset.rows(split)]
 
     def described(self) -> dict[str, Any]:
-        """Return what the network was given, for the record."""
+        """Return a description of the network's input, for the record."""
         return {"mean": self.mean, "std": self.std, "store": self.store.digest}
 
     def views(self, number: int, augment: Augment) -> list[NDArray[np.float32]]:
-        """Return the features of each augmented view of the training images, (n, d), as maps of their files."""
+        """Return the features of each augmented view of the training images, (n, d), as memory maps of their files."""
         if number == 0:
             return [self.clean("train")]
         rows = self.dataset.rows("train")
@@ -127,11 +127,11 @@ class JobInputs:
         )
 
     def _statistics(self) -> tuple[list[float], list[float]]:
-        """Return mean and deviation by the settings: the model's, the card's, or the training split's own."""
+        """Return mean and standard deviation as the settings say: the model's, the card's, or the training split's."""
         card, channels = self.dataset.card, self.dataset.card.channels
         if self.job.settings.normalise == "model":
             mean, std = self.job.model.input.mean, self.job.model.input.std
-            same = channels == len(mean)  # one-channel data take the mean over the model's channels
+            same = channels == len(mean)  # one-channel data use the mean over the model's channels
             return (mean, std) if same else ([float(np.mean(mean))] * channels, [float(np.mean(std))] * channels)
         if card.mean is not None and card.std is not None:
             return card.mean, card.std
@@ -145,7 +145,7 @@ class JobInputs:
 
 
 def without(dataset: Dataset, ids: set[str]) -> Dataset:
-    """Return the data set with some samples in no split; their rows stay, as the prepared store has them."""
+    """Return the data set with some samples in no split; their rows stay, since the prepared store has them."""
     samples = dataset.samples.copy()
     samples.loc[samples["id"].isin(ids), "split"] = ""
     refuse_empty(samples["split"].to_numpy(), f"{dataset.card.name} without its {len(ids)} unreadable images")

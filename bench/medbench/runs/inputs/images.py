@@ -1,4 +1,4 @@
-"""What a job that trains networks is given besides features: new encoders, images, banks of a frozen part's outputs."""
+"""The further inputs of a job that trains networks: new encoders, images, cached outputs of a frozen part."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class NetworkInputs(JobInputs):
         return self.job.image_size
 
     def encoder(self, units: int | None = None, drop_path: float | None = None, *, any_size: bool = False) -> Encoder:
-        """Return a new copy of the job's encoder, frozen; with `units`, its first ones alone.
+        """Return a new copy of the job's encoder, frozen; with `units`, only its first ones.
 
-        With `any_size` a transformer of timm takes images of other sizes too: it resamples its position table itself.
+        With `any_size` a transformer of timm takes images of other sizes too: timm resamples its position table.
         """
         job = self.job
         if units is None and drop_path is None and not any_size:
@@ -58,10 +58,10 @@ class NetworkInputs(JobInputs):
         ).channels_last()
 
     def second(self) -> Encoder:
-        """Return a new copy of the second model, at its own size: the stack resizes its position table itself."""
+        """Return a new copy of the second model, at its own size: the stack resizes its position table."""
         for card, weights in self.job.others.values():
             return load_model(card, weights, card.input.size, device=str(self.encoders.device))
-        raise MedbenchError(f"{self.job.name}: no second model is named", "set classifier to a model card")
+        raise MedbenchError(f"{self.job.name} needs a second model", "name a model card: --set classifier=NAME")
 
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
@@ -70,7 +70,7 @@ class NetworkInputs(JobInputs):
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
 
-        Views that every epoch draws anew are the seed's own; those of a bank are the same for all seeds.
+        Views that are drawn in every epoch depend on the seed; those of a bank are the same for all seeds.
         """
         rows = self.dataset.rows("train")
         if views == 0:
@@ -79,7 +79,7 @@ class NetworkInputs(JobInputs):
         return Drawn(self.store, rows, self.job.image_size, augment, own)
 
     def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
-        """Return the training images in the crops of self-supervision; an index is an (epoch, index) pair."""
+        """Return the training images in self-supervision's crops; an index is a pair (epoch, index)."""
         size = settings.global_size or self.job.image_size
         return Crops(self.store, self.dataset.rows("train"), size, settings, seed)
 
@@ -90,7 +90,7 @@ class NetworkInputs(JobInputs):
     def bank(
         self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
     ) -> FeatureBank | None:
-        """Return the bank of one of several outputs of the frozen encoder, or None where it would not be cheaper."""
+        """Return the bank of one of several outputs of the frozen encoder; None: a bank would not be cheaper."""
         if views is None:
             return None
         for chosen in (outputs, {wanted: self._alone(outputs, wanted)}):

@@ -1,4 +1,4 @@
-"""Features of samples with several inputs: each input's, pooled over its slices, side by side."""
+"""Features of samples with several inputs: one vector per input, pooled over its slices, concatenated."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Features = NDArray[np.float32]
 class CombinedInputs:
     """Features of a job whose samples have several inputs (`protocols.context.Inputs`).
 
-    Each input goes through its own encoder, which the settings may name, and its own store and features in the cache.
+    Each input has its own encoder, which the settings may name, its own store and its own cached features.
 
     Attributes:
-        dataset: The data set; samples that an input has no readable picture of are in no split.
-        left_out: Ids of those with the reason.
+        dataset: The data set; samples of which an input has no readable image are in no split.
+        left_out: Id of each such sample -> the reason.
         parts: Input -> its features.
     """
 
@@ -61,7 +61,7 @@ class CombinedInputs:
         return [one(view) for view in range(max(1, number))]
 
     def described(self) -> dict[str, Any]:
-        """Return what each network was given, for the record."""
+        """Return a description of each network's input, for the record."""
         return {
             name: {
                 **part.described(),
@@ -73,7 +73,7 @@ class CombinedInputs:
         }
 
     def _of(self, part: JobInputs, features: Features, at: NDArray[np.intp], rows: NDArray[np.intp]) -> Features:
-        """Return one row for each sample in `rows`, of features of the pictures `at` an input's positions."""
+        """Return one row per sample in `rows`, pooled from the features of an input's images at the positions `at`."""
         samples = part.dataset.samples
         owner = samples["owner"].to_numpy()[at] if "owner" in samples else at
         wanted = np.isin(owner, rows) & (samples["split"].to_numpy()[at] != "")
@@ -86,7 +86,7 @@ class CombinedInputs:
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
     def _scale(self, part: JobInputs) -> float:
-        """Return the root mean square length of an input's training features: blocks divided by it weigh alike."""
+        """Return the root mean square length of an input's training features: divided by it, all inputs weigh alike."""
         if not self.job.settings.balance or len(self.parts) == 1:
             return 1.0
         every = np.arange(len(part.dataset.samples))
@@ -95,7 +95,7 @@ class CombinedInputs:
 
 
 def _job_of(job: Job, name: str, data: Any) -> Job:
-    """Return the job of one input alone: its pictures through its encoder."""
+    """Return the job of one input: its images and its encoder."""
     model, weights = job.others.get(name, (job.model, job.weights))
     settings = native(job.settings, model)
     size = job.options.image_size or settings.image_size or model.input.size
@@ -105,7 +105,7 @@ def _job_of(job: Job, name: str, data: Any) -> Job:
 
 
 def _gone(job: Job, part: JobInputs) -> dict[str, str]:
-    """Return the samples of which an input has no readable picture left, with the reason."""
+    """Return the samples of which an input has no readable image, with the reason."""
     samples = part.dataset.samples
     if "owner" not in samples:
         return part.left_out

@@ -1,1 +1,1 @@
-"""DINO self-supervision."""
+"""DINO self-supervision of an encoder (Caron et al. 2021)."""

@@ -1,9 +1,8 @@
-"""DINO's parts (Caron et al. 2021): student and teacher with their heads, the loss, the schedules."""
+"""The parts of DINO (Caron et al. 2021): student and teacher with their heads, the loss, the schedules."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,19 +14,19 @@ from medbench.cards.recipes import DinoPretrain
 from medbench.data.prepared.crops import GLOBAL
 from medbench.models.encoder import Encoder
 from medbench.seeding import seed_of
-from medbench.training.schedule import warmup
+from medbench.training.schedule import cosine, warmup, warmup_steps
 
 
 class Head(nn.Module):
-    """An MLP with GELU and no batch norm, unit length, and a last layer without bias whose rows have unit length.
+    """An MLP with GELU and no batch norm, normalised to unit length, and a last layer of unit-length rows and no bias.
 
-    First weights are normal with deviation .02 (truncated at 2), biases 0; the last layer's are torch's own. They are
-    drawn by name.
+    The MLP's first weights are normal with standard deviation .02 (truncated at 2) and its biases 0; the last layer's
+    first weights are torch's own. All are drawn by name.
 
     Args:
-        dim: Length d of what it takes.
-        settings: Widths.
-        seed: Of the first weights.
+        dim: Length d of its input.
+        settings: Number and widths of the layers.
+        seed: Names the first weights.
     """
 
     def __init__(self, dim: int, settings: DinoPretrain, seed: int) -> None:
@@ -41,7 +40,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs (b, k) on [-1, 1] of vectors (b, d)."""
         inner = self.mlp(x)
-        with torch.autocast(x.device.type, enabled=False):  # the temperatures blow rounding up by 1 / .04
+        with torch.autocast(x.device.type, enabled=False):  # the temperatures multiply rounding errors by 1 / .04
             return linear(normalize(inner.float(), dim=1), normalize(self.last, dim=1))
 
 
@@ -69,14 +68,14 @@ class Student(nn.Module):
 
 
 class Teacher(Student):
-    """What follows the student; in training mode its batch norms alone are: no stochastic depth, no dropout."""
+    """A network that follows the student; only its batch norms ever train, not dropout or stochastic depth."""
 
     def __init__(self, encoder: Encoder, head: Head) -> None:
         super().__init__(encoder, head)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Set the mode of the batch norms; everything else stays in eval mode."""
+        """Set the mode of the batch norms; all other modules stay in eval mode."""
         super().train(False)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -98,15 +97,15 @@ def log_targets(outputs: Tensor, centre: Tensor, temperature: float) -> Tensor:
 def distil(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """Return each image's loss, (b,): the cross-entropy between teacher and student, averaged over pairs of crops.
 
-    The pairs are all of a global crop at the teacher and another crop at the student (equation 3).
+    A pair is a global crop for the teacher and any other crop for the student (equation 3).
 
     Args:
-        student: Outputs (v, b, k), those of the global crops first.
+        student: The student's outputs, (v, b, k), global crops first.
         targets: The teacher's probabilities of the global crops, (2, b, k).
-        temperature: The student's.
+        temperature: The student's temperature.
     """
     log = (student / temperature).log_softmax(-1)
-    # The sum over all pairs is the product of the sums; from it go the pairs of a crop with itself.
+    # The sum over all pairs is the product of the sums; the pairs of a crop with itself are subtracted.
     every = (targets.sum(0) * log.sum(0)).sum(-1)
     same = (targets * log[:GLOBAL]).sum((0, 2))
     return (same - every) / (GLOBAL * (len(student) - 1))
@@ -118,33 +117,28 @@ def entropy(log: Tensor) -> Tensor:
 
 
 def information(mean: Tensor, spread: Tensor) -> Tensor:
-    """Return what the teacher's outputs tell about the image, in nats: entropy of the mean less mean entropy.
+    """Return the information of the teacher's outputs on the image, in nats: entropy of the mean minus mean entropy.
 
-    It is 0 where all images get one output, flat or sharp: those are the two ways in which DINO collapses.
+    It is 0 if all images get the same output, flat or sharp: these are the two ways in which DINO collapses.
 
     Args:
-        mean: Mean of the probabilities over images, (k,).
+        mean: Mean of the probabilities over the images, (k,).
         spread: Mean of their entropies, ().
     """
     found: Tensor = torch.special.entr(mean).sum() - spread
     return found
 
 
-def cosine(start: float, end: float, step: int, steps: int) -> float:
-    """Return the value at `step`, from 0, of half a cosine from `start` to `end`, which step `steps` would reach."""
-    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
-
-
 def rate_at(step: int, steps: int, settings: DinoPretrain) -> float:
-    """Return the learning rate at `step`, from 0, of epochs of `steps`: a linear warm-up, then half a cosine."""
-    warm = settings.warmup_epochs * steps if settings.warmup_steps is None else settings.warmup_steps
+    """Return the learning rate at `step`, from 0, for epochs of `steps` steps: linear warm-up, then half a cosine."""
+    warm = warmup_steps(steps, settings)
     if step < warm:
         return float(warmup(np.asarray(settings.learning_rate), step, warm))
     return cosine(settings.learning_rate, settings.min_rate, step - warm, settings.epochs * steps - warm)
 
 
 def temperature_at(epoch: int, settings: DinoPretrain) -> float:
-    """Return the teacher's temperature in an epoch, from 0: linear over the warm-up's epochs, then its end."""
+    """Return the teacher's temperature in an epoch, from 0: linear over the warm-up, then constant."""
     start, end = settings.teacher_temperature
     if epoch >= settings.teacher_warmup:
         return end
@@ -152,7 +146,7 @@ def temperature_at(epoch: int, settings: DinoPretrain) -> float:
 
 
 def make_optimizer(student: Student, settings: DinoPretrain) -> torch.optim.AdamW:
-    """Return AdamW over the parameters with gradients; decay is on those of two or more axes: the first group."""
+    """Return AdamW over the parameters with gradients; the first group, those of two or more axes, has weight decay."""
     trained = [(name, value) for name, value in student.named_parameters() if value.requires_grad]
     groups: list[list[nn.Parameter]] = [[], []]
     for name, value in trained:

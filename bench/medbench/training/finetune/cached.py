@@ -1,4 +1,4 @@
-"""Training from a bank: outputs of the frozen part, read from maps of files."""
+"""Fine-tuning on cached outputs of the frozen part, read from memory-mapped files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.floating]
 
 
 class Rows(Dataset[Tensor]):
-    """Rows of one array; a list of indices gives (b, …)."""
+    """The rows of an array, (n, …)."""
 
     def __init__(self, values: Array) -> None:
         self.values = values
@@ -26,16 +26,16 @@ class Rows(Dataset[Tensor]):
         return len(self.values)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Return one row, or those of a list."""
+        """Return the row of an index, (…), or the rows of a list of b indices, (b, …)."""
         return self.__getitems__(index) if isinstance(index, list) else self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
-        """Return (b, …)."""
+        """Return the rows of b indices, (b, …)."""
         return torch.from_numpy(np.asarray(self.values[np.asarray(indices)]))
 
 
-class Viewed(Dataset[Tensor]):
-    """Rows of several views; an index is a (view, row) pair."""
+class ViewRows(Dataset[Tensor]):
+    """The rows of several views, each an array (n, …); an index is a pair (view, row)."""
 
     def __init__(self, views: Sequence[Array]) -> None:
         self.views = views
@@ -44,10 +44,10 @@ class Viewed(Dataset[Tensor]):
         return len(self.views[0])
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:
-        """Return (b, …)."""
+        """Return the rows of b pairs, (b, …)."""
         return torch.from_numpy(np.stack([self.views[view][row] for view, row in indices]))
 
 
 def cached_views(views: Sequence[Array], val: Array, test: Array) -> FitData:
-    """Return the source of a training on a bank; what was kept in half precision is made single again."""
-    return FitData(Viewed(views), Rows(val), Rows(test), Tensor.float)
+    """Return the data of a training on cached outputs; half precision is converted to single."""
+    return FitData(ViewRows(views), Rows(val), Rows(test), Tensor.float)

@@ -1,4 +1,4 @@
-"""Losses of single images, so that a batch may be cut anywhere and still sum to the same step."""
+"""Losses per image, so that the micro-batches of a batch add up to the same step however it is divided."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from medbench.cards.recipes import FinetuneRecipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(b, c) logits and (b,) or (b, c) targets -> (b,): each image's part of its step's loss, before the division."""
+"""(b, c) logits and (b,) or (b, c) targets -> (b,): each image's part of the step's loss, before the division."""
 
 
 def make_loss(settings: FinetuneRecipe, targets: Tensor, classes: int) -> tuple[Loss, Callable[[Tensor], float]]:
-    """Return the loss and its divisor: the step's loss is sum(loss) / norm(targets of the whole step).
+    """Return the loss and its divisor: a step's loss is sum(loss) / norm(targets of all its images).
 
-    Cross-entropy, or binary cross-entropy averaged over labels for multilabel targets. `weighted` gives class k the
-    weight n / (c n_k), as scikit-learn's `balanced`, and divides by the step's summed weights, as
-    torch.nn.CrossEntropyLoss; for multilabel tasks a positive of label k weighs (n - n_k) / n_k.
+    Cross-entropy or, for multilabel targets, binary cross-entropy averaged over labels. With loss=weighted, class k has
+    the weight n / (c n_k), as scikit-learn's `balanced`, and the divisor is the sum of the step's weights, as in
+    torch.nn.CrossEntropyLoss; for multilabel targets, a positive of label k has the weight (n - n_k) / n_k.
 
     Args:
         settings: The recipe.
         targets: All training targets, (n,) int64 or (n, c) float32.
-        classes: c.
+        classes: Number of classes c.
     """
     smoothing = settings.label_smoothing
     if targets.ndim == 2:
@@ -46,10 +46,14 @@ def make_loss(settings: FinetuneRecipe, targets: Tensor, classes: int) -> tuple[
 
 
 def marginal_penalty(logits: Tensor, y: Tensor) -> Tensor:
-    """Return sum_k |mean_i p_ik - mean_i y_ik|, the L1 distance of predicted and true class proportions of a batch.
+    """Return sum_k |mean_i p_ik - mean_i y_ik|, the L1 distance between predicted and true class shares of a batch.
 
     The label-marginal regulariser of Liu et al., "Do we really need dice? The hidden region-size biases of
     segmentation losses" (2023), with images in place of pixels.
+
+    Args:
+        logits: (b, c).
+        y: Targets, (b,) or (b, c).
     """
     if y.ndim == 2:
         return (logits.sigmoid().mean(0) - y.mean(0)).abs().sum()

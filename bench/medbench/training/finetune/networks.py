@@ -1,4 +1,4 @@
-"""The networks that are trained: an encoder with a head or a stacked classifier, whole or from one unit on."""
+"""The networks that are fine-tuned: an encoder with a head or a stacked classifier, complete or from one unit on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Classifier(nn.Module):
     """An encoder's pooled vector and a linear head.
 
     Attributes:
-        encoder: The encoder; which of its parameters have gradients says what is trained.
+        encoder: The encoder; its parameters with gradients are trained.
         head: Linear(d, c).
-        still: Whether the encoder stays in eval mode: it does as soon as a part of it is frozen (WACV 2024, 1.8).
+        still: Whether the encoder stays in eval mode: it does if any part of it is frozen (WACV 2024, 1.8).
     """
 
     def __init__(self, encoder: Encoder, head: nn.Linear, *, still: bool = False) -> None:
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         return self.encoder.blocks
 
     def train(self, mode: bool = True) -> Classifier:
-        """Set the mode, the encoder's where it is not still."""
+        """Set the mode; a still encoder stays in eval mode."""
         super().train(mode)
         self.encoder.eval() if self.still else self.encoder.train(mode)
         return self
@@ -45,7 +45,13 @@ class Classifier(nn.Module):
 
 
 class OnTokens(nn.Module):
-    """An encoder's patch tokens and a stacked classifier."""
+    """An encoder's patch tokens and a classifier stacked on them.
+
+    Attributes:
+        encoder: The encoder.
+        stack: The classifier.
+        frozen: Whether the encoder is frozen: it stays in eval mode and computes no gradients.
+    """
 
     def __init__(self, encoder: Encoder, stack: Stacked, *, frozen: bool) -> None:
         super().__init__()
@@ -71,11 +77,12 @@ class OnTokens(nn.Module):
         return found
 
 
-class Given(nn.Module):
-    """Stands in for a unit whose output is known: gives `value` if it has one, else what it gets.
+class StandIn(nn.Module):
+    """Replaces a unit whose output is known: returns `value` if it has one, else its input.
 
     Attributes:
-        downsample: The unit's way to the next one, where the network applies it (SEEM); frozen with the unit.
+        value: The known output, (b, …).
+        downsample: The unit's downsampling, for networks that apply it themselves (SEEM); frozen with the unit.
     """
 
     def __init__(self, unit: nn.Module | None = None) -> None:
@@ -89,17 +96,17 @@ class Given(nn.Module):
 
 
 class Resumed(nn.Module):
-    """A classifier that starts from the raw output of unit f - 1: the frozen part before it is gone.
+    """A classifier that starts from the raw output of unit f - 1, without the frozen part before it.
 
-    The network's own forward runs over stand-ins for the first f units, on one empty image, so that everything after
-    them (class tokens, norms, pooling) stays the library's code. What is left of the cost of the frozen part is that
-    image's patch embedding.
+    Stand-ins replace the first f units, and the network's own forward runs on one empty image. So everything after the
+    stand-ins (class tokens, norms, pooling) is still the library's code. Of the frozen part's cost, only that image's
+    patch embedding is left.
     """
 
     def __init__(self, classifier: Classifier, f: int) -> None:
         super().__init__()
         encoder = classifier.encoder
-        stand_ins = [*(Given() for _ in range(f - 1)), Given(encoder.blocks[f - 1])]
+        stand_ins = [*(StandIn() for _ in range(f - 1)), StandIn(encoder.blocks[f - 1])]
         replace(encoder.network, stand_ins)
         encoder.blocks, encoder.given = [*stand_ins, *encoder.blocks[f:]], True
         self.classifier, self.place = classifier, stand_ins[-1]
@@ -121,9 +128,14 @@ class Resumed(nn.Module):
 
 
 def linear_head(dim: int, classes: int, seed: int, std: float | None = None) -> nn.Linear:
-    """Return a head with first weights drawn by name: torch's own U(-1/sqrt(d), 1/sqrt(d)), or a normal of `std`.
+    """Return a head whose first weights are drawn by name.
 
-    The latter is truncated at two deviations and has no bias at first, as in MAE and RETFound.
+    Args:
+        dim: Length d of its input.
+        classes: Number of classes.
+        seed: Names the draw.
+        std: Standard deviation of a normal that is truncated at two deviations; the bias is then 0, as in MAE and
+            RETFound. None: U(-1/sqrt(d), 1/sqrt(d)) for weights and bias, as in torch.
     """
     source = torch.Generator().manual_seed(seed_of("training", "head", seed))
     head = nn.Linear(dim, classes, device="meta").to_empty(device="cpu")
@@ -138,17 +150,17 @@ def linear_head(dim: int, classes: int, seed: int, std: float | None = None) -> 
 
 
 def thaw(encoder: Encoder, frozen: int = 0, *, final_norm: bool = True) -> None:
-    """Give gradients to an encoder's parameters: all of them, or those of the units from `frozen` on.
+    """Give gradients to an encoder's parameters: all of them, or those of the units from number `frozen` on.
 
-    With frozen units what precedes them is frozen too; what follows all units is trained only with `final_norm`
-    (WACV 2024's code, Q16: never).
+    If units are frozen, everything before them is frozen too, and what follows the last unit is trained only with
+    `final_norm` (never in WACV 2024's code, Q16).
 
     Raises:
-        CardError: There are not so many units.
+        CardError: The encoder has too few units.
     """
     n = len(encoder.blocks)
     if not 0 <= frozen < n:
-        raise CardError(f"{encoder.card.name} has {n} units: {frozen} cannot be frozen here", f"give 0 to {n - 1}")
+        raise CardError(f"{encoder.card.name} has {n} units: cannot freeze {frozen} of them", f"give 0 to {n - 1}")
     if frozen == 0:
         encoder.requires_grad_(True)
         return
@@ -157,17 +169,17 @@ def thaw(encoder: Encoder, frozen: int = 0, *, final_norm: bool = True) -> None:
     if final_norm:
         last = {id(p) for p in encoder.blocks[-1].parameters()}
         seen = False
-        for value in encoder.network.parameters():  # in the order of registration: what follows the units comes last
+        for value in encoder.network.parameters():  # in order of registration: what follows the units comes last
             seen = seen or id(value) in last
             if seen and id(value) not in last:
                 value.requires_grad_(True)
 
 
 def leave_out_unused(network: nn.Module, sample: Tensor) -> int:
-    """Freeze parameters that the output does not depend on; returns how many there were.
+    """Freeze the parameters that the output does not depend on; return how many numbers they hold.
 
-    A norm that the used feature is taken before, a projection behind it: counted as trained they would be a lie, and
-    several processes would wait for their gradients.
+    Examples are a norm or a projection after the feature that is used. They are not trained, so they must not be
+    counted as trained, and several processes would wait for their gradients forever.
 
     Args:
         network: In any mode.

@@ -1,46 +1,90 @@
-"""What is kept of a training on disk: an unfinished one's state, and a finished one until its records are there."""
+"""What a fine-tuning gives: its curve and its best epoch, kept on disk until the records are written."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
-from medbench.training.checkpoint import load_state, save_state
-from medbench.training.finetune.task import Curve, Fitted
-
-if TYPE_CHECKING:
-    pass
-
-CURVE = ("val", "loss", "rate", "step")
+from medbench.training.checkpoint import State
 
 
-def save_fitted(file: Path, fitted: Fitted) -> None:
-    """Write a finished training."""
-    facts = {
-        "best": repr(fitted.best),
-        "epoch": fitted.epoch,
-        "step": fitted.step,
-        "facts": fitted.facts,
-        "failed": fitted.failed,
-    }
-    save_state(file, fitted.state, {"scores": fitted.scores, **_arrays(fitted.curve)}, facts)
+@dataclass
+class Curve:
+    """One training, epoch by epoch.
+
+    Attributes:
+        val: Validation metric after the epoch.
+        loss: Mean training loss of the epoch.
+        rate: Learning rate at its end.
+        step: Steps up to its end.
+    """
+
+    val: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+
+    def add(self, val: float, loss: float, rate: float, step: int) -> None:
+        """Add an epoch."""
+        self.val.append(val)
+        self.loss.append(loss)
+        self.rate.append(rate)
+        self.step.append(step)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return one array (e,) for each column."""
+        return {column.name: np.asarray(getattr(self, column.name)) for column in fields(self)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Curve:
+        """Return the curve that `arrays` was called on; other arrays are ignored."""
+        return cls(*(arrays[column.name].tolist() for column in fields(cls)))
 
 
-def load_fitted(file: Path) -> Fitted | None:
-    """Return a finished training, or None where there is none."""
-    state = load_state(file, {})
-    if state is None:
-        return None
-    tensors, arrays, facts = state
-    best, epoch, step = float(facts["best"]), facts["epoch"], facts["step"]
-    return Fitted(best, epoch, step, arrays["scores"], tensors, _curve(arrays), facts["facts"], facts["failed"])
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training.
 
+    Attributes:
+        best: Validation metric of the best epoch; nan if the training failed.
+        epoch: That epoch, from 0.
+        step: Steps up to its end.
+        scores: Validation scores there, (m, c).
+        state: Trained tensors there.
+        curve: Every epoch.
+        facts: Trainable parameters, size of the micro-batch, images and seconds.
+        failed: Why it failed, or empty.
+    """
 
-def _arrays(curve: Curve) -> dict[str, Any]:
-    return {name: np.asarray(getattr(curve, name)) for name in CURVE}
+    best: float
+    epoch: int
+    step: int
+    scores: NDArray[np.float32]
+    state: dict[str, Tensor]
+    curve: Curve
+    facts: dict[str, Any]
+    failed: str = ""
 
+    def save(self, file: Path) -> None:
+        """Write the finished training."""
+        names = ("epoch", "step", "facts", "failed")
+        facts = {"best": repr(self.best), **{name: getattr(self, name) for name in names}}  # JSON has no nan
+        State(self.state, {"scores": self.scores, **self.curve.arrays()}, facts).save(file)
 
-def _curve(arrays: dict[str, Any]) -> Curve:
-    return Curve(*(arrays[name].tolist() for name in CURVE))
+    @classmethod
+    def load(cls, file: Path) -> Fitted | None:
+        """Return the finished training in `file`, or None if there is none."""
+        state = State.load(file)
+        if state is None:
+            return None
+        facts, arrays = state.facts, state.arrays
+        best, curve = float(facts["best"]), Curve.of(arrays)
+        return cls(
+            best, facts["epoch"], facts["step"], arrays["scores"], state.tensors, curve, facts["facts"], facts["failed"]
+        )

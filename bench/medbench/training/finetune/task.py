@@ -1,10 +1,9 @@
-"""What a training is given and what it gives back."""
+"""What a fine-tuning is given: its data, its targets and its recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,13 @@ from medbench.training.machine import Machine
 
 @dataclass(frozen=True)
 class FitData:
-    """Where a training's inputs come from.
+    """The inputs of a training.
 
     Attributes:
-        train: Takes a list of (view, index), gives what `prepare` takes, (b, …).
-        val: Takes a list of indices.
-        test: Likewise.
-        prepare: From that, on the device, to the network's input.
+        train: Takes a list of (view, index), gives (b, …) for `prepare`.
+        val: Takes a list of indices, gives the same.
+        test: As `val`.
+        prepare: Turns that, on the device, into the network's input.
     """
 
     train: Dataset[Tensor]
@@ -40,7 +39,7 @@ class FitTask:
         settings: The recipe.
         train_targets: (n,) int64, or (n, c) float32 zeros and ones.
         val_targets: (m,) or (m, c), numpy.
-        classes: c.
+        classes: Number of classes c.
         metric: Id of the metric that epochs are chosen by.
         machine: Where to compute.
     """
@@ -56,38 +55,3 @@ class FitTask:
     def multilabel(self) -> bool:
         """Whether a sample can have several classes."""
         return self.train_targets.ndim == 2
-
-
-@dataclass
-class Curve:
-    """One training, epoch by epoch."""
-
-    val: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    rate: list[float] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A finished training.
-
-    Attributes:
-        best: Validation metric of the best epoch; nan if the training broke.
-        epoch: That epoch, from 0.
-        step: Iterations up to its end.
-        scores: Validation scores there, (m, c).
-        state: Trained tensors there.
-        curve: Every epoch.
-        facts: Trainable parameters, micro-batch, images/s.
-        failed: Why it broke, or empty.
-    """
-
-    best: float
-    epoch: int
-    step: int
-    scores: NDArray[np.float32]
-    state: dict[str, Tensor]
-    curve: Curve
-    facts: dict[str, Any]
-    failed: str = ""

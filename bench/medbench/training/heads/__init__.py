@@ -1,1 +1,1 @@
-"""Linear heads on features."""
+"""Linear heads on features of a frozen encoder."""

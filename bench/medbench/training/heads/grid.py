@@ -1,8 +1,9 @@
-"""A grid of linear heads on cached features, trained as one batched problem.
+"""A grid of linear heads on cached features, one per seed and learning rate, trained as one batched problem.
 
-Seeds times learning rates heads share every batch's gather and run as one batched matrix product; each seed has its
-own initial weights and its own order of images and views, each head its own rate, plateau and best epoch. The result
-is that of training each head alone (tests hold it against torch.nn.Linear, AdamW and ReduceLROnPlateau).
+All heads train in one batched matrix product per step, and the heads of a seed share its batches. Each seed has its own
+initial weights and its own order of images and views; each head has its own learning rate, plateau and best epoch. The
+result is that of training each head alone: the tests compare it with torch.nn.Linear, AdamW and ReduceLROnPlateau. Own
+code, because torch would train the heads one after the other.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from medbench import metrics
 from medbench.cards.recipes import LinearFrozen
 from medbench.progress import bar
 from medbench.seeding import generator
-from medbench.training.checkpoint import load_state, save_state
+from medbench.training.checkpoint import State
 from medbench.training.heads.linear import initial, loss_and_slope, order, predict
 from medbench.training.schedule import Plateau, rate_at, warmup_steps
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults for AdamW
 CHECKPOINT_SECONDS = 60.0
-STOPPING = ("held", "stale", "stopped")  # arrays of early stopping
+STOPPING = ("held", "stale", "stopped")  # arrays of early stopping's state
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What the heads are trained and chosen on. No test label comes near.
+    """What the heads are trained and chosen on; it holds no test label.
 
     Attributes:
-        train: Features of the training images, one (n, d) float32 a view.
+        train: Features of the training images, one (n, d) float32 for each view.
         train_targets: (n,) int64, or (n, c) float32 zeros and ones for multilabel tasks.
         val: Features of the clean validation images, (m, d) float32.
         val_targets: (m,) or (m, c), numpy.
         classes: Number of classes c.
-        metric: Id of the metric that epochs and rates are chosen by.
+        metric: Id of the metric that epochs and learning rates are chosen by.
     """
 
     train: Sequence[NDArray[np.float32] | Tensor]
@@ -60,16 +61,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class GridResult:
-    """The heads at their best epochs, and how they got there; s seeds, l learning rates, e epochs.
+    """The heads at their best epochs, and their training; s seeds, l learning rates, e epochs.
 
     Attributes:
         weight: (s, l, c, d + 1) float32; the last column is the bias.
         best: Validation metric at the best epoch, (s, l).
-        best_epoch: From 0, (s, l).
+        best_epoch: Number of that epoch, from 0, (s, l).
         curve: Validation metric after each epoch, (e, s, l).
         loss: Mean training loss of each epoch, (e, s, l).
         rate: Learning rate at the end of each epoch, (e, s, l).
-        steps: Iterations of an epoch.
+        steps: Steps per epoch.
     """
 
     weight: Tensor
@@ -84,15 +85,15 @@ class GridResult:
 def train_grid(
     problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device, resume: Path | None = None
 ) -> GridResult:
-    """Train seeds x learning rates heads.
+    """Train one head for each seed and learning rate.
 
     Args:
         problem: Features and targets.
         settings: The recipe.
         seeds: Each names its own initial weights and order.
         device: Where to compute.
-        resume: File for the state of an unfinished training, renewed about once a minute; a killed training goes on
-            from it and ends in the same numbers, since the draws of an epoch depend on (seed, epoch) alone.
+        resume: Checkpoint of an unfinished training, renewed about once a minute. A killed training resumes from it
+            and gives bit-identical results, since the draws of an epoch depend on (seed, epoch) alone.
     """
     with _one_thread(device):
         grid = _Grid(problem, settings, seeds, device)
@@ -116,9 +117,9 @@ class _Grid:
     def __init__(self, problem: Problem, settings: LinearFrozen, seeds: list[int], device: torch.device) -> None:
         self.problem, self.settings, self.seeds, self.device = problem, settings, seeds, device
         views, self.n, d = len(problem.train), int(problem.train[0].shape[0]), int(problem.train[0].shape[1])
-        # The bias is the weight of a constant feature: one matrix product and one update fewer per step.
+        # The bias is the weight of a constant feature, which saves a matrix product and an update per step.
         self.bank = torch.ones(views * self.n, d + 1, device=device)
-        for i, view in enumerate(problem.train):  # views may be maps of files: the bank is the one copy in memory
+        for i, view in enumerate(problem.train):  # views may be memory-mapped: the bank is the only copy in memory
             self.bank[i * self.n : (i + 1) * self.n, :d] = _tensor(view)
         self.views, self.targets = views, problem.train_targets.to(device)
         self.val = problem.val.to(device)
@@ -129,7 +130,7 @@ class _Grid:
         self.weight = first[:, None].repeat(1, len(rates), 1, 1).to(device)  # (s, l, c, d + 1)
         self.mean, self.square = torch.zeros_like(self.weight), torch.zeros_like(self.weight)
         self.best_weight = self.weight.clone()
-        # Buffers of every step: allocating them anew would cost as much as filling them.
+        # Buffers that every step uses again: allocating them would take as long as filling them.
         self.x = self.bank.new_empty(s * self.batch, d + 1)
         self.grad = self.bank.new_empty(s, len(rates) * problem.classes, d + 1)
         self.root = torch.empty_like(self.weight)
@@ -140,8 +141,8 @@ class _Grid:
         )
         self.best = np.full(self.base.shape, -np.inf)
         self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
-        self.held = np.full(self.base.shape, -np.inf)  # early stopping's best
-        self.stale = np.zeros(self.base.shape, dtype=np.int64)  # and the epochs since
+        self.held = np.full(self.base.shape, -np.inf)  # early stopping's best value
+        self.stale = np.zeros(self.base.shape, dtype=np.int64)  # epochs since then
         self.stopped = np.zeros(self.base.shape, dtype=bool)
         self.curve, self.loss, self.rate = (np.zeros((settings.epochs, *self.base.shape)) for _ in range(3))
 
@@ -150,10 +151,10 @@ class _Grid:
         return rate_at(self.base, step, self.steps, self.settings) * self.plateau.scale
 
     def epoch(self, epoch: int) -> None:
-        """Train one epoch, then validate: plateau, best epoch and curves follow."""
+        """Train one epoch, validate, and update plateau, best epoch and curves."""
         rows = np.stack(
             [order(seed, epoch, self.n, self.views, self.settings.epochs) for seed in self.seeds]
-        )  # (s, n); the rest that fills no batch is dropped
+        )  # (s, n); the images that fill no batch are dropped
         orders = torch.from_numpy(rows).to(self.device)
         targets = self.targets[orders % self.n]
         loss = torch.zeros(self.base.shape, device=self.device)
@@ -161,10 +162,10 @@ class _Grid:
             at = slice(step * self.batch, (step + 1) * self.batch)
             loss += self._step(orders[:, at], targets[:, at], epoch * self.steps + step)
         metric = self._validate(epoch)
-        # A division at the plateau needs the recipe's own rate first: the warm-up must be over.
+        # The plateau divides the recipe's own rate, which is reached at the end of the warm-up.
         if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
             self.plateau.step(metric, self.base)
-        better = (metric > self.best) & ~self.stopped  # a stopped head goes on, for the others' sake, and is not kept
+        better = (metric > self.best) & ~self.stopped  # a stopped head still trains with the others, but is not kept
         self.best = np.where(better, metric, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
         for head in zip(*np.nonzero(better), strict=True):
@@ -196,14 +197,14 @@ class _Grid:
         return loss
 
     def _adamw(self, grad: Tensor, step: int) -> None:
-        """torch.optim.AdamW's update, with a rate for each head."""
+        """Make torch.optim.AdamW's update, with each head's own learning rate."""
         rate = self.rates(step)
         decay = (1 - rate * self.settings.weight_decay).astype(np.float32)
-        if (decay != 1).any():  # 1 - 1e-3 * 1e-5 is 1 in float32: the paper's decay does nothing, here as in torch
+        if (decay != 1).any():  # 1 - 1e-3 * 1e-5 is 1 in float32: the paper's decay changes nothing, as in torch
             self.weight[..., :-1].mul_(self._per_head(decay))
         self.mean.lerp_(grad, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        # m / (sqrt(v) / r + eps) = r * m / (sqrt(v) + r * eps): r goes into the step's size
+        # m / (sqrt(v) / r + eps) = r * m / (sqrt(v) + r * eps): r becomes part of the step size
         r = math.sqrt(1 - BETA2 ** (step + 1))
         torch.sqrt(self.square, out=self.root).add_(EPS * r)
         size = self._per_head(rate * (r / (1 - BETA1 ** (step + 1))))
@@ -232,7 +233,7 @@ class _Grid:
         return found if self.settings.round_metric is None else found.round(self.settings.round_metric)
 
     def _kept(self, seed: int, epoch: int, m: int) -> NDArray[np.int64]:
-        """Return the validation images that fill whole batches of a shuffled pass (Q6)."""
+        """Return the validation images that fill the batches of a shuffled pass (Q6)."""
         shuffled = generator("linear-frozen", "validation", seed, epoch).permutation(m)
         return np.sort(shuffled[: m - m % self.settings.batch_size])
 
@@ -256,16 +257,16 @@ class _Grid:
         }
 
     def save(self, file: Path, epoch: int) -> None:
-        """Write the whole state, `epoch` epochs being done."""
+        """Write a checkpoint after `epoch` epochs."""
         tensors = {"weight": self.weight, "mean": self.mean, "square": self.square, "best_weight": self.best_weight}
-        save_state(file, tensors, self._arrays(), {"epoch": epoch, "seeds": self.seeds})
+        State(tensors, self._arrays(), {"epoch": epoch, "seeds": self.seeds}).save(file)
 
     def load(self, file: Path | None) -> int:
-        """Take up a saved state, if there is one for these seeds; returns the epochs that are done."""
-        state = load_state(file, {"seeds": self.seeds}) if file is not None else None
+        """Resume from a checkpoint, if there is one for these seeds; return the number of finished epochs."""
+        state = State.load(file, {"seeds": self.seeds}) if file is not None else None
         if state is None:
             return 0
-        tensors, arrays, facts = state
+        tensors, arrays = state.tensors, state.arrays
         for name in ("weight", "mean", "square", "best_weight"):
             setattr(self, name, tensors[name].to(self.device))
         for name in ("best", "best_epoch", "curve", "loss", "rate", *STOPPING):
@@ -273,17 +274,17 @@ class _Grid:
         self.plateau.scale, self.plateau.best, self.plateau.bad = (
             arrays[f"plateau_{name}"] for name in ("scale", "best", "bad")
         )
-        return int(facts["epoch"])
+        return int(state.facts["epoch"])
 
 
 def _tensor(values: NDArray[np.float32] | Tensor) -> Tensor:
-    """Return a tensor; a map of a file, which may not be written, is copied."""
+    """Return a tensor; a memory-mapped array, which may be read-only, is copied."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
 
 @contextlib.contextmanager
 def _one_thread(device: torch.device) -> Iterator[None]:
-    """Run on one CPU thread: so small a step gains nothing from more, and on a busy machine loses up to 60-fold."""
+    """Run on one CPU thread: such a small step is not faster with more, and up to 60 times slower on a busy machine."""
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

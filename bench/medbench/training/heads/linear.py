@@ -1,4 +1,4 @@
-"""Linear heads by hand: first weights, the order of their data, loss with its gradient, scores."""
+"""Linear heads in plain tensor operations: first weights, order of the data, loss with its gradient, scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medbench.seeding import generator, seed_of
 def predict(weight: Tensor, features: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float32]:
     """Return class scores (h, n, c) of heads `weight` (h, c, d + 1) on `features` (n, d): softmax, or sigmoids.
 
-    With `half` the scores are formed in half precision (Q21 of the published code, which creates ties).
+    With `half` the scores are computed in half precision, which creates ties (Q21 of the published code).
     """
     h, c, _ = weight.shape
     logits = torch.addmm(weight[..., -1].reshape(-1), features, weight[..., :-1].reshape(h * c, -1).T)
@@ -33,9 +33,10 @@ def initial(seed: int, classes: int, dim: int) -> Tensor:
 
 
 def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.int64]:
-    """Return the rows of the flattened (views * n) bank in the order one seed sees them in one epoch, (n,).
+    """Return the rows view * n + image of one seed's epoch in order, (n,).
 
-    Each image is seen once, in a view drawn at random; with as many views as epochs each epoch has a view of its own.
+    Each image comes once, in a view drawn at random; if there are at least as many views as epochs, each epoch has its
+    own view instead.
     """
     source = generator("linear-frozen", "order", seed, epoch)
     images = source.permutation(n)
@@ -44,11 +45,15 @@ def order(seed: int, epoch: int, n: int, views: int, epochs: int) -> NDArray[np.
 
 
 def loss_and_slope(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of each head (s, l) and its gradient in `logits` (s, l, c, b), by hand.
+    """Return the mean loss of each head, (s, l), and its gradient with respect to the logits, (s, l, c, b).
 
-    Targets are (s, b) class numbers or, for multilabel tasks, (s, b, c) zeros and ones. Cross-entropy: softmax minus
-    one-hot, over b. Multilabel: binary cross-entropy, averaged over samples and labels; sigmoid minus target, over
-    b * c. With label smoothing e the target of class k is (1 - e) y_k + e / c, or (1 - e) y_k + e / 2 for labels.
+    Cross-entropy, whose gradient is (softmax - one-hot) / b; for multilabel tasks binary cross-entropy, averaged over
+    samples and labels, whose gradient is (sigmoid - target) / (b * c).
+
+    Args:
+        logits: (s, l, c, b).
+        targets: (s, b) class numbers or, for multilabel tasks, (s, b, c) zeros and ones.
+        smoothing: Label smoothing e: the target of class k is (1 - e) y_k + e / c, of a label (1 - e) y_k + e / 2.
     """
     _, heads, c, b = logits.shape
     if targets.ndim == 3:

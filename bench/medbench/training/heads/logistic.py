@@ -1,4 +1,4 @@
-"""Logistic regression as a linear head: scikit-learn's optimum, in the form that every other head here has."""
+"""Logistic regression as a linear head: scikit-learn's optimum, in the form of all other heads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 NEVER = 30.0
-"""Bias, as minus this, of a class or label without a training image (plus: of a label that all of them have)."""
+"""The bias of a class or label without a training image is minus this; of a label that all images have, plus this."""
 
 Floats = NDArray[np.float64]
 
 
 class Logistic(NamedTuple):
-    """A fitted head: logits are `features @ weight.T + bias`, then a softmax, or a sigmoid per label.
+    """A fitted head: logits are `features @ weight.T + bias`, followed by a softmax, or a sigmoid per label.
 
     Attributes:
         weight: (c, d).
@@ -40,45 +40,44 @@ def fit_logistic(
     scale: bool = False,
     max_iter: int = 1000,
 ) -> Logistic:
-    """Fit logistic regression with an L2 penalty on the weights, none on the bias, by L-BFGS in double precision.
+    """Fit logistic regression with an L2 penalty on the weights but not on the bias, by L-BFGS in double precision.
 
-    One class a sample: a softmax over the classes that training holds. Where these are two, scikit-learn fits one
-    logit, and the rows are [0; w], whose softmax is its sigmoid. Several labels: a regression of its own for each.
+    With one class per sample, it is a softmax over the classes that occur in training. With several labels, each has
+    its own regression.
 
-    What training does not hold cannot be learned. A class without a sample has weight 0 and bias -30. The other
-    logits sum to 0 (two: one of them is 0), so the greatest is at least 0 and the class's probability at most e^-30,
-    about 1e-13. A label that no sample has, or every one, has weight 0 and bias -30 or 30. Both are warned of.
+    A class without a training sample gets weight 0 and bias -30. The other logits sum to 0 (of two, one is 0), so the
+    largest is at least 0 and the class's probability at most e^-30, about 1e-13. A label that no sample has, or that
+    every sample has, gets weight 0 and bias -30 or 30. Both cases give a warning.
 
     Args:
         features: (n, d).
         targets: (n,) class numbers below `classes`, or (n, c) zeros and ones.
-        classes: c.
-        C: Inverse strength of the penalty: C times the summed loss, plus half the squared weights, is minimised.
-        balanced: Weigh the samples of class k by n / (c n_k), c being the classes that training holds.
-        scale: Standardise features by their mean and deviation here. Both are folded into weight and bias, which are
-            for the features as they were given.
-        max_iter: Iterations at most; no convergence by then is a warning.
+        classes: Number of classes c.
+        C: Inverse strength of the penalty: the fit minimises C times the summed loss, plus half the squared weights.
+        balanced: Weigh the samples of class k by n / (c n_k), where c counts the classes that occur in training.
+        scale: Standardise the features first; weight and bias still apply to the features as given.
+        max_iter: Largest number of iterations; no convergence by then is a warning.
     """
     x = np.asarray(features, np.float64)
     scaler = StandardScaler().fit(x) if scale else None
     x = x if scaler is None else scaler.transform(x)
-    regression = LogisticRegression(
-        C=C, class_weight="balanced" if balanced else None, max_iter=max_iter, random_state=0
-    )
+    weights = "balanced" if balanced else None
+    regression = LogisticRegression(C=C, class_weight=weights, max_iter=max_iter, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         weight, bias, notes = (_labels if targets.ndim == 2 else _softmax)(regression, x, targets, classes)
     if scaler is not None:
         weight = weight / scaler.scale_
         bias = bias - weight @ scaler.mean_
-    told = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
-    return Logistic(weight, bias, (*notes, *told))
+    messages = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
+    return Logistic(weight, bias, (*notes, *messages))
 
 
 Rows = tuple[Floats, Floats, list[str]]
 
 
 def _softmax(regression: LogisticRegression, x: Floats, targets: NDArray[np.integer], classes: int) -> Rows:
+    """Fit a softmax. With two classes scikit-learn fits one logit w; the rows [0; w] have its sigmoid as softmax."""
     weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -NEVER)
     present = np.unique(targets)
     bias[present] = 0.0

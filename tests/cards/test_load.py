@@ -1,0 +1,73 @@
+"""YAML to card: what is read, and where its faults are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench.cards.dataset import DatasetCard
+from medbench.cards.load import load_card, read_yaml
+from medbench.errors import CardError
+
+CARD = """task: binary
+classes: [a, b]
+metric: auroc
+layout: {kind: folders}
+splits:
+  default: s
+  rules:
+    s: {method: stratified}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CARD)
+    return path
+
+
+def test_a_card_is_named_after_its_file_and_lies_in_its_folder(file: Path) -> None:
+    card = load_card(file, DatasetCard)
+    assert (card.name, card.folder) == ("mine", file.parent)
+
+
+def test_all_faults_at_once_each_with_its_line_and_field(file: Path) -> None:
+    text = CARD.replace("metric: auroc\n", "").replace("task: binary", "taks: binary").replace("stratified", "sorted")
+    file.write_text(text)
+    with pytest.raises(CardError) as caught:
+        load_card(file, DatasetCard)
+    lines = caught.value.message.split("\n")
+    for start in (":1: task: missing field", ":1: metric: missing field", ":1: taks: unknown field, did you mean"):
+        assert sum(line.startswith(f"{file}{start}") for line in lines) == 1, start
+    assert sum(line.startswith(f"{file}:7: splits.rules.s.method: ") for line in lines) == 1
+    assert len(lines) == 4
+    assert f"medbench validate {file}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: 1\nb: 2\na: 3", r"mine\.yaml:3: not YAML: the key 'a' is there twice"),
+        ("a: 1\nb: [1", r"mine\.yaml:3: not YAML"),
+        ("a: !!python/object:os.system {}", "not YAML"),
+        ("a: \x01", "not a YAML text file"),
+    ],
+)
+def test_what_is_not_yaml(file: Path, text: str, words: str) -> None:
+    file.write_text(text)
+    with pytest.raises(CardError, match=words):
+        read_yaml(file)
+
+
+def test_files_that_are_no_card(file: Path) -> None:
+    file.write_text("- a\n")
+    with pytest.raises(CardError, match=r"mine\.yaml:1: a card is a mapping of fields"):
+        load_card(file, DatasetCard)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CardError, match="not a YAML text file"):
+        load_card(file, DatasetCard)
+    file.unlink()
+    with pytest.raises(CardError, match="cannot read the card"):
+        load_card(file, DatasetCard)

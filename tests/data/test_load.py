@@ -1,0 +1,83 @@
+"""Where a data set is found, and how it is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from medbench.data.load import load_dataset
+from medbench.errors import CardError, DataError
+
+from .layouts.made import refused
+
+
+def test_missing_data_say_place_file_and_next_command(tmp_path, monkeypatch):
+    refused(lambda: load_dataset("aptos"), "aptos", "MEDBENCH_DATA", "--data-root", "kaggle competitions download")
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
+    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos"), "does not exist", "kaggle")
+    (tmp_path / "aptos").mkdir()
+    refused(lambda: load_dataset("aptos"), str(tmp_path / "aptos" / "train.csv"), "does not exist", "kaggle")
+    rows = "".join(f"{i:04x},{i % 5}\n" for i in range(40))
+    (tmp_path / "aptos" / "train.csv").write_text("id_code,diagnosis\n" + rows)
+    refused(lambda: load_dataset("aptos"), "none of the 40 images", "train_images/0000.png", "kaggle")
+
+
+def test_split_file_of_the_user(card_file, tmp_path):
+    lines = [f"{i}.png,{'' if i == 0 else ('train', 'val', 'test')[i % 3]}" for i in range(30)]
+    file = tmp_path / "mine.csv"
+    file.write_text("id,split\n" + "\n".join(lines) + "\n")
+    dataset = load_dataset(str(card_file), split=str(file))
+    assert dataset.split_name == "mine.csv"
+    assert dataset.samples["split"][0] == ""
+    assert len(dataset.rows("train")) == 9
+    file.write_text("id,split\n" + "\n".join(line.replace("test", "") for line in lines) + "\n")
+    with pytest.raises(DataError, match="no samples in test"):
+        load_dataset(str(card_file), split=str(file))
+
+
+def test_unknown_names(card_file, tmp_path):
+    with pytest.raises(CardError, match="no split 'grupped'") as caught:
+        load_dataset(str(card_file), split="grupped")
+    assert "grouped, s" in caught.value.hint
+    with pytest.raises(DataError, match=r"no\.csv does not exist"):
+        load_dataset(str(card_file), split=str(tmp_path / "no.csv"))
+    with pytest.raises(CardError, match="unknown dataset 'aptoss'") as caught:
+        load_dataset("aptoss")
+    assert "aptos" in caught.value.hint
+    with pytest.raises(DataError, match="no label file"):
+        load_dataset(str(tmp_path / "nothing.csv"))
+
+
+def test_where_the_data_lie(card_file, root, tmp_path, monkeypatch):
+    """A card file alone: its folder; MEDBENCH_DATA/<name> before it; a told root before both."""
+    away = tmp_path / "cards" / "mine.yaml"
+    away.parent.mkdir()
+    away.write_text(card_file.read_text())
+    assert load_dataset(str(away), root).root == root
+    assert load_dataset(str(card_file)).root == root
+    with pytest.raises(DataError, match=r"labels\.csv does not exist"):
+        load_dataset(str(away))
+    (tmp_path / "all").mkdir()
+    root.rename(tmp_path / "all" / "mine")
+    assert load_dataset(str(away), tmp_path / "all").root == tmp_path / "all" / "mine"
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "all"))
+    assert load_dataset(str(away)).root == tmp_path / "all" / "mine"
+
+
+@pytest.mark.parametrize(
+    ("card", "folder", "sizes"),
+    [
+        ("docs/example/datasets/idrid-small", "idrid", {"train": 352, "val": 61, "test": 103}),
+        ("tests/cards/kermany-small", "kermany_cxr", {"train": 2755, "val": 486, "test": 624}),
+        ("docs/example/datasets/nih-small", "nih1000_64", None),
+    ],
+)
+def test_real_data(shared, repo, card, folder, sizes):
+    dataset = load_dataset(str(repo / f"{card}.yaml"), shared / "realdata" / folder)
+    assert dataset.grouped
+    held = dataset.samples["split"].value_counts().to_dict()
+    if sizes:
+        assert held == sizes
+    else:
+        assert (dataset.samples.groupby("group")["split"].nunique() == 1).all()
+        assert dataset.targets().shape == (1000, 14)
+        assert held["train"] == pytest.approx(700, abs=30)
