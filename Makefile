@@ -62,8 +62,9 @@ bench: $(READY) ## benchmarks on this machine's processor: a table of ratios
 bench-gpu: $(READY) ## the same benchmarks on a CUDA device
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --device cuda --write docs/benchmarks-gpu.md
 
-docs: $(READY) ## write docs/cards.md from the cards
+docs: $(READY) ## write docs/cards.md from the cards, and README's picture and table from docs/example
 	$(BIN)/python docs/make_cards.py
+	$(BIN)/python docs/make_example.py
 
 build: $(READY) ## build the wheel and the source archive, into dist/
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Write docs/cards.md: what ships, as the cards themselves say it."""
+"""Write docs/cards.md: the list of all models, protocols and data sets, made from their cards."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from medbench.cli.commands.ls import COLUMNS, Kind
 from medbench.cli.listing import listed
 from medbench.cli.output import as_text
 
-HEAD = """# Cards that ship with medbench
+HEAD = """# Models, protocols and data sets
 
-Made by `make docs` from the cards; `medbench show NAME` has each in full.
+medbench comes with a card for each of these. `medbench show NAME` prints a card in full.
+`make docs` writes this page.
 """
 
 
 def page() -> str:
-    """Return the page: one table for each kind of card, and the papers' tables."""
+    """Return the page: one table for each kind of card."""
     parts = [HEAD]
     for kind, title in ((Kind.models, "Models"), (Kind.protocols, "Protocols"), (Kind.datasets, "Data sets")):
         rows, errors = listed(kind.value)

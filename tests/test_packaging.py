@@ -124,12 +124,17 @@ def pins() -> dict[str, str]:
     return found
 
 
-def needed() -> Iterator[Requirement]:
-    """Everything that installing the project and its `dev` group brings, as the installed packages say it."""
+def declared() -> list[Requirement]:
+    """The dependencies that pyproject.toml lists, those of the `dev` group included."""
     import tomllib
 
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    waiting = [Requirement(t) for t in (*content["project"]["dependencies"], *content["dependency-groups"]["dev"])]
+    return [Requirement(t) for t in (*content["project"]["dependencies"], *content["dependency-groups"]["dev"])]
+
+
+def needed() -> Iterator[Requirement]:
+    """Everything that installing the project and its `dev` group brings, as the installed packages say it."""
+    waiting = declared()
     seen: set[tuple[str, str]] = set()
     while waiting:
         need = waiting.pop()
@@ -141,7 +146,17 @@ def needed() -> Iterator[Requirement]:
                 waiting += [r for r in more if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="reads TOML with the standard library, new in Python 3.11")
+reads_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in Python 3.11")
+
+
+@reads_toml
+def test_every_dependency_names_its_lowest_version() -> None:
+    """`make lowest` installs these versions; without a bound it would install the first release ever made."""
+    for need in declared():
+        assert [clause.operator for clause in need.specifier] == [">="], f"{need}: write {need.name}>=VERSION"
+
+
+@reads_toml
 def test_constraints_pin_all_that_an_install_brings() -> None:
     known = pins()
     for need in needed():

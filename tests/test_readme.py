@@ -1,4 +1,4 @@
-"""The README does what it says: its commands run and its cards load, on toy data in the places it names."""
+"""The README and the pages in docs/ do what they say: their commands run and their cards load, on toy data."""
 
 from __future__ import annotations
 
@@ -6,23 +6,51 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import typer
+from click import Command
 
 from medbench import cards
-from medbench.cli import main
+from medbench.cli import app, main
 from medbench.data.layouts import toy
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+README = PAGES["README.md"]
+PLANNED_ONLY = {"medbench run --model dinov2 --protocol linear-frozen --dataset aptos": "--weights random --dry-run"}
+"""Commands that need a large download: tests run them on a synthetic twin of the data, up to the plan."""
 
 
-def blocks(language: str, text: str = README) -> list[str]:
+def blocks(language: str, text: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
 
 
+def commands_of(text: str) -> list[str]:
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    assert all(line.startswith("$ medbench ") for line in lines), lines
+    return [line.removeprefix("$ ") for line in lines]
+
+
+def card_files() -> dict[str, str]:
+    """Return path -> text of the cards that the pages show; each begins with its path."""
+    found = [re.match(r"# (\S+\.yaml)\n", block) for text in PAGES.values() for block in blocks("yaml", text)]
+    assert all(found)
+    return {match[1]: match.string for match in found if match}
+
+
+def write_cards(folder: Path) -> None:
+    for name, text in card_files().items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+
 def write_clinic(folder: Path) -> None:
-    """Put 120 images of a toy set where the README's user has data of their own: a CSV with other words in it."""
+    """Put 120 images of a toy set where a reader has data of their own: a CSV with other words in it."""
     drawn = toy.ensure(cards.find_dataset("toy-binary"))
     lines = (drawn / "labels.csv").read_text().splitlines()[:121]
     folder.mkdir()
@@ -47,69 +75,113 @@ def write_weights(path: Path) -> None:
     save_file(timm.create_model("resnet18", num_classes=2).state_dict(), path)
 
 
-def test_every_command_and_card_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a reader's folder, which is the current one: data, weights and cards where the pages name them."""
     write_clinic(tmp_path / "clinic")
     write_weights(tmp_path / "weights" / "clinic.safetensors")
+    write_cards(tmp_path)
     monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "results" / "runs"))
-    for block in blocks("yaml"):
-        place = re.match(r"# (\S+\.yaml)\n", block)
-        assert place, "a card block begins with its path"
-        (tmp_path / place[1]).parent.mkdir(exist_ok=True)
-        (tmp_path / place[1]).write_text(block)
     monkeypatch.chdir(tmp_path)
-    commands = [line for block in blocks("console") for line in block.splitlines()]
-    assert len(commands) > 10
-    for line in commands:
-        assert line.startswith("$ medbench "), line
-        status = main(shlex.split(line)[2:])
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands_of(text)])
+def test_every_command_works(
+    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in commands_of(PAGES[page]):
+        if line in PLANNED_ONLY:
+            assert main(shlex.split("data synth aptos --to data/aptos")) == 0
+            monkeypatch.setenv("MEDBENCH_DATA", str(workplace / "data"))
+        status = main(shlex.split(f"{line} {PLANNED_ONLY.get(line, '')}")[1:])
         assert status == 0, f"{line}\n{capsys.readouterr().err}"
 
 
-def test_the_last_run_warns_of_contamination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_commands_on_the_pages() -> None:
+    counts = {page: len(commands_of(text)) for page, text in PAGES.items()}
+    assert sum(counts.values()) > 20
+    assert set(PLANNED_ONLY) <= set(commands_of(README))
+
+
+def below(command: Command) -> dict[str, Command]:
+    """Return the commands of a group by name; none for a plain command."""
+    return getattr(command, "commands", {})
+
+
+def options_of(command: Command) -> set[str]:
+    """Return the options that the help of a command, or of one below it, shows."""
+    shown = [option for option in command.params if not getattr(option, "hidden", False)]
+    found = {name for option in shown for name in (*option.opts, *option.secondary_opts)}
+    return found.union(*map(options_of, below(command).values()))
+
+
+def test_commands_in_the_text_exist() -> None:
+    """Also those in sentences and tables, which are too large to run, or lack an argument."""
+    for page, text in PAGES.items():
+        spans = re.findall(r"`(medbench [a-z][^`]*|--[^`]+)`", re.sub(r"\s+", " ", text))
+        for span in [*spans, *commands_of(text)]:
+            command: Command = typer.main.get_command(app)
+            words = span.removeprefix("medbench ").split()
+            while words and words[0] in below(command):
+                command = below(command)[words.pop(0)]
+            assert span.startswith("--") or not below(command) or not words, f"{page}: {span}"
+            options = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert options <= options_of(command), f"{page}: {span}"
+
+
+def test_the_models_run_warns_of_contamination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from medbench.cards.model import seen
 
-    for block in blocks("yaml"):
-        name = block.split("\n")[0].removeprefix("# ")
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(block)
+    write_cards(tmp_path)
     monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path))
     assert seen(cards.find_model("clinic-resnet"), cards.find_dataset("clinic")) == ["clinic"]
 
 
-def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (example,) = blocks("python")
-    monkeypatch.chdir(tmp_path)
+def test_the_python_examples_run(workplace: Path) -> None:
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    examples = {page: block for page, text in PAGES.items() for block in blocks("python", text)}
+    for page, example in examples.items():
+        exec(compile(example, page, "exec"), names)
+    assert {"README.md", "docs/models.md"} <= set(examples)
     (record,) = names["records"]  # type: ignore[misc]
     assert record.unit.model == "toy-cnn"
     assert names["encoder"].dim > 0  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", [*PAGES, "docs/example/README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_targets_files_and_links_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make ([a-z-]+)(?=`| {2,}#|$)", text, flags=re.M):
         assert f"\n{target}: " in makefile, target
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / link).exists(), link
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_readme_stays_short() -> None:
+    sections = re.split(r"^## ", README, flags=re.M)
+    assert max(len(section.splitlines()) for section in sections) <= 45, "no section is longer than a screen"
+    assert all(page in README for page in PAGES if page not in ("README.md", "docs/benchmarks-cpu.md"))
 
 
 def test_variables_in_the_table_are_those_in_the_code() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "bench").rglob("*.py"))
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", README, flags=re.M))
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", PAGES["docs/setup.md"], flags=re.M))
     assert set(re.findall(r"MEDBENCH_[A-Z]+", code)) <= table
     assert all(name in code for name in table)
 
 
-def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    spec = importlib.util.spec_from_file_location("make_cards", ROOT / "docs" / "make_cards.py")
+def script(name: str) -> ModuleType:
+    """Return a program of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "cards.md").read_text(encoding="utf-8") == module.page(), "run: make docs"
+    return module
+
+
+def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert PAGES["docs/cards.md"] == script("make_cards").page(), "run: make docs"

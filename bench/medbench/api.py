@@ -120,7 +120,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
 
     Args:
         name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
-        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too).
+        options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
+            `intervals` (95 %, from stored predictions), `preset` (a paper's table under another preset than its own).
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.

@@ -64,15 +64,15 @@ def test_where_the_data_lie(card_file, root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "folder", "sizes"),
+    ("card", "folder", "sizes"),
     [
-        ("idrid-small", "idrid", {"train": 352, "val": 61, "test": 103}),
-        ("kermany-small", "kermany_cxr", {"train": 2755, "val": 486, "test": 624}),
-        ("nih-small", "nih1000_64", None),
+        ("docs/example/datasets/idrid-small", "idrid", {"train": 352, "val": 61, "test": 103}),
+        ("tests/cards/kermany-small", "kermany_cxr", {"train": 2755, "val": 486, "test": 624}),
+        ("docs/example/datasets/nih-small", "nih1000_64", None),
     ],
 )
-def test_real_data(shared, repo, name, folder, sizes):
-    dataset = load_dataset(str(repo / f"tests/cards/{name}.yaml"), shared / "realdata" / folder)
+def test_real_data(shared, repo, card, folder, sizes):
+    dataset = load_dataset(str(repo / f"{card}.yaml"), shared / "realdata" / folder)
     assert dataset.grouped
     held = dataset.samples["split"].value_counts().to_dict()
     if sizes:

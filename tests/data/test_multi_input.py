@@ -40,7 +40,7 @@ def test_each_input_is_a_data_set_of_its_pictures(pairs: Path) -> None:
     assert load_dataset(str(pairs / "pairs.yaml")).digest != before, "a slice's bytes are part of the data"
 
 
-def test_slices_stand_by_their_number(pairs: Path) -> None:
+def test_slices_are_in_the_order_of_their_numbers(pairs: Path) -> None:
     for k in range(3, 12):
         (pairs / "000" / "oct" / f"{k}_s.png").write_bytes((pairs / "001" / "oct" / "0_s.png").read_bytes())
     paths = load_dataset(str(pairs / "pairs.yaml")).inputs["oct"].samples["path"]

@@ -137,7 +137,7 @@ def test_a_home_that_cannot_be_written_changes_nothing(group, tmp_path, monkeypa
     assert inference.interval_of(group, "accuracy") == expected
 
 
-def test_records_that_lie_nowhere_are_computed(synthetic):
+def test_records_without_a_folder_are_computed(synthetic):
     (group,) = collect(synthetic())
     assert cache.cached_numbers("paired", ("p",), "accuracy", 10, [group], lambda: {"p": 0.5}) == {"p": 0.5}
     assert not (paths.home() / "inference").exists()

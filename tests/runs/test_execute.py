@@ -69,7 +69,7 @@ def test_an_encoder_that_changes_while_frozen_is_a_failure_and_the_rest_goes_on(
     assert not list(store.failures(runs))
 
 
-def test_overwrite_always_makes_anew_and_never_runs_nothing(pictures: Path) -> None:
+def test_overwrite_always_runs_again_and_never_runs_nothing(pictures: Path) -> None:
     assert run(pictures, "knn", overwrite="never") == []
     [first] = run(pictures, "knn")
     written = (first.path / "record.json").stat().st_mtime_ns
@@ -106,7 +106,7 @@ def test_a_disk_that_fills_up_loses_nothing(pictures: Path, monkeypatch) -> None
     assert forwards(records[:2]) == 0, "the features were kept"
 
 
-def test_an_unreadable_record_is_passed_over_until_it_is_made_anew(pictures: Path) -> None:
+def test_an_unreadable_record_is_skipped_until_it_is_written_again(pictures: Path) -> None:
     [record] = run(pictures, "knn")
     content = json.loads((record.path / "record.json").read_text())
     assert np.isfinite(content["metrics"]["recall_macro"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import medbench
-from medbench.runs.jobs import Options
+from medbench.errors import MedbenchError
+from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 
 from .conftest import SHORT, short_of
@@ -70,3 +71,23 @@ def test_what_a_run_costs_is_no_part_of_its_key(data: Path) -> None:
     assert key() == key(micro_batch=4) == key(checkpointing=True, compile=True)
     assert key() != key(loss="weighted")
     assert key() != key(lr_search_seeds=5)
+
+
+@pytest.mark.parametrize(("seeds", "listed"), [(3, [0, 1, 2]), ([4], [4]), ((2, 0, 2), [2, 0])], ids=str)
+def test_seeds_are_a_number_or_a_list(seeds, listed: list[int]) -> None:
+    assert Options(seeds=seeds).seed_list == listed
+
+
+@pytest.mark.parametrize("seeds", [0, -1, [], [1, -1]], ids=str)
+def test_no_seeds_and_negative_seeds_are_refused(seeds) -> None:
+    with pytest.raises(MedbenchError, match="there are no seeds") as caught:
+        _ = Options(seeds=seeds).seed_list
+    assert "0,1,2" in caught.value.hint
+
+
+@pytest.mark.parametrize(("overwrite", "jobs"), [("missing", 1), ("always", 1), ("never", 0)])
+def test_what_is_to_do_depends_on_overwrite(pictures: Path, overwrite, jobs: int) -> None:
+    options = Options(changes={"k": 5}, overwrite=overwrite)
+    plan = make_plan("toy-vit", "knn", str(pictures), options)
+    assert len(plan.todo) == jobs
+    assert Plan(plan.jobs, options).jobs[0].done() == [False]

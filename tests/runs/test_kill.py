@@ -106,11 +106,12 @@ def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     assert made == {90.0 + 2 * records[0].n["train"].images}, "one process extracted, the other waited and read"
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("protocol", "model"), [("linear-unfrozen", "toy-cnn"), ("deit-frozen", "toy-vit")])
 def test_kills_end_in_the_undisturbed_runs_numbers(
     data: Path, tmp_path: Path, stacked: list[Record], protocol: str, model: str
 ) -> None:
-    # toy-cnn: moments lie with their channels last, as its kernels do, or the optimizer pairs the wrong numbers
+    # toy-cnn: moments have their channels last, as its kernels have; else the optimizer would pair the wrong numbers
     calm = stacked if protocol == "deit-frozen" else train(data, protocol, model=model, runs=tmp_path / "calm")
     expected = numbers_by_key(calm)
     assert len(expected) == 2

@@ -19,7 +19,7 @@ from .conftest import QUICK, SHORT, run, train
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_a_run_leaves_whole_records_that_agree_with_their_predictions(pictures: Path) -> None:
+def test_a_run_writes_complete_records_that_agree_with_their_predictions(pictures: Path) -> None:
     records = run(pictures)
     assert [(r.unit.protocol, r.unit.seed) for r in records] == [("linear-frozen", 0), ("linear-frozen", 1), ("knn", 0)]
     data = medbench.load_dataset(str(pictures))

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from medbench.cards.base import Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
@@ -18,9 +18,6 @@ from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.errors import CardError, unknown
 from medbench.storage import paths
-
-if TYPE_CHECKING:
-    from medbench.cards.base import Card
 
 SCHEMAS: dict[str, type[Card]] = {
     "models": ModelCard,

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medbench.cards import DatasetCard
+from medbench.cards.dataset import METHODS
+from medbench.data.checks.near_duplicates import near_groups
+from medbench.data.dataset import targets_of
+from medbench.data.layouts.reader import read_samples
+from medbench.data.load import find_source
+from medbench.data.splits.rule_names import number_field, with_rule
+from medbench.data.splits.split_file import data_digest, make_split, write_split
+from medbench.errors import CardError
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from medbench.cards import DatasetCard
 
 TAKEN_BY = {"folds": ("kfold",), "fold": ("kfold",), "shots": ("fewshot",)}
 """Methods to which a number of `medbench data split` means anything; others (the seed) may be given with all."""
@@ -34,10 +42,6 @@ def written_split(
         DataError: The data are missing, or too few for the split.
         OutputError: The file cannot be written.
     """
-    from medbench.data.layouts.reader import read_samples
-    from medbench.data.load import find_source
-    from medbench.data.splits.split_file import data_digest, make_split, write_split
-
     source = find_source(dataset, root)
     card, rule = _with_rule(source.card, name or source.card.splits.default, given)
     samples = read_samples(card, source.root, allow_outside, source.tables)
@@ -51,9 +55,6 @@ def written_split(
 
 def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFrame) -> pd.DataFrame:
     """Return the samples with groups joined that hold near duplicates."""
-    from medbench.data.checks.near_duplicates import near_groups
-    from medbench.errors import CardError
-
     method = card.splits.rules[rule].method
     if method not in GROUPED:
         hint = f"--near is for {', '.join(GROUPED)}"
@@ -65,10 +66,6 @@ def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFram
 
 def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[DatasetCard, str]:
     """Return the card with the rule called `name`, its own or one of that method, with the numbers asked for."""
-    from medbench.cards.dataset import METHODS
-    from medbench.data.splits.rule_names import number_field, with_rule
-    from medbench.errors import CardError
-
     card = with_rule(card, name)
     rule = card.splits.rules[name]
     method = rule.method
@@ -84,8 +81,6 @@ def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[Dat
 
 
 def _counts(card: DatasetCard, samples: pd.DataFrame, assigned: Any) -> list[dict[str, Any]]:
-    from medbench.data.dataset import targets_of
-
     targets = targets_of(samples, card)
     grouped = bool((samples["group"] != samples["id"]).any())
     rows: list[dict[str, Any]] = []

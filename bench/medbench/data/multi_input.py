@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
+from medbench.data.dataset import Dataset, samples_digest, split_digest_of
 from medbench.errors import DataError, unknown
 from medbench.storage import digests
-
-if TYPE_CHECKING:
-    from medbench.data.dataset import Dataset
 
 Owner = npt.NDArray[np.int64]
 """Position in the data set's samples of each picture's sample, ascending."""
@@ -37,8 +34,6 @@ def further_inputs(dataset: Dataset) -> dict[str, Dataset]:
 
 
 def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
-    from medbench.data.dataset import samples_digest, split_digest_of
-
     card, samples = dataset.card, dataset.samples
     places = samples[f"input_{name}"].tolist()
     found = [_slices(dataset.root, place, rule) if rule.slices else [place] for place in places]
@@ -97,8 +92,6 @@ def chosen_slices(dataset: Dataset, how: str, stride: int) -> Dataset:
     rows = np.flatnonzero(kept)
     samples = dataset.samples.iloc[rows].reset_index(drop=True)
     content = tuple(dataset.content[row] for row in rows)
-    from medbench.data.dataset import samples_digest, split_digest_of
-
     return dataclasses.replace(
         dataset,
         samples=samples,

@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
+from medbench.features.extract import Outputs
+from medbench.models.encoder import Encoder
+from medbench.training.machine import Machine
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from torch.utils.data import Dataset
-
-    from medbench.features.extract import Outputs
-    from medbench.models.encoder import Encoder
-    from medbench.training.machine import Machine
-
 
 S = TypeVar("S", bound=Settings, covariant=True)
 

@@ -6,6 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from medbench.records import pending, store
+from medbench.stats import summary
+
 
 def statuses(runs: Path) -> list[dict[str, Any]]:
     """Return one mapping per (data set, model, protocol, preset, weights) in the run store.
@@ -15,8 +18,6 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     and the `mean` of its defined values over the finished seeds; `seen` (contamination: whether the model's
     pre-training has seen the data); and `failures` (seed, error, folder).
     """
-    from medbench.records import pending, store
-
     done: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     failed: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for record in store.read_all(runs):
@@ -36,8 +37,6 @@ def _place(unit: Any) -> tuple[str, ...]:
 def _row(
     place: tuple[str, ...], records: list[Any], failures: list[dict[str, Any]], left: list[bool]
 ) -> dict[str, Any]:
-    from medbench.stats import summary
-
     mean, _, _ = summary(record.score for record in records)
     return {
         **dict(zip(("dataset", "model", "protocol", "preset", "weights"), place, strict=True)),

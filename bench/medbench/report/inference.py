@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,7 @@ from medbench.metrics import Scores
 from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
 from medbench.report import cache
-
-if TYPE_CHECKING:
-    from medbench.stats import Interval
+from medbench.stats import Interval
 
 log = logging.getLogger(__name__)
 

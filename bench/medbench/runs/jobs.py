@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.kinds import Kind
 from medbench.cards.recipes import EXECUTION, KINDS
+from medbench.data.dataset import Dataset
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
 from medbench.runs.device import choose_device
 from medbench.storage import files, paths
-
-if TYPE_CHECKING:
-    from medbench.data.dataset import Dataset
 
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}

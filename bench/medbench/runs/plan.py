@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medbench import cards
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
+from medbench.data.dataset import Dataset
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
-
-if TYPE_CHECKING:
-    from medbench.data.dataset import Dataset
 
 
 def make_plan(

@@ -1,1 +1,1 @@
-"""Files on disk: paths, atomic writes, digests, locks, downloads, and the version of this code."""
+"""Files on disk: paths, atomic writes, digests, locks, downloads, HTML templates, and the version of this code."""

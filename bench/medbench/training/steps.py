@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.progress import Advance, bar, say
@@ -33,26 +34,6 @@ CHECKPOINT_SHARE = 20  # times the seconds that the last checkpoint took: saving
 
 Batch = TypeVar("Batch")
 Rows = NDArray[np.int64]
-
-
-class StepSettings(Protocol):
-    """What the loop reads from a recipe."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the images."""
-
-    @property
-    def batch_size(self) -> int:
-        """Images per step, over all processes and micro-batches."""
-
-    @property
-    def micro_batch(self) -> int | None:
-        """Images that one process computes at once; None: its share of the batch."""
-
-    @property
-    def clip(self) -> float:
-        """Largest global norm of the gradient."""
 
 
 class Training(ABC, Generic[Batch]):
@@ -103,7 +84,7 @@ class Training(ABC, Generic[Batch]):
         optimizer: torch.optim.Optimizer,
         images: Dataset[Batch],
         n: int,
-        settings: StepSettings,
+        settings: FinetuneRecipe | DinoPretrain,
         machine: Machine,
         seed: int,
         what: str,

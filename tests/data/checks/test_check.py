@@ -133,7 +133,7 @@ def test_toy_is_clean():
 
 def test_real_idrid(shared, repo):
     """The release's byte-identical pairs, as the copy's notes list them."""
-    report = check(str(repo / "tests/cards/idrid-small.yaml"), shared / "realdata" / "idrid")
+    report = check(str(repo / "docs/example/datasets/idrid-small.yaml"), shared / "realdata" / "idrid")
     found = kinds(report)
     near = {"near-duplicates", "near-duplicate-labels"}  # two captures of one eye
     assert set(found) == {"duplicates", "duplicate-labels", "duplicates-across", "groups-across", *near}
@@ -148,7 +148,7 @@ def test_real_idrid(shared, repo):
 
 
 def test_real_nih(shared, repo):
-    card = str(repo / "tests/cards/nih-small.yaml")
+    card = str(repo / "docs/example/datasets/nih-small.yaml")
     official = check(card, shared / "realdata" / "nih1000_64", split_name="official")
     assert kinds(official)["groups-across"].text.startswith("30 groups")
     grouped = check(card, shared / "realdata" / "nih1000_64")

@@ -197,7 +197,7 @@ def clusters_of(card: Path, root: Path) -> tuple[list[str], list[str], list[list
 
 def test_real_idrid(shared, repo):
     """The two captures of one eye, among images that all show the same round thing."""
-    ids, _, found = clusters_of(repo / "tests/cards/idrid-small.yaml", shared / "realdata" / "idrid")
+    ids, _, found = clusters_of(repo / "docs/example/datasets/idrid-small.yaml", shared / "realdata" / "idrid")
     assert [[ids[at] for at in cluster] for cluster in found] == [
         ["images/train_IDRiD_013.jpg", "images/train_IDRiD_397.jpg"]
     ]
@@ -205,7 +205,7 @@ def test_real_idrid(shared, repo):
 
 def test_real_nih(shared, repo):
     """Chest X-rays that are near duplicates are of one patient."""
-    ids, _, found = clusters_of(repo / "tests/cards/nih-small.yaml", shared / "realdata" / "nih1000_64")
+    ids, _, found = clusters_of(repo / "docs/example/datasets/nih-small.yaml", shared / "realdata" / "nih1000_64")
     assert found
     assert all(len({ids[at].split("_")[0] for at in cluster}) == 1 for cluster in found)
 
@@ -213,7 +213,7 @@ def test_real_nih(shared, repo):
 def test_real_busi(shared, repo):
     """Against groups by another hash, at 20 of 256 bits. Pairs beyond them were looked at: all are true."""
     root = shared / "realdata" / "busi"
-    ids, content, found = clusters_of(repo / "tests/cards/busi-small.yaml", root)
+    ids, content, found = clusters_of(repo / "docs/example/datasets/busi-small.yaml", root)
     with (root / "labels.csv").open(newline="") as file:
         group = {row["image"]: row["dup_group"] for row in csv.DictReader(file)}
     same = [[at for at, sha in enumerate(content) if sha == one] for one in set(content)]

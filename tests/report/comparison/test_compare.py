@@ -127,7 +127,7 @@ def test_seeds_without_any_in_common(put):
     assert row["cells"]["p_permutation"]["value"] is None
     assert row["cells"]["p"]["value"] is not None
     (row,) = rows_of(compare("dino", "blip", draws=DRAWS, runs=put.runs))
-    assert row["cells"]["p_permutation"]["value"] is not None, "one stands against each"
+    assert row["cells"]["p_permutation"]["value"] is not None, "the one seed is compared with each"
 
 
 def stacked(runs, model):

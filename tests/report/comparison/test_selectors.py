@@ -12,7 +12,7 @@ from medbench.report.comparison.selectors import Side
 from .conftest import DRAWS, names, rows_of
 
 
-def test_the_same_settings_stand_against_each_other(put):
+def test_the_same_settings_are_compared(put):
     for options in ({}, {"k": 5}, {"k": 9}):
         put("dino", 0.9, options=options)
     for options in ({}, {"k": 5}, {"k": 7}):
@@ -28,7 +28,7 @@ def test_the_same_settings_stand_against_each_other(put):
     ]
 
 
-def test_where_no_settings_are_shared_the_most_seeds_stand_for_a_side(put):
+def test_without_shared_settings_the_row_with_most_seeds_is_compared(put):
     put("dino", 0.9, options={"k": 5})
     put("dino", 0.9, seeds=(0, 1, 2, 3), options={"k": 9})
     put("sam", 0.7, preset="fixed")

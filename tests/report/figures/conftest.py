@@ -21,7 +21,7 @@ LABELS = dict(
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A run store for the whole paper, and what it holds."""
+    """A run store of all that the paper shows, and the numbers in it."""
     runs = tmp_path_factory.mktemp("made") / "runs"
     return runs, make_paper_records(runs)
 

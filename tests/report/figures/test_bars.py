@@ -70,7 +70,7 @@ def test_what_was_not_run_is_drawn_as_such(made):
     assert ddsm == ["not run"]
 
 
-def test_bars_of_one_label_stand_side_by_side(made):
+def test_bars_of_one_label_are_side_by_side(made):
     runs, known = made
     data = paper_figure(card_with(BARS), "figure", store.read_all(runs))
     rows = by_place(data, "panel", "series", "x")

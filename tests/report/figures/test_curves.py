@@ -71,7 +71,7 @@ def test_lines_are_faint_where_values_are_missing(made):
     assert not [note for note in whole.notes if "faint" in note]
 
 
-def test_lines_stand_beside_each_other(made):
+def test_lines_are_next_to_each_other(made):
     data = figure_data("wacv2024/figure4", made[0])
     with context():
         axes = drawn(data)._axes[0]

@@ -37,7 +37,7 @@ def test_gains_of_the_published_table_alone(tmp_path):
     assert all(point.published is None for point in figure_data("wacv2024/figure1", tmp_path).of("gain"))
 
 
-def test_sizes_of_pre_training_stand_in_the_order_of_the_bars(tmp_path):
+def test_sizes_of_pre_training_are_in_the_order_of_the_bars(tmp_path):
     data = figure_data("wacv2024/figure1", tmp_path, published=True)
     assert [(p.series, p.x) for p in data.of("images")] == [(p.series, p.x) for p in data.of("gain")]
     sizes = {point.x: point.published for point in data.of("images")}

@@ -1,4 +1,4 @@
-"""Which SYNTHETIC records stand behind a value, and what the small print says of them."""
+"""Which SYNTHETIC records a value comes from, and what the small print says of them."""
 
 from __future__ import annotations
 

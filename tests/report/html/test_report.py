@@ -117,7 +117,7 @@ def test_what_is_damaged_takes_nothing_else_with_it(tmp_path, caplog):
     assert text.count('class="page"') == 2
     assert "failure.json is damaged" in caplog.text
     assert f"{two / store.PREDICTIONS} is damaged" in caplog.text
-    assert text.count("ROC curves: each class") == 2, "alt text and caption, of the whole one alone"
+    assert text.count("ROC curves: each class") == 2, "alt text and caption, of the undamaged one alone"
 
 
 def test_a_metric_that_this_version_does_not_know_has_no_interval(tmp_path):

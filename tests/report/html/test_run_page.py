@@ -37,7 +37,7 @@ def test_numbers_are_the_records(page, groups):
 
 def test_pictures_are_pictures(page):
     assert [p.title.split(":")[0] for p in page.pictures] == [
-        "Over training or the grid", "Confusion matrix", "ROC curves", "Reliability diagram, 15 bins",
+        "Training curve or grid", "Confusion matrix", "ROC curves", "Reliability diagram, 15 bins",
     ]  # fmt: skip
     for picture in page.pictures:
         image = Image.open(io.BytesIO(picture.data)).convert("L")
@@ -67,7 +67,7 @@ def test_worst_images_carry_the_thumbnails_that_are_there(runs, groups):
 
 def test_badges_say_what_is_no_result(runs, groups):
     page = page_of(groups["toy-vit"], runs, (None, None), None, 0)
-    assert page.badges == ("random weights: no result", "toy data: nothing about medicine", "synthetic record")
+    assert page.badges == ("random weights: not a result", "toy data: says nothing about medicine", "synthetic record")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import html
 import io
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def card(shipped) -> PaperCard:
     return cards.find_paper("wacv2024")
 
 
-@pytest.mark.skipif(not SHARED.is_file(), reason="the transcription to hold it against is not here")
+@pytest.mark.skipif(not SHARED.is_file(), reason="the transcription to compare it with is missing")
 @pytest.mark.parametrize("name", TABLES)
 def test_every_cell_is_the_papers(card, name):
     source = yaml.safe_load(SHARED.read_text(encoding="utf-8"))["paper_tables"][TABLES[name]]
@@ -189,7 +188,7 @@ def test_commands_fill_what_is_missing_and_say_what_cannot(card, synthetic, tmp_
     assert paper_table(card, "table3", []).commands == ()
 
 
-def test_what_draws_nothing_is_whole_with_one_unit(card, synthetic):
+def test_a_protocol_without_seeds_is_complete_with_one_unit(card, synthetic):
     """A row of five seeds is not short of four where its protocol has one unit."""
     row = card.tables["table1"].rows[0].model_copy(update={"model": "dinov2", "protocol": "knn"})
     told = card.model_copy(update={"tables": {"t": card.tables["table1"].model_copy(update={"rows": [row]})}})
@@ -291,7 +290,7 @@ FLAIR_MODELS = {
 }
 
 
-@pytest.mark.skipif(not FLAIR.is_file(), reason="the transcription to hold it against is not here")
+@pytest.mark.skipif(not FLAIR.is_file(), reason="the transcription to compare it with is missing")
 def test_every_cell_is_the_slides(shipped):
     source = yaml.safe_load(FLAIR.read_text(encoding="utf-8"))["seed_table"]
     content = cards.find_paper("flair").tables["transfer"]
@@ -366,7 +365,7 @@ def test_same_records_same_bytes_in_any_order(card, made_store):
         assert one == two
 
 
-def test_gains_stand_in_the_texts(card, synthetic):
+def test_gains_are_part_of_the_texts(card, synthetic):
     records = synthetic(model="sam", protocol="linear-unfrozen", options={"image_size": 1024}, seeds=(0, 1))
     made = paper_table(card, "table3", records)
     assert cell(made, "sam", "aptos", "linear-unfrozen").text == "0.805 ± 0.007", "without table 2's row no gain"
@@ -476,8 +475,7 @@ def test_intervals_and_ties_come_from_the_tests_of_predictions(card, synthetic, 
         return {1, 2}
 
     stub = types.SimpleNamespace(interval_of=lambda group, metric: Interval(0.7, 0.9), ties=ties)
-    monkeypatch.setitem(sys.modules, "medbench.report.inference", stub)
-    monkeypatch.setattr("medbench.report.inference", stub, raising=False)
+    monkeypatch.setattr("medbench.report.tables.marks.inference", stub)
     monkeypatch.setattr("medbench.report.tables.marks.stored", lambda group: True)
     values = {"dino": 0.8, "imagenet": 0.82, "resnet152": 0.81, "sam": 0.6}
     records = [r for m, v in values.items() for r in synthetic(model=m, values={"kappa_quadratic": [v]}, seeds=(0,))]
@@ -525,7 +523,7 @@ def broken(card: PaperCard, **changes) -> dict:
     return content
 
 
-def test_a_card_whose_gains_lead_nowhere_is_refused(card):
+def test_a_card_whose_gains_refer_to_nothing_is_refused(card):
     rows = card.model_dump()["tables"]["table3"]["rows"]
     for changes, said in (
         ({"gain_over": "table9"}, "gain_over: 'table9' is no table of this paper"),

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from medbench.errors import MedbenchError
+from medbench.data.load import load_dataset
+from medbench.errors import DataError, MedbenchError
+from medbench.runs.inputs.features import Encoders, without
+from medbench.runs.jobs import Options
+from medbench.runs.plan import make_plan
 from medbench.storage import paths
 
 from ..conftest import SHORT, forwards, run
@@ -33,3 +39,29 @@ def test_unreadable_images_stop_the_run_or_are_left_out_and_said(pictures: Path)
     assert sum(n.images for n in records[0].n.values()) == 89
     assert any("1 unreadable images were left out" in w for w in records[0].warnings)
     assert list(records[0].provenance["data"]["left_out"]) == ["images/004.png"]
+
+
+def test_an_encoder_is_kept_until_another_is_needed(pictures: Path) -> None:
+    options = Options(seeds=1, changes={"k": 5})
+    first, again, other = (
+        make_plan(name, "knn", str(pictures), options).jobs[0] for name in ("toy-vit",) * 2 + ("toy-cnn",)
+    )
+    encoders = Encoders(torch.device("cpu"))
+    encoder = encoders.get(first)
+    assert encoders.get(again) is encoder
+    assert not encoder.training
+    assert not any(weight.requires_grad for weight in encoder.parameters())
+    assert encoders.get(other) is not encoder
+    assert encoders.get(first) is not encoder, "only the last one is held"
+
+
+def test_samples_left_out_keep_their_rows_and_are_in_no_split(pictures: Path) -> None:
+    data = load_dataset(str(pictures))
+    ids = data.samples["id"].tolist()[:3]
+    left = without(data, set(ids))
+    assert len(left.samples) == len(data.samples)
+    rows = np.sort(np.concatenate([left.rows(split) for split in ("train", "val", "test")]))
+    assert rows.tolist() == list(range(3, 90))
+    assert (data.samples["split"] != "").all(), "the data set itself is as it was"
+    with pytest.raises(DataError, match="without its 90 unreadable images"):
+        without(data, set(data.samples["id"]))

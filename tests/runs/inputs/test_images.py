@@ -7,6 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from medbench.features.extract import Tally
+from medbench.runs.inputs.features import Encoders
+from medbench.runs.inputs.images import NetworkInputs
+from medbench.runs.jobs import Options
+from medbench.runs.plan import make_plan
 
 from ..conftest import train
 
@@ -36,3 +43,23 @@ def test_cached_outputs_give_the_numbers_of_the_images(
             pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, other)
         ]
         assert np.abs(scores[0] - scores[1]).max() < 1e-4, "rounding, grown over 12 steps"
+
+
+def test_a_network_gets_copies_of_the_encoder_and_normalised_images(data: Path) -> None:
+    options = Options(seeds=1, changes={"learning_rates": [1e-3]})
+    (job,) = make_plan("toy-vit", "linear-unfrozen", str(data), options).jobs
+    inputs = NetworkInputs(job, Encoders(torch.device("cpu")), 0, Tally())
+    one, two = inputs.encoder(), inputs.encoder()
+    assert one is not two
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert a.data_ptr() != b.data_ptr()
+    rows = job.dataset.rows("val")
+    images = inputs.images("val")
+    batch = images[[0, 1]]
+    assert (len(images), batch.dtype) == (len(rows), torch.uint8)
+    shown = inputs.normalise(batch)
+    by_hand = (batch.numpy().transpose(0, 3, 1, 2) / 255 - np.reshape(inputs.mean, (-1, 1, 1))) / np.reshape(
+        inputs.std, (-1, 1, 1)
+    )
+    np.testing.assert_allclose(shown.numpy(), by_hand, atol=1e-5)

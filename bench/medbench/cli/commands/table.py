@@ -65,16 +65,16 @@ def write_table(content: Table, form: str | None = None, intervals: bool = False
     """Print a table in one of the formats; None: in colour on a terminal, as aligned text in a pipe."""
     import dataclasses
 
-    from medbench.report.tables import lookup
+    from medbench.report.tables import render
 
     content = dataclasses.replace(content, intervals=intervals)
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
         console = Console()
-        console.print(lookup.rich_table(content, console.width))
+        console.print(render.rich_table(content, console.width))
     else:
-        sys.stdout.write(lookup.render(content, form or "text"))
+        sys.stdout.write(render.render(content, form or "text"))
 
 
 def _list(runs: Path | None, form: str | None) -> None:

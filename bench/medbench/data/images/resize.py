@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from PIL import Image
 
 from medbench.data.images.depth import MAX_PIXELS, Unreadable
-
-if TYPE_CHECKING:
-    from medbench.data.images.square import SquareRule
+from medbench.data.images.square import SquareRule
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,

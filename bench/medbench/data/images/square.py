@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from medbench.cards import Settings
+from medbench.cards import Settings
 
 EXACT = 1e-6  # pixels that 1 / crop, which has been rounded, can take from a whole number
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,9 @@ from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from medbench.cards.recipes import Augment
+from medbench.cards.recipes import Augment, DinoPretrain
 from medbench.data.prepared.store import Store
 from medbench.data.prepared.transforms import Rows, colour_jitter, crop_box
-
-if TYPE_CHECKING:
-    from medbench.cards.recipes import DinoPretrain
 
 GLOBAL = 2
 """Crops that the teacher sees."""

@@ -16,22 +16,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from medbench.data.dataset import Dataset
 from medbench.data.images.decode import decode, read_bytes
 from medbench.data.images.depth import Unreadable
 from medbench.data.images.resize import fitted
+from medbench.data.images.square import SquareRule
 from medbench.errors import DataError, OutputError
 from medbench.progress import bar, say
 from medbench.storage import files
-
-if TYPE_CHECKING:
-    from medbench.data.dataset import Dataset
-    from medbench.data.images.square import SquareRule
 
 CHUNK_IMAGES = 64
 CHUNK_BYTES = 1 << 24  # large images make smaller chunks: what is held in memory stays the same

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.data.dataset import Dataset
 from medbench.data.images.square import SquareRule
 from medbench.errors import DataError
 from medbench.progress import say
 from medbench.storage import files, paths
 from medbench.storage.locks import exclusive
-
-if TYPE_CHECKING:
-    from medbench.data.dataset import Dataset
 
 STORE_VERSION = 1  # raise when decoding or resizing computes something else
 STATS_BYTES = 1 << 24  # pixels looked at together by `channel_stats`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,13 +13,11 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from medbench.cards.recipes import Augment
 from medbench.data.images.decode import convert
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
 from medbench.data.prepared.store import Store, take
-
-if TYPE_CHECKING:
-    from medbench.cards.recipes import Augment
 
 CROP_TRIES = 10
 

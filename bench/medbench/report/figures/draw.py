@@ -14,23 +14,9 @@ from medbench.papers.matching import paper_records
 from medbench.records import Record
 from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, gains, heatmaps, ratios, similarity
-from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.figure import FigureData
 from medbench.report.figures.values import FigureRecords
 from medbench.storage import files, paths
-
-__all__ = [
-    "FORMATS",
-    "FigureData",
-    "Panel",
-    "Point",
-    "draw",
-    "figure_data",
-    "figures_dir",
-    "find",
-    "list_figures",
-    "paper_figure",
-    "write_figure",
-]
 
 FORMATS = ("png", "svg", "pdf")
 KINDS: dict[str, ModuleType] = {

@@ -1,1 +1,1 @@
-"""The HTML report: one file of everything in a run store, which loads nothing from anywhere."""
+"""The HTML report: one self-contained file of everything in a run store."""

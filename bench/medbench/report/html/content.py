@@ -1,4 +1,4 @@
-"""What the report shows, collected from a run store; `page` makes it HTML."""
+"""The content of the report, collected from a run store; `render_page` turns it into HTML."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from medbench.report.tables.paper_table import paper_table
 from medbench.report.tables.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")
-"""What is told of a data set's provenance."""
+"""What the report shows of a data set's provenance."""
 DPI = 200
 """Of the figures."""
 
 
 @dataclass(frozen=True)
 class PaperTableView:
-    """A paper's table with how much of it was run."""
+    """A paper's table, and how many of its cells were run."""
 
     table: Table
     run: int
@@ -42,7 +42,7 @@ class PaperTableView:
 
 @dataclass(frozen=True)
 class Failure:
-    """A unit that failed and was not completed since."""
+    """A unit that failed and has not been completed since."""
 
     folder: str
     error: str
@@ -50,7 +50,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Origin:
-    """What some groups share: software and machine, weights, or data; `n` is how many records do."""
+    """Software and machine, weights, or data that `n` records share."""
 
     facts: Facts
     n: int
@@ -62,9 +62,9 @@ class Content:
 
     Attributes:
         records: How many records there are.
-        tables: One per data set, with a picture of its first column.
+        tables: One per data set, with a plot of its first column.
         papers: Papers' tables of which something was run.
-        figures: Papers' figures of which something was run, with their pictures (PNG).
+        figures: Papers' figures of which something was run, drawn as PNG.
         pages: One per group.
         failures: Units that failed.
         unrun: (name, what runs it) of papers' tables and figures that lack something.
@@ -93,10 +93,10 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     Args:
         runs: The run store.
         dataset: A glob: only data sets of such names.
-        include_random: Show random weights in papers' tables and figures too; those of data sets have them anyway, in
-            a part of their own.
-        pictures: Where thumbnails come from.
-        thumbnails: How many of the worst images a page shows.
+        include_random: Show random weights in papers' tables and figures too; tables of data sets always have them, in
+            a section of their own.
+        pictures: Gives thumbnails; None: the report has none.
+        thumbnails: How many of the worst-classified images a page shows.
 
     Raises:
         MedbenchError: Nothing was run.
@@ -132,7 +132,7 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
 def _pages(
     groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
 ) -> Iterable[Page]:
-    """Yield the pages; intervals that a table has are not made again."""
+    """Yield the pages; intervals that a table already has are taken from it."""
     known = {row.about["group"]: (row.cells[0].low, row.cells[0].high) for table in tables for row in table.rows}
     with bar("pages", len(groups), "pages") as advance:
         for group in groups:

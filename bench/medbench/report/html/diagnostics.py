@@ -1,4 +1,4 @@
-"""What the test predictions of a group's seeds say beside its metrics: confusions, ROC curves, calibration, errors."""
+"""Diagnostics from the test predictions of a group's seeds: confusions, ROC curves, calibration, worst images."""
 
 from __future__ import annotations
 

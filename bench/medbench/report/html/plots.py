@@ -1,4 +1,4 @@
-"""The pictures of one run's page, as PNG files' bytes: curves, confusion, ROC, calibration."""
+"""The plots of one run's page, as bytes of PNG files: curves, confusion, ROC, calibration."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SIZE = (2.75, 2.3)  # inches
 MARGINS = (0.19, 0.16, 0.97, 0.97)  # left, bottom, right, top
 DPI = 160
 NAMED = len(LOOKS)
-"""Lines that get a colour and a name of their own; of more, all are grey but the mean."""
-SHOWN = 20  # classes of a confusion matrix whose numbers can still be read
+"""Up to so many lines have a colour and a name each; if there are more, all but the mean are grey."""
+SHOWN = 20  # most classes of a confusion matrix
 SHORT, LONG = 16, 50  # letters of a class's name, and of a row's
 
 
 class Canvas:
-    """One picture in the making: `axes` to draw on, then `png` holds its bytes."""
+    """A plot: draw on `axes`; `png` holds the bytes afterwards."""
 
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
@@ -39,14 +39,14 @@ class Canvas:
 
 @contextmanager
 def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0, names: bool = False) -> Iterator[Canvas]:
-    """Yield an empty picture with titled axes in the style of the figures.
+    """Yield an empty plot with titled axes in the style of the figures.
 
     Args:
-        x: Title of the axis across.
-        y: Title of the axis upwards.
-        width: In usual widths.
-        height: In usual heights.
-        names: Whether names stand beside the axes; room for them is measured, which takes half as long again.
+        x: Title of the horizontal axis.
+        y: Title of the vertical axis.
+        width: Relative to the usual width.
+        height: Relative to the usual height.
+        names: Whether the ticks are names, for which room is measured (50 % slower).
     """
     from matplotlib.figure import Figure
 
@@ -66,8 +66,8 @@ def curves(records: Sequence[Record], metric: str) -> bytes | None:
     """Return validation (or, without one, loss) over the epochs or the grid, mean over seeds; None without a history.
 
     Args:
-        records: The seeds; those without a history file are passed over.
-        metric: What validation is measured by.
+        records: The seeds; those without a history file are ignored.
+        metric: The metric of the validation values.
     """
     frame = _histories(records)
     if frame is None:
@@ -94,7 +94,7 @@ def curves(records: Sequence[Record], metric: str) -> bytes | None:
 
 
 def _candidates(axes: Axes, frame: pd.DataFrame, shown: str, chosen: set[object]) -> None:
-    """Draw one line a candidate (mean over its seeds), the chosen ones thick."""
+    """Draw one line per candidate (mean over its seeds), the chosen ones thick."""
     from matplotlib.ticker import MaxNLocator
 
     lines = list(frame.groupby("candidate", sort=True))
@@ -195,7 +195,7 @@ def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
 
 
 def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
-    """Return how often predictions of each confidence are right, and how many there are of each."""
+    """Return the share of correct predictions in each bin of confidence, and the share of predictions in the bin."""
     mean, share, count = diagnostics.reliability(found)
     if not count.any():
         return None
@@ -221,11 +221,11 @@ OF_PREDICTIONS: dict[str, Callable[[Predicted, Sequence[str]], bytes | None]] = 
     "ROC curves: each class against the rest, mean over seeds": roc,
     "Reliability diagram, 15 bins": reliability,
 }
-"""What a picture shows -> what draws it."""
+"""Title of a plot -> the function that draws it."""
 
 
 def ranking(table: Table) -> bytes | None:
-    """Return the first column of a data set's table: each row's mean, its 95 % interval and what its seeds span.
+    """Return the first column of a data set's table: each row's mean, 95 % interval and standard deviation over seeds.
 
     None for fewer than two rows with a number. Random weights are grey.
     """

@@ -1,4 +1,4 @@
-"""One page of the report: a group of records, which differ in their seed alone, with everything behind its number."""
+"""One page of the report: records that differ only in their seed, with everything behind their score."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from medbench.report.html import diagnostics, plots
 from medbench.report.tables.table import DASH
 
 Pictures = Callable[[str, Mapping[str, tuple[str, ...]]], Mapping[str, bytes]]
-"""(data set, id of an image -> its class or findings) -> id -> a small JPEG, of those that are at hand."""
+"""(data set, id of an image -> its class or findings) -> id -> a small JPEG, for images that are on this machine."""
 Facts = tuple[tuple[str, str], ...]
 """(name, value) in order."""
-LONG = 160  # letters of a value that is shown whole
+LONG = 160  # longer values are cut
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG or JPEG with what it shows."""
+    """A PNG or JPEG with its title."""
 
     title: str
     data: bytes
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Wrong:
-    """One of the worst-classified images, with its thumbnail where the data are at hand."""
+    """One of the worst-classified images, with its thumbnail if the data are on this machine."""
 
     image: diagnostics.Worst
     thumbnail: Picture | None
@@ -43,7 +43,7 @@ class Wrong:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric: its name, mean, the same with its deviation, interval, the value of each seed, and on validation."""
+    """One metric: name, mean as a number and as text, interval, value of each seed, values on validation."""
 
     name: str
     value: float | None
@@ -55,7 +55,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Page:
-    """What the page of one group shows."""
+    """The content of one group's page."""
 
     anchor: str
     group: Group
@@ -101,9 +101,9 @@ def page_of(
 
     Args:
         group: The records.
-        runs: The run store, to which the folders are given relatively.
+        runs: The run store; folders are given relative to it.
         interval: Ends of the primary metric's 95 % interval, or None.
-        pictures: Where thumbnails come from; None: nowhere.
+        pictures: Gives thumbnails; None: the page has none.
         thumbnails: How many of the worst images are shown.
     """
     first = group.first
@@ -143,7 +143,7 @@ def command_of(group: Group) -> str:
     words = ["medbench", "run", "--model", unit.model, "--protocol", unit.protocol, "--dataset", unit.dataset]
     words += [] if unit.preset == "paper" else ["--preset", unit.preset]
     kind = str(group.first.material.get("protocol", {}).get("kind", unit.protocol))
-    # What takes up fine-tuned networks draws nothing: `--seeds` would count those networks' seeds.
+    # A protocol on fine-tuned networks draws nothing itself: `--seeds` would count the seeds of those networks.
     words += [] if kind in KINDS and KINDS[kind].tunes else ["--seeds", _seeds(seeds)]
     for key, value in sorted(unit.options.items()):
         words += ["--set", f"{key}={plain(value)}"]
@@ -152,7 +152,7 @@ def command_of(group: Group) -> str:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """Return seeds as `--seeds` takes them: their number where they are the first ones, else a list."""
+    """Return seeds as `--seeds` takes them: a number n for the seeds 0 to n - 1, else a list."""
     if list(seeds) == list(range(len(seeds))):
         return str(len(seeds))
     return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
@@ -161,9 +161,9 @@ def _seeds(seeds: Sequence[int]) -> str:
 def _badges(group: Group) -> tuple[str, ...]:
     unit = group.first.unit
     said = {
-        "random weights: no result": unit.weights == "random",
-        "toy data: nothing about medicine": unit.toy,
-        "contamination: has seen this data set": group.contaminated,
+        "random weights: not a result": unit.weights == "random",
+        "toy data: says nothing about medicine": unit.toy,
+        "contamination: the model has seen this data set": group.contaminated,
         "synthetic record": bool(group.first.provenance.get("synthetic")),
     }
     return tuple(text for text, holds in said.items() if holds)
@@ -191,13 +191,13 @@ def _metric(group: Group, name: str, interval: tuple[float | None, float | None]
 
 
 def number(value: float | None) -> str:
-    """Return a metric's value for people; a dash where it is undefined."""
+    """Return a metric's value with four decimals; a dash if it is undefined."""
     return DASH if value is None or value != value else f"{value:.4f}"
 
 
 def _pictures(group: Group, found: inference.Predicted | None, classes: Sequence[str]) -> Iterable[Picture]:
     if (drawn := plots.curves(group.records, group.first.metric)) is not None:
-        yield Picture("Over training or the grid: mean over seeds, each candidate a line", drawn)
+        yield Picture("Training curve or grid: mean over seeds, one line per candidate", drawn)
     if found is None or len(classes) != found.scores.shape[2]:
         return
     for title, draw in plots.OF_PREDICTIONS.items():
@@ -217,14 +217,14 @@ def _worst(
 
 
 def _chosen(records: Sequence[Record]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return (names, one row a seed) of the hyper-parameters that were chosen on validation."""
+    """Return (names, one row per seed) of the hyper-parameters chosen on validation."""
     names = tuple(dict.fromkeys(name for record in records for name in record.chosen))
     rows = tuple((str(r.unit.seed), *(_text(r.chosen.get(name)) for name in names)) for r in records)
     return names, rows if names else ()
 
 
 def _costs(records: Sequence[Record]) -> Facts:
-    """Return times and counts, each as what the seeds say; they are often shared by all seeds of a job."""
+    """Return times and counts; a value that several seeds share is listed once."""
     found: dict[str, list[str]] = {}
     for record in records:
         for name, value in {**{f"{k}, seconds": v for k, v in record.timings.items()}, **record.counts}.items():
@@ -244,4 +244,4 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= LONG else f"{shown[:LONG]}… ({len(shown):,} letters)"
+    return shown if len(shown) <= LONG else f"{shown[:LONG]}… ({len(shown):,} characters)"

@@ -9,27 +9,10 @@ from medbench.errors import unknown
 from medbench.papers.matching import paper_records
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
-from medbench.report.tables.dataset_table import dataset_table, write_dataset_tables
+from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.paper_table import paper_table
-from medbench.report.tables.render import FORMATS, render, rich_table
-from medbench.report.tables.table import Cell, Column, Row, Table
+from medbench.report.tables.table import Table
 from medbench.storage import paths
-
-__all__ = [
-    "FORMATS",
-    "Cell",
-    "Column",
-    "Row",
-    "Table",
-    "dataset_table",
-    "list_tables",
-    "paper_table",
-    "records_of",
-    "render",
-    "rich_table",
-    "table",
-    "write_dataset_tables",
-]
 
 
 def list_tables(runs: Path | None = None) -> list[str]:
@@ -52,19 +35,11 @@ def table(
     intervals: bool = False,
     preset: str | None = None,
 ) -> Table:
-    """Return a table by name.
-
-    Args:
-        name: `wacv2024/table1` and its like, or `dataset/<name>`.
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        published: In papers' tables, show the published numbers and the differences.
-        include_random: Show random weights too, marked.
-        intervals: Give the 95 % intervals, from stored predictions.
-        preset: In papers' tables, what was run under another preset than the paper's.
+    """Return a table by name; arguments and errors are those of `medbench.table` and `medbench table`.
 
     Raises:
         CardError: There is no such table.
-        MedbenchError: Nothing has been run on the data set.
+        MedbenchError: Nothing was run on the data set.
     """
     place = paths.runs_dir(runs)
     kind, _, rest = name.partition("/")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from medbench.metrics import METRICS
 from medbench.records.groups import SEEN_MARK, Group
 from medbench.records.store import PREDICTIONS
+from medbench.report import inference
 from medbench.report.tables.table import TIE_MARK, Cell, Table
 
 RANDOM_MARK, SPLIT_MARK = "†", "§"
@@ -67,8 +68,6 @@ def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
     best = max((group for _, group in ranked), key=lambda group: group.summary(metric)[0] or 0.0, default=None)
     if best is None or not stored(best):
         return []
-    from medbench.report import inference
-
     return [ranked[k][0] for k in inference.ties([group for _, group in ranked], metric)]
 
 
@@ -76,8 +75,6 @@ def interval(group: Group | None, metric: str) -> tuple[float | None, float | No
     """Return the ends of a group's 95 % interval; (None, None) without stored predictions, or of an unknown metric."""
     if group is None or metric not in METRICS or not stored(group):
         return None, None
-    from medbench.report import inference
-
     found = inference.interval_of(group, metric)
     if found is None or math.isnan(found.low) or math.isnan(found.high):  # too few draws in which it is defined
         return None, None

@@ -21,8 +21,6 @@ from medbench.report.tables.dataset_table import spoken
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
 
-__all__ = ["RANDOM_MARK", "paper_table"]
-
 
 @dataclass(frozen=True)
 class _Shown:
