@@ -108,7 +108,7 @@ def test_what_is_not_defined_is_nan_and_touches_no_other() -> None:
     dead = np.full((10, 6), 0.1)
     assert np.isnan(cka(a, dead))
     assert np.isnan(cka(a, dead, debiased=False))
-    for n in (10, 33, 57, 500):  # one image against the rest: the Gram matrix is empty but for its diagonal
+    for n in (10, 33, 57, 500):  # one image differs from the rest: the Gram matrix is zero except on its diagonal
         one = np.tile(np.random.default_rng(n).normal(size=5), (n, 1))
         one[3] += 0.3
         assert np.isnan(cka(one, pair(n, 3, 4)[0]))

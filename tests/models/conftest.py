@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fake(shared: Path) -> Any:
-    """Return the module that writes files laid out as the official ones, and the images behind the golden outputs."""
+    """Return the module that writes files with the official layouts, and the images of the golden outputs."""
     path = shared / "parity" / "fake_checkpoint.py"
     if not path.is_file():
         pytest.skip(f"needs {path}")

@@ -76,7 +76,7 @@ def shrunk(name: str, library: str | None = None, arch: str | None = None) -> Mo
 
 
 def kinds() -> list[str]:
-    """Return one card of each family: those that differ in the size or in the weights alone are one."""
+    """Return one card of each family: cards that differ only in size or weights are one family."""
     found: dict[str, str] = {}
     for name in names("models"):
         card = shrunk(name)
@@ -155,7 +155,7 @@ def channels_end(card: ModelCard) -> bool:
 
 
 def staged(card: ModelCard) -> bool:
-    """Tell whether units differ in width, and a last norm, if any, fits the last alone."""
+    """Return whether units differ in width, so that a last norm, if any, only fits the last unit."""
     return bool(re.search("resnet|sam2", card.arch))
 
 
@@ -167,7 +167,7 @@ def rows(card: ModelCard, raw: Tensor) -> Tensor:
 
 
 def passed(network: nn.Module, modules: list[nn.Module], x: Tensor) -> list[Tensor]:
-    """Return what each module gave in a whole forward pass."""
+    """Return the output of each module in a complete forward pass."""
     found: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, _: Any, output: Any) -> None:
@@ -192,7 +192,7 @@ def run_by(view: Callable[[], Tensor], modules: list[nn.Module]) -> tuple[Tensor
 
 
 def normed(card: ModelCard, network: Any, raw: Tensor, unit: int) -> Tensor:
-    """Return a unit's output as rows after the norm that belongs behind it."""
+    """Return a unit's output as rows, after its norm."""
     if "seem" in card.arch:
         return rows(card, getattr(network, f"norm{unit}")(raw))
     held = network.get_submodule(network.holder) if hasattr(network, "holder") else network

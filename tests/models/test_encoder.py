@@ -109,7 +109,7 @@ def test_tokens_run_along_the_rows_of_the_grid() -> None:
     x = torch.zeros(1, 3, 64, 64)
     x[..., 8:16, 40:48] = 1  # row 1, column 5 of 8
     enc = load_model("toy-vit")
-    for block in enc.blocks:  # without attention each patch sees itself alone
+    for block in enc.blocks:  # without attention each patch only sees itself
         block.attn.proj.weight.zero_()
     change = (enc.tokens(x) - enc.tokens(torch.zeros_like(x))).norm(dim=-1)[0]
     assert change.nonzero().flatten().tolist() == [1 * 8 + 5]

@@ -160,7 +160,7 @@ def error(found: Tensor, expected: Any) -> float:
 
 
 class Builds:
-    """Stands for `build`, and gives the last network again for a card that differs in the pooled feature alone."""
+    """Replaces `build`, and returns the last network again for a card that only differs in the pooled feature."""
 
     def __init__(self) -> None:
         self.key, self.network, self.memory = "", nn.Module(), Memory()
@@ -267,7 +267,7 @@ def encoders(name: str, file: WeightsFile, golden: dict[str, Any], arrays: Any, 
             enc = load_model(FIXTURES[name][0], file, x.shape[-1], x.shape[1], **how)
         found, expected = answer(what, enc, x), arrays[output][: len(x)]
         if "units" in how:
-            builds.key = ""  # that network is no longer whole
+            builds.key = ""  # that network is now cut
         if name == "resnet152":
             theirs[meta["input"]] = theirs.get(meta["input"]) or torchvisions(file.path, x)
             expected = theirs[meta["input"]][what]

@@ -136,7 +136,7 @@ def test_towers_of_open_clip(kind: str, tmp_path: Path) -> None:
         torch.testing.assert_close(text.hidden(ids) @ projection + bias, expected)
     assert text.logit_scale == pytest.approx(net.logit_scale.exp().item())
     assert not any(value.requires_grad for value in text.parameters())
-    if kind != "siglip2":  # there it is beside the tower's own names
+    if kind != "siglip2":  # there it has the tower's prefix
         state = {name: value for name, value in net.state_dict().items() if name != "logit_scale"}
         assert load(state, tmp_path, section).logit_scale is None
     with pytest.raises(MedbenchError, match="7 token ids per text; mine takes 9"):

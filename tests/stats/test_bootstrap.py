@@ -17,7 +17,7 @@ from medbench.stats.resampling import design
 
 
 def binary(rng: np.random.Generator, y: np.ndarray, apart: float) -> np.ndarray:
-    """Scores (n, 2) of a model whose classes lie `apart` standard deviations from each other."""
+    """Scores (n, 2) of a model whose classes are `apart` standard deviations from each other."""
     p = 1 / (1 + np.exp(-rng.normal(size=len(y)) - apart * (y - 0.5)))
     return np.stack([1 - p, p], 1)
 

@@ -51,7 +51,7 @@ def test_too_few_pairs_are_refused():
 
 
 def test_holm_by_hand():
-    # 0.005 * 4, 0.01 * 3, 0.03 * 2 and 0.04 * 1, which must not lie below the 0.06 before it
+    # 0.005 * 4, 0.01 * 3, 0.03 * 2 and 0.04 * 1, which must not be below the 0.06 before it
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     # not the correction for the false discovery rate
     assert not np.allclose(holm([0.01, 0.04, 0.03, 0.005]), sp.false_discovery_control([0.01, 0.04, 0.03, 0.005]))

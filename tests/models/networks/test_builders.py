@@ -367,7 +367,7 @@ def test_the_activation_of_siglip_is_the_tanh_form(siglip: SiglipVisionModel) ->
     assert difference > 1e-4, "what the test above would see"
 
 
-# What stands for the towers of other libraries.
+# The towers of other libraries.
 
 
 def test_a_convolutional_tower_of_open_clip(tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def on_meta(name: str, **how: Any) -> Encoder:
 
 
 def test_networks_of_timm_that_hold_something_else() -> None:
-    """What cannot be had of them is told; their own vectors can be had."""
+    """They give their own vectors; other outputs are an error."""
     hrnet = on_meta("timm/hrnet_w18_small")  # one `layer1`, then stages of several maps
     size = hrnet.image_size
     x = torch.zeros(2, 3, size, size, device="meta")
@@ -470,7 +470,7 @@ def test_networks_of_timm_that_hold_something_else() -> None:
     assert not hrnet.blocks
     with pytest.raises(MedbenchError, match="has 0 units; there is no unit 0"):
         hrnet.block(x, 0)
-    crossvit = on_meta("timm/crossvit_9_240")  # two maps throughout
+    crossvit = on_meta("timm/crossvit_9_240")  # two maps in all units
     x = torch.zeros(2, 3, 240, 240, device="meta")
     assert crossvit.pooled(x).shape == (2, crossvit.dim)
     with pytest.raises(CardError, match="has several last maps"):
@@ -495,7 +495,7 @@ OWN_FILES = [
 
 @pytest.mark.parametrize("arch", OWN_FILES)
 def test_a_file_of_timm_is_read_as_timm_reads_it(arch: str, tmp_path: Path) -> None:
-    """A whole state dict, classifier included, of one channel and of another size too: timm adds kernels up."""
+    """A complete state dict with its classifier, also for one channel, where timm sums kernels, and another size."""
     torch.manual_seed(3)
     net = timm.create_model(arch)
     for module in net.modules():

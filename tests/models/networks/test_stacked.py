@@ -204,7 +204,7 @@ def test_half_and_double_precision() -> None:
 
 @pytest.mark.parametrize(("grid", "n"), [(4, 50), (4, 15), (14, 195), (14, 29 * 29)])
 def test_tokens_that_the_table_cannot_be_resized_to(grid: int, n: int) -> None:
-    # 29 is 14 * sqrt(841 / 196) but for rounding: the published code resizes to 28 x 28, and fails where it adds
+    # 29 is 14 * sqrt(841 / 196) up to rounding: the published code resizes to 28 x 28, and fails when it adds
     if n == 29 * 29:
         assert nn.functional.interpolate(torch.zeros(1, 1, 14, 14), scale_factor=math.sqrt(n / 196)).shape[-1] == 28
     made = Stacked(encoder(grid), 24, 5, 0)
@@ -231,7 +231,7 @@ def test_networks_that_cannot_be_stacked(args: dict[str, Any]) -> None:
     whole = len(list(enc.network.parameters()))
     with pytest.raises(CardError, match="mine cannot be a stacked classifier"):
         Stacked(enc, 24, 5, 0)
-    assert len(list(enc.network.parameters())) == whole  # refused before anything is taken from it
+    assert len(list(enc.network.parameters())) == whole  # the network is unchanged after the error
 
 
 def test_a_convolutional_network_cannot_be_stacked() -> None:

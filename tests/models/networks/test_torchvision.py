@@ -85,7 +85,7 @@ def nodes(net: nn.Module, names: list[str], x: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("arch", ARCHES)
 def test_features_are_torchvisions(arch: str, tmp_path: Path) -> None:
-    """Pooled vector, last map and raw units of a whole state dict of torchvision's, classifier included."""
+    """Pooled vector, last map and outputs of units, of a complete state dict of torchvision with its classifier."""
     head, last, units = ARCHES[arch]
     net, x = official(arch), images()
     enc = load_model(card(arch), saved(net, tmp_path), image_size=64)

@@ -64,7 +64,7 @@ def test_a_cut_network_is_the_whole_ones_beginning(family: Family) -> None:
 
 
 class Sized(nn.Module):
-    """A block that passes the size of its map beside it, as in timm's MViTv2."""
+    """A block that passes its map and the size of the map, as in timm's MViTv2."""
 
     def forward(self, given: tuple[Tensor, int]) -> tuple[Tensor, int]:
         return given[0] + 1, given[1]

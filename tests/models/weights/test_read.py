@@ -49,7 +49,7 @@ def legacy(value: Any, path: Path) -> None:
 
 
 def beside(state: State) -> dict[str, Any]:
-    """Return what training code leaves beside the weights."""
+    """Return what training code saves with the weights."""
     options = argparse.Namespace(lr=1e-3, model="vit", layers=[1, 2])
     return {"model": state, "args": options, "epoch": 800, "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
 

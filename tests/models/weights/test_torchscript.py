@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Nested modules, numbers and texts beside them, buffers of every type, and storages that several tensors share."""
+    """Nested modules, numbers and texts, buffers of every type, and storages that several tensors share."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ def test_what_a_programme_names_is_a_bag_whatever_its_name(archive: Path, tmp_pa
 
 
 class Pair(nn.Module):
-    """Two towers and numbers as tensors beside them, as in OpenAI's archives."""
+    """Two towers, and numbers as tensors, as in OpenAI's archives."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
