@@ -8,25 +8,21 @@ from pathlib import Path
 
 import medbench
 from medbench.report.tables import lookup
+from medbench.report.tables.render import render_md
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-RESULTS = re.compile(r"(?<=<!-- results:begin -->\n).*(?=<!-- results:end -->)", re.S)
+TABLE = re.compile(r"(?<=<!-- table:begin -->\n\n).*(?=\n<!-- table:end -->)", re.S)
 """The part of README.md that holds the table."""
 
 
-def draw() -> list[Path]:
-    """Write the picture and the data behind it; the current folder is `docs/example` or a copy of it."""
-    return medbench.figure("example/figure1", include_random=True)
-
-
 def table() -> str:
-    """Return the table as Markdown; the current folder is `docs/example` or a copy of it."""
-    return lookup.render(lookup.table("example/table1", intervals=True), "md")
+    """Return the table as Markdown, made from the run store below the current folder."""
+    return render_md(lookup.table("example/table1", intervals=True))
 
 
 if __name__ == "__main__":
     os.chdir(ROOT / "docs" / "example")
-    draw()
+    medbench.figure("example/figure1", include_random=True)
     text = README.read_text(encoding="utf-8")
-    README.write_text(RESULTS.sub(lambda _: table(), text), encoding="utf-8")
+    README.write_text(TABLE.sub(lambda _: table(), text), encoding="utf-8")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 import typer
 from click import Command
+from PIL import Image, ImageChops, ImageStat
 
 from medbench import cards
 from medbench.cli import app, main
@@ -22,6 +25,7 @@ PAGES = {
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 README = PAGES["README.md"]
+EXAMPLE = ROOT / "docs" / "example"
 PLANNED_ONLY = {"medbench run --model dinov2 --protocol linear-frozen --dataset aptos": "--weights random --dry-run"}
 """Commands that need a large download: tests run them on a synthetic twin of the data, up to the plan."""
 
@@ -185,3 +189,33 @@ def script(name: str) -> ModuleType:
 def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert PAGES["docs/cards.md"] == script("make_cards").page(), "run: make docs"
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of docs/example without its picture; it is the current folder."""
+    folder = shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("figures"))
+    monkeypatch.delenv("MEDBENCH_RUNS")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_example_draws_the_readmes_picture(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in commands_of((EXAMPLE / "README.md").read_text(encoding="utf-8")):
+        status = main(shlex.split(line)[1:])
+        assert status == 0, f"{line}\n{capsys.readouterr().err}"
+    drawn, committed = (folder / "results" / "figures" / "example" / "figure1.png" for folder in (example, EXAMPLE))
+    assert committed.relative_to(ROOT).as_posix() in README
+    ours, theirs = (pd.read_csv(picture.with_suffix(".csv")) for picture in (drawn, committed))
+    pd.testing.assert_frame_equal(ours, theirs)
+    with Image.open(drawn) as new, Image.open(committed) as old:
+        if new.info["Software"] == old.info["Software"]:  # another version of matplotlib may set letters differently
+            difference = ImageChops.difference(new.convert("RGB"), old.convert("RGB"))
+            assert ImageStat.Stat(difference).mean == pytest.approx([0, 0, 0], abs=0.1), "run: make docs"
+
+
+def test_the_readmes_table_is_the_examples(example: Path) -> None:
+    made = script("make_example")
+    assert made.TABLE.findall(README) == [made.table()], "run: make docs"
+    command = "medbench table example/table1 --intervals --format md"
+    assert f"`{command}`" in README
