@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from medbench.cards.base import Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
@@ -55,6 +55,15 @@ def load_file(schema: type[C], path: Path) -> C:
     if card.name != path.stem:
         raise CardError(f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}.yaml")
     return card
+
+
+def load_all(kind: str) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each card of `kind` and the card, or the `CardError` of one that does not load."""
+    for name, path in card_files(kind).items():
+        try:
+            yield name, load_file(SCHEMAS[kind], path)
+        except CardError as error:
+            yield name, error
 
 
 def find_model(name: str) -> ModelCard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,20 @@ Row = dict[str, Any]
 
 
 def listed(kind: str, runs: Path | None = None) -> tuple[list[Row], list[str]]:
-    """Return (rows, errors): a row for each card, table, figure or run, and the errors of cards that do not load.
-
-    Args:
-        kind: `models`, `protocols`, `datasets`, `tables`, `figures` or `runs`.
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-    """
+    """Return (rows, errors): a row for each card, table, figure or run, and the errors of cards that do not load."""
     if kind == "runs":
         return run_rows(runs), []
     if kind == "tables":
         return table_rows(runs), []
     if kind == "figures":
         return figure_rows(), []
-    from medbench import cards
+    from medbench.cards.find import load_all
     from medbench.errors import CardError
 
-    finders: dict[str, tuple[Callable[[str], Any], Callable[[Any], Row]]] = {
-        "models": (cards.find_model, _model),
-        "protocols": (cards.find_protocol, _protocol),
-        "datasets": (cards.find_dataset, _dataset),
-    }
-    find, describe = finders[kind]
-    rows: list[Row] = []
-    errors: list[str] = []
-    for name in cards.names(kind):
-        try:
-            rows.append(describe(find(name)))
-        except CardError as error:
-            errors.append(error.message)
-    return rows, errors
+    describe = {"models": _model, "protocols": _protocol, "datasets": _dataset}[kind]
+    found = [card for _, card in load_all(kind)]
+    rows = [describe(card) for card in found if not isinstance(card, CardError)]
+    return rows, [error.message for error in found if isinstance(error, CardError)]
 
 
 def matches(row: Row, select: str) -> bool:

@@ -27,12 +27,15 @@ def write_json(value: Any) -> None:
     write(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
-def write_rows(rows: Sequence[Row], columns: Sequence[str], *, title: str = "") -> None:
-    """Print `rows` as a table of `columns` (the keys of the rows, which are also the heads).
+def write_rows(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", as_json: bool = False) -> None:
+    """Print `rows` as a table of `columns` (the keys of the rows, which are also the heads), or as JSON with all keys.
 
     Columns of numbers are aligned to the right. On a terminal, long texts wrap, except those of the first column. In a
     pipe, a row is one line and there is no title.
     """
+    if as_json:
+        write_json(rows)
+        return
     cells = [[as_text(row.get(column)) for column in columns] for row in rows]
     right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
     if sys.stdout.isatty():

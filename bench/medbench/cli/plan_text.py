@@ -50,14 +50,7 @@ def fill_one(
 ) -> int | None:
     """Run the missing units of one table or figure; return the exit status, or None after a dry run.
 
-    Args:
-        paper: The paper.
-        place: The name of the table or figure.
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
-        how: Further fields of `Options`.
-        seeds: The text of `--seeds`.
-        preset: Replaces the paper's preset, if given.
-        dry_run: Stop after the plan.
+    `how` has further fields of `Options`, `seeds` is the text of `--seeds`, `preset` replaces the paper's.
     """
     from medbench.runs.jobs import Options
     from medbench.storage import paths
@@ -79,16 +72,9 @@ def fill(
 ) -> tuple[Plan, Result] | None:
     """Show the plan of a paper's cells and run it; return None after a dry run.
 
-    The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output.
-
-    Args:
-        paper: The paper.
-        places: Names of its tables and figures; None: all.
-        options: How to run.
-        seeds: Replaces the paper's seeds, if given: a number, or a list of seeds.
-        preset: Replaces the paper's preset, if given.
-        choose: Pairs of (`model`, `protocol` or `dataset`; comma list of names and globs): run only cells that match.
-        dry_run: Stop after the plan.
+    The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output. `places`
+    are names of tables and figures (None: all); `seeds` (a number or a list) and `preset` replace the paper's; `choose`
+    has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a cell must match.
     """
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of

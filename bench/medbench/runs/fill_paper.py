@@ -44,12 +44,7 @@ def adapted(
     """Return cells with the user's changes: another preset or number of seeds, and further settings.
 
     Settings that a cell's kind of protocol does not have are left out, unless no protocol of the paper has them.
-
-    Args:
-        wanted: Cells of a paper.
-        options: Of the run; its `changes` are added to each cell's own.
-        seeds: Replaces the paper's seeds.
-        preset: Replaces the paper's preset.
+    The `changes` of the options are added to each cell's own; `seeds` and `preset` replace the paper's.
     """
     found = list(wanted)
     number = None if seeds is None else len(dataclasses.replace(options, seeds=seeds).seed_list)

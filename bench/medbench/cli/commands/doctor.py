@@ -17,9 +17,6 @@ def doctor(as_json: options.Json = False) -> None:
     from medbench.doctor import examine
 
     rows = [asdict(diagnosis) for diagnosis in examine()]
-    if as_json:
-        output.write_json(rows)
-    else:
-        output.write_rows(rows, ("what", "state", "detail"))
+    output.write_rows(rows, ("what", "state", "detail"), as_json=as_json)
     if any(row["state"] == "wrong" for row in rows):
         raise typer.Exit(1)

@@ -40,7 +40,7 @@ def figure(
     """
     plan_text.check_fill("figure", name, fill, dry_run)
     if name is None:
-        _list(as_json)
+        output.write_rows(listing.figure_rows(), ("name", "title"), as_json=as_json)
         return
     from medbench.report.figures import draw as figures
 
@@ -59,14 +59,6 @@ def figure(
     _tell(data.notes, data.commands)
     if status:
         raise typer.Exit(status)
-
-
-def _list(as_json: bool) -> None:
-    rows = listing.figure_rows()
-    if as_json:
-        output.write_json(rows)
-    else:
-        output.write_rows(rows, ("name", "title"))
 
 
 def _tell(notes: tuple[str, ...], commands: tuple[str, ...]) -> None:

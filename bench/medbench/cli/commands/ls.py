@@ -43,10 +43,7 @@ def ls(
     """
     rows, errors = listing.listed(kind.value, runs)
     rows = [row for row in rows if listing.matches(row, select)]
-    if as_json:
-        output.write_json(rows)
-    else:
-        output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}")
+    output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}", as_json=as_json)
     if errors:
         from medbench.errors import CardError
 

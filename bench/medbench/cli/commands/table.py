@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,7 +42,7 @@ def table(
     runs = runs or out
     plan_text.check_fill("table", name, fill, dry_run)
     if name is None:
-        _list(runs, form)
+        output.write_rows(listing.table_rows(runs), ("name", "title"), as_json=form == "json")
         return
     _check(name, form)
     status: int | None = 0
@@ -75,14 +74,6 @@ def write_table(content: Table, form: str | None = None, intervals: bool = False
         console.print(render.rich_table(content, console.width))
     else:
         sys.stdout.write(render.render(content, form or "text"))
-
-
-def _list(runs: Path | None, form: str | None) -> None:
-    rows = listing.table_rows(runs)
-    if form == "json":
-        output.write_json(rows)
-    else:
-        output.write_rows(rows, ("name", "title"))
 
 
 def _check(name: str, form: str | None) -> None:

@@ -91,16 +91,8 @@ def paper_figure(
 ) -> FigureData:
     """Return the data of one figure of a paper from records, in any order.
 
-    A record stands behind a value under the rule of tables (`report.fitting.fits`).
-
-    Args:
-        card: The paper.
-        name: Its figure.
-        records: Records; those that the figure does not show are passed over.
-        published: As in `figure_data`.
-        include_random: As in `figure_data`.
-        ref: As in `figure_data`; other kinds of figure than ratios know `same` alone.
-        preset: As in `figure_data`.
+    Records fill values by the rule of tables (`papers.matching.fits`); those that the figure does not show are ignored.
+    The other arguments are those of `figure_data`; only figures of ratios have another `ref` than `same`.
 
     Raises:
         CardError: There is no such figure, or no such reference.
