@@ -20,6 +20,7 @@ from timm.layers import DropPath
 import medbench
 from medbench import cards
 from medbench.api import RunFailedError
+from medbench.data.layouts.infer_card import card_from_csv, card_yaml
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.protocols import dino_pretrain
@@ -137,7 +138,9 @@ def test_a_made_encoder_runs_as_any_other(data: Path, monkeypatch, tmp_path: Pat
 
 def test_its_k_nn_is_that_of_the_weights_it_keeps(data: Path) -> None:
     """The weights are read back strictly; features and votes then come by the way of any other model."""
-    toy = data.rename(data.with_name("toy.csv"))  # the protocol card has small numbers for toy sets, by their name
+    card = card_from_csv(data).model_copy(update={"name": "toy"})  # the protocol card has small numbers for toy sets
+    toy = data.with_name("toy.yaml")
+    toy.write_text(card_yaml(card))
     first, second = medbench.run(
         model="toy-cnn@dino-pretrain", protocol="knn", dataset=str(toy), set={"k": 20, "temperature": 0.07}
     )
