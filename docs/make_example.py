@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -14,11 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 TABLE = re.compile(r"(?<=<!-- table:begin -->\n\n).*(?=\n<!-- table:end -->)", re.S)
 """The part of README.md that holds the table."""
+NOTES = 3
+"""Notes of the table that README.md shows; the command prints the others too."""
 
 
 def table() -> str:
-    """Return the table as Markdown, made from the run store below the current folder."""
-    return render_md(lookup.table("example/table1", intervals=True))
+    """Return the table as Markdown, made from the run store below the current folder; of its notes, the legend."""
+    made = lookup.table("example/table1", intervals=True)
+    return render_md(dataclasses.replace(made, notes=made.notes[:NOTES]))
 
 
 if __name__ == "__main__":
