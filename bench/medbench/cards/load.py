@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file, safely loaded.
 
     Raises:
-        CardError: The file does not exist, not text, or not YAML; with the line.
+        CardError: The file does not exist, or is not text or not YAML; names the line.
     """
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
