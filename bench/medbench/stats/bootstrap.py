@@ -120,7 +120,7 @@ class Draws:
 
     @cached_property
     def _deviates(self) -> Deviates:
-        # A difference is near normal. A metric close to its limit is not, and its draws are the better guide to the end.
+        # A difference is near normal. A metric close to its limit is not: there the draws are the better guide.
         return Deviates(self.defined, 1 if self.skewed else FEW)
 
     @cached_property

@@ -133,11 +133,12 @@ def _pages(
     groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
 ) -> Iterable[Page]:
     """Yield the pages; intervals that a table already has are taken from it."""
-    known = {row.about["group"]: (row.cells[0].low, row.cells[0].high) for table in tables for row in table.rows}
+    ends = [(row.about["group"], cell) for table in tables for row in table.rows for cell in row.cells]
+    known = {group: (cell.low, cell.high) for group, cell in ends if cell.low is not None}
     with bar("pages", len(groups), "pages") as advance:
         for group in groups:
-            ends = known.get(group.first.group[:12]) or interval(group, group.first.metric)
-            yield page_of(group, runs, ends, pictures, thumbnails)
+            own = known.get(group.first.group[:12]) or interval(group, group.first.metric)
+            yield page_of(group, runs, own, pictures, thumbnails)
             advance()
 
 

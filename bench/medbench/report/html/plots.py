@@ -227,14 +227,16 @@ OF_PREDICTIONS: dict[str, Callable[[Predicted, Sequence[str]], bytes | None]] = 
 def ranking(table: Table) -> bytes | None:
     """Return the first column of a data set's table: each row's mean, 95 % interval and standard deviation over seeds.
 
-    None for fewer than two rows with a number. Random weights are grey.
+    None for fewer than two rows with a number. Random weights are grey. Where two data sets go by one name, the rows of
+    the first one are shown.
     """
     rows = [row for row in table.rows if row.cells[0].value is not None]
+    rows = [row for row in rows if row.about.get("data") == rows[0].about.get("data")]
     if len(rows) < 2:
         return None
     with canvas(table.columns[0].title, "", 2.3, 0.2 + 0.075 * len(rows), names=True) as made:
         for at, row in enumerate(rows):
-            cell, colour = row.cells[0], "0.55" if row.section else LOOKS[0].colour
+            cell, colour = row.cells[0], "0.55" if row.about.get("weights") == "random" else LOOKS[0].colour
             assert cell.value is not None
             if cell.low is not None and cell.high is not None:
                 made.axes.plot([cell.low, cell.high], [at, at], color=colour, linewidth=1.2)
