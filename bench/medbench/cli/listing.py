@@ -95,6 +95,7 @@ def figure_rows() -> list[Row]:
 def run_rows(runs: Path | None = None) -> list[Row]:
     """Return one row per finished unit in a run store."""
     from medbench.records import store
+    from medbench.records.groups import Group
     from medbench.storage import paths
 
     return [
@@ -103,7 +104,9 @@ def run_rows(runs: Path | None = None) -> list[Row]:
             "model": record.unit.model,
             "protocol": record.unit.protocol,
             "preset": record.unit.preset,
-            "weights": record.unit.weights,
+            "settings": (group := Group((record,))).settings,
+            "split": group.split,
+            "weights": group.weights,
             "seed": record.unit.seed,
             "metric": record.metric,
             "score": record.score,

@@ -27,7 +27,7 @@ COLUMNS = {
     Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
     Kind.tables: ("name", "title"),
     Kind.figures: ("name", "kind", "title"),
-    Kind.runs: ("dataset", "model", "protocol", "preset", "weights", "seed", "metric", "score", "key"),
+    Kind.runs: ("dataset", "model", "protocol", "settings", "weights", "seed", "metric", "score", "split", "key"),
 }
 
 
