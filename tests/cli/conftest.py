@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,16 @@ class Done:
     status: int
     out: str
     err: str
+
+    @property
+    def plain(self) -> str:
+        """Standard output without what sets letters bold or coloured."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.out)
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest line."""
+        return max(map(len, self.plain.splitlines()))
 
 
 @pytest.fixture

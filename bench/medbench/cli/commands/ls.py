@@ -30,6 +30,16 @@ COLUMNS = {
     Kind.runs: ("dataset", "model", "protocol", "settings", "weights", "seed", "metric", "score", "split", "key"),
 }
 
+LAST = {
+    Kind.models: ("arch", "input", "licence", "gated", "title"),
+    Kind.protocols: ("kind", "presets"),
+    Kind.datasets: ("licence", "access", "classes", "images", "title"),
+    Kind.tables: (),
+    Kind.figures: ("kind",),
+    Kind.runs: ("split", "weights", "key", "metric", "settings"),
+}
+"""What a narrow terminal leaves out, the first to go first."""
+
 
 def ls(
     kind: Annotated[Kind, typer.Argument(metavar="WHAT", help="What to list.")],
@@ -43,7 +53,7 @@ def ls(
     """
     rows, errors = listing.listed(kind.value, runs)
     rows = [row for row in rows if listing.matches(row, select)]
-    output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}", as_json=as_json)
+    output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}", as_json=as_json, last=LAST[kind])
     if errors:
         from medbench.errors import CardError
 

@@ -25,6 +25,8 @@ COLUMNS = (
 )
 TELLING = ("weights", "split", "data", "failed", "planned", "begun", "seen")
 """Columns that are shown only where they tell rows apart, or hold something."""
+LAST = ("begun", "seen", "planned", "failed", "data", "split", "weights", "seeds", "done", "settings")
+"""What a narrow terminal leaves out, the first to go first."""
 
 
 def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
@@ -42,7 +44,8 @@ def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: opti
         return
     done, failed, planned = (sum(row[key] for row in rows) for key in ("done", "failed", "planned"))
     if rows:
-        output.write_rows(rows, _telling(rows), title=str(place))
+        columns = _telling(rows)
+        output.write_rows(rows, columns, title=str(place), last=[name for name in LAST if name in columns])
     for row in rows:
         for failure in row["failures"]:
             where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
