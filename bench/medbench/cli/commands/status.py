@@ -30,7 +30,7 @@ LAST = ("begun", "seen", "planned", "failed", "data", "split", "weights", "seeds
 
 
 def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
-    """Show finished, failed and planned units, one row for each row of a table.
+    """Show finished, failed and planned units, by row.
 
     Failed units are listed with their errors. The column `seen` marks models that saw the data set in pre-training.
     """

@@ -110,14 +110,9 @@ def _check(name: str, form: str | None) -> None:
 def _of_paper(name: str) -> tuple[PaperCard, str]:
     """Return the card of a paper's table, and the table's name in it."""
     from medbench import cards
-    from medbench.errors import MedbenchError, unknown
+    from medbench.errors import unknown
 
     kind, _, rest = name.partition("/")
-    if kind == "dataset":
-        raise MedbenchError(
-            f"--fill: {name} shows all finished runs, so nothing is missing in it",
-            f"medbench run --model MODEL --protocol PROTOCOL --dataset {rest}",
-        )
     paper = cards.find_paper(kind)
     if rest not in paper.tables:
         raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")

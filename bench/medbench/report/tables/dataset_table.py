@@ -118,7 +118,7 @@ def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool) -> list[Row
         done = ranked([line[i] for line in lines], groups, column.metric, test=primary)
         for line, cell in zip(lines, done, strict=True):
             line[i] = cell
-    return [_row(group, line, part.heading) for group, line in zip(groups, lines, strict=True)]
+    return [_row(group, line, part) for group, line in zip(groups, lines, strict=True)]
 
 
 def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
@@ -176,7 +176,7 @@ def _unranked(rows: list[Row]) -> str:
     return f" (rows with {' or '.join(out)} left out)" if out else ""
 
 
-def _row(group: Group, cells: list[Cell], heading: str) -> Row:
+def _row(group: Group, cells: list[Cell], part: _Part) -> Row:
     unit = group.first.unit
     about = {
         "model": unit.model,
@@ -187,8 +187,8 @@ def _row(group: Group, cells: list[Cell], heading: str) -> Row:
         "toy": unit.toy,
         "seeds": " ".join(str(record.unit.seed) for record in group.records),
         "group": group.first.group[:12],
-    } | ({"data": group.data} if heading else {})
-    section = "; ".join(filter(None, (heading, RANDOM if unit.weights == "random" else "")))
+    } | ({"data": group.data, "metric": part.primary} if part.heading else {})
+    section = "; ".join(filter(None, (part.heading, RANDOM if unit.weights == "random" else "")))
     return Row((unit.model, unit.protocol, group.settings, group.weights, str(group.n)), tuple(cells), about, section)
 
 
