@@ -2,7 +2,7 @@
 
 Both tests see the same splits. A null is a pair of models that differ by nothing but chance; power is the share of
 splits on which a true difference gets a p of 0.05 or less. With several training seeds the two tests ask different
-questions: the bootstrap's is about other seeds, too.
+questions: the bootstrap's is about other seeds, too, so luck of a seed is chance to it and a difference to the other.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ SWAPPED = 20
 """Families that are also tested by permutation, with so many permutations that its own floor does not bind."""
 DRAWS, PERMUTATIONS, MANY = 1000, 400, 5000
 LEVEL = 0.05
-LUCK = 0.25
-"""Standard deviation of a training seed's own separation of the classes, where there are several seeds."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Case:
         classes: Of them one is rare (a tenth of the patients), the others equally common.
         seeds: Training seeds of each model.
         noise: Of the worse model in the case with a difference; the better one's is 0.8.
-        metric: The metric.
+        luck: Standard deviation of a training seed's own separation of the classes, which is 1.5 on the mean.
     """
 
     units: int
@@ -48,6 +46,7 @@ class Case:
     classes: int = 2
     seeds: int = 1
     noise: float = 1.5
+    luck: float = 0.0
 
     @property
     def metric(self) -> str:
@@ -55,7 +54,8 @@ class Case:
 
     @property
     def what(self) -> str:
-        seeds = f", {self.seeds} seeds" if self.seeds > 1 else ""
+        luck = "whose luck differs" if self.luck else "that differ by noise alone"
+        seeds = f", {self.seeds} seeds {luck}" if self.seeds > 1 else ""
         each = f" of {self.images} images" if self.images > 1 else ""
         strata = f", {self.classes} classes, one rare" if self.classes > 2 else ""
         return f"{self.units} patients{each}{strata}{seeds}"
@@ -68,9 +68,11 @@ CASES = (
     Case(500, noise=1.3),
     Case(58, noise=2.2),
     Case(200, classes=5, noise=1.3),
-    Case(100, 2, seeds=2, noise=1.6),
-    Case(100, 2, seeds=3, noise=1.6),
+    Case(100, 2, seeds=2, noise=1.4),
     Case(100, 2, seeds=5, noise=1.6),
+    Case(100, 2, seeds=2, noise=1.6, luck=0.25),
+    Case(100, 2, seeds=3, noise=1.6, luck=0.25),
+    Case(100, 2, seeds=5, noise=1.6, luck=0.25),
 )
 
 
@@ -80,7 +82,7 @@ def run(folder: Path, device: str) -> list[Row]:
         for case in CASES:
             null = np.array(list(pool.map(partial(both, case, False), range(NULLS), chunksize=10)))
             real = np.array(list(pool.map(partial(both, case, True), range(REALS), chunksize=10)))
-            rows += [errors(case, null), power(case, real)]
+            rows += [errors(case, null), power(case, null, real)]
         for m in (10, 26, 50):
             found = np.array(list(pool.map(partial(family, m), range(FAMILIES), chunksize=4)))
             rows += families(m, found)
@@ -100,7 +102,7 @@ def split(case: Case, rng: np.random.Generator, noises: list[float]) -> tuple[li
     shared = rng.normal(size=(n, c))[patient] * 0.7 + rng.normal(size=(len(y), c)) * 0.7
     made = []
     for noise in noises:
-        luck = LUCK * rng.normal(size=(case.seeds, 1, 1)) if case.seeds > 1 else 0.0
+        luck = case.luck * rng.normal(size=(case.seeds, 1, 1))
         own = noise * rng.normal(size=(case.seeds, len(y), c))
         z = (1.5 + luck) * np.eye(c)[y] + shared + own
         odds = np.exp(z - z.max(axis=2, keepdims=True))
@@ -122,12 +124,13 @@ def errors(case: Case, p: np.ndarray) -> Row:
     return Row(what, f"{ours:.3f}", f"permutation {other:.3f}", None, "0.04 to 0.06", 0.04 <= ours <= 0.06)
 
 
-def power(case: Case, p: np.ndarray) -> Row:
-    ours, other = (p <= LEVEL).mean(axis=0)
-    same_question = case.seeds == 1
-    what = f"power at 5 %, {case.what}: share of {len(p):,} simulated splits"
-    aim = "≥ permutation − 0.03" if same_question else "–"
-    return Row(what, f"{ours:.3f}", f"permutation {other:.3f}", None, aim, not same_question or ours >= other - 0.03)
+def power(case: Case, null: np.ndarray, real: np.ndarray) -> Row:
+    """The power as it is, and where both tests reject 5 % of the nulls: one that errs more often finds more, too."""
+    ours, other = (real <= LEVEL).mean(axis=0)
+    fair, fair_other = (real <= np.quantile(null, LEVEL, axis=0)).mean(axis=0)
+    what = f"power at 5 %, {case.what}: share of {len(real):,} simulated splits (at a true 5 %)"
+    aim, met = ("–", True) if case.seeds > 1 else ("≥ permutation − 0.03 at a true 5 %", fair >= fair_other - 0.03)
+    return Row(what, f"{ours:.3f} ({fair:.3f})", f"permutation {other:.3f} ({fair_other:.3f})", None, aim, met)
 
 
 def family(m: int, repeat: int) -> tuple[float, float, float]:

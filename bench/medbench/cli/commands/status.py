@@ -32,7 +32,8 @@ LAST = ("begun", "seen", "planned", "failed", "data", "split", "weights", "seeds
 def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
     """Show finished, failed and planned units.
 
-    There is one line for each row of a table. Failed units are listed with their errors. The column `seen` marks models that saw the data set in pre-training.
+    There is one line for each row of a table. Failed units are listed with their errors. The column `seen` marks models
+    that saw the data set in pre-training.
     """
     from medbench.records.status import statuses
     from medbench.storage import paths
