@@ -5,7 +5,7 @@ import http.server
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,3 +137,26 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield state
         running.shutdown()
         thread.join()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def medbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run one command in this process."""
+
+    from medbench.cli import main
+
+    def run(*words: str | Path) -> Done:
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        return Done(status, *capsys.readouterr())
+
+    return run

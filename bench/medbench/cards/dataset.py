@@ -335,6 +335,7 @@ class DatasetCard(Card):
     task: Task
     classes: list[Class] = Field(min_length=1)
     channels: Literal[1, 3] = Field(3, description="1: images are decoded to grey, 3: to RGB.")
+    dicom_window: bool = Field(False, description="Apply the first display window (VOI) of DICOM files that have one.")
     metric: str = Field(description="Id of the primary metric, e.g. `kappa_quadratic`; all choices use it.")
     mean: list[float] | None = Field(None, description="Published mean on [0, 1]; none: computed from train.")
     std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
@@ -376,6 +377,7 @@ class DatasetCard(Card):
             "task": self.task,
             "classes": self.class_names,
             "channels": self.channels,
+            **({"dicom_window": True} if self.dicom_window else {}),
             "metric": self.metric,
             "mean": self.mean,
             "std": self.std,
