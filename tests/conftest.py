@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import http.server
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -146,6 +147,16 @@ class Done:
     status: int
     out: str
     err: str
+
+    @property
+    def plain(self) -> str:
+        """Standard output without what sets letters bold or coloured."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.out)
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest line."""
+        return max(map(len, self.plain.splitlines()))
 
 
 @pytest.fixture
