@@ -10,14 +10,19 @@ from safetensors.torch import save_file
 
 from medbench import metrics
 from medbench.cards.model import seen
+from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
 from medbench.records import Record, SplitCount, store
+from medbench.records.groups import LACK, LEAK
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.provenance import provenance
 from medbench.storage import files
+
+FLAWS = {"groups-across": LEAK, "duplicates-across": LEAK, "absent-train": LACK}
+"""Kind of a finding about the split -> how a record's warning of it begins; such rows are marked in tables."""
 
 
 def write_records(
@@ -99,6 +104,7 @@ def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
             found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
+    found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
     if inputs.left_out:
         few = ", ".join(sorted(inputs.left_out)[:5])
         found.append(f"{len(inputs.left_out)} unreadable images were left out: {few}")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
+from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
-from medbench.data.dataset import SYNTHETIC, targets_of
+from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders, reader
 from medbench.data.load import choose_split, find_source
 from medbench.data.prepared.store import Store
@@ -94,8 +93,8 @@ def check(
     there[missing] = False
     made_up = card.toy or twin  # drawn images are alike by intent
     findings += _images(card, place, samples[there], images, None if made_up else near_radius)
-    findings += _groups_across(samples)
-    findings += _absent(card, samples) if chosen else []
+    findings += groups_across(samples)
+    findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     columns = ("class", "card", "found", *split_file.SPLITS)
     return CheckReport(card.name, place, chosen, columns, _table(card, samples, bool(chosen)), findings)
@@ -113,7 +112,7 @@ def _split(
 
 
 def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[tuple[str | int | None, ...]]:
-    hot = _hot(card, samples)
+    hot = hot_of(card, samples)
     assigned = samples["split"].to_numpy()
     expected: Sequence[int | None] = card.counts.classes or [None] * len(card.classes)
     masks = [assigned == name for name in split_file.SPLITS]
@@ -128,17 +127,9 @@ def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[t
     return [*rows, ("all images", card.counts.images, len(samples), *totals)]
 
 
-def _hot(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    targets = targets_of(samples, card)
-    if targets.ndim == 2:
-        return targets.astype(bool)
-    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
-    return hot
-
-
 def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Finding]:
     """Hold images, classes and official splits against the card; a synthetic twin is smaller by intent."""
-    hot = _hot(card, samples)
+    hot = hot_of(card, samples)
     pairs: list[tuple[str, int | None, int]] = [("images", card.counts.images, len(samples))]
     pairs += [
         (f"class {name}", expected, int(hot[:, index].sum()))
@@ -190,28 +181,3 @@ def _images(
         clusters = near_clusters(store.images, content, near_radius, f"comparing {card.name}")
         findings += near_duplicates(card, samples, clusters)
     return findings
-
-
-def _groups_across(samples: pd.DataFrame) -> list[Finding]:
-    """Find groups (patients, lesions) that are in more than one split."""
-    used = samples[samples["split"] != ""]
-    splits: dict[str, set[str]] = defaultdict(set)
-    for group, assigned in zip(used["group"], used["split"], strict=True):
-        splits[group].add(assigned)
-    cut = [group for group, found in splits.items() if len(found) > 1]
-    if not cut:
-        return []
-    ids = used.loc[used["group"].isin(cut), "id"].tolist()
-    text = f"{len(cut)} groups are in more than one split: {listed(cut)}; choose a grouped split to keep them together"
-    return [Finding("groups-across", "warning", text, ids)]
-
-
-def _absent(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
-    """Find classes that a split does not hold: its metrics leave them out and count them."""
-    hot, assigned = _hot(card, samples), samples["split"].to_numpy()
-    gone = {}
-    for name in split_file.SPLITS:
-        counts = hot[np.flatnonzero(assigned == name)].sum(axis=0).tolist()
-        gone[name] = [c for c, count in zip(card.class_names, counts, strict=True) if not count]
-    texts = [f"{name} holds no {', '.join(classes)}" for name, classes in gone.items() if classes]
-    return [Finding("absent", "note", "; ".join(texts) + ": metrics leave these out there")] if texts else []

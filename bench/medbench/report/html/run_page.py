@@ -164,6 +164,7 @@ def _badges(group: Group) -> tuple[str, ...]:
         "random weights: not a result": unit.weights == "random",
         "toy data: says nothing about medicine": unit.toy,
         "contamination: the model has seen this data set": group.contaminated,
+        "a fault of the split: see the warnings": group.flawed,
         "synthetic record": bool(group.first.provenance.get("synthetic")),
     }
     return tuple(text for text, holds in said.items() if holds)
