@@ -81,3 +81,13 @@ def test_real_data(shared, repo, card, folder, sizes):
         assert (dataset.samples.groupby("group")["split"].nunique() == 1).all()
         assert dataset.targets().shape == (1000, 14)
         assert held["train"] == pytest.approx(700, abs=30)
+
+
+def test_the_root_of_a_card_goes_before_the_environment(card_file, root, tmp_path, monkeypatch):
+    away = tmp_path / "datasets" / "mine.yaml"
+    away.parent.mkdir()
+    away.write_text(card_file.read_text() + f"root: ../{root.name}\n")
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "elsewhere"))
+    assert load_dataset(str(away)).root == root
+    with pytest.raises(DataError, match="nowhere of 'mine' does not exist"):
+        load_dataset(str(away), tmp_path / "nowhere")

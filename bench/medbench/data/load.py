@@ -40,8 +40,8 @@ def find_source(name: str, root: Path | None = None) -> Source:
 
     Args:
         name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
-        root: The data folder, or one that holds a folder of the card's name. Without it: `MEDBENCH_DATA`/<name>; for
-            a card file else its folder; for a CSV its folder.
+        root: The data folder, or one that holds a folder of the card's name. Without it: the card's
+            `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder; for a CSV its folder.
 
     Raises:
         CardError: No such card.
@@ -62,7 +62,8 @@ def find_source(name: str, root: Path | None = None) -> Source:
 
         place = toy.ensure(card)
         return Source(card, place, place)
-    found = paths.data_root(card.name, root)
+    found = card.data_folder() if root is None else None
+    found = found or paths.data_root(card.name, root)
     if is_file_name(name) and root is None and (found is None or not found.is_dir()):
         found = path.parent
     place = _existing(card, found)

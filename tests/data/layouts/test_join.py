@@ -56,3 +56,16 @@ def test_padded_numbers_and_further_inputs(tmp_path, make_card):
     assert frame["input_oct"].tolist() == ["0001/0001", "0042/0042"]
     layout["inputs"] = {"oct": {"image": "../{id}"}}
     refused(lambda: read_samples(make_card(layout=layout), root), "l.xlsx:2", "leaves the data folder")
+
+
+def test_rows_with_a_named_text_are_left_out(make_csv, make_card):
+    rows = [("x.png", "a", "poor"), ("y.png", "?", "good"), ("z.png", "c", ""), ("w.png", "b", "good")]
+    root = make_csv("image,label,quality", rows)
+    card = make_card(
+        layout={"leave_out": {"quality": ["poor"], "label": ["?"]}, "where": {"quality": ["good", "poor"]}}
+    )
+    assert read_samples(card, root)["id"].tolist() == ["w.png"]
+    gone = make_card(layout={"leave_out": {"quality": ["poor", "good", ""]}})
+    refused(
+        lambda: read_samples(gone, root), "no row is left by layout.leave_out (quality)", "holds 'poor', 'good', ''"
+    )
