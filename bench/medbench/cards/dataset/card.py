@@ -82,7 +82,8 @@ class DatasetCard(Card):
     )
     task: Task = Field(description="`ordinal`: classes in order, such as grades; `multilabel`: any number of findings.")
     classes: list[Class] = Field(
-        min_length=1, description="Names in the order of the class numbers, from 0; of two, the second is positive."
+        min_length=1,
+        description="Names (or mappings) in the order of the class numbers, from 0; of two, the second is positive.",
     )
     channels: Literal[1, 3] = Field(3, description="1: images are decoded to grey, 3: to RGB.")
     metric: str = Field(
