@@ -134,3 +134,13 @@ def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:
     assert again.path == first.path
     assert (first.path / "weights.safetensors").exists()
     assert again.metrics == first.metrics
+
+
+def test_missing_images_are_left_out_and_said(pictures: Path) -> None:
+    whole = run(pictures, "knn")[0]
+    (pictures.parent / "images" / "004.png").unlink()
+    [record] = run(pictures, "knn", missing="leave-out")
+    assert record.key != whole.key
+    assert "1 missing images were left out: images/004.png" in record.warnings
+    assert record.provenance["data"]["left_out"] == {"images/004.png": "not there"}
+    assert sum(record.n[split].images for split in ("train", "val", "test")) == 89

@@ -26,6 +26,10 @@ Dataset = Annotated[str, typer.Argument(metavar="D", help="A data set, its card 
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets; default: MEDBENCH_DATA.")]
 AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
 
+Missing = Annotated[
+    str, typer.Option("--missing", metavar="stop|leave-out", help="Stop at images that are missing, or leave them out.")
+]
+
 Preset = Annotated[
     str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
 ]

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from medbench.storage import digests, files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Missing = Literal["stop", "leave-out"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ def _existing(card: DatasetCard, place: Path | None) -> Path:
 
 
 def load_dataset(
-    name: str, root: Path | str | None = None, split: str | None = None, *, allow_outside: bool = False
+    name: str,
+    root: Path | str | None = None,
+    split: str | None = None,
+    *,
+    allow_outside: bool = False,
+    missing: Missing = "stop",
 ) -> Dataset:
     """Read a data set, split it and digest its images.
 
@@ -95,6 +102,8 @@ def load_dataset(
         split: Name of one of the card's split rules; RULE@N, which is that rule with the seed N (`kfold`: with the
             part N as test); or path of a split file (CSV with id and split). None: the card's default.
         allow_outside: Let the image paths of a CSV lead out of the data folder.
+        missing: What to do about images that are not there. `leave-out`: the split is drawn with them, so that the
+            others stay where they are, and then they are taken out; the digest of the data tells the difference.
 
     Raises:
         CardError: No such card, or no such split rule.
@@ -103,11 +112,16 @@ def load_dataset(
     source = find_source(name, Path(root) if root is not None else None)
     card, place = source.card, source.root
     samples = reader.read_samples(card, place, allow_outside, source.tables)
+    gone = absent_files(place, samples)
     command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
-    with reader.how_to_get(card):
-        class_folders.require_files(card, place, samples["path"].tolist(), command)
+    if missing == "stop" or len(gone) == len(samples):
+        with reader.how_to_get(card):
+            class_folders.require_files(card, place, samples["path"].tolist(), command)
     split_name, assigned = choose_split(card, samples, split)
-    samples = _with_split(samples, assigned)
+    samples, lost = _with_split(samples, assigned), samples["id"].iloc[gone].tolist()
+    if lost and missing == "leave-out":
+        samples = samples.drop(index=gone).reset_index(drop=True)
+        split_file.refuse_empty(samples["split"].to_numpy(), f"{card.name} without its {len(lost)} missing images")
     content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
     found = Dataset(
         card=card,
@@ -118,11 +132,20 @@ def load_dataset(
         digest=samples_digest(samples, card, content),
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
+        missing=tuple(lost),
     )
     if not (extra := further_inputs(found)):
         return found
     digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
     return dataclasses.replace(found, inputs=extra, digest=digest)
+
+
+def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:
+    """Return the positions of the samples of which an image, or a further input, is not there; ascending."""
+    gone = set(class_folders.missing_files(root, samples["path"].tolist()))
+    for column in (name for name in samples.columns if name.startswith("input_")):
+        gone |= {at for at, path in enumerate(samples[column]) if not (root / path).exists()}
+    return sorted(gone)
 
 
 def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:

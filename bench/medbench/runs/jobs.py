@@ -12,6 +12,7 @@ from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.kinds import Kind
 from medbench.cards.recipes import EXECUTION, KINDS
 from medbench.data.dataset import Dataset
+from medbench.data.load import Missing
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
@@ -44,6 +45,7 @@ class Options:
     runs: Path = field(default_factory=paths.runs_dir)
     overwrite: Overwrite = "missing"
     unreadable: Unreadable = "stop"
+    missing: Missing = "stop"
     allow_outside: bool = False
     download: bool = True
     keep_weights: bool = False

@@ -105,9 +105,9 @@ def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
     found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
-    if inputs.left_out:
-        few = ", ".join(sorted(inputs.left_out)[:5])
-        found.append(f"{len(inputs.left_out)} unreadable images were left out: {few}")
+    for what, ids in (("unreadable", sorted(inputs.left_out)), ("missing", job.dataset.missing)):
+        if ids:
+            found.append(f"{len(ids)} {what} images were left out: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,12 @@ from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, ne
 from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
 from medbench.data.dataset import SYNTHETIC
-from medbench.data.layouts import class_folders, reader
-from medbench.data.load import choose_split, find_source
+from medbench.data.layouts import reader
+from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
 from medbench.data.splits import split_file
 from medbench.errors import DataError, MedbenchError
-from medbench.storage import digests
+from medbench.storage import digests, files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,11 @@ class CheckReport:
     findings: list[Finding]
 
     @property
+    def failed(self) -> bool:
+        """Whether an error was found: a run would stop or be wrong."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing but notes was found: what `--strict` asks for."""
         return all(finding.severity == "note" for finding in self.findings)
@@ -59,6 +66,7 @@ def check(
     images: bool = True,
     split_name: str | None = None,
     near_radius: int | None = RADIUS,
+    missing: Missing = "stop",
 ) -> CheckReport:
     """Check a copy of a data set and report all that is found; the first fault does not end it.
 
@@ -70,6 +78,7 @@ def check(
         split_name: The split to count and to look across; None: the card's default.
         near_radius: Bits of 256 in which the hashes of near duplicates may differ. They are not looked for if it is
             None or `images` False, nor in toy sets and synthetic twins.
+        missing: `leave-out`: look at the data without the images that are missing, as a run under that option does.
 
     Raises:
         CardError: No such card.
@@ -87,10 +96,12 @@ def check(
     samples = samples.assign(split=assigned)
     twin = (place / SYNTHETIC).is_file()
     findings += _counts(card, samples, twin=twin)
-    missing = class_folders.missing_files(place, samples["path"].tolist())
-    findings += _missing(samples, missing)
+    gone = absent_files(place, samples)
+    findings += _missing(samples, gone, left_out=missing == "leave-out")
+    if missing == "leave-out" and len(gone) < len(samples):
+        samples, gone = samples.drop(index=gone).reset_index(drop=True), []
     there = np.ones(len(samples), bool)
-    there[missing] = False
+    there[gone] = False
     made_up = card.toy or twin  # drawn images are alike by intent
     findings += _images(card, place, samples[there], images, None if made_up else near_radius)
     findings += groups_across(samples)
@@ -153,11 +164,12 @@ def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Fin
     return findings
 
 
-def _missing(samples: pd.DataFrame, missing: list[int]) -> list[Finding]:
-    if not missing:
+def _missing(samples: pd.DataFrame, gone: list[int], *, left_out: bool) -> list[Finding]:
+    if not gone:
         return []
-    text = f"{len(missing)} of {len(samples)} images are missing: {listed(samples['path'].iloc[missing])}"
-    return [Finding("missing", "error", text, samples["id"].iloc[missing].tolist())]
+    text = f"{len(gone)} of {len(samples)} images are missing: {listed(samples['path'].iloc[gone])}"
+    some = left_out and len(gone) < len(samples)
+    return [Finding("missing", "warning" if some else "error", text, samples["id"].iloc[gone].tolist())]
 
 
 def _images(
@@ -181,3 +193,16 @@ def _images(
         clusters = near_clusters(store.images, content, near_radius, f"comparing {card.name}")
         findings += near_duplicates(card, samples, clusters)
     return findings
+
+
+def write_list(report: CheckReport, path: Path) -> None:
+    """Write a CSV with one line for each finding and image: id, finding, severity.
+
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "finding", "severity"))
+    writer.writerows((name, one.kind, one.severity) for one in report.findings for name in one.ids)
+    files.write_text(path, text.getvalue())

@@ -171,5 +171,5 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: 
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
-        f"for the complete list: {command}",
+        f"for the complete list: {command} --list missing.csv; to go on without them: --missing leave-out",
     )
