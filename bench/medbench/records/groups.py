@@ -84,7 +84,7 @@ class Group:
     @property
     def flawed(self) -> bool:
         """Whether groups or identical images stand in two splits, or train lacks a class."""
-        return any(text.startswith((LEAK, LACK)) for text in self.first.warnings)
+        return any(text.startswith((LEAK, LACK)) for record in self.records for text in record.warnings)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, int]:
         """Return (mean, sample standard deviation, n) of a metric on the test split."""
