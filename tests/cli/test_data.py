@@ -247,3 +247,15 @@ def test_split_keeps_near_duplicates_whole(medbench, own, tmp_path):
     assert sum(int(line.split()[2]) for line in done.out.splitlines()[1:4]) == 17  # of 20 patients, 4 are one
     done = medbench("data", "split", own / "labels.csv", "--name", "stratified", "--near")
     assert (done.status, done.err.splitlines()[1]) == (2, "hint: --near is for grouped, kfold")
+
+
+def test_what_is_said_of_own_data_is_in_its_card(medbench, own):
+    text = (own / "labels.csv").read_text().replace("label,", "dx,").replace("patient", "case_no")
+    (own / "labels.csv").write_text(text)
+    said = ("--label", "dx", "--group", "case_no", "--metric", "ap")
+    card = yaml.safe_load(medbench("data", "card", own / "labels.csv", *said).out)
+    assert (card["layout"]["label"], card["layout"]["group"], card["metric"]) == ("dx", "{case_no}", "ap")
+    assert medbench("data", "check", own / "labels.csv", *said, "--no-images").status == 0
+    assert "unknown metric 'auc'" in medbench("data", "check", own / "labels.csv", "--metric", "auc").err
+    assert "not for binary tasks" in medbench("data", "card", own / "labels.csv", "--metric", "auroc_macro").err
+    assert "edit the card" in medbench("data", "card", "toy", "--task", "ordinal").err

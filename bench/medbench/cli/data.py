@@ -11,6 +11,7 @@ from medbench.cli import options, output
 
 if TYPE_CHECKING:
     from medbench.data.checks.check import CheckReport
+    from medbench.data.layouts.own_columns import OwnColumns
     from medbench.data.load import Missing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prepare, split and get data sets.")
@@ -42,6 +43,12 @@ def check(
         Path | None, typer.Option("--list", help="Write every image that a finding is about to this CSV file.")
     ] = None,
     allow_outside: options.AllowOutside = False,
+    label: options.Label = None,
+    image: options.Image = None,
+    group: options.Group = None,
+    split_column: options.SplitColumn = None,
+    task: options.TaskKind = None,
+    metric: options.Metric = None,
     as_json: options.Json = False,
 ) -> None:
     """Check a local copy against its card.
@@ -63,6 +70,7 @@ def check(
         split_name=split_name,
         near_radius=bits,
         missing=_missing(missing),
+        columns=_own(image, label, group, split_column, task, metric),
     )
     if html is not None:
         from medbench.data.checks.page import write_page
@@ -75,6 +83,22 @@ def check(
         output.note(f"list: {list_}")
     if report.failed or (strict and not report.clean):
         raise typer.Exit(1)
+
+
+def _own(
+    image: str | None,
+    label: str | None,
+    group: str | None,
+    split_column: str | None,
+    task: str | None,
+    metric: str | None,
+) -> OwnColumns | None:
+    from medbench import metrics
+    from medbench.data.layouts.own_columns import own_columns
+
+    if metric is not None:
+        metrics.get(metric, task)
+    return own_columns(image, label, group, split_column, task, metric)
 
 
 def _missing(value: str) -> Missing:
@@ -202,7 +226,16 @@ def split(
 
 
 @app.command()
-def card(dataset: options.Dataset, data_root: options.DataRoot = None) -> None:
+def card(
+    dataset: options.Dataset,
+    data_root: options.DataRoot = None,
+    label: options.Label = None,
+    image: options.Image = None,
+    group: options.Group = None,
+    split_column: options.SplitColumn = None,
+    task: options.TaskKind = None,
+    metric: options.Metric = None,
+) -> None:
     """Print a card as YAML.
 
     For your own data: the card that medbench infers from it, ready to edit.
@@ -211,12 +244,15 @@ def card(dataset: options.Dataset, data_root: options.DataRoot = None) -> None:
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.infer_card import card_yaml
 
-    if dataset_kind(dataset) == "card":
+    own = _own(image, label, group, split_column, task, metric)
+    if dataset_kind(dataset) == "card" and own is None:
         found = cards.find_dataset(dataset)
     else:
+        from medbench import metrics
         from medbench.data.load import find_source
 
-        found = find_source(dataset, data_root).card
+        found = find_source(dataset, data_root, own).card
+        metrics.get(found.metric, found.task)
     output.write(card_yaml(found).rstrip())
 
 

@@ -16,6 +16,7 @@ from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, infer_card, reader
+from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule
@@ -37,27 +38,30 @@ class Source:
     tables: Path
 
 
-def find_source(name: str, root: Path | None = None) -> Source:
+def find_source(name: str, root: Path | None = None, columns: OwnColumns | None = None) -> Source:
     """Find the card and the folders of a data set.
 
     Args:
         name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder, or one that holds a folder of the card's name. Without it: the card's
             `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder; for a CSV its folder.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card.
         MissingDataError: No data folder is given, or it does not exist.
     """
     path, kind = Path(name).expanduser(), dataset_kind(name)
+    if kind != "labels":
+        refuse_columns(columns, name, card=kind == "card")
     if kind == "labels":
         if not path.is_file():
             raise DataError(f"no label file {path}", "check the path")
-        card = infer_card.card_from_csv(path, root)
+        card = infer_card.card_from_csv(path, root, columns)
         place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
         return Source(card, place, path.parent)
     if kind == "folder":
-        return Source(infer_card.card_from_folder(path), path, path)
+        return Source(infer_card.card_from_folder(path, columns), path, path)
     card = cards.find_dataset(name)
     if card.toy:
         from medbench.data.layouts import toy
@@ -93,6 +97,7 @@ def load_dataset(
     *,
     allow_outside: bool = False,
     missing: Missing = "stop",
+    columns: OwnColumns | None = None,
 ) -> Dataset:
     """Read a data set, split it and digest its images.
 
@@ -104,12 +109,13 @@ def load_dataset(
         allow_outside: Let the image paths of a CSV lead out of the data folder.
         missing: What to do about images that are not there. `leave-out`: the split is drawn with them, so that the
             others stay where they are, and then they are taken out; the digest of the data tells the difference.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card, or no such split rule.
         DataError: Labels, images or split are missing or wrong; the message names file, line and value.
     """
-    source = find_source(name, Path(root) if root is not None else None)
+    source = find_source(name, Path(root) if root is not None else None, columns)
     card, place = source.card, source.root
     samples = reader.read_samples(card, place, allow_outside, source.tables)
     gone = absent_files(place, samples)

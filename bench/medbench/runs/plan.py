@@ -165,7 +165,8 @@ class _Request:
         if (name, split) not in self.loaded:
             options = self.options
             outside, missing = options.allow_outside, options.missing
-            data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing)
+            own = options.columns
+            data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
             _check_metric(data.card)
             self.loaded[name, split] = data
         return self.loaded[name, split]

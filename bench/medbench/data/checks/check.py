@@ -17,6 +17,7 @@ from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import reader
+from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
 from medbench.data.splits import split_file
@@ -67,6 +68,7 @@ def check(
     split_name: str | None = None,
     near_radius: int | None = RADIUS,
     missing: Missing = "stop",
+    columns: OwnColumns | None = None,
 ) -> CheckReport:
     """Check a copy of a data set and report all that is found; the first fault does not end it.
 
@@ -79,12 +81,13 @@ def check(
         near_radius: Bits of 256 in which the hashes of near duplicates may differ. They are not looked for if it is
             None or `images` False, nor in toy sets and synthetic twins.
         missing: `leave-out`: look at the data without the images that are missing, as a run under that option does.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card.
         DataError: The data folder is not told, or not there.
     """
-    source = find_source(name, Path(root) if root is not None else None)
+    source = find_source(name, Path(root) if root is not None else None, columns)
     card, place = source.card, source.root
     findings: list[Finding] = []
     try:
@@ -107,8 +110,8 @@ def check(
     findings += groups_across(samples)
     findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    columns = ("class", "card", "found", *split_file.SPLITS)
-    return CheckReport(card.name, place, chosen, columns, _table(card, samples, bool(chosen)), findings)
+    heads = ("class", "card", "found", *split_file.SPLITS)
+    return CheckReport(card.name, place, chosen, heads, _table(card, samples, bool(chosen)), findings)
 
 
 def _split(

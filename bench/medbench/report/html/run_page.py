@@ -146,7 +146,7 @@ def command_of(group: Group) -> str:
     # A protocol on fine-tuned networks draws nothing itself: `--seeds` would count the seeds of those networks.
     words += [] if kind in KINDS and KINDS[kind].tunes else ["--seeds", _seeds(seeds)]
     for key, value in sorted(unit.options.items()):
-        words += ["--set", f"{key}={plain(value)}"]
+        words += [key, plain(value)] if key.startswith("--") else ["--set", f"{key}={plain(value)}"]
     words += {"random": ["--weights", "random"], "file": ["--weights", "FILE"]}.get(unit.weights, [])
     return shlex.join(words)
 
