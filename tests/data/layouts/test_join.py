@@ -69,3 +69,13 @@ def test_rows_with_a_named_text_are_left_out(make_csv, make_card):
     refused(
         lambda: read_samples(gone, root), "no row is left by layout.leave_out (quality)", "holds 'poor', 'good', ''"
     )
+
+
+def test_a_card_need_not_name_a_usual_column_of_images(make_csv, make_card):
+    make_csv("id,File Name,label", [("1", "x.png", "a")], images=False, name="one.csv")
+    root = make_csv("path,label", [("y.png", "b")], name="two.csv")
+    tables = [{"file": "one.csv"}, {"file": "two.csv"}]
+    card = make_card(layout={"image": None, "tables": tables})
+    assert read_samples(card, root)["path"].tolist() == ["x.png", "y.png"]
+    make_csv("scan,label", [("y.png", "b")], images=False, name="two.csv")
+    refused(lambda: read_samples(card, root), "two.csv: no column is called image, path", "it has: scan, label")

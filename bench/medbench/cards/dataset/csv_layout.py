@@ -59,7 +59,11 @@ class CsvLayout(Strict):
     tables: list[LabelTable] = Field(min_length=1, description="The tables; their rows are put one below the other.")
     delimiter: str = Field(",", description="The character between cells.")
     encoding: str = Field("utf-8-sig", description="The text encoding, such as `latin-1`.")
-    image: str = Field(description="Template of the image path below the data folder.")
+    image: str = Field(
+        "",
+        description="Template of the image path below the data folder; none: the column that is called image, path,"
+        " file or filename.",
+    )
     replace: Replacements = Field(
         default_factory=dict, description="Regular expression -> replacement in the filled image path, in order."
     )

@@ -22,11 +22,11 @@ from medbench.cards.dataset import (
 from medbench.cards.example import FIELD
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_columns
+from medbench.data.layouts.join import IMAGE
 from medbench.data.layouts.own_columns import OwnColumns, task_of
 from medbench.data.layouts.reader import USUAL_SPLITS
 from medbench.errors import DataError
 
-IMAGE = ("image", "path", "image_path", "img_path", "file", "filename", "file_name", "filepath", "file_path", "img")
 IMAGE_IDS = ("image_id", "image_name", "id_code", "img_id", "id")
 LABEL = ("label", "target", "class", "diagnosis", "grade", "dx", "category", "y", "label_name", "class_name")
 GROUP = ("group", "patient_id", "patient", "subject_id", "subject", "lesion_id", "lesion", "case_id", "case")

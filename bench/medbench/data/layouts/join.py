@@ -11,6 +11,31 @@ from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns, read_columns
 from medbench.errors import DataError, MissingDataError
 
+IMAGE = ("image", "path", "image_path", "img_path", "file", "filename", "file_name", "filepath", "file_path", "img")
+"""Usual names of a column of image paths, the likeliest first."""
+
+
+def with_image(layout: CsvLayout, table: LabelTable, folder: Path) -> CsvLayout:
+    """Return the layout with a template of the image path: its own, or the table's column with a usual name.
+
+    Raises:
+        DataError: The card names no template and the table has no such column.
+    """
+    if table.image or layout.image:
+        return layout
+    file = table_file(table, folder)
+    read = read_columns(
+        file, delimiter=layout.delimiter, encoding=layout.encoding, header=table.header, unnamed=table.unnamed
+    )
+    names = {name.lower().replace(" ", "_"): name for name in reversed(read.cells)}
+    column = next((names[word] for word in IMAGE if word in names), None)
+    if column is None:
+        raise DataError(
+            f"{file}: no column is called {', '.join(IMAGE[:4])}, …; it has: {', '.join(read.cells)}",
+            "give the template of the image path in the card: layout.image, such as '{name}.png'",
+        )
+    return layout.model_copy(update={"image": f"{{{column}}}"})
+
 
 def named_files(table: LabelTable) -> list[str]:
     """Return the names a table may have, the likeliest first."""

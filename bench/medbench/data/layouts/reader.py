@@ -17,7 +17,7 @@ from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines
 from medbench.data.layouts.image_paths import Endings, filled, image_paths, parts
-from medbench.data.layouts.join import read_table
+from medbench.data.layouts.join import read_table, with_image
 from medbench.data.layouts.targets import class_numbers, csv_targets
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import files, paths
@@ -140,6 +140,7 @@ def _parts(card: DatasetCard, place: Place) -> list[Part]:
 
 
 def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Place) -> Part:
+    layout = with_image(layout, table, place.tables)
     columns = read_table(layout, table, place.tables)
     named = image_paths(columns, table.image or layout.image, layout.replace, place.root, place.allow_outside)
     ids = filled(columns, layout.id) if layout.id else named
