@@ -16,8 +16,8 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
 
-LEAK, LACK = "leak: ", "missing class: "
-"""How the warnings begin that are about the split: what training and test share, and what training lacks."""
+LEAK, LACK, ABSENT = "leak: ", "missing class: ", "absent class: "
+"""How the warnings begin that are about the split: what its parts share, what training lacks, what val or test lack."""
 FLAW_MARK = "¶"
 FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two splits, or a class that train lacks"
 

@@ -14,15 +14,21 @@ from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
 from medbench.records import Record, SplitCount, store
-from medbench.records.groups import LACK, LEAK
+from medbench.records.groups import ABSENT, LACK, LEAK
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.provenance import provenance
 from medbench.storage import files
 
-FLAWS = {"groups-across": LEAK, "duplicates-across": LEAK, "absent-train": LACK}
-"""Kind of a finding about the split -> how a record's warning of it begins; such rows are marked in tables."""
+FLAWS = {
+    "groups-across": LEAK,
+    "duplicates-across": LEAK,
+    "absent-train": LACK,
+    "absent-val": ABSENT,
+    "absent-test": ABSENT,
+}
+"""Kind of a finding about the split -> how a record's warning of it begins."""
 
 
 def write_records(

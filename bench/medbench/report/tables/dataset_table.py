@@ -11,7 +11,7 @@ from pathlib import Path
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
 from medbench.records import Record
-from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, collect, pick, title
+from medbench.records.groups import ABSENT, FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, collect, pick, title
 from medbench.records.store import gc_paused, records_of
 from medbench.report.cache import counted
 from medbench.report.tables.marks import SPLIT_MARK, interval, ranked, stored
@@ -171,8 +171,8 @@ def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
 
 
 def spoken(group: Group) -> list[str]:
-    """Return the warnings that the table does not already show by a section or its title."""
-    shown = ("random weights:", "toy data:")
+    """Return the warnings that the table does not already show by a section, its title or another note."""
+    shown = ("random weights:", "toy data:", f"{ABSENT}test ")
     return [warning for warning in group.warnings() if not warning.startswith(shown)]
 
 
