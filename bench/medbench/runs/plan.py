@@ -175,7 +175,9 @@ class _Request:
     def _data(self, name: str, split: str | None) -> Dataset:
         if (name, split) not in self.loaded:
             options = self.options
-            data = load_dataset(name, options.data_root, split, allow_outside=options.allow_outside)
+            outside, missing = options.allow_outside, options.missing
+            own = options.columns
+            data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
             _check_metric(data.card)
             self.loaded[name, split] = data
         return self.loaded[name, split]
@@ -268,6 +270,7 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
     for value, known, what in (
         (options.overwrite, ("missing", "always", "never"), "--overwrite"),
         (options.unreadable, ("stop", "leave-out"), "--unreadable"),
+        (options.missing, ("stop", "leave-out"), "--missing"),
         *((tracker, ("tensorboard", "wandb"), "--log") for tracker in options.log),
     ):
         if value not in known:
