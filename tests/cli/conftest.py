@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from medbench.cli import main
 from medbench.records import Unit, store
 
 from ..records.made import save, synthetic
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit status and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def plain(self) -> str:
-        """Standard output without what sets letters bold or coloured."""
-        return re.sub(r"\x1b\[[0-9;]*m", "", self.out)
-
-    @property
-    def width(self) -> int:
-        """Characters of the widest line."""
-        return max(map(len, self.plain.splitlines()))
-
-
-@pytest.fixture
-def medbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run one command in this process."""
-
-    def run(*words: str | Path) -> Done:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        return Done(status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

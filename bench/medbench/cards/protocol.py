@@ -13,7 +13,7 @@ from medbench.cards.recipes import KINDS
 class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
-    kind: str
+    kind: str = Field(description="What is done, which decides the settings: `medbench show card KIND` lists them.")
     defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> what it changes.")
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Data set -> what it changes.")

@@ -16,6 +16,11 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
 
+LEAK, LACK, ABSENT = "leak: ", "missing class: ", "absent class: "
+"""How the warnings begin that are about the split: what its parts share, what training lacks, what val or test lack."""
+FLAW_MARK = "¶"
+FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two splits, or a class that train lacks"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -94,6 +99,11 @@ class Group:
     def contaminated(self) -> bool:
         """Whether it is known that the model's pre-training has seen the data set."""
         return any(text.startswith("contamination:") for text in self.first.warnings)
+
+    @property
+    def flawed(self) -> bool:
+        """Whether groups or identical images stand in two splits, or train lacks a class."""
+        return any(text.startswith((LEAK, LACK)) for record in self.records for text in record.warnings)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, int]:
         """Return (mean, sample standard deviation, n) of a metric on the test split."""

@@ -12,6 +12,8 @@ from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.kinds import Kind
 from medbench.cards.recipes import EXECUTION, KINDS
 from medbench.data.dataset import Dataset
+from medbench.data.layouts.own_columns import OwnColumns, own_columns
+from medbench.data.load import Missing
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
@@ -44,10 +46,22 @@ class Options:
     runs: Path = field(default_factory=paths.runs_dir)
     overwrite: Overwrite = "missing"
     unreadable: Unreadable = "stop"
+    missing: Missing = "stop"
+    label: str | None = None
+    image: str | None = None
+    group: str | None = None
+    split_column: str | None = None
+    task: str | None = None
+    metric: str | None = None
     allow_outside: bool = False
     download: bool = True
     keep_weights: bool = False
     log: Sequence[str] = ()
+
+    @property
+    def columns(self) -> OwnColumns | None:
+        """What the user says of own data: which columns, which task, which metric; None: nothing."""
+        return own_columns(self.image, self.label, self.group, self.split_column, self.task, self.metric)
 
     @property
     def seed_list(self) -> list[int]:
@@ -84,6 +98,8 @@ class Job:
     """Seeds whose best weights are kept next to their records."""
     needs: tuple[Job, ...] = ()
     """Jobs whose weights this one uses."""
+    left_out: tuple[str, ...] | None = None
+    """Ids of the images that are left out since they cannot be decoded; None: known only when the job runs."""
 
     @property
     def kind(self) -> Kind:
@@ -137,7 +153,7 @@ class Job:
             "image_size": self.image_size,
             "precision": self.precision,
             "seeds": "folds" if self.fold else list(self.seeds),
-            "unreadable": self.options.unreadable,
+            "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
 
     @cached_property
@@ -155,6 +171,8 @@ class Job:
         """The job's units with their keys."""
         shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
         fold = {"fold": self.dataset.split_digest} if self.fold else {}
+        own = self.options.columns
+        shown |= {} if own is None else own.as_options()
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
         return [

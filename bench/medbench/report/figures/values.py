@@ -14,7 +14,7 @@ from medbench.papers.cells import CellSpec
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, alike, fits, other_split, repeats_of
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.tables.dataset_table import spoken
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, other_data
 from medbench.storage import files
@@ -25,6 +25,7 @@ MARKS = {
     RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity figure, not a result",
     SEEN_MARK: SEEN,
     SPLIT_MARK: f"{SPLIT_MARK} another split than the paper's, or other data",
+    FLAW_MARK: FLAW,
 }
 PUBLISHED = "hollow: from the paper's printed tables"
 
@@ -133,6 +134,7 @@ class FigureRecords:
             RANDOM_MARK: first.unit.weights == "random",
             SEEN_MARK: group.contaminated,
             SPLIT_MARK: split is not None or other,
+            FLAW_MARK: group.flawed,
         }
         marks = "".join(sign for sign, holds in signs.items() if holds)
         self._marks.update(marks)

@@ -12,7 +12,7 @@ from pathlib import Path
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group, collect, pick, rank_of, title
+from medbench.records.groups import ABSENT, FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, collect, pick, rank_of, title
 from medbench.records.store import gc_paused, records_of
 from medbench.report.cache import counted
 from medbench.report.tables.marks import SPLIT_MARK, interval, ranked, stored
@@ -154,7 +154,8 @@ def _arrow(name: str) -> str:
 
 
 def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[Cell]:
-    mark = (SEEN_MARK if group.contaminated else "") + ("" if group.first.group in alike else SPLIT_MARK)
+    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.first.group not in alike), (FLAW_MARK, group.flawed)
+    mark = "".join(sign for sign, holds in marks if holds)
     return [
         Cell(mean, std, n, show_n=n != group.n, mark=mark)
         for mean, std, n in group.summaries([column.metric for column in columns])
@@ -200,8 +201,8 @@ def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
 
 
 def spoken(group: Group) -> list[str]:
-    """Return the warnings that the table does not already show by a section or its title."""
-    shown = ("random weights:", "toy data:")
+    """Return the warnings that the table does not already show by a section, its title or another note."""
+    shown = ("random weights:", "toy data:", f"{ABSENT}test ")
     return [warning for warning in group.warnings() if not warning.startswith(shown)]
 
 
@@ -225,6 +226,7 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
         notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
     notes += [SEEN] if any(group.contaminated for group in groups) else []
+    notes += [FLAW] if any(group.flawed for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
     said: dict[str, list[str]] = {}

@@ -15,10 +15,10 @@ from medbench.papers.cells import CellSpec, cells_of
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, other_split, repeats_of
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.cache import counted
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, interval, other_data, ranked
+from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, interval, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 
@@ -170,7 +170,8 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
         return dataclasses.replace(paper, command=work.commands.cell(one))
     _footnotes(work, group, one)
     low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
-    marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (SPLIT_MARK, other)
+    seen, flawed = (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
+    marks = (RANDOM_MARK, random), seen, (SPLIT_MARK, other), flawed
     mark = "".join(sign for sign, holds in marks if holds)
     return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
 
@@ -190,7 +191,7 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
     groups = [group for group in line.groups if group is not None]
     if len(values) < len(line.cells) or not values:
         return cell
-    mark = "".join(sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if any(sign in c.mark for c in line.cells))
+    mark = "".join(sign for sign in (*UNRANKED, FLAW_MARK) if any(sign in c.mark for c in line.cells))
     seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
     whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
     if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
@@ -233,7 +234,7 @@ def _row(content: PaperTable, line: _Line) -> Row:
 def _unranked(lines: list[_Line]) -> str:
     """Return the exception to the ranking, where some cells are out of it."""
     marks = "".join(cell.mark for line in lines for cell in line.cells)
-    out = [sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if sign in marks]
+    out = [sign for sign in UNRANKED if sign in marks]
     return f" (cells with {' or '.join(out)} left out)" if out else ""
 
 
@@ -276,6 +277,7 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
     found += [SEEN] if SEEN_MARK in marks else []
     found += [f"{SPLIT_MARK} another split than the paper's, or other data"] if SPLIT_MARK in marks else []
+    found += [FLAW] if FLAW_MARK in marks else []
     return found
 
 

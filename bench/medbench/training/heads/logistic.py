@@ -23,7 +23,7 @@ class Logistic(NamedTuple):
     Attributes:
         weight: (c, d).
         bias: (c,).
-        warnings: What a reader must know: no convergence, classes that could not be learned.
+        warnings: What a reader must know: no convergence.
     """
 
     weight: Floats
@@ -47,7 +47,7 @@ def fit_logistic(
 
     A class without a training sample gets weight 0 and bias -30. The other logits sum to 0 (of two, one is 0), so the
     largest is at least 0 and the class's probability at most e^-30, about 1e-13. A label that no sample has, or that
-    every sample has, gets weight 0 and bias -30 or 30. Both cases give a warning.
+    every sample has, gets weight 0 and bias -30 or 30. The record of every run names such classes.
 
     Args:
         features: (n, d).
@@ -65,15 +65,15 @@ def fit_logistic(
     regression = LogisticRegression(C=C, class_weight=weights, max_iter=max_iter, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        weight, bias, notes = (_labels if targets.ndim == 2 else _softmax)(regression, x, targets, classes)
+        weight, bias = (_labels if targets.ndim == 2 else _softmax)(regression, x, targets, classes)
     if scaler is not None:
         weight = weight / scaler.scale_
         bias = bias - weight @ scaler.mean_
     messages = dict.fromkeys(" ".join(str(one.message).split("\n\n")[0].split()) for one in caught)
-    return Logistic(weight, bias, (*notes, *messages))
+    return Logistic(weight, bias, tuple(messages))
 
 
-Rows = tuple[Floats, Floats, list[str]]
+Rows = tuple[Floats, Floats]
 
 
 def _softmax(regression: LogisticRegression, x: Floats, targets: NDArray[np.integer], classes: int) -> Rows:
@@ -85,12 +85,7 @@ def _softmax(regression: LogisticRegression, x: Floats, targets: NDArray[np.inte
         regression.fit(x, targets)
         rows = present[1:] if len(present) == 2 else present
         weight[rows], bias[rows] = regression.coef_, regression.intercept_
-    absent = np.setdiff1d(np.arange(classes), present)
-    return (
-        weight,
-        bias,
-        [f"never predicted, having no training image: {_named('class', absent)}"] if len(absent) else [],
-    )
+    return weight, bias
 
 
 def _labels(regression: LogisticRegression, x: Floats, targets: NDArray[np.integer], classes: int) -> Rows:
@@ -102,17 +97,4 @@ def _labels(regression: LogisticRegression, x: Floats, targets: NDArray[np.integ
             weight[k], bias[k] = regression.coef_[0], regression.intercept_[0]
         else:
             bias[k] = NEVER if share[k] else -NEVER
-    cases = (("never", "no", share == 0), ("always", "every", share == 1))
-    return (
-        weight,
-        bias,
-        [
-            f"{when} predicted, {which} training image having it: {_named('label', np.flatnonzero(found))}"
-            for when, which, found in cases
-            if found.any()
-        ],
-    )
-
-
-def _named(what: str, numbers: NDArray[np.integer]) -> str:
-    return f"{what} {', '.join(str(number) for number in numbers)} (counted from 0)"
+    return weight, bias
