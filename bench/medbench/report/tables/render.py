@@ -178,7 +178,7 @@ def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv o
     natural = [max(map(len, column)) for column in zip(*texts, strict=True)]
     same = [i for i in range(1, len(table.heads)) if len({text[i] for text in texts[1:]}) == 1]
     fitting = fit(natural, _least(table, texts, width // 2), _leaving(table, same), width)
-    heads, right = ([found[i] for i in fitting.shown] for found in (_heads(table), _right(table)))
+    heads, right = [texts[0][i] for i in fitting.shown], [_right(table)[i] for i in fitting.shown]
     parts: list[RenderableType] = [Text(table.title)]
     for name, rows in table.sections():
         cells = [_terminal_row(table, row, fitting) for row in rows]
