@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import Finding, duplicates_across, listed
 from medbench.data.dataset import Dataset, targets_of
 from medbench.data.splits.split_file import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def leaks_of(data: Dataset) -> list[Finding]:
