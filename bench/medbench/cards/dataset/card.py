@@ -87,6 +87,7 @@ class DatasetCard(Card):
         " second is positive.",
     )
     channels: Literal[1, 3] = Field(3, description="1: images are decoded to grey, 3: to RGB.")
+    dicom_window: bool = Field(False, description="Apply the first display window (VOI) of DICOM files that have one.")
     metric: str = Field(
         "",
         description="Id of the primary metric, which all choices use. Default by task: auroc (binary), recall_macro"
@@ -164,6 +165,7 @@ class DatasetCard(Card):
             "task": self.task,
             "classes": self.class_names,
             "channels": self.channels,
+            **({"dicom_window": True} if self.dicom_window else {}),
             "metric": self.metric,
             "mean": self.mean,
             "std": self.std,

@@ -124,7 +124,7 @@ def _size(file: Path) -> str:
 
 def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
     from medbench.data.images import decode
-    from medbench.data.images.depth import Unreadable
+    from medbench.data.images.depth import MissingDecoderError, Unreadable
 
     def look(file: Path) -> str:
         if reason := _size(file):
@@ -133,6 +133,8 @@ def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
             decode.open_image(file, channels).close()
         except Unreadable as error:
             return error.reason
+        except MissingDecoderError as error:
+            return f"{error.what} needs a decoder: {error.hint}"
         except MedbenchError as error:
             return error.message
         return ""
