@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import METHODS, DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, infer_card, reader
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import has_rule
+from medbench.data.splits.rule_names import has_rule, with_rule
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import digests, files, paths
 
@@ -155,7 +155,7 @@ def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:
 
 
 def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:
-    """Return (name, split of each sample) of a rule of the card, of RULE@N, or of a split file.
+    """Return (name, split of each sample) of a rule of the card or a method, of RULE@N, or of a split file.
 
     Raises:
         CardError: Neither a rule nor a file.
@@ -167,6 +167,9 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
         assigned = split_file.read_split(path, samples["id"].tolist(), split_file.data_digest(samples))
         split_file.refuse_empty(assigned, str(path))
         return path.name, assigned
+    method = name.partition("@")[0]
+    if method in METHODS and method not in card.splits.rules:
+        card = with_rule(card, name)
     return name, split_file.frozen_split(card, samples, name)
 
 

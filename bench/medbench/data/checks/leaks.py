@@ -39,7 +39,7 @@ def groups_across(samples: pd.DataFrame) -> list[Finding]:
         return []
     ids = used.loc[used["group"].isin(cut), "id"].tolist()
     what = "1 group is" if len(cut) == 1 else f"{len(cut)} groups are"
-    text = f"{what} in more than one split: {listed(cut)}; choose a grouped split to keep them together"
+    text = f"{what} in more than one split: {listed(cut)}; --set split=grouped keeps them together"
     return [Finding("groups-across", "warning", text, ids)]
 
 
