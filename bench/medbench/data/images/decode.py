@@ -187,6 +187,12 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
+def header_mode(path: Path) -> str:
+    """Return Pillow's mode of an image file, such as `L`; only the header is read, under the rules of `decode`."""
+    with _lifted(), Image.open(path, formats=_formats()) as image:
+        return image.mode
+
+
 class _Limit:
     """Pillow's limit on pixels is one for the process and its warning cannot be had per call.
 
