@@ -47,6 +47,7 @@ def benchmarks(device: str) -> list:
         extraction,
         heads,
         neighbours,
+        significance,
         tables,
         training,
         unit,
@@ -65,6 +66,7 @@ def benchmarks(device: str) -> list:
         ("neighbours", neighbours.run),
         ("bootstrap", bootstrap.run),
         ("coverage", coverage.run),
+        ("significance", significance.run),
         ("commands", commands.run),
         ("tables", tables.run),
     ]

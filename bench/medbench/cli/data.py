@@ -160,7 +160,7 @@ def prepare(
     settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
-    rule = rule_of(settings, size, data.card.channels)
+    rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
     prepared = store.prepare(data, rule, workers=workers)
     n, side = prepared.images.shape[:2]
     output.write(f"{data.card.name}: {n:,} images at {side} x {side}, for inputs of {size}")

@@ -42,16 +42,22 @@ def say_sources(plan: Plan) -> None:
 
 
 def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:
-    """Refuse `--fill` without a name, and `--dry-run` without `--fill`.
+    """Refuse `--fill` without a name or for a data set, and `--dry-run` without `--fill`.
 
     Raises:
-        MedbenchError: One of the two.
+        MedbenchError: One of the three.
     """
     from medbench.errors import MedbenchError
 
     example = f"e.g. medbench {command} {name or f'wacv2024/{command}1'} --fill --dry-run"
     if fill and name is None:
         raise MedbenchError(f"--fill needs the name of a {command}", example)
+    kind, _, dataset = (name or "").partition("/")
+    if fill and kind == "dataset":
+        raise MedbenchError(
+            f"--fill: {name} shows all finished runs, so nothing is missing in it",
+            f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
+        )
     if dry_run and not fill:
         raise MedbenchError("--dry-run has no effect without --fill", example)
 

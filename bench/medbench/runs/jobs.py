@@ -98,6 +98,8 @@ class Job:
     """Seeds whose best weights are kept next to their records."""
     needs: tuple[Job, ...] = ()
     """Jobs whose weights this one uses."""
+    left_out: tuple[str, ...] | None = None
+    """Ids of the images that are left out since they cannot be decoded; None: known only when the job runs."""
 
     @property
     def kind(self) -> Kind:
@@ -151,7 +153,7 @@ class Job:
             "image_size": self.image_size,
             "precision": self.precision,
             "seeds": "folds" if self.fold else list(self.seeds),
-            "unreadable": self.options.unreadable,
+            "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
 
     @cached_property

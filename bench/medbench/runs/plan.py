@@ -13,8 +13,10 @@ from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
+from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
+from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
@@ -127,6 +129,7 @@ class _Request:
         size = options.image_size or settings.image_size or card.input.size
         seeds = tuple(options.seed_list if recipe.seeded else [0])
         keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
+        leave_out = options.unreadable == "leave-out" and not data.inputs
         return Job(
             model=card,
             weights=weights,
@@ -141,7 +144,15 @@ class _Request:
             others=self._others(data.card, settings, recipe),
             keep=(0,) if kind.keeps else keep,
             needs=tuple(needs),
+            left_out=self._left_out(data, settings, size) if leave_out else None,
         )
+
+    def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
+        """Return the ids of the images that cannot be decoded; a dry run does not decode what is not decoded yet."""
+        rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+        if not self.options.download and not store_path(rule, data).exists():
+            return ()
+        return tuple(sorted(prepare(data, rule, workers=self.options.workers).unreadable))
 
     def _needs(
         self, model: ModelCard, settings: Settings, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
 
 from medbench import metrics
 from medbench.cards.model import seen
@@ -14,15 +13,21 @@ from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
 from medbench.records import Record, SplitCount, store
-from medbench.records.groups import LACK, LEAK
+from medbench.records.groups import ABSENT, LACK, LEAK
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.provenance import provenance
-from medbench.storage import files
+from medbench.storage.tensors import save_tensors
 
-FLAWS = {"groups-across": LEAK, "duplicates-across": LEAK, "absent-train": LACK}
-"""Kind of a finding about the split -> how a record's warning of it begins; such rows are marked in tables."""
+FLAWS = {
+    "groups-across": LEAK,
+    "duplicates-across": LEAK,
+    "absent-train": LACK,
+    "absent-val": ABSENT,
+    "absent-test": ABSENT,
+}
+"""Kind of a finding about the split -> how a record's warning of it begins."""
 
 
 def write_records(
@@ -51,8 +56,7 @@ def write_records(
             continue
         folder = store.folder_of(runs, unit, key)
         if outcome.weights and unit.seed in job.keep:
-            with files.atomic(folder / store.WEIGHTS) as part:
-                save_file({name: value.contiguous().cpu() for name, value in outcome.weights.items()}, part)
+            save_tensors(folder / store.WEIGHTS, outcome.weights)
         kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
         if kept is not None:
             records.append(kept)

@@ -86,3 +86,13 @@ def test_root_lies_below_the_card(tmp_path: Path, folder: str, root: str, found:
         return
     with pytest.raises(CardError, match=r"root: '.*' is not below"):
         card.data_folder()
+
+
+def test_classes_by_number(tmp_path: Path) -> None:
+    text = CARD.replace("[%s]", "{%s}")
+    (tmp_path / "mine.yaml").write_text(text % ("x: ill", "binary", "1: ill, 0: healthy"))
+    card = load_card(tmp_path / "mine.yaml", DatasetCard)
+    assert (card.class_names, dict(card.layout.values)) == (["healthy", "ill"], {"x": 1})
+    (tmp_path / "mine.yaml").write_text(text % ("", "binary", "1: ill, 2: healthy"))
+    with pytest.raises(CardError, match="the numbers 1, 2 do not run from 0 to 1"):
+        load_card(tmp_path / "mine.yaml", DatasetCard)

@@ -83,9 +83,11 @@ class DatasetCard(Card):
     task: Task = Field(description="`ordinal`: classes in order, such as grades; `multilabel`: any number of findings.")
     classes: list[Class] = Field(
         min_length=1,
-        description="Names (or mappings) in the order of the class numbers, from 0; of two, the second is positive.",
+        description="Names (or mappings) in the order of their numbers, from 0, or by number (`0: normal`); of two, the"
+        " second is positive.",
     )
     channels: Literal[1, 3] = Field(3, description="1: images are decoded to grey, 3: to RGB.")
+    dicom_window: bool = Field(False, description="Apply the first display window (VOI) of DICOM files that have one.")
     metric: str = Field(
         "",
         description="Id of the primary metric, which all choices use. Default by task: auroc (binary), recall_macro"
@@ -134,6 +136,8 @@ class DatasetCard(Card):
             return content
         usual = [metric for task, metric in METRICS.items() if task == content.get("task")]
         content = {**content, "metric": content.get("metric") or "".join(usual)}
+        if isinstance(classes := content.get("classes"), dict):
+            content["classes"] = _in_order(classes)
         if isinstance(layout := content.get("layout"), dict):
             content["layout"] = {**layout, **_numbered(layout, content.get("classes"))}
         return content
@@ -161,10 +165,20 @@ class DatasetCard(Card):
             "task": self.task,
             "classes": self.class_names,
             "channels": self.channels,
+            **({"dicom_window": True} if self.dicom_window else {}),
             "metric": self.metric,
             "mean": self.mean,
             "std": self.std,
         }
+
+
+def _in_order(classes: dict[Any, Any]) -> list[Any]:
+    """Return the classes of a mapping of numbers, in their order."""
+    named = {str(number): name for number, name in classes.items()}
+    numbers = [str(number) for number in range(len(named))]
+    if set(named) != set(numbers):
+        raise ValueError(f"classes: the numbers {', '.join(map(str, classes))} do not run from 0 to {len(classes) - 1}")
+    return [named[number] for number in numbers]
 
 
 def _numbered(layout: dict[str, Any], classes: Any) -> dict[str, Any]:

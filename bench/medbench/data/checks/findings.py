@@ -56,7 +56,7 @@ class Finding:
     Attributes:
         kind: E.g. `missing`, `unreadable`, `doubt` (of own files), `duplicates`, `duplicate-labels`,
             `duplicates-across`, `near-duplicates`, `near-duplicate-labels`, `near-across`, `groups-across`,
-            `absent-train`, `absent`, `counts`, `labels`, `split`.
+            `absent-train`, `absent-val`, `absent-test`, `counts`, `labels`, `split`.
         severity: `error`: a run would fail or be wrong; `warning`: it would run, with a doubt; `note`: to know.
         text: What was found, for people.
         ids: The samples concerned; for pairs and groups, those of one after the other.
@@ -124,7 +124,7 @@ def _size(file: Path) -> str:
 
 def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
     from medbench.data.images import decode
-    from medbench.data.images.depth import Unreadable
+    from medbench.data.images.depth import MissingDecoderError, Unreadable
 
     def look(file: Path) -> str:
         if reason := _size(file):
@@ -133,6 +133,8 @@ def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
             decode.open_image(file, channels).close()
         except Unreadable as error:
             return error.reason
+        except MissingDecoderError as error:
+            return f"{error.what} needs a decoder: {error.hint}"
         except MedbenchError as error:
             return error.message
         return ""

@@ -51,13 +51,10 @@ def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
         found.append(Finding("absent-train", "warning", f"train holds no image of {_classes(gone)}"))
     if card.task == "multilabel" and (every := _named(card, counts["train"] == (assigned == "train").sum())):
         found.append(Finding("absent-train", "warning", f"every image of train has {_classes(every)}"))
-    texts = [
-        f"{name} holds no image of {_classes(gone)}"
-        for name in ("val", "test")
-        if (gone := _named(card, counts[name] == 0))
-    ]
-    if texts:
-        found.append(Finding("absent", "note", "; ".join(texts) + ": metrics leave these out there"))
+    for name, effect in (("val", "choices are made without these"), ("test", "metrics leave these out")):
+        if gone := _named(card, counts[name] == 0):
+            text = f"{name} holds no image of {_classes(gone)}: {effect}"
+            found.append(Finding(f"absent-{name}", "note", text))
     return found
 
 

@@ -21,9 +21,11 @@ def is_grey(file: Path) -> bool | None:
         with file.open("rb") as handle:
             start = handle.read(132)
         if start[128:132] == b"DICM" or file.name.lower().endswith((".dcm", ".dicom")):
-            from pydicom import dcmread
+            import pydicom
 
-            return bool(dcmread(file, stop_before_pixels=True, force=True).SamplesPerPixel == 1)
+            pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+            found = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            return str(found.PhotometricInterpretation).startswith("MONOCHROME")
         return decode.header_mode(file) in GREY
     except Exception:  # noqa: BLE001 - decoders raise whatever a damaged file provokes; preparing it says what is wrong
         return None

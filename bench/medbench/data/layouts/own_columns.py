@@ -121,5 +121,5 @@ def task_of(given: OwnColumns, inferred: Task, classes: Sequence[str], where: Pa
     else:
         return task
     raise DataError(
-        f"{where}: --task {task}, but {fault}", "give another task, or a card: medbench data card prints a start"
+        f"{where}: --task {task}, but {fault}", "give another task, or write a card from what medbench data card prints"
     )

@@ -119,7 +119,7 @@ def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str]
         heads=tuple(heads),
         columns=tuple(Column(name, title, metric, "") for name, title in TITLES.items()),
         rows=tuple(rows),
-        notes=(*said, _legend(lines, draws), *_notes(lines), *dict.fromkeys(notes)),
+        notes=(*said, _which_p(lines), _legend(lines, draws), *_notes(lines), *dict.fromkeys(notes)),
         intervals=True,
     )
 
@@ -263,6 +263,12 @@ def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float
             "its test images, so over few data sets p comes out too small"
         )
     return tests, notes
+
+
+def _which_p(lines: Sequence[Line]) -> str:
+    """Return which of the p to cite."""
+    own = f"p (Holm), which allows for the {len(lines)} rows that were tested," if len(lines) > 1 else "p"
+    return f"cite {own} with the interval; p (permutation) is a check that takes the training seeds as given"
 
 
 def _legend(lines: Sequence[Line], draws: int) -> str:
