@@ -14,6 +14,7 @@ from medbench.cli.options import seeds_of
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
+    from medbench.data.layouts.own.taken import Taken
     from medbench.papers.cells import CellSpec
     from medbench.records import Record
     from medbench.runs.estimate import Estimate
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
     from medbench.runs.jobs import Options, Plan, Result
 
 FEW = 3  # number of cells that are named for each reason
+
+
+def say_taken(name: str, taken: Taken, say: Callable[[str], None] = output.note) -> None:
+    """Say what files of the user's own were taken for; nothing for a card that is written."""
+    if taken.lines:
+        say(f"what medbench took {name} for:")
+    for line in taken.text():
+        say(line)
+
+
+def say_sources(plan: Plan) -> None:
+    """Say what each of a plan's data sets was taken for, once, unless quiet; and what is doubtful in it."""
+    from medbench import progress
+
+    for data in {job.dataset.card.name: job.dataset for job in plan.jobs}.values():
+        if not progress.is_quiet():
+            say_taken(data.card.name, data.taken)
 
 
 def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:

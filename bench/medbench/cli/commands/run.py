@@ -119,6 +119,7 @@ def _named(how: Options, choose: Choice, dry_run: bool) -> tuple[Plan, Result] |
 
     models, protocols, datasets = (_needed(option, value) for option, value in choose)
     plan = make_plan(models, protocols, datasets, how)
+    plan_text.say_sources(plan)
     if not dry_run:
         return plan, carry_out(plan)
     for line in plan_text.job_lines(plan):
