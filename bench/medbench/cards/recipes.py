@@ -116,14 +116,14 @@ class Recipe(Settings):
 class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
-    kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
+    kind: ClassVar[Kind] = Kind("linear-frozen", version=4, images=False)
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
 class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
 
-    kind: ClassVar[Kind] = Kind("knn", seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("knn", version=2, seeded=False, images=False)
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
@@ -134,7 +134,7 @@ class Knn(Settings):
 class NearestMean(Settings):
     """Cosine between an image and the mean of each class's training images."""
 
-    kind: ClassVar[Kind] = Kind("nearest-mean", seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("nearest-mean", version=2, seeded=False, images=False)
     temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
 
 
@@ -173,13 +173,13 @@ EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
 class LinearUnfrozen(FinetuneRecipe):
     """Encoder and linear head, fine-tuned together."""
 
-    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=2)
+    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=3)
 
 
 class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
 
-    kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-frozen", version=3, module="deit", second="classifier")
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
     cache_gb: float = Field(
         64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
@@ -189,14 +189,14 @@ class DeitFrozen(FinetuneRecipe):
 class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
 
-    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=3, module="deit", second="classifier")
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
 
 
 class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
 
-    kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
+    kind: ClassVar[Kind] = Kind("freeze", version=3, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
     train_final_norm: bool = Field(
         False, description="Whether the layers after the units are trained (not in the published code)."
@@ -210,7 +210,7 @@ class DecapitateFrozen(DeitFrozen):
     """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-frozen", version=2, module="deit", sweep="kept", last="deit-frozen", second="classifier"
+        "decapitate-frozen", version=3, module="deit", sweep="kept", last="deit-frozen", second="classifier"
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -220,7 +220,7 @@ class DecapitateUnfrozen(DeitUnfrozen):
     """Patch tokens of the first units of an encoder into a DeiT, both trained."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-unfrozen", version=2, module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
+        "decapitate-unfrozen", version=3, module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -229,7 +229,7 @@ class DecapitateUnfrozen(DeitUnfrozen):
 class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
-    kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("linear-probe", version=3, seeded=False, images=False)
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
     scale: bool = Field(False, description="Standardise features by training mean and deviation.")
@@ -242,7 +242,7 @@ class LinearProbe(Settings):
 class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
-    kind: ClassVar[Kind] = Kind("lp-ft", version=2)
+    kind: ClassVar[Kind] = Kind("lp-ft", version=3)
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
     scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
@@ -271,7 +271,7 @@ class Timing(Settings):
 class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
 
-    kind: ClassVar[Kind] = Kind("dino-pretrain", seeded=False, keeps=True)
+    kind: ClassVar[Kind] = Kind("dino-pretrain", version=2, seeded=False, keeps=True)
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")

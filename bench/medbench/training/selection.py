@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.metrics import scores_for
 from medbench.stats import paired_se
 
 
@@ -36,7 +37,7 @@ def finite(value: float | None) -> float | None:
 
 def choose(
     best: NDArray[np.float64],
-    scores: NDArray[np.float32],
+    log_odds: NDArray[np.float64],
     targets: NDArray[np.integer],
     metric: str,
     candidates: list[float],
@@ -51,7 +52,7 @@ def choose(
 
     Args:
         best: Validation metric at the best epoch of each training, (s, l).
-        scores: Validation scores there, (s, l, m, c).
+        log_odds: Of the validation images there, (s, l, m, c).
         targets: Validation targets, (m,) or (m, c).
         metric: Id of the metric.
         candidates: The l values.
@@ -66,7 +67,8 @@ def choose(
     second = int(ranked[1])
     with np.errstate(invalid="ignore"):  # where the metric is undefined for both, so is their gap
         gap = float(mean[winner] - mean[second])
-    error = paired_se(metric, scores[:, winner], scores[:, second], targets, groups)
+    one, two = (scores_for(metric, log_odds[:, place]) for place in (winner, second))
+    error = paired_se(metric, one, two, targets, groups)
     warnings = _warnings(candidates, winner, second, gap, error, f"{len(targets)} validation images", what)
     return Choice(winner, second, gap, error, tuple(warnings))
 

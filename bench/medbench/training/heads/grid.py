@@ -217,13 +217,14 @@ class _Grid:
         """Return the validation metric of each head, (s, l)."""
         s, heads, c, d1 = self.weight.shape
         found = np.empty((s, heads))
-        scores = predict(
+        metric, targets = self.problem.metric, self.problem.val_targets
+        log_odds = predict(
             self.weight.view(s * heads, c, d1),
             self.val,
             multilabel=self.problem.multilabel,
             half=self.settings.val_half,
-        ).reshape(s, heads, -1, c)
-        metric, targets = self.problem.metric, self.problem.val_targets
+        )
+        scores = metrics.scores_for(metric, log_odds).reshape(s, heads, -1, c)
         if self.settings.val_drop and len(targets) > self.settings.batch_size:
             for i, seed in enumerate(self.seeds):
                 kept = self._kept(seed, epoch, len(targets))
