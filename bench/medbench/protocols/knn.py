@@ -36,7 +36,7 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     with torch.inference_mode():
         val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
         values = metrics.score_many(context.metric, metrics.scores_for(context.metric, val), context.val_targets)
-        best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+        best = int(np.argmax(np.where(np.isnan(values), -np.inf, metrics.get(context.metric).sign * values)))
         test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
     curve = [finite(v) for v in values]
     outcome = Outcome(

@@ -17,7 +17,7 @@ from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
-from medbench.errors import CardError, MedbenchError, unknown
+from medbench.errors import MedbenchError, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
@@ -178,7 +178,6 @@ class _Request:
             outside, missing = options.allow_outside, options.missing
             own = options.columns
             data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
-            _check_metric(data.card)
             self.loaded[name, split] = data
         return self.loaded[name, split]
 
@@ -281,13 +280,3 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
         )
     choose_device(options.device)
     _ = options.seed_list
-
-
-def _check_metric(card: DatasetCard) -> None:
-    from medbench import metrics
-
-    if not metrics.get(card.metric, card.task).higher_is_better:
-        raise CardError(
-            f"data set card {card.name}: metric: '{card.metric}' is lower for better models",
-            "choose a metric that is higher for better models",
-        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.metrics import scores_for
+from medbench.metrics import get, scores_for
 from medbench.stats import paired_se
 
 
@@ -46,6 +46,8 @@ def choose(
 ) -> Choice:
     """Choose the candidate with the best mean validation metric over the seeds; of equal ones, the first.
 
+    The best is the highest, or the lowest of a metric such as log_loss, of which less is better.
+
     Warns if the winner is at the edge of the grid, and if its lead over the runner-up is within one standard error.
     The error is from a paired bootstrap over validation images or patients; both candidates and all seeds use the same
     draws.
@@ -59,7 +61,8 @@ def choose(
         what: Their name, for the warnings.
         groups: Patient of each validation image, (m,): the bootstrap draws patients; None: it draws images.
     """
-    mean = np.where(np.isnan(best), -np.inf, best).mean(axis=0)
+    gains = get(metric).sign * best  # higher is better
+    mean = np.where(np.isnan(gains), -np.inf, gains).mean(axis=0)
     ranked = np.argsort(-mean, kind="stable")
     winner = int(ranked[0])
     if len(ranked) == 1:
