@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench import metrics
 from medbench.errors import MedbenchError
+from medbench.features.extract import exact
 from medbench.progress import Advance
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
@@ -93,6 +95,14 @@ class Fit(Training[Tensor]):
         self.inner.eval()
         found = self.machine.predict(logits, images, n, self.task.classes)
         return log_odds_of_logits(found, multilabel=self.task.multilabel, half=half)
+
+    def test(self, n: int) -> NDArray[np.float64]:
+        """Return the log-odds (n, c) of the n test images, in training's precision or in the recipe's `test_fp32`."""
+        single = self.task.settings.test_fp32
+        if single:  # undoes accelerate's autocast, which is a part of the network's forward
+            self.inner = extract_model_from_parallel(self.inner, keep_fp32_wrapper=False)
+        with exact("fp32" if single else self.machine.precision):
+            return self.predict(self.source.test, n)
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put trained tensors into the network."""
