@@ -165,6 +165,16 @@ def job_lines(plan: Plan) -> Iterator[str]:
         state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
         yield f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}"
     yield f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do"
+    yield from precision_lines(plan)
+
+
+def precision_lines(plan: Plan) -> Iterator[str]:
+    """Say where another machine would plan other units of the same request."""
+    open_ = {job.precision for job in plan.jobs if job.settings.precision is None}
+    if plan.options.precision == "auto" and open_:
+        here = open_.pop()
+        there = "with a GPU bf16" if here == "fp32" else "without a GPU fp32"
+        yield f"precision auto is {here} on this machine, but on one {there}: other units. --precision {here} fixes it"
 
 
 def cost_lines(cost: Estimate) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -11,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +32,9 @@ from medbench.runs.provenance import peak_memory_mb
 from medbench.runs.write_records import write_records
 from medbench.storage import files, paths
 from medbench.storage.locks import exclusive, remove_unless_used
+
+if TYPE_CHECKING:
+    from medbench.training.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -117,16 +121,23 @@ class _Execution:
         place = choose_device(options.device)
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         self.workers = choose_workers(options.workers, torch.device(place).type)
-        self.machine = None
+        self.machine: Machine | None = None
         if self.world > 1 or any(job.kind.images for job in plan.todo):
             from medbench.training.machine import machine
 
-            folder = options.runs / "logs"
-            self.machine = machine(plan.jobs[0].precision, place, self.workers, options.log, folder)
+            log, folder = options.log, options.runs / "logs"
+            self._made = functools.partial(machine, device=place, workers=self.workers, log=log, folder=folder)
+            self.machine = self._made(plan.jobs[0].precision)
         self.device = torch.device(place) if self.machine is None else self.machine.device
         self.first = self.machine is None or self.machine.rank == 0
         self.encoders = Encoders(self.device)
         self.banks: list[FeatureFolder] = []
+
+    def machine_of(self, job: Job) -> Machine | None:
+        """Return the processes at the job's precision, if anything is trained; jobs may differ in it."""
+        if self.machine is not None and self.machine.precision != job.precision:
+            self.machine = self._made(job.precision)
+        return self.machine
 
     def told(self, value: Any) -> Any:
         """Return the first process's value in every process."""
@@ -206,7 +217,7 @@ def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
         device=work.device,
         partial=pending.unfinished(job.partial),
         name=job.name,
-        machine=work.machine,
+        machine=work.machine_of(job),
         sweep=job.sweep,
         depth=job.depth,
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
