@@ -83,6 +83,11 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     found = found or paths.data_root(card.name, root)
     if is_file_name(name) and root is None and (found is None or not found.is_dir()):
         found = path.parent
+    if path.is_dir() and not (found and found.is_dir()):
+        raise MissingDataError(
+            f"the data of the card {name} are not here, but a folder is called {name}",
+            f"for the folder, write ./{name}; {reader.access_hint(card)}",
+        )
     place = _existing(card, found)
     if card.layout.kind == "npz":
         from medbench.data.layouts import medmnist_npz
