@@ -44,7 +44,7 @@ def found(shared: Path):
 def test_what_own_files_are_taken_for(found, case: str, classes: str, words: str) -> None:
     source = found(case)
     assert source.card.class_names == classes.split()
-    assert words in "\n".join(source.taken.text())
+    assert words in "\n".join(text for _, text in source.taken.lines)
 
 
 @pytest.mark.parametrize(
