@@ -155,7 +155,7 @@ def load_dataset(
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
         missing=tuple(lost),
-        taken=source.taken,
+        taken=source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0)),
     )
     if not (extra := further_inputs(found)):
         return found
