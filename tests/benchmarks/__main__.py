@@ -47,6 +47,7 @@ def benchmarks(device: str) -> list:
         extraction,
         heads,
         neighbours,
+        regression,
         tables,
         training,
         unit,
@@ -63,6 +64,7 @@ def benchmarks(device: str) -> list:
     ]
     on_cpu = [
         ("neighbours", neighbours.run),
+        ("regression", regression.run),
         ("bootstrap", bootstrap.run),
         ("coverage", coverage.run),
         ("commands", commands.run),
