@@ -62,7 +62,7 @@ bench: $(READY) ## benchmarks on this machine's processor: a table of ratios
 bench-gpu: $(READY) ## the same benchmarks on a CUDA device
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --device cuda --write docs/benchmarks-gpu.md
 
-docs: $(READY) ## write docs/cards.md from the cards, and README's picture and table from docs/example
+docs: $(READY) ## write docs/cards.md and card-fields.md from the cards, and README's picture and table from docs/example
 	$(BIN)/python docs/make_cards.py
 	$(BIN)/python docs/make_example.py
 

@@ -1,9 +1,11 @@
-"""Write docs/cards.md: the list of all models, protocols and data sets, made from their cards."""
+"""Write docs/cards.md (all models, protocols and data sets) and docs/card-fields.md (what a card may hold)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from medbench.cards.find import SCHEMAS
+from medbench.cli.card_fields import Part, parts_of
 from medbench.cli.commands.ls import COLUMNS, Kind
 from medbench.cli.listing import listed
 from medbench.cli.output import as_text
@@ -13,6 +15,15 @@ HEAD = """# Models, protocols and data sets
 medbench comes with a card for each of these. `medbench show NAME` prints a card in full.
 `make docs` writes this page.
 """
+
+
+FIELDS = """# The fields of cards
+
+A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`) prints these lists in a terminal,
+and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a card. `make docs`
+writes this page.
+"""
+TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper"}
 
 
 def page() -> str:
@@ -27,5 +38,21 @@ def page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def fields_page() -> str:
+    """Return the reference: one list of fields for each mapping in a card."""
+    parts = [FIELDS]
+    for name, schema in SCHEMAS.items():
+        parts.append(f"\n## {TITLES[name]}\n")
+        for part in parts_of(schema):
+            parts += [f"\n### {part.place}\n"] if part.place else []
+            parts += [part.text.replace("\n- ", "\n\n- ", 1), "", *_bullets(part)]
+    return "\n".join(parts) + "\n"
+
+
+def _bullets(part: Part) -> list[str]:
+    return [f"- **{one.name}** ({one.takes.replace('|', 'or')}; {one.default}): {one.text}" for one in part.fields]
+
+
 if __name__ == "__main__":
     Path(__file__).with_name("cards.md").write_text(page(), encoding="utf-8")
+    Path(__file__).with_name("card-fields.md").write_text(fields_page(), encoding="utf-8")

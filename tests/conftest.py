@@ -3,9 +3,10 @@ from __future__ import annotations
 import ctypes
 import http.server
 import os
+import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,3 +138,36 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield state
         running.shutdown()
         thread.join()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def plain(self) -> str:
+        """Standard output without what sets letters bold or coloured."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.out)
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest line."""
+        return max(map(len, self.plain.splitlines()))
+
+
+@pytest.fixture
+def medbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run one command in this process."""
+
+    from medbench.cli import main
+
+    def run(*words: str | Path) -> Done:
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        return Done(status, *capsys.readouterr())
+
+    return run

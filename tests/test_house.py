@@ -70,7 +70,8 @@ def test_hugging_face_datasets_is_not_shadowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "--help", "--version", "ls models", "ls datasets", "ls protocols", "ls runs", "show toy", "validate datasets",
+    ["", "--help", "--version", "ls models", "ls datasets", "ls protocols", "ls runs", "show toy", "show card dataset",
+     "validate datasets",
      "run --help", "data --help", "status"],
 )  # fmt: skip
 def test_light_commands_import_nothing_heavy(words: str) -> None:

@@ -189,6 +189,7 @@ def script(name: str) -> ModuleType:
 def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert PAGES["docs/cards.md"] == script("make_cards").page(), "run: make docs"
+    assert PAGES["docs/card-fields.md"] == script("make_cards").fields_page(), "run: make docs"
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def benchmarks(device: str) -> list:
         heads,
         neighbours,
         regression,
+        significance,
         tables,
         training,
         unit,
@@ -67,6 +68,7 @@ def benchmarks(device: str) -> list:
         ("regression", regression.run),
         ("bootstrap", bootstrap.run),
         ("coverage", coverage.run),
+        ("significance", significance.run),
         ("commands", commands.run),
         ("tables", tables.run),
     ]

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from medbench.cli import main
 from medbench.records import Unit, store
 
 from ..records.made import save, synthetic
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit status and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def medbench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run one command in this process."""
-
-    def run(*words: str | Path) -> Done:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        return Done(status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

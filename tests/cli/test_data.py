@@ -40,13 +40,21 @@ def test_check_finds_faults_and_strict_makes_them_fail(medbench, own):
     (own / "img" / "3.png").write_bytes(b"")
     (own / "img" / "4.png").unlink()
     (own / "img" / "6.png").write_bytes((own / "img" / "0.png").read_bytes())
-    assert medbench("data", "check", own / "labels.csv").status == 0
-    done = medbench("data", "check", own / "labels.csv", "--strict")
-    assert done.status == 1
+    done = medbench("data", "check", own / "labels.csv", "--list", own / "found.csv")
+    assert done.status == 1, "errors fail"
+    lines = (own / "found.csv").read_text().splitlines()
+    assert {"img/4.png,missing,error", "img/3.png,unreadable,error"} <= set(lines)
     for kind in ("error: missing: ", "error: unreadable: ", "warning: duplicate-labels: "):
         assert kind in done.out
     findings = json.loads(medbench("data", "check", own / "labels.csv", "--json").out)["findings"]
     assert {"missing", "unreadable", "duplicate-labels"} <= {finding["kind"] for finding in findings}
+    Image.new("RGB", (8, 8)).save(own / "img" / "3.png")
+    done = medbench("data", "check", own / "labels.csv", "--missing", "leave-out")
+    assert done.status == 0, "warnings do not"
+    assert "warning: missing: 1 of 40 images are missing: img/4.png" in done.out
+    assert done.out.splitlines()[3].split()[:3] == ["all", "images", "39"]
+    assert medbench("data", "check", own / "labels.csv", "--missing", "leave-out", "--strict").status == 1
+    assert "unknown value of --missing 'skip'" in medbench("data", "check", own / "labels.csv", "--missing", "skip").err
 
 
 def test_synth_makes_a_twin_in_the_official_layout(medbench, tmp_path):
@@ -239,3 +247,15 @@ def test_split_keeps_near_duplicates_whole(medbench, own, tmp_path):
     assert sum(int(line.split()[2]) for line in done.out.splitlines()[1:4]) == 17  # of 20 patients, 4 are one
     done = medbench("data", "split", own / "labels.csv", "--name", "stratified", "--near")
     assert (done.status, done.err.splitlines()[1]) == (2, "hint: --near is for grouped, kfold")
+
+
+def test_what_is_said_of_own_data_is_in_its_card(medbench, own):
+    text = (own / "labels.csv").read_text().replace("label,", "dx,").replace("patient", "case_no")
+    (own / "labels.csv").write_text(text)
+    said = ("--label", "dx", "--group", "case_no", "--metric", "ap")
+    card = yaml.safe_load(medbench("data", "card", own / "labels.csv", *said).out)
+    assert (card["layout"]["label"], card["layout"]["group"], card["metric"]) == ("dx", "{case_no}", "ap")
+    assert medbench("data", "check", own / "labels.csv", *said, "--no-images").status == 0
+    assert "unknown metric 'auc'" in medbench("data", "check", own / "labels.csv", "--metric", "auc").err
+    assert "not for binary tasks" in medbench("data", "card", own / "labels.csv", "--metric", "auroc_macro").err
+    assert "edit the card" in medbench("data", "card", "toy", "--task", "ordinal").err

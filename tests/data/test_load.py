@@ -81,3 +81,35 @@ def test_real_data(shared, repo, card, folder, sizes):
         assert (dataset.samples.groupby("group")["split"].nunique() == 1).all()
         assert dataset.targets().shape == (1000, 14)
         assert held["train"] == pytest.approx(700, abs=30)
+
+
+def test_the_root_of_a_card_goes_before_the_environment(card_file, root, tmp_path, monkeypatch):
+    away = tmp_path / "datasets" / "mine.yaml"
+    away.parent.mkdir()
+    away.write_text(card_file.read_text() + f"root: ../{root.name}\n")
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "elsewhere"))
+    assert load_dataset(str(away)).root == root
+    with pytest.raises(DataError, match="nowhere of 'mine' does not exist"):
+        load_dataset(str(away), tmp_path / "nowhere")
+
+
+def test_missing_images_stop_or_are_left_out_of_a_split_that_stays(card_file, root):
+    whole = load_dataset(str(card_file))
+    names = whole.samples["id"].tolist()
+    gone = names[3], names[8]
+    for name in gone:
+        (root / name).unlink()
+    with pytest.raises(DataError, match="2 of the 30 images of mine are missing") as caught:
+        load_dataset(str(card_file))
+    assert "--list missing.csv; to go on without them: --missing leave-out" in caught.value.hint
+    rest = load_dataset(str(card_file), missing="leave-out")
+    assert rest.missing == gone
+    assert not whole.missing
+    assert rest.digest != whole.digest, "so the keys of its runs are others"
+    kept = whole.samples[~whole.samples["id"].isin(gone)].reset_index(drop=True)
+    assert rest.samples.equals(kept), "the others stay in their split"
+    assert rest.content == tuple(sha for sha, name in zip(whole.content, names, strict=True) if name not in gone)
+    for name in names:
+        (root / name).unlink(missing_ok=True)
+    with pytest.raises(DataError, match="none of the 30 images"):
+        load_dataset(str(card_file), missing="leave-out")

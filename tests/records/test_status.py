@@ -35,7 +35,12 @@ def test_a_row_counts_done_and_failed_units(tmp_path, records):
         "model": "m",
         "protocol": "knn",
         "preset": "paper",
+        "options": "",
+        "settings": "paper",
         "weights": "official",
+        "split": "paper",
+        "data": "unknown",
+        "group": records[0].group[:12],
         "done": 3,
         "failed": 1,
         "planned": 0,
@@ -55,6 +60,27 @@ def test_preset_and_weights_tell_rows_apart(tmp_path, records):
         ("fixed", "official", 1),
         ("paper", "official", 3),
         ("paper", "random", 1),
+    ]
+
+
+def test_a_mean_is_that_of_one_row(tmp_path, records):
+    """Other settings, other splits, other data and other numbers of seeds are rows of their own, as in a table."""
+    others = [
+        synthetic("m", "knn", "toy", (0,), values={"accuracy": [0.9]}, options={"k": 5}),
+        synthetic("m", "knn", "toy", (0,), values={"accuracy": [0.8]}, split="grouped", material={"split": "g" * 64}),
+        synthetic("m", "knn", "toy", (0, 1), values={"accuracy": [0.1, 0.2]}, material={"data": "d" * 64}),
+    ]
+    save(tmp_path, [*records, *(record for other in others for record in other)])
+    failed = records[0].unit.model_copy(update={"seed": 7, "options": {"k": 9}})
+    store.write_failure(tmp_path, failed, "3" * 64, "RuntimeError: out of memory")
+    rows = statuses(tmp_path)
+    shown = [(row["settings"], row["split"], row["data"], row["seeds"], row["mean"], row["failed"]) for row in rows]
+    assert shown == [
+        ("paper", "paper", "unknown", [0, 1, 2], pytest.approx(0.6), 0),
+        ("paper", "paper", "d" * 8, [0, 1], pytest.approx(0.15), 0),
+        ("paper", "grouped", "unknown", [0], 0.8, 0),
+        ("paper; k=5", "paper", "unknown", [0], 0.9, 0),
+        ("paper; k=9", None, None, [], None, 1),
     ]
 
 

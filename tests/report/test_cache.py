@@ -176,9 +176,9 @@ def test_numbers_that_change_need_another_version():
     drawn = stats.paired("auroc_macro", scores[0], scores[1], truth, groups, draws=200)
     found = stats.bootstrap("recall_macro", scores[0], truth, groups, draws=200).interval()
     p = stats.permutation("recall_macro", scores[0], scores[1], truth, groups, permutations=200)
-    assert cache.STATISTICS == 1
+    assert cache.STATISTICS == 2
     assert [found.low, found.high, found.se, drawn.value, drawn.p(), p] == pytest.approx(PINNED, rel=1e-6)
 
 
-PINNED = [0.6871892178558375, 0.822190635252103, 0.03473289363877128, 0.0017592592592592382, 0.8002094502556403,
+PINNED = [0.6871892178558375, 0.822190635252103, 0.03473289363877128, 0.0017592592592592382, 0.7977472714936014,
           0.3034825870646766]  # fmt: skip

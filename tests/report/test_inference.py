@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medbench.metrics import score
-from medbench.records.groups import collect
+from medbench.records.groups import Group, collect
 from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.inference import interval_of, predicted, ties
 
@@ -44,6 +44,19 @@ def test_a_tie_is_what_a_paired_test_does_not_separate(groups):
     listed = [groups["dino"], groups["imagenet"], groups["sam"]]
     assert ties(listed, "accuracy") == {1}
     assert ties(listed[::2], "accuracy") == set()
+
+
+@pytest.mark.parametrize("changed", ["data", "target", "id"])
+def test_only_what_has_the_same_ids_pixels_and_targets_is_compared(groups, changed):
+    other = groups["imagenet"]
+    if changed == "data":
+        other = Group(tuple(r.model_copy(update={"material": {**r.material, "data": "d" * 64}}) for r in other.records))
+    else:
+        for record in other.records:
+            frame = pd.read_parquet(record.path / PREDICTIONS)
+            frame.loc[0, changed] = 1 - frame.loc[0, changed] if changed == "target" else 999
+            frame.to_parquet(record.path / PREDICTIONS)
+    assert ties([groups["dino"], other], "accuracy") == set()
 
 
 def test_without_predictions_nothing_is_said(groups):

@@ -13,14 +13,19 @@ import pandas as pd
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors.torch import save_file
 
 import medbench
 from medbench.api import RunFailedError
 from medbench.errors import MedbenchError, OutputError
 from medbench.features import extract
 from medbench.models.encoder import Encoder
+from medbench.models.load import load_model
 from medbench.protocols import knn, linear_frozen
 from medbench.records import Record, store
+from medbench.runs.execute import execute
+from medbench.runs.jobs import Options
+from medbench.runs.plan import make_plan
 from medbench.storage import paths
 from medbench.training.finetune import fit
 
@@ -206,3 +211,16 @@ def test_curves_go_to_trackers(data: Path, monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MedbenchError, match="package wandb is not installed"):
         train(data, "linear-unfrozen", log=["wandb"], overwrite="always")
+
+
+def test_weights_that_are_replaced_after_planning_are_not_used(pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    network = load_model("toy-vit", weights="random").network
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(state, file)
+    plan = make_plan("toy-vit", "knn", str(pictures), Options(changes={"k": 5}, weights=str(file)))
+    save_file({name: value * 2 if value.is_floating_point() else value for name, value in state.items()}, file)
+    result = execute(plan)
+    assert [error.message for _, error in result.mistakes] == [f"{file} was replaced while the command ran"]
+    assert not result.records
+    assert not list((paths.home() / "features").rglob("*.npy"))

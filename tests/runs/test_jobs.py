@@ -26,7 +26,6 @@ from .conftest import SHORT, short_of
         {"set": {**SHORT, "epochs": 7}},
         {"set": {**SHORT, "views": 3}},
         {"set": {**SHORT, "normalise": "model"}},
-        {"unreadable": "leave-out"},
         {"model": "toy-cnn"},
     ],
     ids=lambda c: next(iter(c)),

@@ -14,6 +14,8 @@ import medbench
 from medbench.data.dataset import Dataset
 from medbench.protocols import linear_frozen
 from medbench.records import Record
+from medbench.records.groups import collect
+from medbench.report.html.run_page import command_of
 
 from .conftest import QUICK, SHORT, run, train
 
@@ -136,3 +138,22 @@ def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:
     assert again.path == first.path
     assert (first.path / "weights.safetensors").exists()
     assert again.metrics == first.metrics
+
+
+def test_missing_images_are_left_out_and_said(pictures: Path) -> None:
+    whole = run(pictures, "knn")[0]
+    (pictures.parent / "images" / "004.png").unlink()
+    [record] = run(pictures, "knn", missing="leave-out")
+    assert record.key != whole.key
+    assert "1 missing images were left out: images/004.png" in record.warnings
+    assert record.provenance["data"]["left_out"] == {"images/004.png": "not there"}
+    assert sum(record.n[split].images for split in ("train", "val", "test")) == 89
+
+
+def test_what_is_said_of_own_data_is_part_of_the_unit(pictures: Path) -> None:
+    plain = run(pictures, "knn")[0]
+    [said] = run(pictures, "knn", task="ordinal", group="image")
+    assert (said.metric, plain.metric) == ("kappa_quadratic", "recall_macro")
+    assert said.unit.options == {"--group": "image", "--task": "ordinal", "k": 5}
+    assert said.n["train"].groups is None
+    assert "--group image --task ordinal --set k=5" in command_of(collect([said])[0])

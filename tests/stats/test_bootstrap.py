@@ -122,18 +122,39 @@ def test_draws_without_a_class_are_left_out_and_counted():
     assert (lost.undefined, math.isnan(lost.low), math.isnan(lost.se)) == (2000, True, True)
 
 
-def test_p_agrees_with_the_interval():
-    """p < 0.05 exactly when the 95 % interval excludes the point, for both kinds of interval."""
+@pytest.mark.parametrize("skewed", [True, False])
+@pytest.mark.parametrize("metric", ["auroc", "accuracy"])  # of few distinct values: many draws are equal
+def test_p_agrees_with_the_interval(metric, skewed):
+    """p < 1 - level exactly when the interval of that level excludes the point."""
     rng = np.random.default_rng(6)
     y = np.repeat([0, 1], [50, 20])
-    draws = bootstrap("auroc", binary(rng, y, 1.0), y)
-    for each in (draws, Draws(draws.value, draws.values, draws.shape, skewed=False)):
-        for level in (0.5, 0.9, 0.95, 0.99):
-            ends = each.interval(level)
-            assert each.p(ends.low) == pytest.approx(1 - level, abs=0.004)
-            assert each.p(ends.high) == pytest.approx(1 - level, abs=0.004)
-        assert each.p(ends.low - 0.01) < 0.01 < each.p(ends.low + 0.01)
-        assert 0 < each.p(-5) < 0.01
+    found = bootstrap(metric, binary(rng, y, 1.0), y, draws=1000)
+    draws = Draws(found.value, found.values, found.shape, skewed)
+    for level in (0.5, 0.9, 0.95, 0.97):
+        ends = draws.interval(level)
+        for point, outside in ((ends.low, -1e-9), (ends.high, 1e-9)):
+            assert draws.p(point + outside) < 1 - level + 1e-6
+            assert draws.p(point) > 1 - level - 1e-6
+
+
+@pytest.mark.parametrize("b", [2, 30, 1000])
+def test_p_falls_without_a_floor(b):
+    """Beyond the draws p goes on falling with the distance, without a step where they end."""
+    values = np.random.default_rng(0).normal(0.5, 0.1, b)
+    draws = Draws(0.5, values, skewed=False, units=100)
+    p = [draws.p(null) for null in np.linspace(np.median(values), -1, 3001)]
+    assert np.all(np.diff(p) <= 0)
+    assert 0 < p[-1] < 1e-10
+    if b == 1000:
+        assert np.diff(np.log(p)).min() > -0.2, "no step"
+        for z in (3, 4, 6):  # ten draws tell where the tail begins to 0.12 standard deviations
+            exact = 2 * sp.norm.sf([z - 0.3, z + 0.3])
+            assert exact[1] < draws.p(0.5 - 0.1 * z) < exact[0]
+
+
+def test_draws_without_spread_have_the_p_of_a_sign_test():
+    equal = Draws(1.0, np.ones(100), skewed=False, units=7)
+    assert [equal.p(0.0), equal.p(1.0)] == [2 / 2**7, 1.0]
 
 
 def test_without_variance_the_interval_is_a_point():

@@ -87,6 +87,38 @@ def test_true_nulls_are_rejected_as_often_as_they_should():
     assert (rejected < 0.085).all()
 
 
+def test_fifty_rows_can_be_told_apart():
+    """A row that is far worse than the best is found among 50, whatever the number of draws; an equal one is not."""
+    rng = np.random.default_rng(8)
+    y = np.arange(400) % 2
+    shared, better = rng.normal(size=400) + 2 * y, 1.5 * rng.normal(size=(2, 400))
+    best, equal, worse = (
+        np.stack([-z, z], -1) for z in (shared + 0.1 * better[0], shared + 0.1 * better[1], better[0])
+    )
+    few, many = (paired("auroc", best, worse, y, draws=draws).p() for draws in (200, 4000))
+    assert 0 < many < 1e-20
+    assert 0 < few < 1e-20
+    assert 50 * few < 0.05 < paired("auroc", best, equal, y, draws=200).p()
+    small = [paired("auroc", best[:k], worse[:k], y[:k], draws=1000).p() for k in (60, 100)]
+    assert small[1] < small[0] < 0.05 / 26, "58 patients could not be told apart by 1,000 draws in a column of 26 rows"
+
+
+def test_power_is_that_of_the_permutation_test():
+    """A difference that permutations find in about 70 % of 300 splits of 60 patients, two images each."""
+    rng = np.random.default_rng(9)
+    y, patient = np.repeat(np.arange(60) % 2, 2), np.repeat(np.arange(60), 2)
+    found = []
+    for repeat in range(300):
+        common = np.repeat(rng.normal(size=60), 2) + 1.2 * y
+        z = common + rng.normal(size=(2, 120)) * np.array([[0.6], [1.9]])
+        a, b = np.stack([-z, z], -1)
+        by_swaps = permutation("auroc", a, b, y, patient, permutations=300, seed=repeat)
+        found.append((paired("auroc", a, b, y, patient, draws=300, seed=repeat).p(), by_swaps))
+    power = (np.array(found) <= 0.05).mean(axis=0)
+    assert 0.5 < power[1] < 0.9
+    assert power[0] == pytest.approx(power[1], abs=0.05)
+
+
 def test_detectable_difference():
     assert detectable(1.0) == pytest.approx(sp.norm.ppf(0.975) + sp.norm.ppf(0.8))
     assert detectable(1.0, freedom=4) == pytest.approx(sp.t.ppf(0.975, 4) + sp.t.ppf(0.8, 4))

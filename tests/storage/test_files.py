@@ -6,6 +6,9 @@ import errno
 import hashlib
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,33 @@ def test_the_digest_of_rows_is_that_of_their_json(n: int) -> None:
 
 def test_the_digest_of_rows_depends_on_their_order() -> None:
     assert files.rows_digest([("a", 1), ("b", 2)]) != files.rows_digest([("b", 2), ("a", 1)])
+
+
+def test_temporary_files_of_dead_processes_are_swept(tmp_path: Path) -> None:
+    part = files.atomic(tmp_path / "deep" / "own.json")
+    own = part.__enter__()
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{int(dead.stdout)}."))
+    other = own.with_name(own.name.replace(files._machine(), "0" * 8))
+    old, kept = tmp_path / ".x.json.abc.part", tmp_path / "weights.pth.part"
+    for path in (left, other, old, kept):
+        path.write_bytes(b"half")
+    for path in (old, kept):
+        os.utime(path, (1, 1))
+    files.sweep(tmp_path, tmp_path / "nowhere")
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted([own, other, kept])
+    part.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("damage", ["value", "cut", "no digest", "list", "absent"])
+def test_a_sealed_file_is_believed_only_as_it_was_written(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "a.json"
+    files.write_sealed(file, {"mean": [0.1, 1 / 3]})
+    assert files.read_sealed(file) == {"mean": [0.1, 1 / 3]}
+    text = file.read_text()
+    if damage == "absent":
+        file.unlink()
+    else:
+        other = {"value": text.replace("0.1", "0.2"), "cut": text[:-9], "no digest": '{"value": 1}', "list": "[1]"}
+        file.write_text(other[damage])
+    assert files.read_sealed(file) is None

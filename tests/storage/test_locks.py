@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from medbench.errors import OutputError
-from medbench.storage.locks import exclusive
+from medbench.storage.locks import exclusive, remove_unless_used
 
 HOLDER = """
 import sys, time
@@ -61,3 +61,14 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"), exclusive(tmp_path / "file" / "a.lock", "busy"):
         pytest.fail("there is no such place")
+
+
+def test_a_folder_in_use_is_not_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    folder.mkdir()
+    (folder / "a").touch()
+    with exclusive(tmp_path / "lock", ""):
+        remove_unless_used(folder, tmp_path / "lock")
+        assert folder.is_dir()
+    remove_unless_used(folder, tmp_path / "lock")
+    assert not folder.exists()

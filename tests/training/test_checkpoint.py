@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from medbench.training import checkpoint
+from medbench.storage import tensors
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
 
 
@@ -44,13 +43,23 @@ def test_a_state_of_another_training_is_not_read(tmp_path: Path, expected: dict[
     assert State.load(tmp_path / "none", expected) is None
 
 
-def test_a_damaged_state_is_ignored_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("at", ["cut", "flipped", "facts", "no digest"])
+def test_a_damaged_state_is_ignored_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str) -> None:
     file = tmp_path / "state"
     state().save(file)
-    file.write_bytes(file.read_bytes()[:-5])
-    with caplog.at_level(logging.WARNING):
-        assert State.load(file) is None
-    assert "not a valid checkpoint" in caplog.text
+    content = bytearray(file.read_bytes())
+    if at == "cut":
+        content = content[:-5]
+    elif at == "flipped":
+        content[-5] ^= 1
+    elif at == "facts":
+        content = content.replace(b'seed\\": 1', b'seed\\": 2')
+    else:
+        content = content.replace(b'"digest"', b'"dugest"')
+    assert bytes(content) != file.read_bytes()
+    file.write_bytes(content)
+    assert State.load(file) is None
+    assert "is not a valid checkpoint and is ignored" in capsys.readouterr().err
 
 
 def test_a_failed_save_leaves_the_previous_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +70,7 @@ def test_a_failed_save_leaves_the_previous_state(tmp_path: Path, monkeypatch: py
         part.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint, "save_file", broken)
+    monkeypatch.setattr(tensors, "save_file", broken)
     with pytest.raises(OSError, match="disk full"):
         State(facts={"seed": 2}).save(file)
     assert State.load(file, {"seed": 1}) is not None

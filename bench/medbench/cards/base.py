@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
@@ -35,6 +36,26 @@ def _replaceable(replace: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"'{pattern}' cannot be replaced by '{new}': {error}") from error
     return replace
 
+
+def _cell(value: Any) -> Any:
+    """Let a number stand for its text (`0: normal`). What YAML takes for a truth value or a date has lost its text."""
+    if value is None or isinstance(value, (bool, date)):
+        raise ValueError(f"YAML reads this as {value}: put the text into quotes, as the label file writes it")
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _class_number(value: Any) -> Any:
+    """Refuse a name: those of classes were replaced by their numbers before."""
+    if isinstance(value, str) and not value.isdecimal():
+        raise ValueError(f"'{value}' is neither a class of the card nor the number of one")
+    return value
+
+
+Cell = Annotated[str, BeforeValidator(_cell)]
+"""A text as a label file writes it."""
+
+ClassNumber = Annotated[int, BeforeValidator(_class_number)]
+"""A class by its number, from 0; in a data set card also by its name."""
 
 Pattern = Annotated[str, has_part("")]
 """A regular expression."""

@@ -18,9 +18,10 @@ C = TypeVar("C", bound=Card)
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader, with two faults of YAML 1.1 fixed.
+    """The safe loader, with faults of YAML 1.1 fixed.
 
-    A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number, as in YAML 1.2.
+    A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number, as in YAML 1.2. `0012`
+    and `12:30` are texts: YAML 1.1 takes them for numbers to the base of 8 and 60.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -32,7 +33,15 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
+        """Return a whole number, or the text that only YAML 1.1 takes for one."""
+        text = str(node.value)
+        if ":" in text or re.match(r"[-+]?0[0-9]", text):
+            return text
+        return super().construct_yaml_int(node)  # type: ignore[no-any-return]
 
+
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 NUMBER = re.compile(r"[-+]?[0-9]{1,4}(\.[0-9]*)?[eE][-+]?[0-9]{1,2}$")
 """Numbers with an exponent that a person would write; too short to be a digest."""
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789"))

@@ -82,8 +82,8 @@ class Input(Strict):
 class Position(Strict):
     """How the official code resizes the position table to another grid."""
 
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    antialias: bool = True
+    interpolation: Literal["bicubic", "bilinear"] = Field("bicubic", description="The filter.")
+    antialias: bool = Field(True, description="Whether the filter is widened where the grid shrinks.")
     offset: float = Field(0.0, description="Added to the grid before the scale factor is formed (0.1 in DINO, DINOv2).")
     table: str = Field("pos_embed", description="The network's name of the table.")
     relative: Literal["linear", "nearest"] | None = Field(
@@ -148,9 +148,9 @@ class ModelCard(Card):
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")
     remove: list[str] = Field(default_factory=list, description="Modules taken out of the built network (SAM's neck).")
     weights: Weights | None = Field(None, description="The official file; none: a toy encoder, which stays random.")
-    input: Input = Field(default_factory=Input)
+    input: Input = Field(default_factory=Input, description="What the network takes.")
     position: Position | None = Field(None, description="Rule for other input sizes; none: no position table.")
-    features: Features = Field(default_factory=lambda: Features())
+    features: Features = Field(default_factory=lambda: Features(), description="What a head sees of the network.")
     text: Text | None = Field(None, description="The text tower, where there is one.")
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> fields it changes.")
     libraries: dict[str, dict[str, Any]] = Field(
@@ -161,7 +161,7 @@ class ModelCard(Card):
     )
     units: int | None = Field(None, gt=0, description="Number of units for freezing and truncation; none: not counted.")
     parameters: float | None = Field(None, gt=0, description="Millions of parameters of the encoder as used.")
-    pretraining: Pretraining = Field(default_factory=Pretraining)
+    pretraining: Pretraining = Field(default_factory=Pretraining, description="What the weights have seen, and how.")
 
     @property
     def toy(self) -> bool:

@@ -17,17 +17,17 @@ Encoder = Annotated[
 class PaperColumn(Strict):
     """One column of a table: a data set under one metric."""
 
-    dataset: Name
-    metric: str
-    title: str
+    dataset: Name = Field(description="Name of the data set's card.")
+    metric: str = Field(description="Id of the metric on the test split.")
+    title: str = Field(description="Head of the column.")
 
 
 class PaperRow(Strict):
     """One row of a table: what fills it, and what the paper printed."""
 
     labels: list[str] = Field(min_length=1, description="Texts of the row's head cells, e.g. classifier, foundation.")
-    model: Encoder
-    protocol: Name
+    model: Encoder = Field(description="The model, or MODEL@PROTOCOL: what that protocol made of it on the data set.")
+    protocol: Name = Field(description="Name of the protocol's card.")
     set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
     published: dict[Name, list[float]] = Field(
         default_factory=dict, description="Data set -> [mean, std], or [mean] where no std is printed."
@@ -44,13 +44,13 @@ class PaperRow(Strict):
 class PaperTable(Strict):
     """One table of a paper."""
 
-    title: str
+    title: str = Field(description="Heading of the table.")
     source: str = Field(description="Where in the paper the numbers stand.")
     heads: list[str] = Field(min_length=1, description="Titles of the head columns.")
-    columns: list[PaperColumn] = Field(min_length=1)
-    rows: list[PaperRow] = Field(min_length=1)
+    columns: list[PaperColumn] = Field(min_length=1, description="The columns of numbers.")
+    rows: list[PaperRow] = Field(min_length=1, description="The rows, from the top.")
     seeds: int = Field(5, gt=0, description="Repeats behind each published cell.")
-    preset: Name = "paper"
+    preset: Name = Field("paper", description="Preset of the protocols.")
     splits: dict[Name, str] = Field(
         default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a footnote."
     )
@@ -74,11 +74,154 @@ class PaperTable(Strict):
         return self
 
 
+class FigurePanel(Strict):
+    """One panel: a data set under one metric."""
+
+    dataset: Name = Field(description="Name of the data set's card.")
+    title: str = Field(description="Title of the panel.")
+    metric: str = Field("", description="Metric on the test split; empty for kinds that show no metric.")
+
+
+class FigureRow(Strict):
+    """One bar, line or map of each panel: the unit that stands behind it, its data set apart."""
+
+    label: str = Field(description="Its name in the picture, e.g. the foundation.")
+    group: str = Field("", description="What sets bars of one label apart, e.g. the classifier.")
+    model: Name = Field(description="Name of the model's card.")
+    protocol: Name = Field(description="Name of the protocol's card.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+
+
+class PaperFigure(Strict):
+    """What every figure declares."""
+
+    title: str = Field(description="Title of the figure.")
+    source: str = Field(description="Where in the paper it stands.")
+    seeds: int = Field(5, gt=0, description="Repeats behind each value of the paper.")
+    preset: Name = Field("paper", description="Preset of the protocols.")
+    splits: dict[Name, str] = Field(
+        default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a note."
+    )
+    width: Literal["column", "text"] = Field("text", description="One column of a two-column page, or the whole page.")
+    columns: int = Field(2, gt=0, description="Panels beside each other.")
+    notes: list[str] = Field(default_factory=list, description="What the paper leaves open and how it is drawn here.")
+
+
+class Gains(PaperFigure):
+    """Bars sorted by gain over one row, averaged over the data sets of a table; the size of what was seen below."""
+
+    kind: Literal["gains"] = Field(description="Bars of gains.")
+    table: Name = Field(description="The table of the same card whose rows are the bars.")
+    reference: list[str] = Field(description="Labels of the row that is 0.")
+    y_title: str = Field("Relative performance gain (%)", description="Title of the y axis.")
+    images: dict[str, float] = Field(description="Last label of a row -> images of its pre-training, by the paper.")
+
+
+class Bars(PaperFigure):
+    """One panel per data set, one bar per row."""
+
+    kind: Literal["bars"] = Field(description="Bars of a metric.")
+    panels: list[FigurePanel] = Field(min_length=1, description="The panels, in order.")
+    rows: list[FigureRow] = Field(min_length=1, description="The bars of each panel.")
+    relative_to: str | None = Field(None, description="Label of the row that is 0: bars are changes in per cent.")
+
+    @model_validator(mode="after")
+    def _reference_is_a_row(self) -> Bars:
+        if self.relative_to is not None and self.relative_to not in [row.label for row in self.rows]:
+            raise ValueError(f"relative_to: no row is called '{self.relative_to}'")
+        return self
+
+
+class RatioPanel(Strict):
+    """One quantity in units of one row's, averaged over data sets."""
+
+    name: Name = Field(description="Its name in the data file of the figure.")
+    title: str = Field(description="Title of the panel.")
+    quantity: str = Field(description="`step` (iterations to the best epoch), or a metric's id, e.g. `latency_ms`.")
+    datasets: list[Name] = Field(min_length=1, description="The data sets averaged over.")
+    table: Name | None = Field(None, description="The table of the same card whose rows are the bars; or `rows`.")
+    rows: list[FigureRow] = Field(default_factory=list, description="The bars, where no `table` has them.")
+
+    @model_validator(mode="after")
+    def _rows_or_table(self) -> RatioPanel:
+        if (self.table is None) == (not self.rows):
+            raise ValueError(f"panel {self.name} needs either table or rows")
+        return self
+
+
+class Ratios(PaperFigure):
+    """Grouped bars of ratios to one row."""
+
+    kind: Literal["ratios"] = Field(description="Bars of ratios.")
+    panels: list[RatioPanel] = Field(min_length=1, description="The panels, in order.")
+    reference: list[str] = Field(min_length=2, max_length=2, description="Group and label of the row that is 1.")
+
+
+class CurvePanel(FigurePanel):
+    """One panel of curves: what is run between the ends, and what stands at them."""
+
+    protocol: Name = Field(description="The protocol between the ends, one record per value of the option.")
+    first: Name | None = Field(None, description="The protocol at 0; none: the curve starts at 1.")
+    last: Name | None = Field(None, description="The protocol at the model's number of units.")
+
+
+class Curve(Strict):
+    """One model's line."""
+
+    label: str = Field(description="Its name in the legend.")
+    model: Name = Field(description="Name of the model's card.")
+    units: int = Field(gt=1, description="How many units (blocks or stages) the model has.")
+
+
+class Curves(PaperFigure):
+    """A metric over a count of a model's units: how many are frozen, kept and so on."""
+
+    kind: Literal["curves"] = Field(description="Lines.")
+    option: str = Field(description="The setting that counts the units.")
+    x_title: str = Field(description="Title of the x axis.")
+    shift: int = Field(0, description="Added to the count on the x axis: -1 shows the index of the last unit.")
+    panels: list[CurvePanel] = Field(min_length=1, description="The panels, in order.")
+    lines: list[Curve] = Field(min_length=1, description="One line per model.")
+
+
+class HeatPanel(Strict):
+    """One panel of a heat map per model."""
+
+    dataset: Name = Field(description="Name of the data set's card.")
+    title: str = Field(description="Title of the panel.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+
+
+class Heatmaps(PaperFigure):
+    """Layer by layer similarity of a network after and before training: one map per row and panel."""
+
+    kind: Literal["heatmaps"] = Field(description="Maps of similarity.")
+    panels: list[HeatPanel] = Field(min_length=1, description="The maps of each row.")
+    rows: list[FigureRow] = Field(min_length=1, description="One row of maps per model.")
+    across: Literal["panels", "rows"] = Field("panels", description="What stands side by side.")
+    x_title: str = Field("layer before training", description="Title of the x axis.")
+    y_title: str = Field("layer after training", description="Title of the y axis.")
+
+
+class Similarity(PaperFigure):
+    """Similarity of models to each other on the same images: one square per data set."""
+
+    kind: Literal["similarity"] = Field(description="Squares of similarity.")
+    panels: list[FigurePanel] = Field(min_length=1, description="One square per data set.")
+    rows: list[FigureRow] = Field(min_length=2, description="The models.")
+
+
+Figure = Annotated[Gains | Bars | Ratios | Curves | Heatmaps | Similarity, Field(discriminator="kind")]
+"""Any figure; `kind` tells which."""
+
+
 class PaperCard(Card):
     """One paper."""
 
-    tables: dict[Name, PaperTable] = Field(min_length=1)
-    figures: dict[Name, Figure] = Field(default_factory=dict)
+    tables: dict[Name, PaperTable] = Field(min_length=1, description="Name -> table: `medbench table PAPER/NAME`.")
+    figures: dict[Name, Figure] = Field(
+        default_factory=dict, description="Name -> figure: `medbench figure PAPER/NAME`; `kind` tells its form."
+    )
 
     @model_validator(mode="after")
     def _gains(self) -> PaperCard:
@@ -110,144 +253,3 @@ class PaperCard(Card):
         over = self.tables[table].gain_over
         rows = self.tables[over].rows if over is not None else []
         return next((other for other in rows if (other.model, other.protocol) == (row.model, row.protocol)), None)
-
-
-class FigurePanel(Strict):
-    """One panel: a data set under one metric."""
-
-    dataset: Name
-    title: str
-    metric: str = Field("", description="Metric on the test split; empty for kinds that show no metric.")
-
-
-class FigureRow(Strict):
-    """One bar, line or map of each panel: the unit that stands behind it, its data set apart."""
-
-    label: str = Field(description="Its name in the picture, e.g. the foundation.")
-    group: str = Field("", description="What sets bars of one label apart, e.g. the classifier.")
-    model: Name
-    protocol: Name
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
-
-
-class PaperFigure(Strict):
-    """What every figure declares."""
-
-    title: str
-    source: str = Field(description="Where in the paper it stands.")
-    seeds: int = Field(5, gt=0, description="Repeats behind each value of the paper.")
-    preset: Name = "paper"
-    splits: dict[Name, str] = Field(
-        default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a note."
-    )
-    width: Literal["column", "text"] = Field("text", description="One column of a two-column page, or the whole page.")
-    columns: int = Field(2, gt=0, description="Panels beside each other.")
-    notes: list[str] = Field(default_factory=list, description="What the paper leaves open and how it is drawn here.")
-
-
-class Gains(PaperFigure):
-    """Bars sorted by gain over one row, averaged over the data sets of a table; the size of what was seen below."""
-
-    kind: Literal["gains"]
-    table: Name = Field(description="The table of the same card whose rows are the bars.")
-    reference: list[str] = Field(description="Labels of the row that is 0.")
-    y_title: str = "Relative performance gain (%)"
-    images: dict[str, float] = Field(description="Last label of a row -> images of its pre-training, by the paper.")
-
-
-class Bars(PaperFigure):
-    """One panel per data set, one bar per row."""
-
-    kind: Literal["bars"]
-    panels: list[FigurePanel] = Field(min_length=1)
-    rows: list[FigureRow] = Field(min_length=1)
-    relative_to: str | None = Field(None, description="Label of the row that is 0: bars are changes in per cent.")
-
-    @model_validator(mode="after")
-    def _reference_is_a_row(self) -> Bars:
-        if self.relative_to is not None and self.relative_to not in [row.label for row in self.rows]:
-            raise ValueError(f"relative_to: no row is called '{self.relative_to}'")
-        return self
-
-
-class RatioPanel(Strict):
-    """One quantity in units of one row's, averaged over data sets."""
-
-    name: Name
-    title: str
-    quantity: str = Field(description="`step` (iterations to the best epoch), or a metric's id, e.g. `latency_ms`.")
-    datasets: list[Name] = Field(min_length=1)
-    table: Name | None = Field(None, description="The table of the same card whose rows are the bars; or `rows`.")
-    rows: list[FigureRow] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _rows_or_table(self) -> RatioPanel:
-        if (self.table is None) == (not self.rows):
-            raise ValueError(f"panel {self.name} needs either table or rows")
-        return self
-
-
-class Ratios(PaperFigure):
-    """Grouped bars of ratios to one row."""
-
-    kind: Literal["ratios"]
-    panels: list[RatioPanel] = Field(min_length=1)
-    reference: list[str] = Field(min_length=2, max_length=2, description="Group and label of the row that is 1.")
-
-
-class CurvePanel(FigurePanel):
-    """One panel of curves: what is run between the ends, and what stands at them."""
-
-    protocol: Name = Field(description="The protocol between the ends, one record per value of the option.")
-    first: Name | None = Field(None, description="The protocol at 0; none: the curve starts at 1.")
-    last: Name | None = Field(None, description="The protocol at the model's number of units.")
-
-
-class Curve(Strict):
-    """One model's line."""
-
-    label: str
-    model: Name
-    units: int = Field(gt=1, description="How many units (blocks or stages) the model has.")
-
-
-class Curves(PaperFigure):
-    """A metric over a count of a model's units: how many are frozen, kept and so on."""
-
-    kind: Literal["curves"]
-    option: str = Field(description="The setting that counts the units.")
-    x_title: str
-    shift: int = Field(0, description="Added to the count on the x axis: -1 shows the index of the last unit.")
-    panels: list[CurvePanel] = Field(min_length=1)
-    lines: list[Curve] = Field(min_length=1)
-
-
-class HeatPanel(Strict):
-    """One panel of a heat map per model."""
-
-    dataset: Name
-    title: str
-    set: dict[str, Any] = Field(default_factory=dict)
-
-
-class Heatmaps(PaperFigure):
-    """Layer by layer similarity of a network after and before training: one map per row and panel."""
-
-    kind: Literal["heatmaps"]
-    panels: list[HeatPanel] = Field(min_length=1)
-    rows: list[FigureRow] = Field(min_length=1)
-    across: Literal["panels", "rows"] = Field("panels", description="What stands side by side.")
-    x_title: str = "layer before training"
-    y_title: str = "layer after training"
-
-
-class Similarity(PaperFigure):
-    """Similarity of models to each other on the same images: one square per data set."""
-
-    kind: Literal["similarity"]
-    panels: list[FigurePanel] = Field(min_length=1)
-    rows: list[FigureRow] = Field(min_length=2)
-
-
-Figure = Annotated[Gains | Bars | Ratios | Curves | Heatmaps | Similarity, Field(discriminator="kind")]
-"""Any figure; `kind` tells which."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -11,6 +11,8 @@ from medbench.cli import options, output
 
 if TYPE_CHECKING:
     from medbench.data.checks.check import CheckReport
+    from medbench.data.layouts.own_columns import OwnColumns
+    from medbench.data.load import Missing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prepare, split and get data sets.")
 
@@ -35,21 +37,40 @@ def check(
     html: Annotated[
         Path | None, typer.Option(help="Also write the findings to this HTML file, with images of the duplicates.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything but notes is found.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 at warnings too.")] = False,
+    missing: options.Missing = "stop",
+    list_: Annotated[
+        Path | None, typer.Option("--list", help="Write every image that a finding is about to this CSV file.")
+    ] = None,
     allow_outside: options.AllowOutside = False,
+    label: options.Label = None,
+    image: options.Image = None,
+    group: options.Group = None,
+    split_column: options.SplitColumn = None,
+    task: options.TaskKind = None,
+    metric: options.Metric = None,
     as_json: options.Json = False,
 ) -> None:
     """Check a local copy against its card.
 
-    Reports class counts, missing and unreadable images, exact and near duplicates, and groups that cross splits.
+    Reports class counts, missing and unreadable images, exact and near duplicates, and groups that cross splits. Exits
+    with 1 at errors.
     """
     from medbench.data.checks.check import check as examine
+    from medbench.data.checks.check import write_list
     from medbench.data.checks.near_duplicates import RADIUS
 
     bits = (RADIUS if radius is None else radius) if near else None
     images = not no_images
     report = examine(
-        dataset, data_root, allow_outside=allow_outside, images=images, split_name=split_name, near_radius=bits
+        dataset,
+        data_root,
+        allow_outside=allow_outside,
+        images=images,
+        split_name=split_name,
+        near_radius=bits,
+        missing=_missing(missing),
+        columns=_own(image, label, group, split_column, task, metric),
     )
     if html is not None:
         from medbench.data.checks.page import write_page
@@ -57,8 +78,38 @@ def check(
         write_page(report, html)
         output.note(f"page: {html}")
     _write_report(report, as_json)
-    if strict and not report.clean:
+    if list_ is not None:
+        write_list(report, list_)
+        output.note(f"list: {list_}")
+    if report.failed or (strict and not report.clean):
         raise typer.Exit(1)
+
+
+def _own(
+    image: str | None,
+    label: str | None,
+    group: str | None,
+    split_column: str | None,
+    task: str | None,
+    metric: str | None,
+) -> OwnColumns | None:
+    from medbench import metrics
+    from medbench.data.layouts.own_columns import own_columns
+
+    if metric is not None:
+        metrics.get(metric, task)
+    return own_columns(image, label, group, split_column, task, metric)
+
+
+def _missing(value: str) -> Missing:
+    from medbench.data.load import Missing
+    from medbench.errors import unknown
+
+    known: tuple[Missing, ...] = get_args(Missing)
+    found = next((one for one in known if one == value), None)
+    if found is None:
+        raise unknown("value of --missing", value, known)
+    return found
 
 
 def _write_report(report: CheckReport, as_json: bool) -> None:
@@ -107,7 +158,7 @@ def prepare(
     settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
-    rule = rule_of(settings, size, data.card.channels)
+    rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
     prepared = store.prepare(data, rule, workers=workers)
     n, side = prepared.images.shape[:2]
     output.write(f"{data.card.name}: {n:,} images at {side} x {side}, for inputs of {size}")
@@ -175,7 +226,16 @@ def split(
 
 
 @app.command()
-def card(dataset: options.Dataset, data_root: options.DataRoot = None) -> None:
+def card(
+    dataset: options.Dataset,
+    data_root: options.DataRoot = None,
+    label: options.Label = None,
+    image: options.Image = None,
+    group: options.Group = None,
+    split_column: options.SplitColumn = None,
+    task: options.TaskKind = None,
+    metric: options.Metric = None,
+) -> None:
     """Print a card as YAML.
 
     For your own data: the card that medbench infers from it, ready to edit.
@@ -184,12 +244,15 @@ def card(dataset: options.Dataset, data_root: options.DataRoot = None) -> None:
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.infer_card import card_yaml
 
-    if dataset_kind(dataset) == "card":
+    own = _own(image, label, group, split_column, task, metric)
+    if dataset_kind(dataset) == "card" and own is None:
         found = cards.find_dataset(dataset)
     else:
+        from medbench import metrics
         from medbench.data.load import find_source
 
-        found = find_source(dataset, data_root).card
+        found = find_source(dataset, data_root, own).card
+        metrics.get(found.metric, found.task)
     output.write(card_yaml(found).rstrip())
 
 

@@ -16,7 +16,7 @@ def listed(kind: str, runs: Path | None = None) -> tuple[list[Row], list[str]]:
     if kind == "tables":
         return table_rows(runs), []
     if kind == "figures":
-        return figure_rows(), []
+        return figure_rows(runs), []
     from medbench.cards.find import load_all
     from medbench.errors import CardError
 
@@ -80,21 +80,24 @@ def table_rows(runs: Path | None = None) -> list[Row]:
     return rows
 
 
-def figure_rows() -> list[Row]:
-    """Return name, kind and title of every figure of a paper."""
+def figure_rows(runs: Path | None = None) -> list[Row]:
+    """Return name, kind and title of every figure: those of papers, then those of data sets as `table_rows` does."""
     from medbench import cards
 
     papers = [cards.find_paper(name) for name in cards.names("papers")]
-    return [
+    rows = [
         {"name": f"{paper.name}/{name}", "kind": figure.kind, "title": figure.title}
         for paper in papers
         for name, figure in paper.figures.items()
     ]
+    own = [row for row in table_rows(runs) if row["name"].startswith("dataset/")]
+    return rows + [{"name": row["name"], "kind": "bars", "title": row["title"]} for row in own]
 
 
 def run_rows(runs: Path | None = None) -> list[Row]:
     """Return one row per finished unit in a run store."""
     from medbench.records import store
+    from medbench.records.groups import Group
     from medbench.storage import paths
 
     return [
@@ -103,7 +106,9 @@ def run_rows(runs: Path | None = None) -> list[Row]:
             "model": record.unit.model,
             "protocol": record.unit.protocol,
             "preset": record.unit.preset,
-            "weights": record.unit.weights,
+            "settings": (group := Group((record,))).settings,
+            "split": group.split,
+            "weights": group.weights,
             "seed": record.unit.seed,
             "metric": record.metric,
             "score": record.score,

@@ -26,6 +26,22 @@ Dataset = Annotated[str, typer.Argument(metavar="D", help="A data set, its card 
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets; default: MEDBENCH_DATA.")]
 AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
 
+Label = Annotated[
+    str | None,
+    typer.Option("--label", help="Own data: column of the class; several, with commas: one column per class."),
+]
+Image = Annotated[str | None, typer.Option("--image", help="Own data: column of the image's path.")]
+Group = Annotated[str | None, typer.Option("--group", help="Own data: column of what a split keeps together: patient.")]
+SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Own data: column of train, val and test.")]
+TaskKind = Annotated[
+    str | None,
+    typer.Option("--task", metavar="binary|multiclass|ordinal|multilabel", help="Own data: what the labels are."),
+]
+Metric = Annotated[str | None, typer.Option("--metric", help="Own data: primary metric; default: by the task.")]
+Missing = Annotated[
+    str, typer.Option("--missing", metavar="stop|leave-out", help="Stop at images that are missing, or leave them out.")
+]
+
 Preset = Annotated[
     str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
 ]

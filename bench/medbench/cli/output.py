@@ -1,4 +1,4 @@
-"""How commands print rows: a table with frames on a terminal, aligned text in a pipe, JSON for scripts."""
+"""How commands print rows: a ruled table on a terminal, aligned text in a pipe, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medbench.report.tables.text_table import aligned, grid
+from medbench.report.tables.text_table import aligned, fit, grid, longest_word
 
 Row = Mapping[str, Any]
+TEXT = 14
+"""Characters of a column of texts that wrap, at the least."""
 
 
 def write(text: str = "") -> None:
@@ -27,11 +29,20 @@ def write_json(value: Any) -> None:
     write(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
-def write_rows(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", as_json: bool = False) -> None:
+def write_rows(
+    rows: Sequence[Row], columns: Sequence[str], *, title: str = "", as_json: bool = False, last: Sequence[str] = ()
+) -> None:
     """Print `rows` as a table of `columns` (the keys of the rows, which are also the heads), or as JSON with all keys.
 
-    Columns of numbers are aligned to the right. On a terminal, long texts wrap, except those of the first column. In a
-    pipe, a row is one line and there is no title.
+    Columns of numbers are aligned to the right. On a terminal, long texts wrap, and where that is not enough columns
+    are left out and named below. In a pipe, a row is one line and there is no title.
+
+    Args:
+        rows: The rows.
+        columns: The keys that are shown.
+        title: Above the table, on a terminal.
+        as_json: Print JSON instead.
+        last: The columns that matter least, the least of all first: a narrow terminal leaves these out.
     """
     if as_json:
         write_json(rows)
@@ -39,12 +50,26 @@ def write_rows(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", 
     cells = [[as_text(row.get(column)) for column in columns] for row in rows]
     right = [all(_is_number(row.get(column)) for row in rows) for column in columns]
     if sys.stdout.isatty():
-        from rich.console import Console
-
-        wrap = [i > 0 and not number for i, number in enumerate(right)]
-        Console().print(grid(columns, cells, right, wrap, title))
+        _write_grid([list(columns), *cells], right, [list(columns).index(name) for name in last], title)
     else:
         write("\n".join(aligned([columns, *cells], right)))
+
+
+def _write_grid(texts: list[list[str]], right: list[bool], order: list[int], title: str) -> None:
+    """Print a table, its heads first, for the terminal's width."""
+    from rich.console import Console
+
+    console = Console()
+    natural = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    # A text of several words wraps, but not below TEXT characters: what is narrower reads badly.
+    least = [longest_word(column, console.width // 2) for column in zip(*texts, strict=True)]
+    least = [max(word, min(full, TEXT)) for word, full in zip(least, natural, strict=True)]
+    found = fit(natural, least, order, console.width)
+    heads, *rows = [[line[i] for i in found.shown] for line in texts]
+    console.print(grid(heads, rows, [right[i] for i in found.shown], found.widths, title))
+    if found.hidden:
+        hidden = ", ".join(texts[0][i] for i in found.hidden)
+        note(f"left out at this width: {hidden} (to see all: a wider window, a pipe or --json)")
 
 
 def _is_number(value: Any) -> bool:

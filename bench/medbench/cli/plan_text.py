@@ -24,16 +24,22 @@ FEW = 3  # number of cells that are named for each reason
 
 
 def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:
-    """Refuse `--fill` without a name, and `--dry-run` without `--fill`.
+    """Refuse `--fill` without a name or for a data set, and `--dry-run` without `--fill`.
 
     Raises:
-        MedbenchError: One of the two.
+        MedbenchError: One of the three.
     """
     from medbench.errors import MedbenchError
 
     example = f"e.g. medbench {command} {name or f'wacv2024/{command}1'} --fill --dry-run"
     if fill and name is None:
         raise MedbenchError(f"--fill needs the name of a {command}", example)
+    kind, _, dataset = (name or "").partition("/")
+    if fill and kind == "dataset":
+        raise MedbenchError(
+            f"--fill: {name} shows all finished runs, so nothing is missing in it",
+            f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
+        )
     if dry_run and not fill:
         raise MedbenchError("--dry-run has no effect without --fill", example)
 
@@ -139,6 +145,16 @@ def job_lines(plan: Plan) -> Iterator[str]:
         state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
         yield f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}"
     yield f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do"
+    yield from precision_lines(plan)
+
+
+def precision_lines(plan: Plan) -> Iterator[str]:
+    """Say where another machine would plan other units of the same request."""
+    open_ = {job.precision for job in plan.jobs if job.settings.precision is None}
+    if plan.options.precision == "auto" and open_:
+        here = open_.pop()
+        there = "with a GPU bf16" if here == "fp32" else "without a GPU fp32"
+        yield f"precision auto is {here} on this machine, but on one {there}: other units. --precision {here} fixes it"
 
 
 def cost_lines(cost: Estimate) -> Iterator[str]:

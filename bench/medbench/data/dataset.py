@@ -37,6 +37,7 @@ class Dataset:
         content: sha256 of each image file's bytes, in samples' order.
         grouped: Whether groups (patients, lesions) are known.
         inputs: Further inputs of each sample, by name: a data set of pictures each (`inputs.further_inputs`).
+        missing: Ids of the samples that were left out because their images are not there.
     """
 
     card: DatasetCard
@@ -48,6 +49,7 @@ class Dataset:
     content: tuple[str, ...]
     grouped: bool
     inputs: dict[str, Dataset] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def n_classes(self) -> int:

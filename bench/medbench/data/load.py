@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, infer_card, reader
+from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule
@@ -24,6 +25,8 @@ from medbench.storage import digests, files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Missing = Literal["stop", "leave-out"]
 
 
 @dataclass(frozen=True)
@@ -35,34 +38,38 @@ class Source:
     tables: Path
 
 
-def find_source(name: str, root: Path | None = None) -> Source:
+def find_source(name: str, root: Path | None = None, columns: OwnColumns | None = None) -> Source:
     """Find the card and the folders of a data set.
 
     Args:
         name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
-        root: The data folder, or one that holds a folder of the card's name. Without it: `MEDBENCH_DATA`/<name>; for
-            a card file else its folder; for a CSV its folder.
+        root: The data folder, or one that holds a folder of the card's name. Without it: the card's
+            `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder; for a CSV its folder.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card.
         MissingDataError: No data folder is given, or it does not exist.
     """
     path, kind = Path(name).expanduser(), dataset_kind(name)
+    if kind != "labels":
+        refuse_columns(columns, name, card=kind == "card")
     if kind == "labels":
         if not path.is_file():
             raise DataError(f"no label file {path}", "check the path")
-        card = infer_card.card_from_csv(path, root)
+        card = infer_card.card_from_csv(path, root, columns)
         place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
         return Source(card, place, path.parent)
     if kind == "folder":
-        return Source(infer_card.card_from_folder(path), path, path)
+        return Source(infer_card.card_from_folder(path, columns), path, path)
     card = cards.find_dataset(name)
     if card.toy:
         from medbench.data.layouts import toy
 
         place = toy.ensure(card)
         return Source(card, place, place)
-    found = paths.data_root(card.name, root)
+    found = card.data_folder() if root is None else None
+    found = found or paths.data_root(card.name, root)
     if is_file_name(name) and root is None and (found is None or not found.is_dir()):
         found = path.parent
     place = _existing(card, found)
@@ -84,7 +91,13 @@ def _existing(card: DatasetCard, place: Path | None) -> Path:
 
 
 def load_dataset(
-    name: str, root: Path | str | None = None, split: str | None = None, *, allow_outside: bool = False
+    name: str,
+    root: Path | str | None = None,
+    split: str | None = None,
+    *,
+    allow_outside: bool = False,
+    missing: Missing = "stop",
+    columns: OwnColumns | None = None,
 ) -> Dataset:
     """Read a data set, split it and digest its images.
 
@@ -94,19 +107,27 @@ def load_dataset(
         split: Name of one of the card's split rules; RULE@N, which is that rule with the seed N (`kfold`: with the
             part N as test); or path of a split file (CSV with id and split). None: the card's default.
         allow_outside: Let the image paths of a CSV lead out of the data folder.
+        missing: What to do about images that are not there. `leave-out`: the split is drawn with them, so that the
+            others stay where they are, and then they are taken out; the digest of the data tells the difference.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card, or no such split rule.
         DataError: Labels, images or split are missing or wrong; the message names file, line and value.
     """
-    source = find_source(name, Path(root) if root is not None else None)
+    source = find_source(name, Path(root) if root is not None else None, columns)
     card, place = source.card, source.root
     samples = reader.read_samples(card, place, allow_outside, source.tables)
+    gone = absent_files(place, samples)
     command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
-    with reader.how_to_get(card):
-        class_folders.require_files(card, place, samples["path"].tolist(), command)
+    if missing == "stop" or len(gone) == len(samples):
+        with reader.how_to_get(card):
+            class_folders.require_files(card, place, samples["path"].tolist(), command)
     split_name, assigned = choose_split(card, samples, split)
-    samples = _with_split(samples, assigned)
+    samples, lost = _with_split(samples, assigned), samples["id"].iloc[gone].tolist()
+    if lost and missing == "leave-out":
+        samples = samples.drop(index=gone).reset_index(drop=True)
+        split_file.refuse_empty(samples["split"].to_numpy(), f"{card.name} without its {len(lost)} missing images")
     content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
     found = Dataset(
         card=card,
@@ -117,11 +138,20 @@ def load_dataset(
         digest=samples_digest(samples, card, content),
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
+        missing=tuple(lost),
     )
     if not (extra := further_inputs(found)):
         return found
     digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
     return dataclasses.replace(found, inputs=extra, digest=digest)
+
+
+def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:
+    """Return the positions of the samples of which an image, or a further input, is not there; ascending."""
+    gone = set(class_folders.missing_files(root, samples["path"].tolist()))
+    for column in (name for name in samples.columns if name.startswith("input_")):
+        gone |= {at for at, path in enumerate(samples[column]) if not (root / path).exists()}
+    return sorted(gone)
 
 
 def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:

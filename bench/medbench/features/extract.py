@@ -81,8 +81,9 @@ def features(
     folders = [FeatureFolder(spec, task.n) for spec in task.specs]
     if (found := _load(folders, tally)) is not None:
         return found
-    lock = folders[0].path.parent / f".{folders[0].path.name}.lock"
-    with exclusive(lock, f"{task.what}: another process is extracting these features; waiting for it"):
+    with contextlib.ExitStack() as held:
+        for lock in sorted({folder.lock for folder in folders}):  # in one order: no two wait for each other
+            held.enter_context(exclusive(lock, f"{task.what}: another process is extracting these features; waiting"))
         if (found := _load(folders, tally)) is not None:
             return found
         first = folders[0]

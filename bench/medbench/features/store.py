@@ -1,8 +1,9 @@
 """The feature store: one folder per key; it is used only if its manifest confirms its content.
 
-During extraction the folder holds `key.json` and parts `part-START-STOP.npy`, each written by atomic rename. At the end
-the parts become `features.npy`, (n, d) or, for a unit's output, (n, …). `manifest.json` is written last, with the
-array's digest. A killed extraction resumes after its last complete part.
+During extraction the folder holds `key.json` and parts `part-START-STOP-DIGEST.npy`, each written by atomic rename; a
+part whose content has another digest is removed and made again. At the end the parts become `features.npy`, (n, d) or,
+for a unit's output, (n, …). `manifest.json` is written last, with the array's digest. A killed extraction resumes after
+its last complete part.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.features.spec import FeatureSpec, differences
+from medbench.progress import say
 from medbench.storage import files, paths
 
-PART = re.compile(r"part-(\d+)-(\d+)\.npy")
+PART = re.compile(r"part-(\d+)-(\d+)-([0-9a-f]+)\.npy")
 
 
 class FeatureFolder:
@@ -35,6 +37,12 @@ class FeatureFolder:
     def __init__(self, spec: FeatureSpec, n: int) -> None:
         self.spec, self.n, self.key = spec, n, spec.key()
         self.path = paths.home() / "features" / spec.dataset / spec.model / self.key[:16]
+        self._parts: dict[tuple[int, int], Path] = {}
+
+    @property
+    def lock(self) -> Path:
+        """The lock file of whoever writes or removes the folder."""
+        return self.path.parent / f".{self.path.name}.lock"
 
     def load(self) -> NDArray[np.float32] | None:
         """Return the finished features (n, d), memory-mapped; None if they are missing, damaged or of another key."""
@@ -65,26 +73,30 @@ class FeatureFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for name in ("manifest.json", "features.npy"):  # damaged, or `load` would have returned them
                 (self.path / name).unlink(missing_ok=True)
-            for stale in self.path.glob(".*.part"):
-                stale.unlink()
         known = self.path / "key.json"
         if not known.is_file():
             files.write_json(known, self._material())
         done: list[tuple[int, int]] = []
-        spans = sorted((int(m[1]), int(m[2])) for p in self.path.glob("part-*") if (m := PART.fullmatch(p.name)))
-        for start, stop in spans:
-            if start == (done[-1][1] if done else 0):
-                done.append((start, stop))
+        for path in sorted(self.path.glob("part-*")):
+            span = _checked(path)
+            if span is None:
+                say(f"{path.name} of an unfinished extraction is damaged; its images are extracted again")
+                path.unlink()
+            elif span[0] == (done[-1][1] if done else 0):
+                done.append(span)
+                self._parts[span] = path
         return done
 
     def add(self, start: int, values: NDArray[np.float32]) -> None:
         """Write rows `start` to `start + len(values)` as one part."""
-        with files.atomic(self._part(start, start + len(values))) as part, part.open("wb") as file:
+        span = start, start + len(values)
+        self._parts[span] = self.path / f"part-{span[0]:09d}-{span[1]:09d}-{_digest(values)}.npy"
+        with files.atomic(self._parts[span]) as part, part.open("wb") as file:
             np.save(file, values, allow_pickle=False)
 
     def finish(self, spans: list[tuple[int, int]], facts: dict[str, Any]) -> NDArray[np.float32]:
         """Join the parts to `features.npy`, write the manifest and remove the parts; return the features."""
-        arrays = [np.load(self._part(*span), mmap_mode="r", allow_pickle=False) for span in spans]
+        arrays = [np.load(self._parts[span], mmap_mode="r", allow_pickle=False) for span in spans]
         shape = (self.n, *arrays[0].shape[1:])
         with files.atomic(self.path / "features.npy") as part:
             target = np.lib.format.open_memmap(part, mode="w+", dtype=arrays[0].dtype, shape=shape)
@@ -94,16 +106,25 @@ class FeatureFolder:
         joined: NDArray[np.float32] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
         manifest = {"material": self._material(), "shape": list(shape), "digest": _digest(joined), "facts": facts}
         files.write_json(self.path / "manifest.json", manifest)
-        for span in spans:
-            self._part(*span).unlink(missing_ok=True)
+        for path in self.path.glob("part-*"):
+            path.unlink(missing_ok=True)
         return joined
-
-    def _part(self, start: int, stop: int) -> Path:
-        return self.path / f"part-{start:09d}-{stop:09d}.npy"
 
     def _material(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(files.canonical(self.spec.material()))
         return found
+
+
+def _checked(path: Path) -> tuple[int, int] | None:
+    """Return the (start, stop) of a part; None if its content is not what its name says."""
+    named = PART.fullmatch(path.name)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if named is None or len(values) != int(named[2]) - int(named[1]) or _digest(values) != named[3]:
+        return None
+    return int(named[1]), int(named[2])
 
 
 def _digest(array: NDArray[np.float32]) -> str:

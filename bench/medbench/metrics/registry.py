@@ -37,6 +37,11 @@ class Metric:
     counts: Callable[[Ints], Array] | None = None
     absent: Callable[[Scores], NDArray[np.bool_]] | None = None
 
+    @property
+    def sign(self) -> int:
+        """1, or -1 where lower values are better: `sign * value` is higher for the better of two models."""
+        return 1 if self.higher_is_better else -1
+
 
 def _of_confusion(counts: Callable[[Ints], Array], sample: Scores) -> float:
     return float(counts(sample.confusion))

@@ -13,7 +13,7 @@ from medbench.cards.model import Position, Weights
 from medbench.errors import CardError
 from medbench.models.networks.builders import Undrawn, construct, convert
 from medbench.models.networks.position import adapt_position
-from medbench.models.weights.locate import WeightsFile
+from medbench.models.weights.locate import WeightsFile, require_unchanged
 from medbench.models.weights.read import dropped, fill, read_state
 from medbench.seeding import seed_of
 
@@ -42,6 +42,7 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
         adapt_channels(state, network, channel_rule)
         adapt_position(state, network, card.position or Position())
         fill(network, state, weights.path, absent=rules.absent)
+        require_unchanged(weights)
     return network.eval()
 
 

@@ -15,7 +15,7 @@ from medbench.cards import ModelCard, find_model
 from medbench.cards.model import Text
 from medbench.errors import CardError, MedbenchError, WeightsError, unknown
 from medbench.models.networks.builders import REFUSED, Undrawn
-from medbench.models.weights.locate import WeightsFile, locate
+from medbench.models.weights.locate import WeightsFile, locate, require_unchanged
 from medbench.models.weights.read import GET_ANOTHER, fill, map_names, read_file, select
 from medbench.seeding import seed_of
 
@@ -54,6 +54,7 @@ def load_text(
         state.pop(SCALE, None)  # it is among these if the tower's prefix is empty
         fill(network, state, file.path, absent=rules.absent)
         scale = _scale(held.get(SCALE), file.path)
+        require_unchanged(file)
     return TextEncoder(card, file, network, scale).to(device)
 
 

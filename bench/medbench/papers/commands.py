@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from medbench import cards
+from medbench.cards.find import trained
 from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec, lacking
 from medbench.storage import files
@@ -20,10 +21,19 @@ class Commands:
     def __init__(self) -> None:
         self.known = {kind: set(cards.names(kind)) for kind in KINDS}
         self._defaults: dict[str, str | None] = {}
+        self._weightless: dict[str, bool] = {}
 
     def cell(self, one: CellSpec) -> str | None:
-        """Return the command that fills one cell; None if this version lacks a card for it."""
-        return None if lacking(one, self.known) else self._command([one])
+        """Return the command that fills one cell; None if no run can fill it."""
+        return self._command([one]) if self.fills(one) else None
+
+    def fills(self, one: CellSpec) -> bool:
+        """Tell whether a run can fill a cell: this version has the cards, and the model has weights to load."""
+        if lacking(one, self.known):
+            return False
+        if one.model not in self._weightless:
+            self._weightless[one.model] = cards.find_model(trained(one.model)[0]).weights is None
+        return not self._weightless[one.model]
 
     def table(self, name: str, missing: Iterable[CellSpec]) -> list[str]:
         """Return the command that fills all cells of a table, then one command per recipe that fills a part of them.
@@ -32,21 +42,23 @@ class Commands:
         """
         batches: dict[str, list[CellSpec]] = {}
         for one in missing:
-            if not lacking(one, self.known):
+            if self.fills(one):
                 recipe = [one.protocol, one.preset, one.seeds, self.changes(one)]
                 batches.setdefault(files.canonical(recipe), []).append(one)
         parts = [self._command(cells) for cells in batches.values()]
         return [f"medbench table {name} --fill", *parts] if parts else []
 
     def lacking(self, missing: Iterable[CellSpec]) -> list[str]:
-        """Return a note that names the cards that cells need and this version does not have; else an empty list."""
+        """Return notes that name the cards that cells need and this version lacks, and models without weights."""
         lack = dict.fromkeys(pair for one in missing for pair in lacking(one, self.known))
         parts = [
             f"{kind} {', '.join(name for k, name in lack if k == kind)}"
             for kind in KINDS
             if any(k == kind for k, _ in lack)
         ]
-        return [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
+        found = [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
+        none = dict.fromkeys(one.model for one in missing if not lacking(one, self.known) and not self.fills(one))
+        return found + [f"without weights, so --random alone shows their results: {', '.join(none)}"] * bool(none)
 
     def changes(self, one: CellSpec) -> dict[str, Any]:
         """Return a cell's settings on top of the preset, with the paper's split if it is not the default split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +39,23 @@ class RecordIndex:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.groups: dict[tuple[str, str, str], list[Group]] = {}
+        contents: dict[str, Counter[str]] = {}
         for group in collect(records):
             unit = group.first.unit
             self.groups.setdefault((unit.model, unit.protocol, unit.dataset), []).append(group)
+            contents.setdefault(unit.dataset, Counter())[group.content] += unit.weights != "random"
+        self._usual = {name: max(found, key=lambda one: (found[one], one)) for name, found in contents.items()}
+
+    def other_data(self, group: Group) -> bool:
+        """Tell whether a group is of other data than most results under the name of its data set."""
+        return group.content != self._usual[group.first.unit.dataset]
 
     def choose(self, wanted: CellSpec, include_random: bool = False) -> Match:
-        """Return what fills a cell: records on the paper's split first, then the most seeds, then the newest."""
+        """Return what fills a cell.
+
+        Records on the paper's split come first, then those on the data of most results, then the most seeds, then the
+        newest.
+        """
         found = self.groups.get((wanted.model, wanted.protocol, wanted.dataset), [])
         fitting = [group for group in found if fits(group, wanted, include_random)]
         official = [group for group in fitting if group.first.unit.weights != "random"]
@@ -53,6 +65,7 @@ class RecordIndex:
         if not shown:
             return Match(others=others)
         right = [group for group in shown if not other_split(group, wanted)] or shown
+        right = [group for group in right if not self.other_data(group)] or right
         best = right[0] if len(right) == 1 else max(right, key=rank_of)
         return Match(best, others, pick(right)[1] if len(right) > 1 else [])
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medbench.cards.recipes import CkaRecipe
@@ -19,6 +18,7 @@ from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.features.layers import Layer, Watched, layers_of, layerwise
 from medbench.models.networks.stacked import Stacked
+from medbench.models.weights.read import read_file
 from medbench.progress import bar
 from medbench.protocols.context import Context, Outcome
 from medbench.seeding import generator
@@ -76,7 +76,7 @@ def network_of(context: Context[CkaRecipe], *, tuned: bool = False) -> nn.Module
         network = Classifier(encoder, linear_head(encoder.dim, context.classes, seed))
     if tuned:
         assert context.tuned is not None
-        state, own = load_file(context.tuned), network.state_dict()
+        state, own = read_file(context.tuned), network.state_dict()
         # A stack that was trained on cached tokens has names without the prefix that the encoder adds.
         state = {name if name in own else f"stack.{name}": value for name, value in state.items()}
         if missing := sorted(state.keys() - own.keys()):
@@ -95,8 +95,8 @@ def _watched(network: nn.Module, settings: CkaRecipe) -> Watched:
     return Watched(network, layers_of(network.encoder, settings.layers, settings.form))
 
 
-def chosen_images(context: Context[CkaRecipe], n: int) -> list[int]:
-    """Return the positions of the compared test images: the first n of a named shuffle, in the test split's order."""
+def chosen_images(context: Context[CkaRecipe], n: int | None) -> list[int]:
+    """Return the compared test images in the test split's order: the first n of a named shuffle; None: all."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
     return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 

@@ -25,13 +25,14 @@ CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
 def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
-    settings, by = context.settings, context.criterion
+    settings = context.settings
     bank = unit_features(context, "train")
     labels = torch.from_numpy(votes_of(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
         bank, labels = bank[:kept], labels[:kept]
     ks = _numbers(settings, len(bank))
+    by = context.criterion if len(ks) > 1 else Criterion(context.metric)
     with torch.inference_mode():
         val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
         values = metrics.score_many(by.metric, metrics.scores_for(by.metric, val), context.val_targets)
@@ -76,8 +77,7 @@ def _warnings(settings: Knn, ks: list[int], best: int, bank: int, by: Criterion)
         found.append(f"k = {settings.k} is more than the {bank} training images: cut to {bank}")
     elif k > bank / 2:
         found.append(f"k = {k} is {k / bank:.0%} of the {bank} training images: common classes win; try --set k=auto")
-    if len(ks) > 1:
-        found += by.warnings
+    found += by.warnings
     if len(ks) > 2 and not by.warnings and (best == len(ks) - 1 or (best == 0 and k > 1)):
         found.append(f"the best k {k} is at the edge of the grid: a wider grid may do better")
     return tuple(found)

@@ -16,13 +16,14 @@ from medbench.cards.recipes import LinearProbe
 from medbench.protocols.context import Context, Outcome
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import Choice, choose, finite
+from medbench.training.selection import Choice, Criterion, choose, finite
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     """Fit each C on train, choose by the validation metric (the smallest C of equals), score test once."""
-    settings, by = context.settings, context.criterion
+    settings = context.settings
     strengths = sorted(set(settings.C))
+    by = context.criterion if len(strengths) > 1 else Criterion(context.metric)
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = _fits(context, train, context.train_targets, strengths)
     log_odds = np.stack([_log_odds(context, fit, val) for fit in fits])

@@ -16,7 +16,7 @@ from medbench.protocols.context import Context, Outcome
 from medbench.protocols.tuning import tune, whole
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import choose
+from medbench.training.selection import Criterion, choose
 
 
 def run(context: Context[LpFt]) -> dict[int, Outcome]:
@@ -34,7 +34,8 @@ def run(context: Context[LpFt]) -> dict[int, Outcome]:
 
 def _regression(context: Context[LpFt]) -> tuple[float, Logistic, tuple[str, ...]]:
     """Return the best strength on validation, the first of equals, with its fit and what a reader must know of both."""
-    settings, by = context.settings, context.criterion
+    settings = context.settings
+    by = context.criterion if len(settings.C) > 1 else Criterion(context.metric)
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = fit_logistic(
         train,

@@ -144,7 +144,7 @@ def _test(
     built = build(seed)
     fit = Fit(built.network, built.source, task, seed, rate, context.name)
     fit.load(fitted.state)
-    return fit.predict(built.source.test, len(built.source.test))  # type: ignore[arg-type]
+    return fit.test(len(built.source.test))  # type: ignore[arg-type]
 
 
 def _counts(fitted: Fitted) -> dict[str, float]:

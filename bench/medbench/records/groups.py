@@ -16,6 +16,11 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
 
+LEAK, LACK, ABSENT = "leak: ", "missing class: ", "absent class: "
+"""How the warnings begin that are about the split: what its parts share, what training lacks, what val or test lack."""
+FLAW_MARK = "¶"
+FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two splits, or a class that train lacks"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -44,9 +49,28 @@ class Group:
 
     @cached_property
     def label(self) -> tuple[str, ...]:
-        """What distinguishes rows: model, protocol, data set, preset, options, weights."""
+        """What distinguishes rows: model, protocol, data set, preset, options, weights, content of the data."""
         unit = self.first.unit
-        return (unit.model, unit.protocol, unit.dataset, unit.preset, self.options, self.weights)
+        return (unit.model, unit.protocol, unit.dataset, unit.preset, self.options, self.weights, self.content)
+
+    @cached_property
+    def content(self) -> str:
+        """What tells data sets of one name apart: the digest of ids, pixels, targets and patients; task; classes."""
+        card = self.first.material.get("dataset")
+        about = [card.get("task"), card.get("classes")] if isinstance(card, Mapping) else []
+        return files.canonical([self.first.material.get("data"), *about])
+
+    @property
+    def data(self) -> str:
+        """The content of the data as people tell it apart: the beginning of the digest."""
+        return str(self.first.material.get("data") or "unknown")[:8]
+
+    @property
+    def tested(self) -> tuple[str, str, int, str]:
+        """What groups must share so that their results compare: content of the data, split, test images."""
+        record = self.first
+        images = record.n["test"].images if "test" in record.n else 0
+        return self.content, str(self.split), images, str(record.material.get("split", ""))
 
     @property
     def options(self) -> str:
@@ -75,6 +99,11 @@ class Group:
     def contaminated(self) -> bool:
         """Whether it is known that the model's pre-training has seen the data set."""
         return any(text.startswith("contamination:") for text in self.first.warnings)
+
+    @property
+    def flawed(self) -> bool:
+        """Whether groups or identical images stand in two splits, or train lacks a class."""
+        return any(text.startswith((LEAK, LACK)) for record in self.records for text in record.warnings)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, int]:
         """Return (mean, sample standard deviation, n) of a metric on the test split."""

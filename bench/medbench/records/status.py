@@ -7,46 +7,64 @@ from pathlib import Path
 from typing import Any
 
 from medbench.records import pending, store
-from medbench.stats import summary
+from medbench.records.groups import Group, collect, plain, rank_of
+from medbench.records.schema import Unit
+
+Place = tuple[str, ...]
+NAMES = ("dataset", "model", "protocol", "preset", "options", "weights")
 
 
 def statuses(runs: Path) -> list[dict[str, Any]]:
-    """Return one mapping per (data set, model, protocol, preset, weights) in the run store.
+    """Return one mapping per row of a table in the run store: records that differ in nothing but their seed.
 
-    Keys: these five; `done`, `failed` and `planned` (numbers of units; planned ones belong to running or interrupted
-    runs); `begun` (planned units with saved progress, from which they resume); `seeds` (the finished ones); `metric`
-    and the `mean` of its defined values over the finished seeds; `seen` (contamination: whether the model's
-    pre-training has seen the data); and `failures` (seed, error, folder).
+    Keys: `dataset`, `model`, `protocol`, `preset`, `options` (changed settings), `settings` (these two), `weights`;
+    `split`, `data` and `group` (the beginnings of digests) and `precision`, None where nothing is done; `done`,
+    `failed` and `planned` (numbers of units; planned ones belong to running or interrupted runs); `begun` (planned
+    units with saved progress, from which they resume); `seeds` (the finished ones); `metric` and the `mean` of its
+    defined values over these seeds; `seen` (contamination: whether the model's pre-training has seen the data); and
+    `failures` (seed, error, folder). Units that failed or are planned stand in the row of their settings with the most
+    seeds, then the newest.
     """
-    done: dict[tuple[str, ...], list[Any]] = defaultdict(list)
-    failed: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    for record in store.read_all(runs):
-        done[_place(record.unit)].append(record)
+    done: dict[Place, list[Group]] = defaultdict(list)
+    failed: dict[Place, list[dict[str, Any]]] = defaultdict(list)
+    for group in collect(store.read_all(runs)):
+        done[_place(group.first.unit)].append(group)
     for folder, unit, error in store.failures(runs):
         failed[_place(unit)].append({"seed": unit.seed, "error": error, "folder": str(folder)})
-    left: dict[tuple[str, ...], list[bool]] = defaultdict(list)
+    left: dict[Place, list[bool]] = defaultdict(list)
     for unit, begun in pending.left(runs):
         left[_place(unit)].append(begun)
-    return [_row(place, done[place], failed[place], left[place]) for place in sorted({*done, *failed, *left})]
+    rows = []
+    for place in sorted({*done, *failed, *left}):
+        groups: list[Group | None] = [*sorted(done[place], key=rank_of, reverse=True)]
+        rows.append(_row(place, groups[0] if groups else None, failed[place], left[place]))
+        rows += [_row(place, group, [], []) for group in groups[1:]]
+    return rows
 
 
-def _place(unit: Any) -> tuple[str, ...]:
-    return (unit.dataset, unit.model, unit.protocol, unit.preset, unit.weights)
+def _place(unit: Unit) -> Place:
+    options = ", ".join(f"{key}={plain(unit.options[key])}" for key in sorted(unit.options))
+    return unit.dataset, unit.model, unit.protocol, unit.preset, options, unit.weights
 
 
-def _row(
-    place: tuple[str, ...], records: list[Any], failures: list[dict[str, Any]], left: list[bool]
-) -> dict[str, Any]:
-    mean, _, _ = summary(record.score for record in records)
+def _row(place: Place, group: Group | None, failures: list[dict[str, Any]], left: list[bool]) -> dict[str, Any]:
+    records = group.records if group else ()
+    metric = group.first.metric if group else None
+    row: dict[str, Any] = dict(zip(NAMES, place, strict=True))
     return {
-        **dict(zip(("dataset", "model", "protocol", "preset", "weights"), place, strict=True)),
+        **row,
+        "settings": "; ".join(filter(None, (row["preset"], row["options"]))),
+        "split": group.split if group else None,
+        "data": group.data if group else None,
+        "group": group.first.group[:12] if group else None,
+        "precision": group.first.material.get("precision") if group else None,
         "done": len(records),
         "failed": len(failures),
         "planned": len(left),
         "begun": sum(left),
-        "seeds": sorted({record.unit.seed for record in records}),
-        "metric": records[0].metric if records else None,
-        "mean": mean,
-        "seen": any(text.startswith("contamination:") for record in records for text in record.warnings),
+        "seeds": [record.unit.seed for record in records],
+        "metric": metric,
+        "mean": group.summary(metric)[0] if group and metric else None,
+        "seen": bool(group and group.contaminated),
         "failures": failures,
     }

@@ -50,6 +50,11 @@ class Predicted:
         """Return what a metric is computed from: `ranks` where it ranks, else `scores`."""
         return self.ranks if self.ranks is not None and metric in RANKED else self.scores
 
+    def compares(self, other: Predicted) -> bool:
+        """Tell whether the other's samples, in their order, and their targets are the same."""
+        same = self.ids == other.ids and self.scores.shape[2] == other.scores.shape[2]
+        return same and np.array_equal(self.targets, other.targets)
+
 
 def predicted(group: Group) -> Predicted | None:
     """Return a group's test predictions; None where a seed's are missing or the seeds were tested on other samples.
@@ -141,7 +146,7 @@ def ties(groups: Sequence[Group], metric: str) -> set[int]:
 
 
 def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | None]) -> float | None:
-    """Return the p of the difference of two groups; None where they do not compare.
+    """Return the p of the difference of two groups; None where ids, pixels or targets of their tests differ.
 
     Args:
         best: The one.
@@ -153,11 +158,13 @@ def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | Non
     def computed() -> cache.Numbers:
         one = top()
         two = None if one is None else predicted(group)
-        if one is None or two is None or one.ids != two.ids:
+        if one is None or two is None or not one.compares(two):
             return {}
         same = len(one.scores) == len(two.scores)
         pair = one.of(metric), two.of(metric)
         drawn = stats.paired(metric, *pair, one.targets, one.groups, draws=DRAWS, same_seeds=same)
         return {"p": drawn.p()}
 
+    if best.content != group.content:
+        return None
     return cache.cached_numbers("paired", ("p",), metric, DRAWS, [best, group], computed).get("p")

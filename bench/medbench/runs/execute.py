@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
+import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,6 +20,7 @@ from medbench import progress
 from medbench.cards import Settings
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
+from medbench.features.store import FeatureFolder
 from medbench.progress import say
 from medbench.protocols.context import Context
 from medbench.records import Record, pending, store
@@ -26,8 +30,11 @@ from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job, Plan, Result
 from medbench.runs.provenance import peak_memory_mb
 from medbench.runs.write_records import write_records
-from medbench.storage import files
-from medbench.storage.locks import exclusive
+from medbench.storage import files, paths
+from medbench.storage.locks import exclusive, remove_unless_used
+
+if TYPE_CHECKING:
+    from medbench.training.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,7 @@ def execute(plan: Plan) -> Result:
     options, work = plan.options, _Execution(plan)
     if work.first:
         _check_writable(options.runs)
+        files.sweep(options.runs, paths.home())
     result = Result(writer=work.first)
     units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
@@ -68,8 +76,8 @@ def execute(plan: Plan) -> Result:
                 if work.world > 1:
                     raise  # the other processes wait for this one
             result.failures += _broken(job)
-    for folder in work.banks:
-        shutil.rmtree(folder, ignore_errors=True)
+    for bank in work.banks:
+        remove_unless_used(bank.path, bank.lock)
     return result
 
 
@@ -83,7 +91,7 @@ class _Execution:
         machine: Processes and precision, if anything is trained.
         world: Number of processes.
         first: Whether this process writes.
-        banks: Folders to remove at the end.
+        banks: Features to remove at the end.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -91,16 +99,23 @@ class _Execution:
         place = choose_device(options.device)
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         self.workers = choose_workers(options.workers, torch.device(place).type)
-        self.machine = None
+        self.machine: Machine | None = None
         if self.world > 1 or any(job.kind.images for job in plan.todo):
             from medbench.training.machine import machine
 
-            folder = options.runs / "logs"
-            self.machine = machine(plan.jobs[0].precision, place, self.workers, options.log, folder)
+            log, folder = options.log, options.runs / "logs"
+            self._made = functools.partial(machine, device=place, workers=self.workers, log=log, folder=folder)
+            self.machine = self._made(plan.jobs[0].precision)
         self.device = torch.device(place) if self.machine is None else self.machine.device
         self.first = self.machine is None or self.machine.rank == 0
         self.encoders = Encoders(self.device)
-        self.banks: list[Path] = []
+        self.banks: list[FeatureFolder] = []
+
+    def machine_of(self, job: Job) -> Machine | None:
+        """Return the processes at the job's precision, if anything is trained; jobs may differ in it."""
+        if self.machine is not None and self.machine.precision != job.precision:
+            self.machine = self._made(job.precision)
+        return self.machine
 
     def told(self, value: Any) -> Any:
         """Return the first process's value in every process."""
@@ -113,9 +128,7 @@ class _Execution:
 
 def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
     """Run one job under its lock; return its records and the number of new ones."""
-    lock = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
-    busy = f"{job.name}: another process is working on this; waiting for it"
-    with exclusive(lock, busy) if work.first else contextlib.nullcontext():
+    with _held(job) if work.first else contextlib.nullcontext():
         overwrite = job.options.overwrite == "always"
         before = work.told(job.done())
         if all(before) and not overwrite:  # another process finished it while this one waited
@@ -147,6 +160,16 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         return records, sum(not outcome.failed for outcome in outcomes.values()) if work.first else 0
 
 
+@contextlib.contextmanager
+def _held(job: Job) -> Iterator[None]:
+    """Keep other processes from doing the same job, into this run store or with the same unfinished work."""
+    busy = f"{job.name}: another process is working on this; waiting for it"
+    own = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
+    partial = pending.unfinished(job.partial)
+    with exclusive(own, busy), exclusive(partial.parent / f".{partial.name}.lock", busy):
+        yield
+
+
 def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInputs:
     if job.dataset.inputs:
         return CombinedInputs(job, work.encoders, work.workers, tally)
@@ -172,7 +195,7 @@ def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
         device=work.device,
         partial=pending.unfinished(job.partial),
         name=job.name,
-        machine=work.machine,
+        machine=work.machine_of(job),
         sweep=job.sweep,
         depth=job.depth,
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
@@ -209,8 +232,6 @@ def _note_failure(job: Job, error: Exception) -> None:
 
 
 def _check_writable(runs: Path) -> None:
-    probe = runs / f".probe-{os.getpid()}"
     with files.writing(runs):
         runs.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=runs).close()

@@ -12,6 +12,8 @@ from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.kinds import Kind
 from medbench.cards.recipes import EXECUTION, KINDS
 from medbench.data.dataset import Dataset
+from medbench.data.layouts.own_columns import OwnColumns, own_columns
+from medbench.data.load import Missing
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
@@ -21,8 +23,8 @@ from medbench.storage import files, paths
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
 """Settings that are used only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
-"""Settings whose effect is elsewhere in the key: the split's digest, the size, the model card, other settings."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision"}
+"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
@@ -44,10 +46,22 @@ class Options:
     runs: Path = field(default_factory=paths.runs_dir)
     overwrite: Overwrite = "missing"
     unreadable: Unreadable = "stop"
+    missing: Missing = "stop"
+    label: str | None = None
+    image: str | None = None
+    group: str | None = None
+    split_column: str | None = None
+    task: str | None = None
+    metric: str | None = None
     allow_outside: bool = False
     download: bool = True
     keep_weights: bool = False
     log: Sequence[str] = ()
+
+    @property
+    def columns(self) -> OwnColumns | None:
+        """What the user says of own data: which columns, which task, which metric; None: nothing."""
+        return own_columns(self.image, self.label, self.group, self.split_column, self.task, self.metric)
 
     @property
     def seed_list(self) -> list[int]:
@@ -84,6 +98,10 @@ class Job:
     """Seeds whose best weights are kept next to their records."""
     needs: tuple[Job, ...] = ()
     """Jobs whose weights this one uses."""
+    left_out: tuple[str, ...] | None = None
+    """Ids of the images that are left out since they cannot be decoded; None: known only when the job runs."""
+    together: tuple[int, int] | None = None
+    """Micro-batch (0: as many as fit) and processes, where a trained network's batch norm makes them matter."""
 
     @property
     def kind(self) -> Kind:
@@ -126,6 +144,7 @@ class Job:
         return {
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
+            **({"together": self.together} if self.together else {}),
             **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
@@ -137,7 +156,7 @@ class Job:
             "image_size": self.image_size,
             "precision": self.precision,
             "seeds": "folds" if self.fold else list(self.seeds),
-            "unreadable": self.options.unreadable,
+            "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
 
     @cached_property
@@ -155,6 +174,8 @@ class Job:
         """The job's units with their keys."""
         shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
         fold = {"fold": self.dataset.split_digest} if self.fold else {}
+        own = self.options.columns
+        shown |= {} if own is None else own.as_options()
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
         return [

@@ -13,12 +13,15 @@ from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
+from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
-from medbench.errors import CardError, MedbenchError, unknown
+from medbench.data.prepared.store import prepare, store_path
+from medbench.errors import MedbenchError, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
+from medbench.runs.outline import check_layers, count_units, together
 
 
 def make_plan(
@@ -33,7 +36,7 @@ def make_plan(
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
     _check_options(options, models)
-    request = _Request(options, choose_precision(options.precision, options.device), [c.kind for c in protocols])
+    request = _Request(options, [c.kind for c in protocols])
     for card in models:
         request.weights(card)
     jobs = [
@@ -52,14 +55,12 @@ class _Request:
 
     Attributes:
         options: The options of the run.
-        precision: The resolved precision.
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
     """
 
     options: Options
-    precision: str
     kinds: list[str]
     loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
@@ -76,16 +77,19 @@ class _Request:
         values, n = _classifiers(asked), -1
         if kind.last:
             values, n = _depths(model, kind.sweep, asked, least=0 if kind.first else 1)
-        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (kind.first and v == 0))
+        first = kind.first if getattr(settings, "train_stem", True) else ""
+        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (first and v == 0))
         found = []
         for value in values:
-            if (kind.first and value == 0) or (kind.last and value == n):
-                other = cards.find_protocol(kind.first if value == 0 and kind.first else kind.last)
+            if (first and value == 0) or (kind.last and value == n):
+                other = cards.find_protocol(first if value == 0 and first else kind.last)
                 rest = {key: v for key, v in changes.items() if key != kind.sweep}
                 found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
                 continue
             at = settings.model_copy(update={kind.sweep: value})
-            made = self._folds(model, recipe, at, dataset, own | {kind.sweep: value})
+            named = own.get(kind.sweep) if value == "deit" else None  # timing: `deit` or a model card
+            shown = {kind.sweep: named if isinstance(named, str) else value}
+            made = self._folds(model, recipe, at, dataset, own | shown)
             found += [dataclasses.replace(job, sweep=inner) for job in made]
         return found
 
@@ -116,6 +120,7 @@ class _Request:
         options, kind = self.options, KINDS[recipe.kind]
         card = model.resolved(options.preset, settings.library, settings.pooled)
         settings = native(settings, card)
+        check_layers(card, settings)
         data = self._data(dataset, settings.split)
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
@@ -127,6 +132,7 @@ class _Request:
         size = options.image_size or settings.image_size or card.input.size
         seeds = tuple(options.seed_list if recipe.seeded else [0])
         keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
+        leave_out = options.unreadable == "leave-out" and not data.inputs
         return Job(
             model=card,
             weights=weights,
@@ -135,13 +141,22 @@ class _Request:
             dataset=data,
             seeds=seeds,
             image_size=size,
-            precision=self.precision,
+            precision=choose_precision(options.precision, options.device, settings.precision),
             changes=changes,
             options=options,
             others=self._others(data.card, settings, recipe),
             keep=(0,) if kind.keeps else keep,
             needs=tuple(needs),
+            left_out=self._left_out(data, settings, size) if leave_out else None,
+            together=together(card, settings, kind),
         )
+
+    def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
+        """Return the ids of the images that cannot be decoded; a dry run does not decode what is not decoded yet."""
+        rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+        if not self.options.download and not store_path(rule, data).exists():
+            return ()
+        return tuple(sorted(prepare(data, rule, workers=self.options.workers).unreadable))
 
     def _needs(
         self, model: ModelCard, settings: Settings, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
@@ -164,8 +179,9 @@ class _Request:
     def _data(self, name: str, split: str | None) -> Dataset:
         if (name, split) not in self.loaded:
             options = self.options
-            data = load_dataset(name, options.data_root, split, allow_outside=options.allow_outside)
-            _check_metric(data.card)
+            outside, missing = options.allow_outside, options.missing
+            own = options.columns
+            data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
             self.loaded[name, split] = data
         return self.loaded[name, split]
 
@@ -205,7 +221,7 @@ def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: 
     Raises:
         MedbenchError: The model has fewer units.
     """
-    n = model.units or _count_units(model)
+    n = model.units or count_units(model)
     listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
     for value in listed:
         if not least <= value <= n:
@@ -217,17 +233,6 @@ def _of(job: Job) -> WeightsFile:
     """Return the weights that a job keeps. The unit is their digest, since the file may not exist yet."""
     unit = f"unit:{job.units[0][1]}"
     return WeightsFile(job.weights_of(job.seeds[0]), unit, "random" if job.origin == "random" else "trained")
-
-
-def _count_units(model: ModelCard) -> int:
-    """Count the units of a model whose card does not tell; the network is built without memory for its weights."""
-    import torch
-
-    from medbench.models.networks.builders import construct
-    from medbench.models.networks.units import units
-
-    with torch.device("meta"):
-        return len(units(construct(model, model.input.size, 3)))
 
 
 def _in_order(jobs: list[Job]) -> list[Job]:
@@ -257,6 +262,7 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
     for value, known, what in (
         (options.overwrite, ("missing", "always", "never"), "--overwrite"),
         (options.unreadable, ("stop", "leave-out"), "--unreadable"),
+        (options.missing, ("stop", "leave-out"), "--missing"),
         *((tracker, ("tensorboard", "wandb"), "--log") for tracker in options.log),
     ):
         if value not in known:
@@ -267,13 +273,3 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
         )
     choose_device(options.device)
     _ = options.seed_list
-
-
-def _check_metric(card: DatasetCard) -> None:
-    from medbench import metrics
-
-    if not metrics.get(card.metric, card.task).higher_is_better:
-        raise CardError(
-            f"data set card {card.name}: metric: '{card.metric}' is lower for better models",
-            "choose a metric that is higher for better models",
-        )

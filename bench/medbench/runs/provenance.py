@@ -54,7 +54,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
             "licence": job.dataset.card.licence,
             "split": job.dataset.split_name,
             "split_digest": job.dataset.split_digest,
-            "left_out": inputs.left_out,
+            "left_out": inputs.left_out | dict.fromkeys(job.dataset.missing, "not there"),
         },
         "input": inputs.described(),
         "seeds": list(job.seeds),

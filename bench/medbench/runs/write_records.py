@@ -6,18 +6,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
 
 from medbench import metrics
 from medbench.cards.model import seen
+from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
 from medbench.records import Record, SplitCount, store
+from medbench.records.groups import ABSENT, LACK, LEAK
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.provenance import provenance
-from medbench.storage import files
+from medbench.storage.tensors import save_tensors
+
+FLAWS = {
+    "groups-across": LEAK,
+    "duplicates-across": LEAK,
+    "absent-train": LACK,
+    "absent-val": ABSENT,
+    "absent-test": ABSENT,
+}
+"""Kind of a finding about the split -> how a record's warning of it begins."""
 
 
 def write_records(
@@ -46,8 +56,7 @@ def write_records(
             continue
         folder = store.folder_of(runs, unit, key)
         if outcome.weights and unit.seed in job.keep:
-            with files.atomic(folder / store.WEIGHTS) as part:
-                save_file({name: value.contiguous().cpu() for name, value in outcome.weights.items()}, part)
+            save_tensors(folder / store.WEIGHTS, outcome.weights)
         kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
         if kept is not None:
             records.append(kept)
@@ -101,9 +110,10 @@ def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
             found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
-    if inputs.left_out:
-        few = ", ".join(sorted(inputs.left_out)[:5])
-        found.append(f"{len(inputs.left_out)} unreadable images were left out: {few}")
+    found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
+    for what, ids in (("unreadable", sorted(inputs.left_out)), ("missing", job.dataset.missing)):
+        if ids:
+            found.append(f"{len(ids)} {what} images were left out: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
     return found
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import itertools
 import json
 import os
+import platform
+import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from medbench.errors import DataError, OutputError
+
+PART = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.part$")
+"""End of a temporary file's name: machine and process."""
+
+DAY = 86_400.0
+"""Seconds."""
 
 
 def canonical(value: Any) -> str:
@@ -72,7 +82,8 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        owner = f"{_machine()}-{os.getpid()}"
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{owner}.", suffix=".part", dir=path.parent)
         os.close(handle)
         part = Path(name)
         try:
@@ -85,6 +96,29 @@ def atomic(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def sweep(*roots: Path) -> None:
+    """Remove the temporary files that killed processes left below `roots`.
+
+    A file is removed if it is of a process of this machine that no longer runs, or has not changed for a day: whether
+    the processes of other machines still run cannot be told.
+    """
+    import psutil
+
+    for root in roots:
+        for path in root.rglob(".*.part"):
+            named = PART.search(path.name)
+            with contextlib.suppress(OSError):  # another process removes it, too
+                dead = named is not None and named[1] == _machine() and not psutil.pid_exists(int(named[2]))
+                if dead or time.time() - path.stat().st_mtime > DAY:
+                    path.unlink()
+
+
+@functools.cache
+def _machine() -> str:
+    """Return a short name of this machine, for names of files."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` by atomic rename."""
     with atomic(path) as part:
@@ -94,6 +128,20 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path` by atomic rename; NaN raises ValueError."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, value: Any) -> None:
+    """Write `value` as JSON together with its digest, for `read_sealed`."""
+    write_json(path, {"value": value, "digest": digest(value)})
+
+
+def read_sealed(path: Path) -> Any:
+    """Return what `write_sealed` wrote; None if there is no such file, or it has changed since."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found["value"] if found["digest"] == digest(found["value"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def inside(root: Path, relative: str, *, allow_outside: bool = False) -> Path:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from medbench.progress import say
 from medbench.storage import files
+
+
+def remove_unless_used(folder: Path, lock: Path) -> None:
+    """Remove a folder with all its files, unless another process holds its lock."""
+    from filelock import FileLock, Timeout
+
+    with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

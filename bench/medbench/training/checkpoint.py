@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
-from medbench.storage import files
-
-log = logging.getLogger(__name__)
+from medbench.progress import say
+from medbench.storage.tensors import load_tensors, save_tensors
 
 
 @dataclass
@@ -46,12 +42,11 @@ class State:
 
     def save(self, file: Path) -> None:
         """Write the state; after a kill the file is complete or is still the previous one."""
-        content = {f"tensor.{name}": value.detach().cpu().contiguous() for name, value in self.tensors.items()}
+        content = {f"tensor.{name}": value for name, value in self.tensors.items()}
         content |= {
             f"array.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in self.arrays.items()
         }
-        with files.atomic(file) as part:
-            save_file(content, part, metadata={"facts": json.dumps(self.facts)})
+        save_tensors(file, content, self.facts)
 
     @classmethod
     def load(cls, file: Path, expected: Mapping[str, Any] | None = None) -> State | None:
@@ -59,11 +54,9 @@ class State:
         if not file.is_file():
             return None
         try:
-            with safe_open(file, framework="pt") as opened:
-                facts = json.loads((opened.metadata() or {}).get("facts", "{}"))
-                content = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+            content, facts = load_tensors(file)
         except (SafetensorError, ValueError) as error:
-            log.warning("%s is not a valid checkpoint and is ignored: %s", file, error)
+            say(f"{file} is not a valid checkpoint and is ignored: {error}")
             return None
         if any(facts.get(name) != value for name, value in (expected or {}).items()):
             return None

@@ -29,7 +29,7 @@ class Criterion:
     @property
     def sign(self) -> int:
         """1 if the greater value is better, -1 if the smaller one is."""
-        return 1 if metrics.get(self.metric).higher_is_better else -1
+        return metrics.get(self.metric).sign
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ def choose(
     groups: NDArray[np.generic] | None = None,
 ) -> Choice:
     """Choose the candidate with the best mean validation metric over the seeds; of equal ones, the first.
+
+    The best is the highest, or the lowest of a metric such as log_loss, of which less is better.
 
     Warns if the winner is at the edge of the grid, and if its lead over the runner-up is within one standard error.
     The error is from a paired bootstrap over validation images or patients; both candidates and all seeds use the same

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
+from medbench.models.networks.units import batch_norms
 from medbench.progress import Advance, bar, say
 from medbench.seeding import seed_of
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
@@ -255,9 +256,14 @@ class Training(ABC, Generic[Batch]):
         """Halve the micro-batch of a process whose share of the batch is `share` images.
 
         Raises:
-            MedbenchError: It is one image, or the loss needs all images at once.
+            MedbenchError: It is one image, the loss needs all images at once, or batch norm would see others.
         """
         at_once = min(self.micro, share)
+        if at_once > 1 and any(norm.training for norm in batch_norms(self.network)):
+            raise MedbenchError(
+                f"{self.what}: out of memory with {at_once} images at once; fewer change batch norm and the result",
+                f"give --set micro_batch={at_once // 2}, which is part of the result's identity, or {self.less_memory}",
+            )
         if self.full_batch or at_once == 1:
             smaller = "; or a smaller batch: --set batch_size=N" if self.full_batch else ""
             raise MedbenchError(

@@ -59,10 +59,10 @@ def test_a_terminal_shows_the_difference_first(medbench, runs, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(table.sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    out = medbench(*WORDS, "--runs", runs).out
-    assert "A − B" in out
-    assert "more columns than fit here" in out
-    assert out.index("A − B") < out.index("detectable")
+    done = medbench(*WORDS, "--runs", runs)
+    assert done.width <= 80
+    out = done.plain
+    assert out.index("A − B") < out.index("left out at this width: ") < out.index("detectable")
 
 
 def test_nothing_is_drawn_twice(medbench, runs, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -35,6 +36,16 @@ def test_json_is_the_same_rows(medbench):
 def test_filter_is_a_glob_on_names_or_any_text(medbench, select, names):
     rows = json.loads(medbench("ls", "datasets", "--json", "--filter", select).out)
     assert [row["name"] for row in rows] == names
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets"])
+def test_at_80_columns_names_are_whole_and_the_rest_is_named(medbench, monkeypatch, kind):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    done = medbench("ls", kind)
+    assert done.width <= 80
+    assert [line.split()[0] for line in done.plain.splitlines()[3:] if line[0] != " "] == cards.names(kind)
+    assert re.fullmatch(r"left out at this width: .*\(to see all: .*\)\n", done.err)
 
 
 def test_a_broken_card_does_not_hide_the_others(medbench, own_cards):

@@ -66,3 +66,17 @@ def test_unknown_names_suggest_near_ones(medbench):
     done = medbench("show", "toy-binari")
     assert done.status == 2
     assert done.err.startswith("error: unknown card 'toy-binari'\nhint: did you mean: toy-binary")
+
+
+def test_the_fields_of_a_kind_of_card(medbench):
+    out = medbench("show", "card", "dataset").out
+    for text in ("layout (kind: csv)\n", "  exclude: text; optional\n      Text file", "task: binary | multiclass"):
+        assert text in out
+    assert "k: whole number" in medbench("show", "card", "knn").out
+    parts = json.loads(medbench("show", "card", "protocol", "--json").out)
+    assert "presets" in [field["name"] for field in parts[0]["fields"]]
+    assert medbench("show", "card", "data").err.startswith(
+        "error: unknown kind of card 'data'\nhint: did you mean: data"
+    )
+    assert "medbench show card dataset" in medbench("show", "card").err
+    assert "one name at a time" in medbench("show", "toy", "knn").err

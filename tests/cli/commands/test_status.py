@@ -31,6 +31,17 @@ def test_planned_units_are_explained(medbench, runs):
     assert "planned:" not in medbench("status", "--runs", runs).err
 
 
+def test_at_80_columns_the_mean_of_each_row_is_shown(medbench, runs, monkeypatch):
+    save(runs, synthetic("visionfm-ultrasound", "linear-unfrozen", "chexpert-frontal", (0, 1), split="official"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    done = medbench("status", "--runs", runs)
+    assert done.width <= 80
+    names = ("visionfm-ultrasound", "linear-unfrozen", "chexpert-frontal", "kappa_quadratic", "0.805")
+    assert set(names) <= {*done.plain.split()}
+    assert done.err.startswith("left out at this width: settings, ")
+
+
 @pytest.mark.parametrize("option", ["--runs", "--out"])
 def test_status_of_another_store_and_of_an_empty_one(medbench, runs, tmp_path, option):
     assert "3 done" in medbench("status", option, runs).err

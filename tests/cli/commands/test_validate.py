@@ -19,14 +19,14 @@ def test_the_shipped_cards_are_valid(medbench, folder):
 def test_all_faults_at_once_with_file_line_and_field(medbench, tmp_path):
     card = tmp_path / "mine.yaml"
     card.write_text(
-        "title: x\nlayout: {kind: folders}\ntask: ternary\nclasses: [a, b]\nmetrik: auroc\n"
+        "title: x\nlayout: {kind: folders}\ntask: ternary\nmetrik: auroc\n"
         "splits:\n  default: s\n  rules:\n    s: {method: stratified, val: 2}\n"
     )
     done = medbench("validate", card)
     assert (done.status, done.out) == (2, "")
-    for fault in (":3: task: ", ":5: metrik: unknown field, did you mean 'metric'?", ":9: splits.rules.s.val: "):
+    for fault in (":3: task: ", ":4: metrik: unknown field, did you mean 'metric'?", ":8: splits.rules.s.val: "):
         assert f"{card}{fault}" in done.err
-    assert f"{card}:1: metric: missing field" in done.err
+    assert f"{card}:1: classes: missing field" in done.err
     assert done.err.splitlines()[-1] == "hint: 4 error(s); fix the lines above, then validate again"
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medbench.data.images import decode
 from medbench.data.images.decode import convert, open_image
-from medbench.data.images.depth import Unreadable
+from medbench.data.images.depth import MissingDecoderError, Unreadable
 from medbench.errors import DataError
 
 Saved = Callable[..., Path]
@@ -257,3 +257,26 @@ def test_pillows_limit_is_put_back_by_the_last_of_many_threads(saved: Saved) -> 
         thread.join()
     assert before == Image.MAX_IMAGE_PIXELS
     assert before is not None
+
+
+@pytest.mark.parametrize(("most", "wanted"), [(4095, 100), (1000, 100), (255, 100), (65535, 100)])
+def test_the_maximum_that_a_pgm_declares_is_white(tmp_path: Path, most: int, wanted: int) -> None:
+    value = round(most * 100 / 255)
+    kind = ">u2" if most > 255 else "u1"
+    (tmp_path / "a.pgm").write_bytes(f"P5 2 1 {most}\n".encode() + np.array([0, value], kind).tobytes())
+    found = np.asarray(open_image(tmp_path / "a.pgm", 1)).tolist()
+    assert found[0][0] == 0
+    assert abs(found[0][1] - wanted) <= 1
+
+
+def test_a_format_that_pillow_was_built_without_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> None:
+        raise UnidentifiedImageError
+
+    monkeypatch.setattr(decode.Image, "open", unknown)
+    with pytest.raises(Unreadable, match="not an image of a known format"):
+        decode.decode(b"RIFF\0\0\0\0WEBPVP8 \0\0", 1)
+    monkeypatch.setattr(decode.features, "check", lambda name: name != "webp")
+    with pytest.raises(MissingDecoderError, match="of the kind WEBP needs a decoder") as caught:
+        decode.decode(b"RIFF\0\0\0\0WEBPVP8 \0\0", 1)
+    assert "pip install --upgrade pillow" in caught.value.hint

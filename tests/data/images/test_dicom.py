@@ -7,11 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, RLELossless, SecondaryCaptureImageStorage
 
 from medbench.data.images import dicom
 from medbench.data.images.decode import open_image
-from medbench.data.images.depth import Unreadable
+from medbench.data.images.depth import MissingDecoderError, Unreadable
 
 
 def made(path, pixels, kind="MONOCHROME2", bits=None, meta=True, **more):
@@ -156,3 +156,63 @@ def test_other_images_do_not_load_pydicom(tmp_path):
         "open_image(Path('a.png'), 1); sys.exit('pydicom' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("bits", range(1, 16))
+def test_the_full_scale_of_the_bits_stored_becomes_255(tmp_path, bits):
+    full = 2**bits - 1
+    ramp = np.linspace(0, full, 64).round().astype(np.uint16).reshape(8, 8)
+    wanted = np.floor(ramp * (255 / full) + 0.5)
+    np.testing.assert_array_equal(grey(made(tmp_path / "a.dcm", ramp, bits=bits)), wanted)
+    np.testing.assert_array_equal(grey(made(tmp_path / "b.dcm", ramp, "MONOCHROME1", bits=bits)), 255 - wanted)
+    if bits > 1:
+        signed = (ramp.astype(np.int16) >> 1) - 2
+        wanted = np.floor(signed.clip(0) * (255 / (full >> 1)) + 0.5)
+        np.testing.assert_array_equal(grey(made(tmp_path / "c.dcm", signed, bits=bits)), wanted)
+
+
+@pytest.mark.parametrize("high", [11, 13, 15])
+@pytest.mark.parametrize("kind", [np.uint16, np.int16])
+def test_the_bits_in_use_are_those_below_the_high_bit(tmp_path, high, kind):
+    values = (RAMP - (2048 if kind is np.int16 else 0)).astype(kind)  # 12 bits
+    shift = high - 11
+    around = np.random.default_rng(0).integers(0, 2**16, RAMP.shape).astype(np.uint16)  # old overlays
+    stored = (around & ~np.uint16(4095 << shift)) | ((values.astype(np.uint16) & 4095) << shift)
+    wanted = grey(made(tmp_path / "plain.dcm", values, bits=12))
+    found = grey(made(tmp_path / "high.dcm", stored.view(kind), bits=12, HighBit=high))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_rescaled_image_has_the_scale_of_what_it_could_hold(tmp_path):
+    stored = np.array([[0, 1024, 2048, 4095]], np.uint16)
+    bright = made(tmp_path / "a.dcm", stored, bits=12, RescaleSlope="2", RescaleIntercept="-1024")
+    wanted = np.floor(np.array([0, 1024, 3072, 7166]) * 255 / 7166 + 0.5)
+    np.testing.assert_array_equal(grey(bright)[0], wanted)
+    dark = made(tmp_path / "b.dcm", stored[:, :3], bits=12, RescaleSlope="2", RescaleIntercept="-1024")
+    np.testing.assert_array_equal(grey(dark)[0], wanted[:3])  # the same scale in every file of a series
+
+
+def test_a_window_is_applied_where_the_card_asks_for_it(tmp_path):
+    about = {"RescaleSlope": "1", "RescaleIntercept": "-1024", "WindowCenter": "40", "WindowWidth": "80"}
+    path = made(tmp_path / "a.dcm", np.arange(4096, dtype=np.uint16).reshape(64, 64), bits=12, **about)
+    found = np.asarray(dicom.image(path.read_bytes(), window=True)).ravel().astype(float)
+    hounsfield = np.arange(4096) - 1024
+    wanted = (((hounsfield - 39.5) / 79 + 0.5) * 255).clip(0, 255)  # DICOM PS3.3 C.11.2.1.2.1
+    assert np.abs(found - wanted).max() <= 0.5 + 1e-9
+    assert np.asarray(open_image(path, 1)).max() == 255
+    plain = made(tmp_path / "b.dcm", RAMP, bits=12)
+    np.testing.assert_array_equal(np.asarray(dicom.image(plain.read_bytes(), window=True)), grey(plain))
+
+
+def test_a_compression_without_a_decoder_names_the_packages(tmp_path, monkeypatch):
+    path = made(tmp_path / "a.dcm", RAMP, bits=12)
+    found = pydicom.dcmread(path)
+    found.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    found.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+    found["PixelData"].is_undefined_length = True
+    found.save_as(path, enforce_file_format=True)
+    monkeypatch.setattr(type(pydicom.pixels.get_decoder(JPEGLosslessSV1)), "is_available", False)
+    with pytest.raises(MissingDecoderError, match=r"JPEG Lossless.* needs a decoder that is not installed") as caught:
+        grey(path)
+    assert caught.value.hint == "pip install pylibjpeg pylibjpeg-libjpeg"
+    assert not isinstance(caught.value, Unreadable)

@@ -121,3 +121,11 @@ def test_some_images_missing(make_csv, make_card, tmp_path):
         (root / f"{i}.png").unlink()
     words = ("4 of the 30 images", "3.png, 5.png, 7.png and 1 more", f"medbench data check {root}/labels.csv")
     refused(lambda: load_dataset(str(root / "labels.csv")), *words)
+
+
+def test_classes_in_names_that_the_card_does_not_know_are_named_at_once(tmp_path, make_card):
+    root = folder(tmp_path / "data", "x_a.png", "y_b.png", "z_q.png", "v_q.png", "w_r.png")
+    layout = {"kind": "folders", "folders": {"a": 0, "b": 1}, "label": r"_(?P<label>[a-z])\."}
+    card = make_card(task="binary", classes=["a", "b"], layout=layout)
+    told = "the card does not know the class that is in the name; names have 'q' (2), 'r' (1)"
+    refused(lambda: read_samples(card, root), f"v_q.png: {told}", "known: a, b")

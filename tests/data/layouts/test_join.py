@@ -56,3 +56,26 @@ def test_padded_numbers_and_further_inputs(tmp_path, make_card):
     assert frame["input_oct"].tolist() == ["0001/0001", "0042/0042"]
     layout["inputs"] = {"oct": {"image": "../{id}"}}
     refused(lambda: read_samples(make_card(layout=layout), root), "l.xlsx:2", "leaves the data folder")
+
+
+def test_rows_with_a_named_text_are_left_out(make_csv, make_card):
+    rows = [("x.png", "a", "poor"), ("y.png", "?", "good"), ("z.png", "c", ""), ("w.png", "b", "good")]
+    root = make_csv("image,label,quality", rows)
+    card = make_card(
+        layout={"leave_out": {"quality": ["poor"], "label": ["?"]}, "where": {"quality": ["good", "poor"]}}
+    )
+    assert read_samples(card, root)["id"].tolist() == ["w.png"]
+    gone = make_card(layout={"leave_out": {"quality": ["poor", "good", ""]}})
+    refused(
+        lambda: read_samples(gone, root), "no row is left by layout.leave_out (quality)", "holds 'poor', 'good', ''"
+    )
+
+
+def test_a_card_need_not_name_a_usual_column_of_images(make_csv, make_card):
+    make_csv("id,File Name,label", [("1", "x.png", "a")], images=False, name="one.csv")
+    root = make_csv("path,label", [("y.png", "b")], name="two.csv")
+    tables = [{"file": "one.csv"}, {"file": "two.csv"}]
+    card = make_card(layout={"image": None, "tables": tables})
+    assert read_samples(card, root)["path"].tolist() == ["x.png", "y.png"]
+    make_csv("scan,label", [("y.png", "b")], images=False, name="two.csv")
+    refused(lambda: read_samples(card, root), "two.csv: no column is called image, path", "it has: scan, label")

@@ -72,3 +72,21 @@ def test_lists(tmp_path, make_card):
 def test_an_id_is_there_once(tmp_path, make_card, first):
     (tmp_path / "labels.csv").write_text(f"image,label\n{first},a\nx.png,b\n")
     refused(lambda: read_samples(make_card(), tmp_path), ":3: duplicate id 'x.png', first at", ":2")
+
+
+def test_samples_on_the_exclusion_list_are_left_out(tmp_path, make_csv, make_card):
+    root = make_csv("image,label", [("x.png", "a"), ("y.png", "b"), ("z.png", "c")])
+    card = make_card(exclude="lists/poor.txt")
+    card._folder = tmp_path
+    (tmp_path / "lists").mkdir()
+    poor = tmp_path / "lists" / "poor.txt"
+    refused(lambda: read_samples(card, root), f"{poor} does not exist")
+    poor.write_text("y.png\n\nx.png\n")
+    frame = read_samples(card, root)
+    assert (frame["id"].tolist(), frame.index.tolist()) == (["z.png"], [0])
+    poor.write_text("y.png\ny\n")
+    refused(lambda: read_samples(card, root), "poor.txt:2: no sample has the id 'y'", "'x.png'")
+    poor.write_text("x.png\ny.png\nz.png\n")
+    refused(lambda: read_samples(card, root), "leaves out all samples of mine")
+    away = make_card(exclude="../poor.txt")
+    refused(lambda: read_samples(away, root), "leaves the data folder")

@@ -124,3 +124,43 @@ def test_values_alone_count_when_given(make_csv, make_card):
 def test_numbered_names_are_names_not_indices(make_csv, make_card):
     root = make_csv("image,label", [("x.png", "1"), ("y.png", "0")])
     refused(lambda: read_samples(make_card(classes=["1", "2", "3"]), root), ":3", "'0' is out of range", "1, 2, 3")
+
+
+def test_all_unknown_labels_are_named_at_once(make_csv, make_card):
+    labels = ["a", "x", "b", "y", "x", "", "bb"]
+    root = make_csv("image,label", [(f"{i}.png", label) for i, label in enumerate(labels)])
+    refused(
+        lambda: read_samples(make_card(), root),
+        "labels.csv: column 'label': 4 labels are not classes, in 5 rows",
+        "'x' (2, first in line 3), 'y' (1, first in line 5), '' (1, first in line 7), 'bb' (1, first in line 8)",
+        "did you mean 'b'?",
+    )
+    card = make_card(task="multilabel", layout={"separator": "|"})
+    root = make_csv("image,label", [("x.png", "a|x"), ("y.png", "x"), ("z.png", "u|b")])
+    refused(lambda: read_samples(card, root), "2 labels are not classes, in 3 rows: 'x' (2, first in line 2), 'u'")
+    root = make_csv("image,label", [("x.png", "x"), ("y.png", "x")])
+    refused(lambda: read_samples(make_card(), root), "labels.csv:2: column 'label': the label 'x' is not a class (in 2")
+
+
+def test_all_cells_that_are_neither_0_nor_1_are_named_at_once(make_csv, make_card):
+    root = make_csv("image,A,B,C", [("x.png", "1", "u", "0"), ("y.png", "", "u", "0"), ("z.png", "1", "0", "0")])
+    refused(
+        lambda: read_samples(make_card(layout={"label": None, "labels": ["A", "B", "C"]}), root),
+        "2 texts are neither 0 nor 1: column 'B': 'u' (2, first in line 2), column 'A': '' (1, first in line 3)",
+    )
+
+
+def test_every_other_text_has_a_class_but_an_empty_cell_has_none(make_csv, make_card):
+    root = make_csv("image,label", [("x.png", "R0"), ("y.png", "R7"), ("z.png", "1.0")])
+    card = make_card(layout={"values": {"R0": "b", "1": 2, "*": "a"}})
+    assert read_samples(card, root)["target"].tolist() == [1, 0, 2]
+    root = make_csv("image,label", [("x.png", "R0"), ("y.png", "")])
+    refused(lambda: read_samples(card, root), "labels.csv:3: column 'label': the label is missing")
+    root = make_csv("image,A,B,C", [("x.png", "1", "u", "-1")])
+    hot = make_card(layout={"label": None, "labels": ["A", "B", "C"], "values": {"*": 0}})
+    assert read_samples(hot, root)["target"].tolist() == [0]
+    several = make_card(task="multilabel", layout={"separator": "|", "values": {"x": "a", "*": "c"}})
+    root = make_csv("image,label", [("x.png", "x|y"), ("y.png", "x")])
+    assert read_samples(several, root).filter(like="target_").to_numpy().tolist() == [[1, 0, 1], [1, 0, 0]]
+    beyond = make_card(layout={"values": {"*": 7}})
+    refused(lambda: read_samples(beyond, root), "* -> 7", error=CardError)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from medbench.data.dataset import Dataset
+from medbench.data.images.depth import MissingDecoderError
 from medbench.data.images.square import SquareRule
 from medbench.data.prepared import fill
 from medbench.data.prepared import store as rooms
@@ -194,3 +196,42 @@ def test_each_part_of_the_rule_makes_another_store(small: Dataset) -> None:
     changes: list[dict[str, Any]] = [{"fit": fit} for fit in ("shortest", "canvas", "longest")]
     rules = [plain, *(replace(plain, **change) for change in [*changes, {"foreground": True}, {"fill": (1, 1, 1)}])]
     assert len({store_path(rule, small) for rule in rules}) == len(rules)
+
+
+def test_changed_pixels_are_noticed_and_prepared_again(small: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    first = prepare(small, SMALL)
+    right, file = np.array(first.images), first.path / "images.u8"
+    content, before = bytearray(file.read_bytes()), file.stat()
+    content[12345] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if it had never been touched
+    assert (np.array(prepare(small, SMALL).images) == right).all()
+    assert "images.u8 is damaged" in capsys.readouterr().err
+
+
+def test_unreadable_images_are_tried_again_by_other_decoders(spoilt: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    unreadable = prepare(spoilt, SMALL).unreadable
+    assert unreadable
+    monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
+    assert prepare(spoilt, SMALL).unreadable == unreadable
+    monkeypatch.undo()
+    decoders = {"pillow": "99.0"}
+    monkeypatch.setattr(rooms, "decoders", lambda: decoders)
+    monkeypatch.setattr(fill, "decoders", lambda: decoders)
+    filled = []
+    plain = fill.fill
+    monkeypatch.setattr(fill, "fill", lambda *a: filled.append(plain(*a)))
+    assert prepare(spoilt, SMALL).unreadable == unreadable
+    assert len(filled) == 1
+
+
+def test_a_missing_decoder_is_no_fault_of_the_file(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any, **__: Any) -> None:
+        raise MissingDecoderError("DICOM with the compression 'X'", "pip install x")
+
+    monkeypatch.setattr(fill, "decode", lacking)
+    with pytest.raises(DataError, match="needs a decoder") as caught:
+        prepare(small, SMALL)
+    assert caught.value.hint == "pip install x"
+    monkeypatch.undo()
+    assert not prepare(small, SMALL).unreadable

@@ -164,3 +164,17 @@ def test_what_no_name_can_tell_is_refused(tmp_path, make_card, layout, words):
     for word in words:
         assert word in str(caught.value)
     assert not (tmp_path / "t").exists()
+
+
+def test_rows_by_value_every_other_text_and_the_usual_column(tmp_path, make_card):
+    layout = {
+        "image": None,
+        "values": {"?": "a", "R0": "a", "R1": "b", "*": "c"},
+        "leave_out": {"label": ["?"], "quality": ["", "poor"], "reader": ["x"]},
+    }
+    card = make_card(layout=layout, exclude="nowhere.txt")
+    (tmp_path / "nowhere.txt").write_text("1.png\n")
+    card._folder = tmp_path
+    frame = read_samples(card, synthesise(card, tmp_path / "twin", 60))
+    assert len(frame) == 60, "a twin has other ids than the exclusion list"
+    assert set(frame["target"]) == {0, 1, 2}

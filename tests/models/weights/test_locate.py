@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -197,3 +198,16 @@ def test_no_two_files_share_a_place() -> None:
         if found.weights and found.weights.filename:
             source = found.weights.url or str(found.weights.hub)
             assert sources.setdefault(locate.place(found), source) == source, name
+
+
+def test_a_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    file.write_bytes(CONTENT)
+    found = locate.locate(card(), str(file))
+    locate.require_unchanged(found)
+    before = file.stat()
+    file.write_bytes(CONTENT[::-1])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(WeightsError, match="was replaced while the command ran"):
+        locate.require_unchanged(found)
+    locate.require_unchanged(locate.RANDOM)

@@ -39,6 +39,31 @@ def test_without_shared_settings_the_row_with_most_seeds_is_compared(put):
     assert any(note.endswith("then the newest: paper; k=9") for note in made.notes)
 
 
+def test_what_is_typed_in_full_comes_before_what_has_more(put):
+    """A newer row on another split, with more seeds, does not stand for the row that was named."""
+    put("dino", 0.9, options={"k": 5})
+    put("dino", 0.6, seeds=(0, 1, 2, 3), options={"k": 5, "split": "drawn"}, split="drawn", material={"split": "d"})
+    put("sam", 0.7, options={"k": 9})
+    made = compare("dino/linear-frozen/k=5", "sam", draws=DRAWS, runs=put.runs)
+    assert names(made) == ["k=5 | k=9"]
+    made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
+    assert names(made) == ["k=5 | k=9"], "the same test images come before more seeds"
+    made = compare("dino/linear-frozen/split=drawn", "dino/linear-frozen/k=5", draws=DRAWS, runs=put.runs)
+    assert names(made) == ["k=5, split=drawn | k=5"]
+
+
+def test_data_of_another_content_are_not_compared(put):
+    """The ids are the same, the pixels are not: only what was run on one copy is compared."""
+    put("dino", 0.9, material={"data": "a" * 64})
+    put("sam", 0.7, material={"data": "b" * 64})
+    with pytest.raises(MedbenchError, match="nothing to compare") as error:
+        compare("dino", "sam", draws=DRAWS, runs=put.runs)
+    assert "aptos (other data under the same name: A aaaaaaaa, B bbbbbbbb" in str(error.value.hint)
+    put("dino", 0.8, seeds=(0, 1), material={"data": "b" * 64})
+    (row,) = rows_of(compare("dino", "sam", draws=DRAWS, runs=put.runs))
+    assert row["seeds_a"] == "0 1"
+
+
 def test_presets_and_options_of_one_row(put):
     put("dino", 0.9)
     put("dino", 0.7, preset="fixed", options={"rates": [0.001, 0.1]})

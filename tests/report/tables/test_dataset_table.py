@@ -7,9 +7,11 @@ import io
 import threading
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from medbench.records.store import records_of
+from medbench.records.store import PREDICTIONS, read_all, records_of
 from medbench.report.tables.dataset_table import RANDOM, dataset_table, write_dataset_tables
 from medbench.report.tables.render import render
 
@@ -66,6 +68,55 @@ def test_notes(synthetic):
     assert "recall_macro leave out DF (absent from test)" in text
     assert "test images differ" in text
     assert "dino · linear-frozen (paper): split paper, 540 images" in text
+
+
+def test_two_data_sets_of_one_name_stand_apart(synthetic):
+    """Each has a section, its own best and its own primary metric; the one with most rows comes first."""
+    eye = {"data": "e" * 64, "dataset": {"task": "binary", "classes": ["no", "yes"]}}
+    skin = {"data": "5" * 64, "dataset": {"task": "multiclass", "classes": ["a", "b", "c"]}}
+    records = [
+        record
+        for model, about, value in (("a", eye, 0.9), ("b", eye, 0.8), ("c", eye, 0.7))
+        for record in synthetic(
+            model, dataset="labels", values={"auroc": [value]}, seeds=(0,), material=about, images=20
+        )
+    ]
+    for model, value in (("a", 0.3), ("b", 0.4)):
+        values = {"recall_macro": [value], "auroc": [0.99]}
+        records += synthetic(model, dataset="labels", values=values, seeds=(0,), material=skin, images=30)
+    made = dataset_table("labels", records)
+    assert [(row.section, row.heads[0], row.about["data"]) for row in made.rows] == [
+        *(("data eeeeeeee: 20 test images, 2 classes, by auroc", name, "eeeeeeee") for name in "abc"),
+        *(("data 55555555: 30 test images, 2 classes, by recall_macro", name, "55555555") for name in "ba"),
+    ]
+    assert [[cell.rank for cell in row.cells] for row in made.rows] == [
+        ["best", ""],
+        ["second", ""],
+        ["", ""],
+        ["best", "best"],
+        ["best", ""],
+    ]
+    assert any(note.startswith("2 data sets were run under the name labels: ") for note in made.notes)
+    assert "rows of two sections do not compare" in render(made, "md")
+
+
+def test_intervals_are_those_of_each_sections_metric(synthetic, save, tmp_path):
+    """Two and three classes under one name, with predictions: no metric is asked of the other's scores."""
+    for data, classes, metric in (("e", 2, "auroc"), ("5", 3, "recall_macro")):
+        truth = np.arange(30) % classes
+        about = {"data": data * 64, "dataset": {"task": "t", "classes": list(range(classes))}}
+        for model in ("a", "b"):
+            made = synthetic(model, dataset="labels", values={metric: [0.7]}, seeds=(0,), material=about)
+            save(tmp_path, made)
+            scores = np.random.default_rng(classes).dirichlet(np.ones(classes), 30)
+            frame = pd.DataFrame({"id": range(30), "group": range(30), "split": "test", "target": truth})
+            frame[[f"score_{k}" for k in range(classes)]] = scores
+            path = next(r.path for r in read_all(tmp_path) if r.key == made[0].key)
+            frame.to_parquet(path / PREDICTIONS)
+    found = dataset_table("labels", read_all(tmp_path), intervals=True)
+    assert [[cell.low is not None for cell in row.cells] for row in found.rows] == [[True, False]] * 2 + [
+        [False, True]
+    ] * 2
 
 
 def test_fewer_defined_values_than_seeds_show(synthetic):

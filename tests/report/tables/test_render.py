@@ -74,7 +74,21 @@ def test_terminal(made):
     assert all(text in wide for text in TEXTS)
     assert "[link](y)" in wide
     assert "column 3" in narrow  # four columns wrap rather than go
-    assert "more columns" not in narrow
+    assert "left out" not in narrow
+
+
+def test_a_narrow_terminal_keeps_names_and_the_primary_metric_whole():
+    columns = tuple(Column(name, name, name, "aptos") for name in ("kappa_quadratic", "accuracy", "log_loss"))
+    cells = (Cell(0.9, 0.01, 5, low=0.8, high=0.95, rank="best"), Cell(0.8, 0.02, 5), Cell(0.7, 0.03, 5))
+    heads = ("model", "protocol", "settings", "weights", "seeds")
+    rows = [Row((name, "linear-frozen", settings, "official", "5"), cells) for name, settings in (
+        ("visionfm-ultrasound", "paper"), ("m", "paper; views=100, learning_rate=0.001"))]  # fmt: skip
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown(Table("t", "title", heads, columns, tuple(rows), intervals=True), 80))
+    assert "visionfm-ultrasound" in lines
+    assert "0.900 ± 0.010¹" not in lines
+    assert all(text in lines for text in ("0.900 ± 0.010", "[0.800, 0.950]", "kappa_quadratic", "learning_rate=0.001"))
+    assert "the same in all rows: protocol linear-frozen, weights official, seeds 5\n" in lines
+    assert "left out at this width: log_loss (to see all: --format md, csv or json)\n" in lines
 
 
 def test_terminal_leaves_out_what_does_not_fit():
@@ -82,7 +96,7 @@ def test_terminal_leaves_out_what_does_not_fit():
     made = Table("t", "title", ("head",), columns, (Row(("a",), (Cell(0.5, 0.1, 5),) * 9),))
     text = shown(made, 62)
     assert "column2" in text
-    assert "6 more columns than fit here (column3, column4, column5," in text
+    assert "left out at this width: column3, column4, column5," in text
 
 
 PLAIN = ["0.900 ± 0.010", "0.800 ± 0.020", "0.700 ± 0.030≈", "0.600 n=1", "0.950 ± 0.040†"]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from medbench.report.tables.text_table import aligned, grid
+from medbench.report.tables.text_table import aligned, fit, grid, longest_word
 
 
 def test_cells_are_aligned_and_two_spaces_apart():
@@ -29,18 +29,34 @@ def shown(width: int, **options: object) -> list[str]:
 
 
 def test_a_grid_shows_brackets_and_aligns_numbers():
-    lines = shown(60, right=[False, True], wrap=[True, False], title="2 [red]rows")
+    lines = shown(60, right=[False, True], widths=[14, 2], title="2 [red]rows")
     assert lines[0].strip() == "2 [red]rows"
-    assert "[b]head" in lines[2]
-    assert "[i]a b c d e f" in lines[4]
-    assert lines[4].replace("│", " ").rstrip().endswith("  1")
-    assert lines[5].replace("│", " ").rstrip().endswith(" 23")
+    assert "[b]head" in lines[1]
+    assert lines[3:5] == ["[i]a b c d e f   1", "styled          23"]
 
 
-@pytest.mark.parametrize("may_wrap", [True, False])
-def test_only_columns_that_may_wrap_do(may_wrap):
-    file = io.StringIO()
-    cells = ["a b c d e f", "u v w x y z"]
-    Console(width=22, file=file).print(grid(["name", "other"], [cells], [False, True], [may_wrap, True], ""))
-    assert ("a b c d e f" in file.getvalue()) is not may_wrap
-    assert "u v w x y z" not in file.getvalue()
+def test_cells_wrap_at_the_width_of_their_column():
+    lines = shown(40, right=[False, True], widths=[7, 2], title="")
+    assert [line.rstrip() for line in lines[2:]] == ["[i]a b    1", "c d e f", "styled   23"]
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "widths", "hidden"),
+    [
+        (80, [0, 1, 2], [10, 30, 8], []),
+        (44, [0, 1, 2], [10, 22, 8], []),  # the second wraps
+        (31, [0, 1, 2], [10, 9, 8], []),
+        (30, [0, 2], [10, 8], [1]),
+        (19, [0], [10], [1, 2]),
+        (5, [0], [10], [1, 2]),  # the last one stays, whatever the width
+    ],
+)
+def test_columns_wrap_and_then_go(width, shown, widths, hidden):
+    found = fit([10, 30, 8], [10, 9, 8], [1, 2], width)
+    assert (found.shown, found.widths, found.hidden) == (shown, widths, hidden)
+
+
+def test_words_stay_whole_up_to_a_limit():
+    assert longest_word(["a bcd", "", "efghi j"], 40) == 5
+    assert longest_word(["x" * 50], 40) == 40
+    assert longest_word([], 40) == 0

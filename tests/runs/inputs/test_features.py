@@ -65,3 +65,29 @@ def test_samples_left_out_keep_their_rows_and_are_in_no_split(pictures: Path) ->
     assert (data.samples["split"] != "").all(), "the data set itself is as it was"
     with pytest.raises(DataError, match="without its 90 unreadable images"):
         without(data, set(data.samples["id"]))
+
+
+def test_damaged_statistics_are_made_again(pictures: Path) -> None:
+    (first,) = run(pictures, "knn", set={"k": 5})
+    (kept,) = (paths.home() / "prepared").rglob("stats-*.json")
+    good = kept.read_text()
+    for bad in (good.replace("0.", "0.9", 1), good[:20], ""):
+        kept.write_text(bad)
+        (again,) = run(pictures, "knn", set={"k": 5}, overwrite="always")
+        assert again.metrics == first.metrics
+        assert kept.read_text() == good
+
+
+def test_what_was_left_out_is_part_of_the_key(pictures: Path) -> None:
+    def keys(unreadable: str) -> set[str]:
+        plan = make_plan("toy-vit", "knn", str(pictures), Options(changes={"k": 5}, unreadable=unreadable))
+        return {key for job in plan.jobs for _, key in job.units}
+
+    assert keys("leave-out") == keys("stop"), "nothing is left out"
+    bad = pictures.parent / "images" / "004.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    left = keys("leave-out")
+    assert left != keys("stop")
+    (record,) = run(pictures, "knn", set={"k": 5}, unreadable="leave-out")
+    assert {record.key} == left
+    assert record.material["unreadable"] == ["images/004.png"]

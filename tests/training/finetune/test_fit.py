@@ -76,7 +76,7 @@ def plain(rate: float, smoothing: float = 0.0) -> tuple[list[float], list[float]
         total = 0.0
         for k in range(N // 8):
             at = rows[8 * k : 8 * k + 8]
-            lr = (1e-8 + (rate - 1e-8) * min(step, 5) / 5) * scale
+            lr = (1e-8 + (rate - 1e-8) * min(step + 1, 5) / 5) * scale
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.zero_grad()

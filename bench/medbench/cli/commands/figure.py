@@ -1,4 +1,4 @@
-"""`medbench figure`: a paper's figure from what was run, as an image and as the data behind it."""
+"""`medbench figure`: a paper's figure or a data set's, from what was run, as an image and as the data behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medbench.cli import listing, options, output, plan_text
 
 
 def figure(
-    name: Annotated[str | None, typer.Argument(help="E.g. wacv2024/figure4; none: list all figures.")] = None,
+    name: Annotated[str | None, typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.")] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,
     random: options.Random = False,
@@ -40,20 +40,20 @@ def figure(
     """
     plan_text.check_fill("figure", name, fill, dry_run)
     if name is None:
-        output.write_rows(listing.figure_rows(), ("name", "title"), as_json=as_json)
+        output.write_rows(listing.figure_rows(runs), ("name", "title"), as_json=as_json)
         return
     from medbench.report.figures import draw as figures
 
     formats = _formats(form)
-    card, own = figures.find(name)
     status: int | None = 0
     if fill:
+        paper, place = figures.find(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
-        status = plan_text.fill_one(card, own, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
         if status is None:
             return
         random = random or weights == "random"
-    data = figures.figure_data(f"{card.name}/{own}", runs, published, random, ref, preset)
+    data = figures.figure_data(name, runs, published, random, ref, preset)
     for path in figures.write_figure(data, to or out or figures.figures_dir(runs), formats):
         output.write(str(path))
     _tell(data.notes, data.commands)

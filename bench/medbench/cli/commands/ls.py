@@ -27,8 +27,18 @@ COLUMNS = {
     Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
     Kind.tables: ("name", "title"),
     Kind.figures: ("name", "kind", "title"),
-    Kind.runs: ("dataset", "model", "protocol", "preset", "weights", "seed", "metric", "score", "key"),
+    Kind.runs: ("dataset", "model", "protocol", "settings", "weights", "seed", "metric", "score", "split", "key"),
 }
+
+LAST = {
+    Kind.models: ("arch", "input", "licence", "gated", "title"),
+    Kind.protocols: ("kind", "presets"),
+    Kind.datasets: ("licence", "access", "classes", "images", "title"),
+    Kind.tables: (),
+    Kind.figures: ("kind",),
+    Kind.runs: ("split", "weights", "key", "metric", "settings"),
+}
+"""What a narrow terminal leaves out, the first to go first."""
 
 
 def ls(
@@ -43,7 +53,7 @@ def ls(
     """
     rows, errors = listing.listed(kind.value, runs)
     rows = [row for row in rows if listing.matches(row, select)]
-    output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}", as_json=as_json)
+    output.write_rows(rows, COLUMNS[kind], title=f"{len(rows)} {kind.value}", as_json=as_json, last=LAST[kind])
     if errors:
         from medbench.errors import CardError
 

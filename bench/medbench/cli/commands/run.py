@@ -55,6 +55,13 @@ def run(
     unreadable: Annotated[
         str, typer.Option(metavar="stop|leave-out", help="Stop at unreadable images, or leave them out.")
     ] = "stop",
+    missing: options.Missing = "stop",
+    label: options.Label = None,
+    image: options.Image = None,
+    group: options.Group = None,
+    split_column: options.SplitColumn = None,
+    task: options.TaskKind = None,
+    metric: options.Metric = None,
     allow_outside: options.AllowOutside = False,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -83,6 +90,13 @@ def run(
         runs=paths.runs_dir(runs or out),
         overwrite=overwrite,  # type: ignore[arg-type]  # checked by make_plan
         unreadable=unreadable,  # type: ignore[arg-type]
+        missing=missing,  # type: ignore[arg-type]
+        label=label,
+        image=image,
+        group=group,
+        split_column=split_column,
+        task=task,
+        metric=metric,
         allow_outside=allow_outside,
         download=not dry_run,
         keep_weights=keep_weights,

@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A model, protocol, data set or paper, or a card file.")],
+    name: Annotated[str, typer.Argument(help="A model, protocol, data set or paper, or a card file; or `card`.")],
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="After `card`: dataset, model, protocol or paper, or a kind of protocol such as knn."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Show all fields of one card.
 
-    Among them: licence, gate, size, features, how to get it, and known contamination.
+    Among them: licence, gate, size, features, how to get it, and known contamination. `medbench show card dataset`
+    lists every field that a data set card may have, with its meaning.
     """
+    if kind is not None:
+        _reference(name, kind, as_json)
+        return
     found = described(name)
     if as_json:
         output.write_json(found)
@@ -31,6 +39,27 @@ def show(
         output.write(f"{part['kind']} {part['name']}  ({part['file']})")
         for line in _lines({k: v for k, v in part.items() if k not in ("kind", "name", "file")}):
             output.write("  " + line)
+
+
+def _reference(word: str, kind: str, as_json: bool) -> None:
+    """Print the fields that a kind of card may have, or the settings of a kind of protocol."""
+    from medbench.cards import find
+    from medbench.cards.recipes import SETTINGS
+    from medbench.cli import card_fields
+    from medbench.errors import MedbenchError, unknown
+
+    schemas = {name.removesuffix("s"): schema for name, schema in find.SCHEMAS.items()} | SETTINGS
+    if word != "card":
+        raise MedbenchError(
+            f"show {word} {kind}: one name at a time", "for the fields of a kind of card: medbench show card dataset"
+        )
+    if kind not in schemas:
+        raise unknown("kind of card", kind, schemas, "Cards: dataset, model, paper, protocol")
+    parts = card_fields.parts_of(schemas[kind])
+    if as_json:
+        output.write_json(card_fields.as_json(parts))
+    else:
+        output.write("\n".join(card_fields.lines_of(parts)))
 
 
 def described(name: str) -> list[dict[str, Any]]:
@@ -57,7 +86,8 @@ def described(name: str) -> list[dict[str, Any]]:
     kinds = [kind for kind, known in files.items() if name in known]
     if not kinds:
         everything = {n for known in files.values() for n in known}
-        raise unknown("card", name, everything, "All: medbench ls models|protocols|datasets|tables")
+        fields = ". Fields of a card: medbench show card dataset" if name == "card" else ""
+        raise unknown("card", name, everything, f"All: medbench ls models|protocols|datasets|tables{fields}")
     return [
         _entry(kind, find.load_file(find.SCHEMAS[kind], files[kind][name]), str(files[kind][name])) for kind in kinds
     ]

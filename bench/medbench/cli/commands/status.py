@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medbench.cli import options, output
 
 COLUMNS = (
     "dataset",
     "model",
     "protocol",
-    "preset",
+    "settings",
+    "weights",
+    "split",
+    "data",
+    "precision",
     "done",
     "failed",
     "planned",
@@ -18,12 +24,17 @@ COLUMNS = (
     "mean",
     "seen",
 )
+TELLING = ("weights", "split", "data", "precision", "failed", "planned", "begun", "seen")
+"""Columns that are shown only where they tell rows apart, or hold something."""
+LAST = ("begun", "seen", "planned", "failed", "data", "split", "precision", "weights", "seeds", "done", "settings")
+"""What a narrow terminal leaves out, the first to go first."""
 
 
 def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
     """Show finished, failed and planned units.
 
-    Failed units are listed with their errors. The column `seen` marks models that saw the data set in pre-training.
+    There is one line for each row of a table. Failed units are listed with their errors. The column `seen` marks models
+    that saw the data set in pre-training.
     """
     from medbench.records.status import statuses
     from medbench.storage import paths
@@ -35,7 +46,8 @@ def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: opti
         return
     done, failed, planned = (sum(row[key] for row in rows) for key in ("done", "failed", "planned"))
     if rows:
-        output.write_rows(rows, COLUMNS, title=str(place))
+        columns = _telling(rows)
+        output.write_rows(rows, columns, title=str(place), last=[name for name in LAST if name in columns])
     for row in rows:
         for failure in row["failures"]:
             where = f"{row['dataset']} {row['model']} {row['protocol']} seed {failure['seed']}"
@@ -44,3 +56,8 @@ def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: opti
     if planned:
         output.note("planned: units of running or interrupted runs; rerun the command to continue")
     output.note(f"{done} done, {failed} failed{more}, in {place}" if rows else f"nothing has been run yet in {place}")
+
+
+def _telling(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the columns, without those in which all rows say the same, or nothing."""
+    return [name for name in COLUMNS if name not in TELLING or len({row[name] or None for row in rows}) > 1]

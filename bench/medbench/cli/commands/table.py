@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
+SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
 def table(
@@ -23,6 +24,11 @@ def table(
     published: options.Published = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals (csv, json: always).")] = False,
     random: options.Random = False,
+    metrics: Annotated[str | None, typer.Option(help="Only these metrics, a comma between them.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
+    ] = "",
     runs: options.Runs = None,
     out: options.OutRuns = None,
     preset: options.Preset = None,
@@ -54,14 +60,30 @@ def table(
             return
         random = random or weights == "random"
     from medbench.report.tables import lookup
+    from medbench.report.tables.choose import chosen
 
-    write_table(lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset), form, intervals)
+    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset)
+    write_table(chosen(found, _words(metrics), _words(columns), sort), form, intervals, SEE_ALL)
     if status:
         raise typer.Exit(status)
 
 
-def write_table(content: Table, form: str | None = None, intervals: bool = False) -> None:
-    """Print a table in one of the formats; None: in colour on a terminal, as aligned text in a pipe."""
+def _words(text: str | None) -> list[str]:
+    """Return the words of a comma list."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def write_table(
+    content: Table, form: str | None = None, intervals: bool = False, see_all: str = "--format md, csv or json"
+) -> None:
+    """Print a table in one of the formats; None: in colour on a terminal, as aligned text in a pipe.
+
+    Args:
+        content: The table.
+        form: The format.
+        intervals: Whether texts show the 95 % intervals.
+        see_all: What shows the columns that a narrow terminal leaves out.
+    """
     import dataclasses
 
     from medbench.report.tables import render
@@ -71,7 +93,7 @@ def write_table(content: Table, form: str | None = None, intervals: bool = False
         from rich.console import Console
 
         console = Console()
-        console.print(render.rich_table(content, console.width))
+        console.print(render.rich_table(content, console.width, see_all))
     else:
         sys.stdout.write(render.render(content, form or "text"))
 
@@ -88,14 +110,9 @@ def _check(name: str, form: str | None) -> None:
 def _of_paper(name: str) -> tuple[PaperCard, str]:
     """Return the card of a paper's table, and the table's name in it."""
     from medbench import cards
-    from medbench.errors import MedbenchError, unknown
+    from medbench.errors import unknown
 
     kind, _, rest = name.partition("/")
-    if kind == "dataset":
-        raise MedbenchError(
-            f"--fill: {name} shows all finished runs, so nothing is missing in it",
-            f"medbench run --model MODEL --protocol PROTOCOL --dataset {rest}",
-        )
     paper = cards.find_paper(kind)
     if rest not in paper.tables:
         raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
+from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
-from medbench.data.dataset import SYNTHETIC, targets_of
-from medbench.data.layouts import class_folders, reader
-from medbench.data.load import choose_split, find_source
+from medbench.data.dataset import SYNTHETIC
+from medbench.data.layouts import reader
+from medbench.data.layouts.own_columns import OwnColumns
+from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
 from medbench.data.splits import split_file
 from medbench.errors import DataError, MedbenchError
-from medbench.storage import digests
+from medbench.storage import digests, files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +49,11 @@ class CheckReport:
     findings: list[Finding]
 
     @property
+    def failed(self) -> bool:
+        """Whether an error was found: a run would stop or be wrong."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing but notes was found: what `--strict` asks for."""
         return all(finding.severity == "note" for finding in self.findings)
@@ -60,6 +67,8 @@ def check(
     images: bool = True,
     split_name: str | None = None,
     near_radius: int | None = RADIUS,
+    missing: Missing = "stop",
+    columns: OwnColumns | None = None,
 ) -> CheckReport:
     """Check a copy of a data set and report all that is found; the first fault does not end it.
 
@@ -71,12 +80,14 @@ def check(
         split_name: The split to count and to look across; None: the card's default.
         near_radius: Bits of 256 in which the hashes of near duplicates may differ. They are not looked for if it is
             None or `images` False, nor in toy sets and synthetic twins.
+        missing: `leave-out`: look at the data without the images that are missing, as a run under that option does.
+        columns: What the user says of a CSV or a folder of their own.
 
     Raises:
         CardError: No such card.
         DataError: The data folder is not told, or not there.
     """
-    source = find_source(name, Path(root) if root is not None else None)
+    source = find_source(name, Path(root) if root is not None else None, columns)
     card, place = source.card, source.root
     findings: list[Finding] = []
     try:
@@ -88,17 +99,19 @@ def check(
     samples = samples.assign(split=assigned)
     twin = (place / SYNTHETIC).is_file()
     findings += _counts(card, samples, twin=twin)
-    missing = class_folders.missing_files(place, samples["path"].tolist())
-    findings += _missing(samples, missing)
+    gone = absent_files(place, samples)
+    findings += _missing(samples, gone, left_out=missing == "leave-out")
+    if missing == "leave-out" and len(gone) < len(samples):
+        samples, gone = samples.drop(index=gone).reset_index(drop=True), []
     there = np.ones(len(samples), bool)
-    there[missing] = False
+    there[gone] = False
     made_up = card.toy or twin  # drawn images are alike by intent
     findings += _images(card, place, samples[there], images, None if made_up else near_radius)
-    findings += _groups_across(samples)
-    findings += _absent(card, samples) if chosen else []
+    findings += groups_across(samples)
+    findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    columns = ("class", "card", "found", *split_file.SPLITS)
-    return CheckReport(card.name, place, chosen, columns, _table(card, samples, bool(chosen)), findings)
+    heads = ("class", "card", "found", *split_file.SPLITS)
+    return CheckReport(card.name, place, chosen, heads, _table(card, samples, bool(chosen)), findings)
 
 
 def _split(
@@ -113,7 +126,7 @@ def _split(
 
 
 def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[tuple[str | int | None, ...]]:
-    hot = _hot(card, samples)
+    hot = hot_of(card, samples)
     assigned = samples["split"].to_numpy()
     expected: Sequence[int | None] = card.counts.classes or [None] * len(card.classes)
     masks = [assigned == name for name in split_file.SPLITS]
@@ -128,17 +141,9 @@ def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[t
     return [*rows, ("all images", card.counts.images, len(samples), *totals)]
 
 
-def _hot(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    targets = targets_of(samples, card)
-    if targets.ndim == 2:
-        return targets.astype(bool)
-    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
-    return hot
-
-
 def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Finding]:
     """Hold images, classes and official splits against the card; a synthetic twin is smaller by intent."""
-    hot = _hot(card, samples)
+    hot = hot_of(card, samples)
     pairs: list[tuple[str, int | None, int]] = [("images", card.counts.images, len(samples))]
     pairs += [
         (f"class {name}", expected, int(hot[:, index].sum()))
@@ -162,11 +167,12 @@ def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Fin
     return findings
 
 
-def _missing(samples: pd.DataFrame, missing: list[int]) -> list[Finding]:
-    if not missing:
+def _missing(samples: pd.DataFrame, gone: list[int], *, left_out: bool) -> list[Finding]:
+    if not gone:
         return []
-    text = f"{len(missing)} of {len(samples)} images are missing: {listed(samples['path'].iloc[missing])}"
-    return [Finding("missing", "error", text, samples["id"].iloc[missing].tolist())]
+    text = f"{len(gone)} of {len(samples)} images are missing: {listed(samples['path'].iloc[gone])}"
+    some = left_out and len(gone) < len(samples)
+    return [Finding("missing", "warning" if some else "error", text, samples["id"].iloc[gone].tolist())]
 
 
 def _images(
@@ -192,26 +198,14 @@ def _images(
     return findings
 
 
-def _groups_across(samples: pd.DataFrame) -> list[Finding]:
-    """Find groups (patients, lesions) that are in more than one split."""
-    used = samples[samples["split"] != ""]
-    splits: dict[str, set[str]] = defaultdict(set)
-    for group, assigned in zip(used["group"], used["split"], strict=True):
-        splits[group].add(assigned)
-    cut = [group for group, found in splits.items() if len(found) > 1]
-    if not cut:
-        return []
-    ids = used.loc[used["group"].isin(cut), "id"].tolist()
-    text = f"{len(cut)} groups are in more than one split: {listed(cut)}; choose a grouped split to keep them together"
-    return [Finding("groups-across", "warning", text, ids)]
+def write_list(report: CheckReport, path: Path) -> None:
+    """Write a CSV with one line for each finding and image: id, finding, severity.
 
-
-def _absent(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
-    """Find classes that a split does not hold: its metrics leave them out and count them."""
-    hot, assigned = _hot(card, samples), samples["split"].to_numpy()
-    gone = {}
-    for name in split_file.SPLITS:
-        counts = hot[np.flatnonzero(assigned == name)].sum(axis=0).tolist()
-        gone[name] = [c for c, count in zip(card.class_names, counts, strict=True) if not count]
-    texts = [f"{name} holds no {', '.join(classes)}" for name, classes in gone.items() if classes]
-    return [Finding("absent", "note", "; ".join(texts) + ": metrics leave these out there")] if texts else []
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "finding", "severity"))
+    writer.writerows((name, one.kind, one.severity) for one in report.findings for name in one.ids)
+    files.write_text(path, text.getvalue())

@@ -55,7 +55,8 @@ class Finding:
 
     Attributes:
         kind: E.g. `missing`, `unreadable`, `duplicates`, `duplicate-labels`, `duplicates-across`, `near-duplicates`,
-            `near-duplicate-labels`, `near-across`, `groups-across`, `counts`, `labels`, `split`.
+            `near-duplicate-labels`, `near-across`, `groups-across`, `absent-train`, `absent-val`, `absent-test`,
+            `counts`, `labels`, `split`.
         severity: `error`: a run would fail or be wrong; `warning`: it would run, with a doubt; `note`: to know.
         text: What was found, for people.
         ids: The samples concerned; for pairs and groups, those of one after the other.
@@ -123,7 +124,7 @@ def _size(file: Path) -> str:
 
 def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
     from medbench.data.images import decode
-    from medbench.data.images.depth import Unreadable
+    from medbench.data.images.depth import MissingDecoderError, Unreadable
 
     def look(file: Path) -> str:
         if reason := _size(file):
@@ -132,6 +133,8 @@ def _decoder(channels: Literal[1, 3]) -> Callable[[Path], str]:
             decode.open_image(file, channels).close()
         except Unreadable as error:
             return error.reason
+        except MissingDecoderError as error:
+            return f"{error.what} needs a decoder: {error.hint}"
         except MedbenchError as error:
             return error.message
         return ""
@@ -147,18 +150,31 @@ def duplicates(card: DatasetCard, samples: pd.DataFrame, content: Sequence[str])
         samples: The rows whose files are there.
         content: Digest of each of these files.
     """
-    same: dict[str, list[int]] = defaultdict(list)
-    for position, sha in enumerate(content):
-        same[sha].append(position)
-    sets = [positions for positions in same.values() if len(positions) > 1]
-    of = _Sets(card, samples, " = ")
-    differ, across, apart = ([s for s in sets if test(s)] for test in (of.differ, of.across, of.apart))
+    sets, of = _alike(content), _Sets(card, samples, " = ")
+    differ, apart = ([s for s in sets if test(s)] for test in (of.differ, of.apart))
     return [
         *of.finding("duplicates", "note", "sets of byte-identical images", sets),
         *of.finding("duplicate-labels", "warning", "sets of byte-identical images whose labels disagree", differ),
-        *of.finding("duplicates-across", "warning", "sets of byte-identical images in two splits", across),
+        *duplicates_across(card, samples, content),
         *of.finding("duplicates-apart", "warning", "sets of byte-identical images in two groups", apart),
     ]
+
+
+def duplicates_across(card: DatasetCard, samples: pd.DataFrame, content: Sequence[str]) -> list[Finding]:
+    """Find byte-identical images that are in two splits; see `duplicates`."""
+    if not (sets := _alike(content)):
+        return []
+    of = _Sets(card, samples, " = ")
+    across = [positions for positions in sets if of.across(positions)]
+    return of.finding("duplicates-across", "warning", "sets of byte-identical images in two splits", across)
+
+
+def _alike(content: Sequence[str]) -> list[list[int]]:
+    """Return the positions of each digest that is there more than once."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for position, sha in enumerate(content):
+        same[sha].append(position)
+    return [positions for positions in same.values() if len(positions) > 1]
 
 
 def near_duplicates(card: DatasetCard, samples: pd.DataFrame, clusters: Sequence[Sequence[int]]) -> list[Finding]:

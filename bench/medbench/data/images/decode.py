@@ -5,11 +5,12 @@ What is decided here, once for all rooms:
 - Orientation tags (EXIF, TIFF) are applied. Of a file with several frames the first is read.
 - Transparency is composited over black: the background of medical images. Colour keys and palettes likewise.
 - Grey from colour by ITU-R 601 (0.299 R + 0.587 G + 0.114 B), as Pillow's `convert("L")`.
-- Grey of more than 8 bits: the full scale of the file's depth becomes 0..255 by round(255 v / (2^bits - 1)). Files
-  seldom tell their true depth (12-bit X-rays come in 16-bit PNG), so it is the smallest of 8, 12, 16, 24 and 31 bits
-  that holds the greatest value of the file, and at least what the file declares below 16 (12-bit TIFF). The rule sees
-  one file at a time: a 16-bit image darker than 1/16 of its scale is taken for a 12-bit one. Values below 0 become 0;
-  floats up to 1 are taken as fractions; a TIFF that declares white as 0 is inverted.
+- Grey of more than 8 bits: the full scale of the file's depth becomes 0..255 by round(255 v / (2^bits - 1)). A depth
+  that a file declares below 16 bits is used (TIFF, DICOM; the greatest value of a PGM). A declared 16 says little, for
+  12-bit X-rays come in 16-bit PNG: there the depth is the smallest of 8, 12, 16, 24 and 31 bits that holds the greatest
+  value of the file. The rule sees one file at a time: a 16-bit image darker than 1/16 of its scale is taken for a
+  12-bit one. Values below 0 become 0, and so do nan and infinity; floats below 1.5 are fractions (resampling takes some
+  above 1), of which those above 1 are white; a TIFF that declares white as 0 is inverted.
 - RGB of 16 bits keeps the high byte (Pillow decodes no more): within one level of the rule for grey at 16 bits.
 - CMYK and YCCK by Pillow's arithmetic, without colour profiles.
 - DICOM: see `dicom`.
@@ -26,13 +27,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
-from medbench.data.images.depth import DEPTHS, MAX_PIXELS, Unreadable, eight_bits
+from medbench.data.images.depth import MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
 from medbench.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "PPM", "TGA", "AVIF")
 """Only raster formats are tried. Pillow's other formats include EPS, which starts an interpreter."""
+
+OPTIONAL = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
+"""Formats that a build of Pillow can lack, and its names for them."""
+
+PILLOW = "install a newer Pillow, whose packages have all decoders: pip install --upgrade pillow"
 
 PHOTOMETRIC, BITS_PER_SAMPLE = 262, 258  # TIFF tags
 
@@ -50,6 +56,7 @@ def open_image(path: Path, channels: int, draft_size: int | None = None) -> Imag
 
     Raises:
         Unreadable: The file is empty, truncated, not an image or larger than `MAX_PIXELS`.
+        MissingDecoderError: The file's compression cannot be decoded by what is installed.
         DataError: The file cannot be read at all.
     """
     data = read_bytes(path)
@@ -57,6 +64,8 @@ def open_image(path: Path, channels: int, draft_size: int | None = None) -> Imag
         return decode(data, channels, draft_size, path.name)
     except Unreadable as error:
         raise Unreadable(error.reason, path) from error
+    except MissingDecoderError as error:
+        raise MissingDecoderError(error.what, error.hint, path) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -68,15 +77,17 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
-def decode(data: bytes, channels: int, draft_size: int | None = None, name: str = "") -> Image.Image:
-    """Decode the bytes of an image file called `name`; see `open_image`."""
+def decode(
+    data: bytes, channels: int, draft_size: int | None = None, name: str = "", *, window: bool = False
+) -> Image.Image:
+    """Decode the bytes of an image file called `name`, of a DICOM file by its `window` if asked; see `open_image`."""
     if not data:
         raise Unreadable("empty file (0 bytes)")
     try:
         if data[128:132] == b"DICM" or name.lower().endswith(".dcm"):
             from medbench.data.images import dicom
 
-            return convert(dicom.image(data), channels)
+            return convert(dicom.image(data, window=window), channels)
         with _lifted(), Image.open(io.BytesIO(data), formats=_formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -84,13 +95,13 @@ def decode(data: bytes, channels: int, draft_size: int | None = None, name: str 
             if draft_size is not None:
                 image.draft(None, (2 * draft_size, 2 * draft_size))  # has an effect only on JPEG
             return convert(image, channels)
-    except UnidentifiedImageError as error:
-        raise Unreadable("not an image of a known format, or its header is damaged") from error
     except MemoryError as error:
         raise DataError("not enough memory to decode an image", "use fewer --workers") from error
-    except Unreadable:
+    except DataError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file provokes
+        if lacking := _lacking(data, error):
+            raise MissingDecoderError(f"an image of the kind {lacking}", PILLOW) from error
         raise Unreadable(_reason(error)) from error
 
 
@@ -101,13 +112,13 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
         image: Of any mode. It is loaded but not changed, and is itself returned where nothing is to do.
         channels: 1 or 3.
     """
+    inverted, full = _white_is_zero(image), _declared_full(image)
     with _lifted(), _unmapped(image):
         image.load()
-    inverted, bits = _white_is_zero(image), _declared_bits(image)
     image, loaded = _upright(image), image  # after loading: Pillow turns TIFF files as they load
     turned = image is not loaded
     if image.mode[0] in "IF":
-        flat = eight_bits(np.asarray(image), bits)
+        flat = eight_bits(np.asarray(image), full)
         image = Image.fromarray(255 - flat if inverted else flat)
     elif _transparent(image):
         image = image.convert("RGBA")
@@ -141,11 +152,16 @@ def _tiff_tag(image: Image.Image, tag: int) -> Any:
     return None if tags is None else tags.get(tag)
 
 
-def _declared_bits(image: Image.Image) -> int:
-    """Return the depth a TIFF declares below 16 bits, else the least."""
+def _declared_full(image: Image.Image) -> float | None:
+    """Return the value that stands for white, where the file declares it; the image is not loaded yet."""
     bits = _tiff_tag(image, BITS_PER_SAMPLE)
     bits = bits[0] if isinstance(bits, tuple) else bits
-    return int(bits) if isinstance(bits, int) and bits < 16 else DEPTHS[0]
+    if isinstance(bits, int) and 0 < bits < 16:
+        return 2.0**bits - 1
+    tiles = getattr(image, "tile", [])
+    if image.format == "PPM" and tiles and tiles[0][0] in ("ppm", "ppm_plain"):
+        return 65535.0  # Pillow has scaled the declared maximum to this
+    return None
 
 
 def _white_is_zero(image: Image.Image) -> bool:
@@ -178,8 +194,26 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     """Return one line about a decoder's error, without addresses: it is kept and compared."""
-    text = re.sub(r"<[^>]*>", "the file", " ".join(str(error).split()))
-    return text[:200] or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format, or its header is damaged"
+    return re.sub(r"<[^>]*>", "the file", " ".join(str(error).split()))[:1000] or type(error).__name__
+
+
+def _lacking(data: bytes, error: Exception) -> str:
+    """Return the format that this build of Pillow lacks, if that is why it raised `error`."""
+    if missing := re.fullmatch(r"decoder (\w+) not available", str(error)):
+        return missing[1]
+    kind = _kind_of(data) if isinstance(error, UnidentifiedImageError) else ""
+    return kind if kind and not (kind in _formats() and features.check(OPTIONAL[kind])) else ""
+
+
+def _kind_of(data: bytes) -> str:
+    """Return which of the `OPTIONAL` formats the first bytes of a file are of, if any."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:4] == b"\xff\x4f\xff\x51" or data[4:12] == b"jP  \r\n\x87\n":
+        return "JPEG2000"
+    return "AVIF" if data[4:12] in (b"ftypavif", b"ftypavis") else ""
 
 
 def _formats() -> list[str]:

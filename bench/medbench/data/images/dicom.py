@@ -2,10 +2,12 @@
 
 What is decided here:
 
+- The bits in use are read as the file says: Bits Stored of them, the highest being High Bit, with a sign or without.
 - Stored values are rescaled by slope and intercept, or by the table of values where the file has one.
 - Display windows are ignored: files of one set often have windows of different makers, or none. The full scale counts
-  instead, by the rule for deep grey in `depth`; where nothing is rescaled the bits stored, below 16, are declared.
-  Values below 0 become 0: of a CT in Hounsfield units what is lighter than water is black.
+  instead: the greatest value that Bits Stored allows, after rescaling, becomes 255. Of 16 bits or more, and of floats,
+  the rule for deep grey in `decode` is used. Values below 0 become 0: of a CT in Hounsfield units what is lighter than
+  water is black. A data set's card can ask for the windows of the files (`dicom_window`).
 - MONOCHROME1 (white is 0) is inverted after that, so that bone and tissue are bright as everywhere else.
 - Colours are converted to RGB; of more than 8 bits the high ones are kept.
 - Files with several frames are refused: no label file says which frame is meant.
@@ -19,17 +21,25 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from medbench.data.images.depth import DEPTHS, MAX_PIXELS, Unreadable, eight_bits
+from medbench.data.images.depth import MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
+
+PLUGINS = ("pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
+"""Packages that decode what pydicom and Pillow cannot; `pip install medbench[dicom]` installs both."""
 
 
-def image(data: bytes) -> Image.Image:
+def image(data: bytes, *, window: bool = False) -> Image.Image:
     """Decode a DICOM file.
+
+    Args:
+        data: The file's bytes.
+        window: Apply the file's first display window (or table), where it has one.
 
     Returns:
         An image of mode L or RGB.
 
     Raises:
         Unreadable: The file has no picture, several frames, or more pixels than `depth.MAX_PIXELS`.
+        MissingDecoderError: A package that decodes its compression is missing.
         Exception: Whatever a damaged file provokes in pydicom.
     """
     import pydicom
@@ -48,7 +58,8 @@ def image(data: bytes) -> Image.Image:
     if "TransferSyntaxUID" not in found.file_meta:  # a bare file, from before there were headers
         implicit = found.original_encoding[0]
         found.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    pixels = np.asarray(found.pixel_array)
+    _require_decoder(found.file_meta.TransferSyntaxUID)
+    pixels = _pixels(found)
     if found.PhotometricInterpretation == "PALETTE COLOR":
         from pydicom.pixels.processing import apply_color_lut
 
@@ -56,22 +67,62 @@ def image(data: bytes) -> Image.Image:
         return Image.fromarray(_high_bits(pixels, 8 * pixels.dtype.itemsize))
     if pixels.ndim == 3:
         return Image.fromarray(_high_bits(pixels, int(found.BitsStored)))
-    flat = _grey(found, pixels)
+    flat = _grey(found, pixels, window=window)
     return Image.fromarray(255 - flat if found.PhotometricInterpretation == "MONOCHROME1" else flat)
+
+
+def _require_decoder(syntax: Any) -> None:
+    """Refuse a compression that pydicom knows but cannot decode here."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    if not syntax.is_compressed:
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise Unreadable(f"a DICOM file with the unknown compression {syntax.name}") from error
+    if not decoder.is_available:
+        lacking = "; ".join(decoder.missing_dependencies)
+        needed = [name for name in PLUGINS if name in lacking]
+        install = f"pip install {' '.join(['pylibjpeg', *needed])}" if needed else lacking
+        raise MissingDecoderError(f"DICOM with the compression '{syntax.name}'", install)
+
+
+def _pixels(found: Any) -> Any:
+    """Return the stored numbers: Bits Stored of them up to High Bit; what lies above or below (overlays) is cut off.
+
+    pydicom takes the lowest bits, whatever High Bit says. Decoders of compressed pixels return the bits in use alone.
+    """
+    below = int(found.get("HighBit", 0)) + 1 - int(found.get("BitsStored", 0))
+    if below <= 0 or found.file_meta.TransferSyntaxUID.is_compressed:
+        return np.asarray(found.pixel_array)
+    found.BitsStored += below
+    pixels = np.asarray(found.pixel_array) >> below
+    found.BitsStored -= below
+    return pixels
 
 
 def _high_bits(pixels: Any, bits: int) -> Any:
     return np.ascontiguousarray((pixels >> max(bits - 8, 0)).astype(np.uint8))
 
 
-def _grey(found: Any, pixels: Any) -> Any:
-    """Return rescaled values as uint8."""
-    plain = float(found.get("RescaleSlope") or 1) == 1 and float(found.get("RescaleIntercept") or 0) == 0
-    if plain and "ModalityLUTSequence" not in found:
-        bits = int(found.BitsStored)
-        return eight_bits(pixels, bits if bits < 16 else DEPTHS[0])
-    from pydicom.pixels.processing import apply_modality_lut
+def _grey(found: Any, pixels: Any, *, window: bool) -> Any:
+    """Return grey values as uint8: rescaled, then by the file's window or by the full scale."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+    if pixels.dtype.kind == "f":
+        return eight_bits(pixels)
+    bits = int(found.BitsStored)
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if pixels.dtype.kind == "i" else (0, 2**bits - 1)
+    low, high = sorted(float(v) for v in apply_modality_lut(np.array([least, most], pixels.dtype), found))
     values = np.asarray(apply_modality_lut(pixels, found))
-    whole = values.dtype.kind == "f" and bool(np.all(values == np.floor(values)))
-    return eight_bits(values.astype(np.int64) if whole else values, DEPTHS[0])
+    if window and ("WindowCenter" in found or "VOILUTSequence" in found):
+        if "VOILUTSequence" in found:
+            low, high = 0.0, 2.0 ** int(found.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        shown = np.asarray(apply_voi_lut(values, found), np.float64)  # spread over the range of the values
+        return eight_bits((shown - low) * (255 / max(high - low, 1)), 255)
+    if "ModalityLUTSequence" in found:
+        high = 2.0 ** int(found.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    if values.dtype.kind == "f" and bool(np.all(values == np.floor(values))):
+        values = values.astype(np.int64)
+    return eight_bits(values, high if bits < 16 and high > 0 else None)

@@ -23,6 +23,7 @@ class SquareRule:
         channels: 1 (grey) or 3 (RGB).
         foreground: Whether the image is first cropped to its largest bright region.
         fill: Colour of the padding, 0..255, one number per channel; empty: black.
+        window: Whether the display windows of DICOM files are applied.
     """
 
     size: int
@@ -32,6 +33,7 @@ class SquareRule:
     channels: int
     foreground: bool = False
     fill: tuple[int, ...] = ()
+    window: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,8 +46,10 @@ class SquareRule:
         return self.size if self.draft and not self.foreground else None
 
 
-def rule_of(settings: Settings, input_size: int, channels: int) -> SquareRule:
+def rule_of(settings: Settings, input_size: int, channels: int, *, window: bool = False) -> SquareRule:
     """Return the rule of a protocol's settings for a network that takes `input_size` pixels a side.
+
+    `channels` and `window` (`dicom_window`) are those of the data set's card.
 
     The stored side is rounded; under `transform: native` it is cut off, as timm, MAE and RETFound do. A fill of another
     number of channels than the data's is replaced by its mean, as a model's mean and deviation are.
@@ -56,4 +60,4 @@ def rule_of(settings: Settings, input_size: int, channels: int) -> SquareRule:
     if fill and len(fill) != channels:
         fill = (round(sum(fill) / len(fill)),) * channels
     shape = size, settings.fit, settings.interpolation
-    return SquareRule(*shape, settings.draft, channels, settings.foreground, fill)
+    return SquareRule(*shape, settings.draft, channels, settings.foreground, fill, window)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -79,12 +79,15 @@ def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, i
     paths = [f"{prefix}{path}" for path in images_below(base, layout.extensions)]
     paths = sorted(path for path in paths if only.search(path))
     raws = image_paths.parts(paths, layout.label or "", "label", [str(root / path) for path in paths])
+    strange = Counter(raw for raw in raws if raw not in classes)
+    if strange:
+        first = paths[next(at for at, raw in enumerate(raws) if raw in strange)]
+        listed = ", ".join(f"'{raw}' ({n})" for raw, n in strange.most_common(40))
+        raise DataError(
+            f"{root / first}: the card does not know the class that is in the name; names have {listed}",
+            f"known: {', '.join(classes)}. Add it to layout.folders, or leave the files out by layout.only",
+        )
     for path, raw in zip(paths, raws, strict=True):
-        if raw not in classes:
-            raise DataError(
-                f"{root / path}: its name has the class '{raw}', which the card does not know",
-                f"known: {', '.join(classes)}. Add it to layout.folders, or leave the file out by layout.only",
-            )
         yield path, classes[raw]
 
 
@@ -171,5 +174,5 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: 
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
-        f"for the complete list: {command}",
+        f"for the complete list: {command} --list missing.csv; to go on without them: --missing leave-out",
     )

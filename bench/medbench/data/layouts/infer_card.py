@@ -8,20 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench.cards.dataset import Access, CsvLayout, DatasetCard, FolderLayout, LabelTable, SplitRule, Splits, Task
+from medbench.cards.dataset import (
+    METRICS,
+    Access,
+    CsvLayout,
+    DatasetCard,
+    FolderLayout,
+    LabelTable,
+    SplitRule,
+    Splits,
+    Task,
+)
 from medbench.cards.example import FIELD
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_columns
+from medbench.data.layouts.join import IMAGE
+from medbench.data.layouts.own_columns import OwnColumns, task_of
 from medbench.data.layouts.reader import USUAL_SPLITS
 from medbench.errors import DataError
 
-IMAGE = ("image", "path", "image_path", "img_path", "file", "filename", "file_name", "filepath", "file_path", "img")
 IMAGE_IDS = ("image_id", "image_name", "id_code", "img_id", "id")
 LABEL = ("label", "target", "class", "diagnosis", "grade", "dx", "category", "y", "label_name", "class_name")
 GROUP = ("group", "patient_id", "patient", "subject_id", "subject", "lesion_id", "lesion", "case_id", "case")
 SPLIT = ("split", "fold", "set", "subset", "partition")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-METRICS: dict[Task, str] = {"binary": "auroc", "multiclass": "recall_macro", "multilabel": "auroc_macro"}
 MOST_CLASSES = 200
 PEEK = 24
 """Images looked at to tell grey from colour."""
@@ -38,22 +48,25 @@ class Meaning:
     split: str | None
 
 
-def card_from_csv(path: Path, root: Path | None = None) -> DatasetCard:
+def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | None = None) -> DatasetCard:
     """Return the card of a user's CSV, inferred from its columns.
 
     Args:
         path: The CSV: an image column, a label column or several 0/1 columns, optionally a group and a split column.
         root: The folder of the images; None: the CSV's.
+        columns: What the user says instead.
 
     Raises:
-        DataError: The columns do not tell what they are; the message lists them and says how to write a card.
+        DataError: A column that is named is not there, or the columns do not tell what they are; the message lists
+            them and says how to write a card.
     """
-    delimiter = _delimiter(path)
-    columns = read_columns(path, delimiter=delimiter)
-    meaning = _meaning(columns)
+    delimiter, given = _delimiter(path), columns or OwnColumns()
+    table = read_columns(path, delimiter=delimiter)
+    meaning = _meaning(table, given)
     folder = root or path.parent
-    template, example = _image_template(columns, meaning.image, folder)
-    classes, task = _classes(columns, meaning)
+    template, example = _image_template(table, meaning.image, folder)
+    classes, inferred = _classes(table, meaning)
+    task = task_of(given, inferred, classes, path, several=bool(meaning.labels))
     layout = CsvLayout(
         kind="csv",
         tables=[LabelTable(file=path.name)],
@@ -65,13 +78,19 @@ def card_from_csv(path: Path, root: Path | None = None) -> DatasetCard:
         group=f"{{{meaning.group}}}" if meaning.group else None,
         split=meaning.split,
     )
-    split = columns.cells[meaning.split] if meaning.split else []
-    official = {USUAL_SPLITS[raw.lower()] for raw in split}
-    return _card(path.stem, task, classes, layout, example, official=official, grouped=meaning.group is not None)
+    split = table.cells[meaning.split] if meaning.split else []
+    official = {USUAL_SPLITS.get(raw.lower(), raw) for raw in split}
+    grouped = meaning.group is not None
+    card = _card(path.stem, task, classes, layout, example, official=official, grouped=grouped)
+    return card.model_copy(update={"metric": given.metric}) if given.metric else card
 
 
-def card_from_folder(path: Path) -> DatasetCard:
+def card_from_folder(path: Path, columns: OwnColumns | None = None) -> DatasetCard:
     """Return the card of a folder of class folders, which may lie below the folders of a split.
+
+    Args:
+        path: The folder.
+        columns: The task and the metric that the user says.
 
     Raises:
         DataError: There are no two folders with images.
@@ -95,8 +114,10 @@ def card_from_folder(path: Path) -> DatasetCard:
         )
     layout = FolderLayout(kind="folders", splits=splits, extensions=list(EXTENSIONS))
     found = [file for base in (splits.values() or ("",)) for file in _some_images(path / base)]
-    task: Task = "binary" if len(classes) == 2 else "multiclass"
-    return _card(path.resolve().name, task, classes, layout, found[:PEEK], official=set(splits), grouped=False)
+    given = columns or OwnColumns()
+    task = task_of(given, "binary" if len(classes) == 2 else "multiclass", classes, path)
+    card = _card(path.resolve().name, task, classes, layout, found[:PEEK], official=set(splits), grouped=False)
+    return card.model_copy(update={"metric": given.metric}) if given.metric else card
 
 
 def card_yaml(card: DatasetCard) -> str:
@@ -138,22 +159,28 @@ def _delimiter(path: Path) -> str:
     return max((",", ";", "\t"), key=header.count)
 
 
-def _meaning(columns: Columns) -> Meaning:
+def _meaning(columns: Columns, given: OwnColumns) -> Meaning:
+    if strange := [name for name in given.named if name not in columns.cells]:
+        raise DataError(
+            f"{columns.file} has no column {', '.join(map(repr, strange))}", f"it has: {', '.join(columns.cells)}"
+        )
     by_lower = {name.lower().replace(" ", "_"): name for name in reversed(columns.cells)}
 
     def pick(known: Sequence[str]) -> str | None:
         return next((by_lower[word] for word in known if word in by_lower), None)
 
-    image, label = pick(IMAGE) or pick(IMAGE_IDS), pick(LABEL)
-    group = pick([word for word in GROUP if any(columns.cells.get(by_lower.get(word, ""), ()))])
-    split = next((by_lower[w] for w in SPLIT if w in by_lower and _is_split(columns.cells[by_lower[w]])), None)
+    image = given.image or pick(IMAGE) or pick(IMAGE_IDS)
+    label = None if given.labels else given.label or pick(LABEL)
+    group = given.group or pick([word for word in GROUP if any(columns.cells.get(by_lower.get(word, ""), ()))])
+    usual = [by_lower[word] for word in SPLIT if word in by_lower]
+    split = given.split or next((name for name in usual if _is_split(columns.cells[name])), None)
     if image is None:
         raise _unclear(columns, f"no image column ({', '.join(IMAGE[:5])}, …)")
     rest = [name for name in columns.cells if name not in (image, label, group, split)]
     hot = [name for name in rest if set(columns.cells[name]) <= {"0", "1", "0.0", "1.0"}]
-    if label is None and len(hot) < 2:
+    if label is None and not given.labels and len(hot) < 2:
         raise _unclear(columns, f"no label column ({', '.join(LABEL[:5])}, …) and no two columns of 0 and 1")
-    return Meaning(image, label, [] if label else hot, group, split)
+    return Meaning(image, label, list(given.labels) or ([] if label else hot), group, split)
 
 
 def _unclear(columns: Columns, what: str) -> DataError:

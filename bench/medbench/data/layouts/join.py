@@ -11,6 +11,31 @@ from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns, read_columns
 from medbench.errors import DataError, MissingDataError
 
+IMAGE = ("image", "path", "image_path", "img_path", "file", "filename", "file_name", "filepath", "file_path", "img")
+"""Usual names of a column of image paths, the likeliest first."""
+
+
+def with_image(layout: CsvLayout, table: LabelTable, folder: Path) -> CsvLayout:
+    """Return the layout with a template of the image path: its own, or the table's column with a usual name.
+
+    Raises:
+        DataError: The card names no template and the table has no such column.
+    """
+    if table.image or layout.image:
+        return layout
+    file = table_file(table, folder)
+    read = read_columns(
+        file, delimiter=layout.delimiter, encoding=layout.encoding, header=table.header, unnamed=table.unnamed
+    )
+    names = {name.lower().replace(" ", "_"): name for name in reversed(read.cells)}
+    column = next((names[word] for word in IMAGE if word in names), None)
+    if column is None:
+        raise DataError(
+            f"{file}: no column is called {', '.join(IMAGE[:4])}, …; it has: {', '.join(read.cells)}",
+            "give the template of the image path in the card: layout.image, such as '{name}.png'",
+        )
+    return layout.model_copy(update={"image": f"{{{column}}}"})
+
 
 def named_files(table: LabelTable) -> list[str]:
     """Return the names a table may have, the likeliest first."""
@@ -39,12 +64,12 @@ def wanted_columns(layout: CsvLayout, table: LabelTable) -> list[str]:
     names = [name for text in texts for name in FIELD.findall(text)]
     names += [layout.label] if isinstance(layout.label, str) else (layout.label or layout.labels or [])
     names += [layout.split] if layout.split and not table.split else []
-    names += list(layout.where)
+    names += [*layout.where, *layout.leave_out]
     return list(dict.fromkeys(names))
 
 
 def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
-    """Read one table of a layout: padded, joined, and without the rows that `where` leaves out.
+    """Read one table of a layout: padded, joined, and without the rows that `where` and `leave_out` leave out.
 
     Args:
         layout: Names the columns.
@@ -68,7 +93,7 @@ def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
     for name, width in layout.pad.items():
         if name in columns.cells:
             columns.cells[name] = [cell.zfill(width) if cell else "" for cell in columns.cells[name]]
-    return kept(columns, layout.where)
+    return kept(columns, layout.where, layout.leave_out)
 
 
 def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], join: Join) -> Columns:
@@ -93,20 +118,30 @@ def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], 
     return Columns(first.file, cells, first.lines)
 
 
-def kept(columns: Columns, where: Mapping[str, Sequence[str]]) -> Columns:
-    """Return the rows whose cells are among the texts that `where` names for their columns.
+def kept(
+    columns: Columns, where: Mapping[str, Sequence[str]], leave_out: Mapping[str, Sequence[str]] | None = None
+) -> Columns:
+    """Return the rows whose cells are among the texts that `where` names for their columns, and not in `leave_out`.
 
     Raises:
         DataError: There is none.
     """
-    if not where:
+    away = leave_out or {}
+    if not where and not away:
         return columns
-    rows = [row for row in range(len(columns)) if all(columns.cells[name][row] in where[name] for name in where)]
+    cells = columns.cells
+    rows = [
+        row
+        for row in range(len(columns))
+        if all(cells[name][row] in where[name] for name in where)
+        and not any(cells[name][row] in away[name] for name in away)
+    ]
     if not rows:
-        name = next(iter(where))
-        seen = ", ".join(f"'{text}'" for text in list(dict.fromkeys(columns.cells[name]))[:8])
+        field, rule = ("where", where) if where else ("leave_out", away)
+        name = next(iter(rule))
+        seen = ", ".join(f"'{text}'" for text in list(dict.fromkeys(cells[name]))[:8])
         raise DataError(
-            f"{columns.file}: no row is left by layout.where ({', '.join(where)})",
-            f"column '{name}' holds {seen}; the card asks for {', '.join(map(repr, where[name]))}",
+            f"{columns.file}: no row is left by layout.{field} ({', '.join(rule)})",
+            f"column '{name}' holds {seen}; the card names {', '.join(map(repr, rule[name]))}",
         )
     return columns.picked(rows)

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, LabelTable, ListLayout, NpzLayout
 from medbench.cards.example import FIELD
+from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines
 from medbench.data.layouts.image_paths import Endings, filled, image_paths, parts
-from medbench.data.layouts.join import read_table
+from medbench.data.layouts.join import read_table, with_image
 from medbench.data.layouts.targets import class_numbers, csv_targets
 from medbench.errors import DataError, MissingDataError
-from medbench.storage import paths
+from medbench.storage import files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,25 @@ def read_samples(
     """
     place = Place(root, tables or root, allow_outside, Endings(root))
     with how_to_get(card):
-        return _join(card, _parts(card, place))
+        return _without(card, root, _join(card, _parts(card, place)))
+
+
+def _without(card: DatasetCard, root: Path, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples without those on the card's exclusion list; a synthetic twin has other ids by intent."""
+    if card.exclude is None:
+        return samples
+    listed = read_lines(files.inside(card.folder, card.exclude))
+    known, names = set(samples["id"]), listed.cells["name"]
+    lone = next((row for row, name in enumerate(names) if name not in known), None)
+    if lone is not None and not (root / SYNTHETIC).is_file():
+        raise DataError(
+            f"{listed.where(lone)}: no sample has the id '{names[lone]}'",
+            f"write ids as in '{samples['id'].iloc[0]}', or take the line out",
+        )
+    kept = samples[~samples["id"].isin(set(names))].reset_index(drop=True)
+    if kept.empty:
+        raise DataError(f"{listed.file} leaves out all samples of {card.name}", "take lines out of it")
+    return kept
 
 
 def _parts(card: DatasetCard, place: Place) -> list[Part]:
@@ -121,6 +140,7 @@ def _parts(card: DatasetCard, place: Place) -> list[Part]:
 
 
 def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Place) -> Part:
+    layout = with_image(layout, table, place.tables)
     columns = read_table(layout, table, place.tables)
     named = image_paths(columns, table.image or layout.image, layout.replace, place.root, place.allow_outside)
     ids = filled(columns, layout.id) if layout.id else named

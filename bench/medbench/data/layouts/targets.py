@@ -13,6 +13,10 @@ from medbench.cards.dataset import CsvLayout, DatasetCard
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import CardError, DataError
 
+REST = "*"
+"""Key of `values` for every text that is not named."""
+MOST = 40
+"""Texts that an error names."""
 HOT = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
 """What a 0/1 cell may hold."""
 
@@ -90,16 +94,19 @@ def hot_lists(columns: Columns, column: str, classes: Sequence[str], layout: Csv
     Raises:
         DataError: A cell is empty (unless `nothing` holds the empty text), or names no class.
     """
-    table = dict(layout.values) or {name: index for index, name in enumerate(classes)}
-    hot = np.zeros((len(columns), len(classes)), np.uint8)
+    table = _within(dict(layout.values) or {name: index for index, name in enumerate(classes)}, len(classes))
+    rest = table.pop(REST, None)
+    hot, unknown = np.zeros((len(columns), len(classes)), np.uint8), _Unknown(columns, column, table)
     for row, cell in enumerate(columns.cells[column]):
         for raw in (part.strip() for part in cell.split(layout.separator or "|")):
             if raw in layout.nothing:
                 continue
-            index = table.get(raw)
-            if index is None or not 0 <= index < len(classes):
-                raise _unknown(columns.where(row, column), raw, list(table))
-            hot[row, index] = 1
+            index = table.get(raw, rest if raw else None)
+            if index is None:
+                unknown.add(row, raw)
+            else:
+                hot[row, index] = 1
+    unknown.refuse()
     return hot
 
 
@@ -109,44 +116,95 @@ def class_numbers(
     """Return the class of each row, shape (n,), from one column.
 
     A cell is a key of `values` if the card gives them; else a class name; else, unless class names are numbers
-    themselves, a class number from 0 (`2` or `2.0`).
+    themselves, a class number from 0 (`2` or `2.0`). The key `*` stands for every other text, but not for an empty one.
 
     Raises:
-        DataError: A cell is empty, out of range, or no class.
+        DataError: Cells are empty, out of range, or no class; names each such text once, with its rows.
         CardError: `values` points beyond the classes.
     """
-    table = dict(values) or {name: index for index, name in enumerate(classes)}
-    if beyond := [f"{raw} -> {index}" for raw, index in table.items() if not 0 <= index < len(classes)]:
-        raise CardError(f"values point beyond the {len(classes)} classes: {', '.join(beyond)}", "fix the card's values")
+    table = _within(dict(values) or {name: index for index, name in enumerate(classes)}, len(classes))
+    rest = table.pop(REST, None)
     if not values and not any(_number(name) is not None for name in classes):
         table |= {str(index): index for index in range(len(classes))}
-    found = np.empty(len(columns), np.int64)
+    found, unknown = np.empty(len(columns), np.int64), _Unknown(columns, column, table)
     for row, raw in enumerate(columns.cells[column]):
         index = table.get(raw)
+        if index is None:  # written as a float, or one of the other texts
+            index = table.get(str(_number(raw)), rest if raw else None)
         if index is None:
-            index = table[raw] = _spelled(columns, row, column, table)
-        found[row] = index
+            unknown.add(row, raw)
+        else:
+            found[row] = index
+    unknown.refuse()
     return found
 
 
-def _spelled(columns: Columns, row: int, column: str, table: dict[str, int]) -> int:
-    """Return the class of a cell that is in `table` only as an integer but is written as a float."""
-    raw = columns.cells[column][row]
-    number = _number(raw)
-    if number is not None and str(number) in table:
-        return table[str(number)]
-    raise _unknown(columns.where(row, column), raw, list(table))
+def _within(table: dict[str, int], n: int) -> dict[str, int]:
+    if beyond := [f"{raw} -> {index}" for raw, index in table.items() if not 0 <= index < n]:
+        raise CardError(f"values point beyond the {n} classes: {', '.join(beyond)}", "fix the card's values")
+    return table
 
 
-def _unknown(where: str, raw: str, known: Sequence[str]) -> DataError:
-    """Build the error for a label that is missing or no class."""
-    shown = ", ".join(list(known)[:40])
-    if not raw:
-        return DataError(f"{where}: the label is missing", f"fill it in, or take the row out; classes: {shown}")
-    near = difflib.get_close_matches(raw, known, n=1)
-    lead = f"did you mean '{near[0]}'? " if near else ""
-    what = "is out of range" if _number(raw) is not None else "is not a class"
-    return DataError(f"{where}: the label '{raw}' {what}", f"{lead}Known here: {shown}")
+class _Unknown:
+    """Gathers the labels that are no class, so that one error names them all."""
+
+    def __init__(self, columns: Columns, column: str, table: Mapping[str, int]) -> None:
+        self.columns, self.column, self.known = columns, column, list(table)
+        self.rows: dict[str, list[int]] = {}
+
+    def add(self, row: int, raw: str) -> None:
+        """Note a label of a row."""
+        self.rows.setdefault(raw, []).append(row)
+
+    def refuse(self) -> None:
+        """Raise a `DataError` that names each label that was noted, its rows and the first line; none: do nothing."""
+        if not self.rows:
+            return
+        shown = f"Known here: {_few(self.known)}"
+        near = [match for raw in self.rows for match in difflib.get_close_matches(raw, self.known, n=1)]
+        lead = f"did you mean {' or '.join(repr(one) for one in dict.fromkeys(near))}? " if near else ""
+        if len(self.rows) == 1:
+            raw, rows = next(iter(self.rows.items()))
+            more = f" (in {len(rows)} rows)" if len(rows) > 1 else ""
+            where = self.columns.where(rows[0], self.column)
+            if not raw:
+                raise DataError(f"{where}: the label is missing{more}", f"fill it in, or take the row out. {shown}")
+            what = "is out of range" if _number(raw) is not None else "is not a class"
+            raise DataError(f"{where}: the label '{raw}' {what}{more}", lead + shown)
+        texts = [f"'{raw}' ({len(rows)}, first in line {self._line(rows)})" for raw, rows in self.rows.items()]
+        total = sum(map(len, self.rows.values()))
+        raise DataError(
+            f"{self.columns.file}: column '{self.column}': {len(texts)} labels are not classes, in {total} rows:"
+            f" {_few(texts)}",
+            f"{lead}{shown}. In a card, layout.values gives a text its class, and '*' all others",
+        )
+
+    def _line(self, rows: Sequence[int]) -> int:
+        return self.columns.lines[rows[0]]
+
+
+def _refuse_neither(columns: Columns, names: Sequence[str], found: npt.NDArray[np.uint8]) -> None:
+    """Refuse cells that are neither 0 nor 1 (2 in `found`): all of them at once."""
+    wrong: dict[tuple[str, str], list[int]] = {}
+    for row, index in np.argwhere(found == 2).tolist():
+        wrong.setdefault((names[index], columns.cells[names[index]][row]), []).append(row)
+    if not wrong:
+        return
+    hint = "write 0 or 1, or give its meaning in layout.values"
+    (name, cell), rows = next(iter(wrong.items()))
+    if len(wrong) == 1:
+        more = f" (in {len(rows)} rows)" if len(rows) > 1 else ""
+        what = f"'{cell}' is neither 0 nor 1" if cell else "the label is missing"
+        raise DataError(f"{columns.where(rows[0], name)}: {what}{more}", hint)
+    texts = [
+        f"column '{name}': '{cell}' ({len(rows)}, first in line {columns.lines[rows[0]]})"
+        for (name, cell), rows in wrong.items()
+    ]
+    raise DataError(f"{columns.where(rows[0], name)}: {len(texts)} texts are neither 0 nor 1: {_few(texts)}", hint)
+
+
+def _few(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:MOST]) + (f" and {len(texts) - MOST} more" if len(texts) > MOST else "")
 
 
 def _number(raw: str) -> int | None:
@@ -166,7 +224,7 @@ def hot_columns(
         columns: The label file's cells.
         names: The column of each class, in class order.
         values: Raw text -> 0 or 1, beside `0`, `1`, `0.0`, `1.0`, `True` and `False`; for releases that leave cells
-            empty or mark doubt (CheXpert's -1).
+            empty or mark doubt (CheXpert's -1). The key `*` stands for every other text, but not for an empty one.
         one: Whether each row must hold exactly one 1 (single-label tasks).
 
     Raises:
@@ -174,17 +232,13 @@ def hot_columns(
         CardError: `values` gives something else than 0 or 1.
     """
     table = HOT | dict(values)
+    rest = table.get(REST, 2)
     if set(table.values()) - {0, 1}:
         raise CardError("values of a card with one column per class must be 0 or 1", "fix the card's values")
     found = np.empty((len(columns), len(names)), np.uint8)
     for index, name in enumerate(names):
-        cells = columns.cells[name]
-        numbers = [table.get(cell, 2) for cell in cells]
-        found[:, index] = numbers
-        if 2 in numbers:
-            row = numbers.index(2)
-            what = f"'{cells[row]}' is neither 0 nor 1" if cells[row] else "the label is missing"
-            raise DataError(f"{columns.where(row, name)}: {what}", "write 0 or 1, or give its meaning in layout.values")
+        found[:, index] = [table.get(cell, rest if cell else 2) for cell in columns.cells[name]]
+    _refuse_neither(columns, names, found)
     wrong = np.flatnonzero(found.sum(axis=1, dtype=np.int64) != 1)
     if one and len(wrong):
         row = int(wrong[0])

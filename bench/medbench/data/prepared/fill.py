@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from medbench.data.dataset import Dataset
 from medbench.data.images.decode import decode, read_bytes
-from medbench.data.images.depth import Unreadable
+from medbench.data.images.depth import Unreadable, decoders
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
 from medbench.errors import DataError, OutputError
 from medbench.progress import bar, say
 from medbench.storage import files
+from medbench.storage.digests import file_digests
 
 CHUNK_IMAGES = 64
 CHUNK_BYTES = 1 << 24  # large images make smaller chunks: what is held in memory stays the same
@@ -91,8 +92,6 @@ def fill(work: Work, workers: int | None = None) -> None:
 
     with files.writing(work.folder):
         work.folder.mkdir(parents=True, exist_ok=True)
-        for stale in work.folder.glob(".*.part"):
-            stale.unlink()
         pixels = _opened(work.folder / "images.u8")
         journal = _opened(work.folder / "journal.jsonl")
     with pixels, journal:
@@ -237,7 +236,8 @@ def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
         raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
     rule = work.rule
     try:
-        image = fitted(decode(data, rule.channels, rule.draft_size, work.files[row].name), rule)
+        image = decode(data, rule.channels, rule.draft_size, work.files[row].name, window=rule.window)
+        image = fitted(image, rule)
     except Unreadable as error:
         return error.reason
     return np.asarray(image, np.uint8).reshape(rule.shape)
@@ -252,8 +252,9 @@ def _finish(work: Work, entries: list[Entry]) -> None:
         "material": work.material,
         "shape": shape,
         "digest": files.digest({"shape": shape, "chunks": [entry["digest"] for entry in entries]}),
+        "sha256": file_digests([work.folder / "images.u8"])[0],
         "unreadable": unreadable,
-        "pillow": PIL.__version__,
+        "decoders": decoders(),
     }
     files.write_json(work.folder / "manifest.json", manifest)
     (work.folder / "journal.jsonl").unlink(missing_ok=True)

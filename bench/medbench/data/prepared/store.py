@@ -2,7 +2,8 @@
 
 One folder `prepared/<dataset>-<key>` in the cache per (rule, images' bytes): `images.u8` holds n * s * s * c bytes in
 samples' order and `manifest.json`, written last, says of what they are made. A folder is used only if its manifest's
-material is the wanted one and its file has the right size; see `filling` for how it comes to be and survives a kill.
+material is the wanted one and its file has the sha256 of the manifest; the file is hashed again whenever it has changed
+(`digests`). See `fill` for how it is made and survives a kill.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.data.dataset import Dataset
+from medbench.data.images.depth import decoders
 from medbench.data.images.square import SquareRule
 from medbench.errors import DataError
 from medbench.progress import say
 from medbench.storage import files, paths
+from medbench.storage.digests import file_digests
 from medbench.storage.locks import exclusive
 
-STORE_VERSION = 1  # raise when decoding or resizing computes something else
+STORE_VERSION = 2  # raise when decoding or resizing computes something else
 STATS_BYTES = 1 << 24  # pixels looked at together by `channel_stats`
 LISTED = 5  # unreadable images named in an error
 
@@ -116,6 +119,10 @@ def _open(folder: Path, material: dict[str, Any], dataset: Dataset) -> Store | s
         size, wanted = (folder / "images.u8").stat().st_size, int(np.prod(shape, dtype=np.int64))
         if size != wanted:
             return f"images.u8 has {size:,} bytes instead of {wanted:,}"
+        if file_digests([folder / "images.u8"]) != [manifest["sha256"]]:
+            return "images.u8 is damaged: its bytes are not those that were written"
+        if manifest["unreadable"] and manifest["decoders"] != decoders():
+            return "it has unreadable images, and other decoders are installed now"
         unreadable = {dataset.samples["id"].iloc[int(row)]: why for row, why in manifest["unreadable"].items()}
         return Store(_mapped(folder, shape), unreadable, manifest["digest"], folder)
     except (FileNotFoundError, NotADirectoryError):

@@ -35,6 +35,8 @@ def _raw(card: DatasetCard, layout: CsvLayout, target: int) -> str:
     texts = [text for text, index in layout.values.items() if index == target]
     if isinstance(layout.label, str) and (allowed := layout.where.get(layout.label)):
         texts = [text for text in texts if text in allowed] or texts
+    if isinstance(layout.label, str) and (away := layout.leave_out.get(layout.label)):
+        texts = [text for text in texts if text not in away] or texts
     if texts:
         return texts[0]
     named = layout.separator is not None or any(name.isdigit() for name in card.class_names)

@@ -74,9 +74,14 @@ def _rows_of(layout: CsvLayout, index: int, fakes: list[Fake]) -> list[Fake]:
     return [fake for fake in mine if alike[order[fake.group] % len(alike)] == index]
 
 
+def _template(layout: CsvLayout, table: LabelTable) -> str:
+    """Return the template of a table's images; where the card names none, the column that readers look for first."""
+    return table.image or layout.image or "{image}"
+
+
 def _by_group(layout: CsvLayout, table: LabelTable) -> bool:
     """Tell whether only the group's columns name the image."""
-    images = FIELD.findall(table.image or layout.image)
+    images = FIELD.findall(_template(layout, table))
     return bool(images) and set(images) <= set(FIELD.findall(layout.group or ""))
 
 
@@ -84,7 +89,7 @@ class _Namer:
     """Fills the columns that name the images of one table, like the card's examples."""
 
     def __init__(self, card: DatasetCard, layout: CsvLayout, table: LabelTable, n: int) -> None:
-        self.layout, self.template, self.n = layout, table.image or layout.image, n
+        self.layout, self.template, self.n = layout, _template(layout, table), n
         self.grouped = FIELD.findall(layout.group or "")
         self.shared = sum(other.split == table.split for other in layout.tables) if _by_group(layout, table) else 0
         known = {*_label_columns(layout), *layout.where, layout.split}
@@ -123,6 +128,10 @@ def _row(card: DatasetCard, layout: CsvLayout, table: LabelTable, fake: Fake, na
     for column, texts in layout.where.items():
         if told.get(column) not in texts:
             told[column] = texts[0]
+    for column, texts in layout.leave_out.items():
+        if told.get(column, "") in texts:
+            told[column] = max(texts, key=len) + "0"  # longer than all of them
+        told.setdefault(column, "")
     if layout.split and not table.split:
         raws = {str(split): text for text, split in reversed(layout.split_values.items())}
         told[layout.split] = raws.get(fake.split, fake.split)
@@ -171,7 +180,7 @@ def _left_out(layout: CsvLayout, last: Cells) -> list[Cells]:
 def _split_off(layout: CsvLayout, table: LabelTable, cells: Cells) -> Cells:
     """Move the columns that name neither image nor label to the second table of a join; return its row."""
     assert table.join
-    texts = [table.image or layout.image, layout.id or "", *(rule.image for rule in layout.inputs.values())]
+    texts = [_template(layout, table), layout.id or "", *(rule.image for rule in layout.inputs.values())]
     kept = {name for text in texts for name in FIELD.findall(text)} | {table.join.by, *_label_columns(layout)}
     moved = {name: cells.pop(name) for name in list(cells) if name not in kept}
     return {table.join.by: cells[table.join.by], **(moved or {"remark": "made up"})}

@@ -65,6 +65,18 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
     return WeightsFile(cached, _digest(card, cached, hint), "official")
 
 
+def require_unchanged(weights: WeightsFile) -> None:
+    """Check, after a file was read, that it still is the one whose digest is in the keys of what comes of it.
+
+    Raises:
+        WeightsError: It was replaced while the command ran.
+    """
+    if weights.path is None or weights.sha256.startswith("unit:"):  # such a file has its own digest inside
+        return
+    if file_digests([weights.path]) != [weights.sha256]:
+        raise WeightsError(f"{weights.path} was replaced while the command ran", "run the command again")
+
+
 def weights_folder() -> Path:
     """Return the folder of the official files."""
     return paths.home() / "weights"

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medbench.cards.model import Weights
 from medbench.errors import CardError, WeightsError
 from medbench.models.weights.torchscript import is_torchscript, read_torchscript
+from medbench.storage.tensors import load_tensors
 
 GET_ANOTHER = "get the file again; medbench weights check tests whether a file is complete"
 COUNTER = "num_batches_tracked"  # a batch norm's counter: old torchvision files lack it, and inference does not use it
@@ -54,8 +54,8 @@ def read_file(path: Path) -> Any:
         raise WeightsError(f"{path} is empty", GET_ANOTHER)
     if _is_safetensors(path):
         try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
+            return load_tensors(path, foreign=True)[0]
+        except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(f"{path} is truncated or damaged: {error}", GET_ANOTHER) from error
     zipped = zipfile.is_zipfile(path)
     try:

@@ -192,6 +192,11 @@ def _line(work: _Comparison, a: Group, b: Group) -> Line | str:
         return f"no stored predictions of {' and '.join(lacking)}"
     if metric not in metrics.METRICS or any(metric not in r.metrics for g in (a, b) for r in g.records):
         return f"{metric} is not a metric of both"
+    if a.content != b.content:
+        return (
+            f"other data under the same name: A {a.data}, B {b.data}; images, labels, patients or classes differ, "
+            "so run both on one copy"
+        )
     one, two = predicted(a), predicted(b)
     if one is None or two is None:
         side = "A" if one is None else "B"

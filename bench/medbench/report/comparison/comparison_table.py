@@ -13,7 +13,7 @@ import numpy as np
 from medbench import stats
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
-from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.comparison.selectors import Side
 from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Cell, Column, Form, Row, Table, p_value
@@ -119,7 +119,7 @@ def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str]
         heads=tuple(heads),
         columns=tuple(Column(name, title, metric, "") for name, title in TITLES.items()),
         rows=tuple(rows),
-        notes=(*said, _legend(lines, draws), *_notes(lines), *dict.fromkeys(notes)),
+        notes=(*said, _which_p(lines), _legend(lines, draws), *_notes(lines), *dict.fromkeys(notes)),
         intervals=True,
     )
 
@@ -188,7 +188,8 @@ def _cells(line: Line) -> tuple[Cell, ...]:
 
 def _level(group: Group, metric: str) -> Cell:
     mean, std, n = group.summary(metric)
-    marks = (RANDOM_MARK, group.first.unit.weights == "random"), (SEEN_MARK, group.contaminated)
+    random = group.first.unit.weights == "random"
+    marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
     mark = "".join(sign for sign, holds in marks if holds and mean is not None)
     return Cell(mean, std, n, show_n=n != group.n, mark=mark, form="spread")
 
@@ -264,6 +265,12 @@ def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float
     return tests, notes
 
 
+def _which_p(lines: Sequence[Line]) -> str:
+    """Return which of the p to cite."""
+    own = f"p (Holm), which allows for the {len(lines)} rows that were tested," if len(lines) > 1 else "p"
+    return f"cite {own} with the interval; p (permutation) is a check that takes the training seeds as given"
+
+
 def _legend(lines: Sequence[Line], draws: int) -> str:
     return (
         "test: images, patients in parentheses where they are known; p: paired bootstrap over test patients (images "
@@ -290,7 +297,7 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     notes = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in cases.items() if names]
     marks = "".join(cell.mark for line in lines for cell in _cells(line))
     notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
-    return notes + ([SEEN] if SEEN_MARK in marks else [])
+    return notes + ([SEEN] if SEEN_MARK in marks else []) + ([FLAW] if FLAW_MARK in marks else [])
 
 
 def _splits_differ(line: Line) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,9 +104,11 @@ def meant(groups: Iterable[Group], side: Side, protocol: str) -> list[Group]:
 
 
 def having(groups: Iterable[Group], settings: Iterable[str]) -> list[Group]:
-    """Return the groups that have all of some settings."""
+    """Return the groups that have all of some settings: those that change nothing else, if there are any."""
     wanted = {_spelt(word) for word in settings}
-    return [group for group in groups if wanted <= _settings(group)]
+    found = [group for group in groups if wanted <= _settings(group)]
+    exact = [group for group in found if _settings(group) - wanted <= {group.first.unit.preset}]
+    return exact if wanted and exact else found
 
 
 def check_settings(groups: Sequence[Group], side: Side) -> None:
@@ -142,11 +145,13 @@ def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Gro
     """Return the groups of one data set that stand against each other, and what to say of the others.
 
     Groups of the same preset and options are paired. Where a side has no such group, the one with most seeds, then the
-    newest, stands for it. Real weights come before random ones. A group never stands against itself: where one side
-    has all that the other has and more, it is what it has more that is compared.
+    newest, stands for it. What was tested on the other side's images comes before what was not, and real weights before
+    random ones. A group never stands against itself: where one side has all that the other has and more, it is what it
+    has more that is compared.
     """
     both = {group.first.group for group in a} & {group.first.group for group in b}
     left, right = ([g for g in side if g.first.group not in both] or list(side) for side in (a, b))
+    left, right = _comparable(left, right), _comparable(right, left)
     (one, said), (two, more) = _by_settings(left), _by_settings(right)
     notes = [*said, *more]
     shared = [settings for settings in one if settings in two]
@@ -156,14 +161,30 @@ def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Gro
                 notes.append(f"{name} was run under {' | '.join(rest)}, too, and {lacks} was not")
         found = [(one[s], two[s]) for s in shared]
         return [(x, y) for x, y in found if x.first.group != y.first.group], notes
-    for name, mine in (("A", one), ("B", two)):
+    pair = max(
+        itertools.product(one.values(), two.values()),
+        key=lambda both: (both[0].tested == both[1].tested, rank_of(both[0]), rank_of(both[1])),
+    )
+    for name, mine, chosen in (("A", one, pair[0].settings), ("B", two, pair[1].settings)):
         if len(mine) > 1:
-            chosen = max(mine.values(), key=rank_of).settings
             notes.append(
                 f"{name} was run under {' | '.join(mine)}, none of them the other's; shown is the one with most "
                 f"seeds, then the newest: {chosen}"
             )
-    return [(max(one.values(), key=rank_of), max(two.values(), key=rank_of))], notes
+    return [pair], notes
+
+
+def _comparable(groups: Sequence[Group], others: Sequence[Group]) -> list[Group]:
+    """Return the groups without those that give way: another of the same row was tested on the other side's images.
+
+    Where both sides were run on two data sets of one name, the one with most seeds, then the newest, is compared.
+    """
+    tested = {group.tested for group in others}
+    better = {group.label[:-1] for group in groups if group.tested in tested}
+    kept = [group for group in groups if group.tested in tested or group.label[:-1] not in better]
+    shared = {group.content for group in groups} & {group.content for group in others}
+    best = max((g for g in (*groups, *others) if g.content in shared), key=rank_of, default=None)
+    return [group for group in kept if best is None or group.content == best.content]
 
 
 def _by_settings(groups: Sequence[Group]) -> tuple[Mapping[str, Group], list[str]]:
@@ -176,7 +197,7 @@ def _by_settings(groups: Sequence[Group]) -> tuple[Mapping[str, Group], list[str
     for settings, same in found.items():
         real = [group for group in same if group.first.unit.weights != "random"] or same
         chosen[settings] = max(real, key=rank_of)
-        if len(real) > 1:
+        if len({group.weights for group in real}) > 1:
             unit = chosen[settings].first.unit
             weights = ", ".join(group.weights for group in real)
             notes.append(

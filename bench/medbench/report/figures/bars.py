@@ -1,4 +1,4 @@
-"""Bars: one panel per data set and one bar per row, as they are or relative to one of them.
+"""Bars: one panel per data set and one bar per row, as they are or relative to one of them; or one data set's table.
 
 Rows with a `group` stand side by side at their label, and a legend names the groups.
 """
@@ -11,9 +11,14 @@ from medbench.cards.paper import Bars, FigurePanel, FigureRow
 from medbench.papers.cells import CellSpec
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords, Values, relative
+from medbench.report.tables.marks import RANDOM_MARK, Words, legend
+from medbench.report.tables.table import TIE_MARK, Row, Table
 
 if TYPE_CHECKING:
     from medbench.report.figures.canvas import Page
+
+BEST = "¹"
+"""Sign of the best of a data set's table."""
 
 
 def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
@@ -98,6 +103,65 @@ def _printed_change(value: float | None, reference: float | None) -> float | Non
     return None if value is None or not reference else 100 * (value / reference - 1)
 
 
+def of_table(table: Table) -> FigureData:
+    """Return the figure of a data set's table: its primary metric with 95 % intervals.
+
+    There is one panel for each protocol and settings, with the same models in each.
+    """
+    found = {(_panel_of(row), _model_of(row)): row for row in table.rows}
+    panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    points = [_point_of(table, panel, model, found.get((panel, model))) for panel in panels for model in models]
+    metrics = {panel: _metric_of(table, row) for (panel, _), row in found.items()}
+    marks = "".join(point.marks for point in points)
+    notes = ["lines: 95 % interval over test patients (images where none are known) and seeds, where scores are stored"]
+    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    return FigureData(
+        name=table.name,
+        kind="bars",
+        title=table.title,
+        panels=tuple(Panel(name, name, y_title=metrics[name]) for name in panels),
+        series={name: i for i, name in enumerate(models)},
+        points=tuple(points),
+        columns=min(2, len(panels)),
+        notes=(*notes, *legend(table, Words(BEST, "not marked")), *table.notes),
+    )
+
+
+def _panel_of(row: Row) -> str:
+    about = row.about
+    settings = "; ".join(filter(None, (about["preset"], about["options"])))
+    data = f"data {about['data']}" if "data" in about else ""
+    return " · ".join(filter(None, (about["protocol"], settings, data)))
+
+
+def _model_of(row: Row) -> str:
+    known = row.about["weights"] in ("official", "random")
+    return str(row.about["model"]) + ("" if known else f" ({row.about['weights']})")
+
+
+def _metric_of(table: Table, row: Row) -> str:
+    return str(row.about.get("metric", table.columns[0].metric))
+
+
+def _point_of(table: Table, panel: str, model: str, row: Row | None) -> Point:
+    if row is None:
+        return Point(panel, model, model)
+    cell = row.cells[[column.metric for column in table.columns].index(_metric_of(table, row))]
+    signs = RANDOM_MARK * (row.about["weights"] == "random") + TIE_MARK * cell.tied + BEST * (cell.rank == "best")
+    return Point(
+        panel=panel,
+        series=model,
+        x=model,
+        mean=cell.value,
+        std=cell.std,
+        n=cell.n,
+        marks=cell.mark + signs,
+        records=(row.about["group"],),
+        low=cell.low,
+        high=cell.high,
+    )
+
+
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: bars from 0, their numbers above them where there is room, the paper's as hollow diamonds."""
     panels = page.grid(len(data.panels), data.columns)
@@ -110,7 +174,7 @@ def draw(page: Page, data: FigureData) -> None:
         if data.reference:
             axes.axhline(0, color="0.2", linewidth=0.6)
     filled = [axes for axes, panel in zip(panels, data.panels, strict=True) if not page.nothing(data.of(panel.name))]
-    if data.reference:
+    if len({panel.y_title or panel.name for panel in data.panels}) == 1:
         page.same_height(filled)
     page.room_for_values(filled)
     for axes in set(panels) - set(filled):

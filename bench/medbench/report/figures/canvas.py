@@ -80,8 +80,9 @@ class Page:
         edge: dict[str, Any] = {"edgecolor": "0.1", "linewidth": 0.5}
         if point.mean is not None:
             axes.bar(at, point.mean, width, color=look.colour, hatch=look.hatch, **edge)
-            if point.std is not None:
-                axes.errorbar(at, point.mean, point.std, color="0.1", elinewidth=0.7, capsize=1.5, capthick=0.7)
+            reach = self._reach(point)
+            if reach is not None:
+                axes.errorbar(at, point.mean, reach, color="0.1", elinewidth=0.7, capsize=1.5, capthick=0.7)
             if point.published is not None:
                 axes.plot(at, point.published, "D", markersize=3.2, mfc="white", mec="0.1", mew=0.7, zorder=4)
             self._value(axes, at, point, label)
@@ -92,6 +93,14 @@ class Page:
             axes.text(
                 at, 0.03, "not run", rotation=90, ha="center", va="bottom", color=GREY, transform=across, size=SMALL
             )
+
+    def _reach(self, point: Point) -> list[list[float]] | None:
+        """Return how far a bar's line reaches down and up: its interval, or in figures without intervals its std."""
+        if point.mean is not None and point.low is not None and point.high is not None:
+            return [[max(point.mean - point.low, 0.0)], [max(point.high - point.mean, 0.0)]]
+        if point.std is None or any(other.low is not None for other in self.data.points):
+            return None
+        return [[point.std], [point.std]]
 
     def bars(self, axes: Axes, data: FigureData, points: Sequence[Point], numbers: bool = True) -> None:
         """Draw a panel's bars over their labels, those of one label side by side, with numbers if these have room."""
@@ -112,7 +121,8 @@ class Page:
         assert point.mean is not None
         number = self._number(point) if label else ""
         if number + point.marks:
-            top = max(point.mean + (point.std or 0.0), point.published or 0.0, 0.0)
+            reach = self._reach(point)
+            top = max(point.mean + (reach[1][0] if reach else 0.0), point.published or 0.0, 0.0)
             place: dict[str, Any] = {"xytext": (0, 2.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
             axes.annotate(number + point.marks, (at, top), size=SMALL, annotation_clip=False, **place)
 

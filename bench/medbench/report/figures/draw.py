@@ -1,4 +1,4 @@
-"""Papers' figures from records: the data first, the picture from the data alone."""
+"""Figures from records: the data first, the picture from the data alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, gains, heatmaps, ratios, similarity
 from medbench.report.figures.figure import FigureData
 from medbench.report.figures.values import FigureRecords
+from medbench.report.tables.lookup import list_tables, table
 from medbench.storage import files, paths
 
 FORMATS = ("png", "svg", "pdf")
+OWN = "dataset/"
+"""What the names of figures of all results on a data set begin with."""
 KINDS: dict[str, ModuleType] = {
     "bars": bars,
     "curves": curves,
@@ -30,9 +33,14 @@ KINDS: dict[str, ModuleType] = {
 """Kind of figure -> the module that collects its data and draws it."""
 
 
-def list_figures() -> list[str]:
-    """Return the names of all papers' figures, in the order of the cards."""
-    return [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).figures]
+def list_figures(runs: Path | None = None) -> list[str]:
+    """Return the names of all papers' figures, then `dataset/<name>` of each data set with a finished unit.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).figures]
+    return papers + [name for name in list_tables(runs) if name.startswith(OWN)]
 
 
 def figures_dir(runs: Path | None = None) -> Path:
@@ -51,7 +59,7 @@ def figure_data(
     """Return a figure's data by name.
 
     Args:
-        name: `wacv2024/figure4` and its like; `fig4` is understood too.
+        name: `wacv2024/figure4` and its like (`fig4` is understood too), or `dataset/<name>`.
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         published: Give the paper's values too, where they follow from what its tables print.
         include_random: Let random weights stand for what nothing else is there for, marked.
@@ -61,10 +69,12 @@ def figure_data(
     Raises:
         CardError: There is no such figure, or no such reference.
     """
-    card, own = find(name)
+    if name.startswith(OWN):
+        return bars.of_table(table(name, runs, include_random=include_random, intervals=True))
+    card, place = find(name)
     with gc_paused():
-        records = paper_records(card, paths.runs_dir(runs), [own])
-        return paper_figure(card, own, records, published, include_random, ref, preset)
+        records = paper_records(card, paths.runs_dir(runs), [place])
+        return paper_figure(card, place, records, published, include_random, ref, preset)
 
 
 def find(name: str) -> tuple[PaperCard, str]:
@@ -143,9 +153,9 @@ def write_figure(data: FigureData, folder: Path, formats: Sequence[str] = ("png"
     for form, picture in pictures.items():
         with files.atomic(stem.with_name(f"{stem.name}.{form}")) as part:
             part.write_bytes(picture)
-    table = stem.with_name(f"{stem.name}.csv")
-    files.write_text(table, data.csv())
-    return [*(stem.with_name(f"{stem.name}.{form}") for form in pictures), table]
+    values = stem.with_name(f"{stem.name}.csv")
+    files.write_text(values, data.csv())
+    return [*(stem.with_name(f"{stem.name}.{form}") for form in pictures), values]
 
 
 def _styles(card: PaperCard) -> dict[str, int]:

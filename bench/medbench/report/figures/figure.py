@@ -23,6 +23,8 @@ class Point:
         published: The paper's value, where it is to be shown and can be had from printed numbers.
         marks: Signs that the notes explain.
         records: Digests (beginnings) of the groups of records behind it.
+        low: Lower end of the 95 % interval, where the figure shows one.
+        high: Its upper end.
     """
 
     panel: str
@@ -35,6 +37,8 @@ class Point:
     published: float | None = None
     marks: str = ""
     records: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.cards.paper import FigurePanel, Similarity
 from medbench.papers.cells import CellSpec
-from medbench.records import Record
+from medbench.records.groups import Group
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords, Values
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medbench.report.figures.canvas import Page
 
 FILE = "features.npy"
+Images = tuple[object, object, str]
 
 
 def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
@@ -71,13 +72,14 @@ def _features(finder: FigureRecords, dataset: str, found: dict[str, Values]) -> 
     """Return label -> features (n, d) of those that are of the same images as most."""
     import numpy as np
 
-    records = {label: values.group.first for label, values in found.items() if values.group}
-    usual = _most([_images(record) for record in records.values()])
+    groups = {label: values.group for label, values in found.items() if values.group}
+    usual = _most([_images(group) for group in groups.values()])
     kept = {}
-    for label, record in records.items():
+    for label, group in groups.items():
+        record = group.first
         file = record.path / FILE if record.path is not None else None
-        if _images(record) != usual:
-            finder.say("features of other images than most models': not compared", f"{label} on {dataset}")
+        if _images(group) != usual:
+            finder.say("not compared, as most models have features of other images", f"{label} on {dataset}")
         elif file is None or not file.is_file():
             finder.say(f"no {FILE} in its record's folder", f"{label} on {dataset}")
         else:
@@ -85,11 +87,12 @@ def _features(finder: FigureRecords, dataset: str, found: dict[str, Values]) -> 
     return kept
 
 
-def _images(record: Record) -> tuple[object, object]:
-    return record.chosen.get("images"), record.chosen.get("ids")
+def _images(group: Group) -> Images:
+    """Return what tells the images apart: how many, which ids, and the content of the data."""
+    return group.first.chosen.get("images"), group.first.chosen.get("ids"), group.content
 
 
-def _most(images: list[tuple[object, object]]) -> tuple[object, object] | None:
+def _most(images: list[Images]) -> Images | None:
     """Return the commonest; of equally common ones the first."""
     return max(dict.fromkeys(images), key=images.count, default=None)
 

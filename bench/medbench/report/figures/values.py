@@ -14,9 +14,9 @@ from medbench.papers.cells import CellSpec
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, alike, fits, other_split, repeats_of
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
+from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, other_data
 from medbench.storage import files
 
 Measure = Callable[[Record], "float | None"]
@@ -24,7 +24,8 @@ SHOWN = 6  # names in one note, before it says how many more there are
 MARKS = {
     RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity figure, not a result",
     SEEN_MARK: SEEN,
-    SPLIT_MARK: f"{SPLIT_MARK} another split of the data than the paper's",
+    SPLIT_MARK: f"{SPLIT_MARK} another split than the paper's, or other data",
+    FLAW_MARK: FLAW,
 }
 PUBLISHED = "hollow: from the paper's printed tables"
 
@@ -128,17 +129,20 @@ class FigureRecords:
 
     def _marked(self, group: Group, wanted: CellSpec, who: str) -> str:
         first = group.first
-        split = other_split(group, wanted)
+        split, other = other_split(group, wanted), self._found.other_data(group)
         signs = {
             RANDOM_MARK: first.unit.weights == "random",
             SEEN_MARK: group.contaminated,
-            SPLIT_MARK: split is not None,
+            SPLIT_MARK: split is not None or other,
+            FLAW_MARK: group.flawed,
         }
         marks = "".join(sign for sign, holds in signs.items() if holds)
         self._marks.update(marks)
         self._synthetic |= bool(first.provenance.get("synthetic"))
         if split is not None:
             self.say(f"split '{split}', the paper's is '{wanted.split}'", who)
+        if other:
+            self.say(other_data(group), who)
         if absent := first.absent.get(wanted.metric):
             self.say(f"{wanted.metric} leaves out {', '.join(absent)} (absent from test)", wanted.dataset)
         for line in spoken(group):

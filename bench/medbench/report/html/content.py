@@ -67,7 +67,7 @@ class Content:
         figures: Papers' figures of which something was run, drawn as PNG.
         pages: One per group.
         failures: Units that failed.
-        unrun: (name, what runs it) of papers' tables and figures that lack something.
+        unrun: (name, what runs it) of these papers' tables and figures that lack something.
         software: Where the numbers were made.
         weights: What the encoders were filled with.
         data: What they were tested on.
@@ -108,10 +108,7 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
         raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")
     groups = collect(records)
     tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
-    papers = [cards.find_paper(name) for name in cards.names("papers")]
-    views = [_paper_view(paper, name, records, include_random) for paper in papers for name in paper.tables]
-    drawn = [(paper, name) for paper in papers for name in paper.figures]
-    data = [figures.paper_figure(paper, name, records, True, include_random) for paper, name in drawn]
+    views, data = _of_papers(records, include_random)
     pages = tuple(_pages(groups, tables, runs, pictures, thumbnails))
     shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}
     return Content(
@@ -129,15 +126,29 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     )
 
 
+def _of_papers(records: Sequence[Record], include_random: bool) -> tuple[list[PaperTableView], list[FigureData]]:
+    """Return the tables and figures of the papers of which something was run: nobody asked for the others."""
+    views: list[PaperTableView] = []
+    data: list[FigureData] = []
+    for paper in map(cards.find_paper, cards.names("papers")):
+        tables = [_paper_view(paper, name, records, include_random) for name in paper.tables]
+        drawn = [figures.paper_figure(paper, name, records, True, include_random) for name in paper.figures]
+        if any(view.run for view in tables) or any(map(_has_ours, drawn)):
+            views += tables
+            data += drawn
+    return views, data
+
+
 def _pages(
     groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
 ) -> Iterable[Page]:
     """Yield the pages; intervals that a table already has are taken from it."""
-    known = {row.about["group"]: (row.cells[0].low, row.cells[0].high) for table in tables for row in table.rows}
+    ends = [(row.about["group"], cell) for table in tables for row in table.rows for cell in row.cells]
+    known = {group: (cell.low, cell.high) for group, cell in ends if cell.low is not None}
     with bar("pages", len(groups), "pages") as advance:
         for group in groups:
-            ends = known.get(group.first.group[:12]) or interval(group, group.first.metric)
-            yield page_of(group, runs, ends, pictures, thumbnails)
+            own = known.get(group.first.group[:12]) or interval(group, group.first.metric)
+            yield page_of(group, runs, own, pictures, thumbnails)
             advance()
 
 

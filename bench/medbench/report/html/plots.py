@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 SIZE = (2.75, 2.3)  # inches
 MARGINS = (0.19, 0.16, 0.97, 0.97)  # left, bottom, right, top
 DPI = 160
+LEGEND = 5.5
+"""Points of the letters of a legend."""
+LETTER, ROW = 0.05, 0.13  # inches, of a legend
 NAMED = len(LOOKS)
 """Up to so many lines have a colour and a name each; if there are more, all but the mean are grey."""
 SHOWN = 20  # most classes of a confusion matrix
@@ -60,6 +64,20 @@ def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0, names: bool 
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=DPI)
         made.png = out.getvalue()
+
+
+def _name_lines(axes: Axes, title: str = "") -> None:
+    """Name what is drawn above the plot, which grows by the rows of the legend: nothing is covered."""
+    handles, names = axes.get_legend_handles_labels()
+    across = max(1, int(SIZE[0] / (0.4 + LETTER * max(map(len, names)))))
+    high = ROW * (math.ceil(len(names) / across) + bool(title))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + high)
+    figure.subplots_adjust(bottom=MARGINS[1] * height / (height + high), top=MARGINS[3] * height / (height + high))
+    how: dict[str, Any] = {"title": title or None, "fontsize": LEGEND, "title_fontsize": LEGEND, "borderaxespad": 0.1}
+    figure.legend(handles, names, loc="upper center", ncols=across, **how)
 
 
 def curves(records: Sequence[Record], metric: str) -> bytes | None:
@@ -109,7 +127,7 @@ def _candidates(axes: Axes, frame: pd.DataFrame, shown: str, chosen: set[object]
             linewidth=1.9 if best else 0.9, label=f"{label} (chosen)" if best else label,
             marker="o" if len(mean) == 1 else None,
         )  # fmt: skip
-    axes.legend(title="candidate", fontsize=5.5, title_fontsize=5.5, loc="best")
+    _name_lines(axes, "candidate")
 
 
 def _histories(records: Sequence[Record]) -> pd.DataFrame | None:
@@ -189,7 +207,7 @@ def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
             mean = np.mean([curve for _, curve in lines], axis=0)
             axes.plot(mean[:, 0], mean[:, 1], color=LOOKS[0].colour, linewidth=1.8, label=f"mean of {len(lines)}")
         if len(lines) > 1:
-            axes.legend(fontsize=5.5, loc="lower right")
+            _name_lines(axes)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return made.png
 
@@ -210,7 +228,7 @@ def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
         m.axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
         known = count > 0
         m.axes.plot(mean[known], share[known], color=LOOKS[0].colour, marker="o", label="observed")
-        m.axes.legend(fontsize=5.5, loc="upper left")
+        _name_lines(m.axes)
         m.axes.set(xlim=(0, 1), ylim=(0, 1.02))
     return m.png
 
@@ -227,14 +245,16 @@ OF_PREDICTIONS: dict[str, Callable[[Predicted, Sequence[str]], bytes | None]] = 
 def ranking(table: Table) -> bytes | None:
     """Return the first column of a data set's table: each row's mean, 95 % interval and standard deviation over seeds.
 
-    None for fewer than two rows with a number. Random weights are grey.
+    None for fewer than two rows with a number. Random weights are grey. Where two data sets go by one name, the rows of
+    the first one are shown.
     """
     rows = [row for row in table.rows if row.cells[0].value is not None]
+    rows = [row for row in rows if row.about.get("data") == rows[0].about.get("data")]
     if len(rows) < 2:
         return None
     with canvas(table.columns[0].title, "", 2.3, 0.2 + 0.075 * len(rows), names=True) as made:
         for at, row in enumerate(rows):
-            cell, colour = row.cells[0], "0.55" if row.section else LOOKS[0].colour
+            cell, colour = row.cells[0], "0.55" if row.about.get("weights") == "random" else LOOKS[0].colour
             assert cell.value is not None
             if cell.low is not None and cell.high is not None:
                 made.axes.plot([cell.low, cell.high], [at, at], color=colour, linewidth=1.2)

@@ -146,7 +146,7 @@ def command_of(group: Group) -> str:
     # A protocol on fine-tuned networks draws nothing itself: `--seeds` would count the seeds of those networks.
     words += [] if kind in KINDS and KINDS[kind].tunes else ["--seeds", _seeds(seeds)]
     for key, value in sorted(unit.options.items()):
-        words += ["--set", f"{key}={plain(value)}"]
+        words += [key, plain(value)] if key.startswith("--") else ["--set", f"{key}={plain(value)}"]
     words += {"random": ["--weights", "random"], "file": ["--weights", "FILE"]}.get(unit.weights, [])
     return shlex.join(words)
 
@@ -164,6 +164,7 @@ def _badges(group: Group) -> tuple[str, ...]:
         "random weights: not a result": unit.weights == "random",
         "toy data: says nothing about medicine": unit.toy,
         "contamination: the model has seen this data set": group.contaminated,
+        "a fault of the split: see the warnings": group.flawed,
         "synthetic record": bool(group.first.provenance.get("synthetic")),
     }
     return tuple(text for text, holds in said.items() if holds)

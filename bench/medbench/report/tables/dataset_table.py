@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group, collect, pick, title
+from medbench.records.groups import ABSENT, FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, collect, pick, rank_of, title
 from medbench.records.store import gc_paused, records_of
 from medbench.report.cache import counted
 from medbench.report.tables.marks import SPLIT_MARK, interval, ranked, stored
@@ -43,31 +44,81 @@ def dataset_table(
             f"nothing has been run on '{dataset}' yet",
             f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
         )
-    primary = _most_common(group.first.metric for group in found)
-    columns = _columns(dataset, primary, found)
-    random = [group for group in found if group.first.unit.weights == "random"]
-    shown = [group for group in found if include_random or group.first.unit.weights != "random"]
-    shown.sort(key=lambda g: _rank(g, primary))
-    alike = _alike(shown)
-    cells = [_cells(group, columns, alike) for group in shown]
-    values = sum(map(stored, shown)) * (2 if intervals else 1)
+    parts = _parts(found, include_random)
+    columns = _columns(dataset, parts[0].primary, found)
+    values = sum(stored(group) for part in parts for group in part.groups) * (2 if intervals else 1)
+    rows: list[Row] = []
     with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values):
-        if intervals:
-            _add_intervals(cells, shown, columns)
-        _mark(cells, shown, columns)
-    rows = [_row(group, line) for group, line in zip(shown, cells, strict=True)]
+        for part in parts:
+            rows += _rows(part, columns, intervals)
+    random = sum(group.first.unit.weights == "random" for group in found)
     if random and not include_random:
-        notes.append(f"{len(random)} row{'s' * (len(random) > 1)} with random weights left out")
+        notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
     return Table(
         name=f"dataset/{dataset}",
-        title=_title(dataset, found, primary),
+        title=_title(dataset, found, parts[0].primary),
         heads=("model", "protocol", "settings", "weights", "seeds"),
         columns=columns,
         rows=tuple(rows),
-        notes=tuple(notes + _notes(shown)),
-        ranking="its column" + _unranked(cells, shown),
+        notes=tuple(notes + _notes(dataset, parts)),
+        ranking=("its column in its section" if len(parts) > 1 else "its column") + _unranked(rows),
         intervals=intervals,
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one content: what compares with each other.
+
+    Attributes:
+        groups: The rows, the best first.
+        primary: The primary metric of most of them.
+        heading: What the section is called; empty: all rows of the table are of this content.
+    """
+
+    groups: tuple[Group, ...]
+    primary: str
+    heading: str
+
+
+def _parts(found: list[Group], include_random: bool) -> list[_Part]:
+    """Return one part for each content of the data that goes by this name, that of most rows (then the newest) first.
+
+    Without `include_random`, random rows are left out, and with them the parts that have no other.
+    """
+    contents: dict[str, list[Group]] = {}
+    for group in found:
+        contents.setdefault(group.content, []).append(group)
+    parts = []
+    for same in sorted(contents.values(), key=lambda same: (len(same), max(map(rank_of, same))), reverse=True):
+        shown = [group for group in same if include_random or group.first.unit.weights != "random"]
+        primary = _most_common(group.first.metric for group in same)
+        shown.sort(key=lambda g: _rank(g, primary))
+        heading = _heading(same[0], primary) if len(contents) > 1 else ""
+        parts.append(_Part(tuple(shown), primary, heading))
+    return [part for part in parts if part.groups] or parts[:1]
+
+
+def _heading(group: Group, primary: str) -> str:
+    about = group.first.n.get("test")
+    size = f"{about.images} test images, {len(about.classes)} classes, " if about else ""
+    return f"data {group.data}: {size}by {primary}"
+
+
+def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool) -> list[Row]:
+    """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
+    groups = part.groups
+    alike = _alike(groups)
+    lines = [_cells(group, columns, alike) for group in groups]
+    for i, column in enumerate(columns):
+        primary = column.metric == part.primary
+        for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
+            low, high = interval(group, column.metric)
+            line[i] = dataclasses.replace(line[i], low=low, high=high)
+        done = ranked([line[i] for line in lines], groups, column.metric, test=primary)
+        for line, cell in zip(lines, done, strict=True):
+            line[i] = cell
+    return [_row(group, line, part) for group, line in zip(groups, lines, strict=True)]
 
 
 def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
@@ -103,50 +154,30 @@ def _arrow(name: str) -> str:
 
 
 def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[Cell]:
-    mark = (SEEN_MARK if group.contaminated else "") + ("" if group.first.group in alike else SPLIT_MARK)
+    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.first.group not in alike), (FLAW_MARK, group.flawed)
+    mark = "".join(sign for sign, holds in marks if holds)
     return [
         Cell(mean, std, n, show_n=n != group.n, mark=mark)
         for mean, std, n in group.summaries([column.metric for column in columns])
     ]
 
 
-def _alike(groups: list[Group]) -> set[str]:
+def _alike(groups: Sequence[Group]) -> set[str]:
     """Return the groups (by digest) whose test images are those of most: the others do not compare with them."""
     random = {group.first.group for group in groups if group.first.unit.weights == "random"}
-    counts = Counter(_test_of(group) for group in groups if group.first.group not in random)
-    usual = max(counts, key=lambda test: (counts[test], test), default=None)
-    return random | {group.first.group for group in groups if _test_of(group) == usual}
+    counts = Counter(group.tested for group in groups if group.first.group not in random)
+    usual = max(counts, key=lambda test: (counts[test], test[2:], test), default=None)
+    return random | {group.first.group for group in groups if group.tested == usual}
 
 
-def _test_of(group: Group) -> tuple[int, str, str]:
-    """Return what the test images are told by: their number, the split's name and its digest."""
-    record = group.first
-    images = record.n["test"].images if "test" in record.n else 0
-    return images, str(group.split), str(record.material.get("split", ""))
-
-
-def _add_intervals(cells: list[list[Cell]], groups: list[Group], columns: tuple[Column, ...]) -> None:
-    for line, group in zip(cells, groups, strict=True):
-        low, high = interval(group, columns[0].metric)
-        line[0] = dataclasses.replace(line[0], low=low, high=high)
-
-
-def _mark(cells: list[list[Cell]], groups: list[Group], columns: tuple[Column, ...]) -> None:
-    """Mark the best of each column; ties with it are tested under the primary metric alone, which comes first."""
-    for i, column in enumerate(columns):
-        done = ranked([line[i] for line in cells], groups, column.metric, test=i == 0)
-        for line, cell in zip(cells, done, strict=True):
-            line[i] = cell
-
-
-def _unranked(cells: list[list[Cell]], groups: list[Group]) -> str:
-    marks = "".join(line[0].mark for line in cells if line)
+def _unranked(rows: list[Row]) -> str:
+    marks = "".join(row.cells[0].mark for row in rows)
     out = [sign for sign in (SEEN_MARK, SPLIT_MARK) if sign in marks]
-    out += ["random weights"] if any(group.first.unit.weights == "random" for group in groups) else []
+    out += ["random weights"] if any(row.about["weights"] == "random" for row in rows) else []
     return f" (rows with {' or '.join(out)} left out)" if out else ""
 
 
-def _row(group: Group, cells: list[Cell]) -> Row:
+def _row(group: Group, cells: list[Cell], part: _Part) -> Row:
     unit = group.first.unit
     about = {
         "model": unit.model,
@@ -157,8 +188,8 @@ def _row(group: Group, cells: list[Cell]) -> Row:
         "toy": unit.toy,
         "seeds": " ".join(str(record.unit.seed) for record in group.records),
         "group": group.first.group[:12],
-    }
-    section = RANDOM if unit.weights == "random" else ""
+    } | ({"data": group.data, "metric": part.primary} if part.heading else {})
+    section = "; ".join(filter(None, (part.heading, RANDOM if unit.weights == "random" else "")))
     return Row((unit.model, unit.protocol, group.settings, group.weights, str(group.n)), tuple(cells), about, section)
 
 
@@ -170,8 +201,8 @@ def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
 
 
 def spoken(group: Group) -> list[str]:
-    """Return the warnings that the table does not already show by a section or its title."""
-    shown = ("random weights:", "toy data:")
+    """Return the warnings that the table does not already show by a section, its title or another note."""
+    shown = ("random weights:", "toy data:", f"{ABSENT}test ")
     return [warning for warning in group.warnings() if not warning.startswith(shown)]
 
 
@@ -181,14 +212,21 @@ def _title(dataset: str, groups: list[Group], primary: str) -> str:
     return f"{dataset}{mark}: test split, mean ± sample standard deviation over seeds, by {primary}"
 
 
-def _notes(groups: list[Group]) -> list[str]:
-    """Return footnotes: unequal test splits, absent classes, undefined metrics and the records' own warnings."""
+def _notes(dataset: str, parts: list[_Part]) -> list[str]:
+    """Return footnotes: other data, unequal test splits, absent classes and the records' own warnings."""
     notes = []
-    alike = _alike(groups)
+    groups = [group for part in parts for group in part.groups]
+    if len(parts) > 1:
+        notes.append(
+            f"{len(parts)} data sets were run under the name {dataset}: images, labels, patients or classes differ, so "
+            "rows of two sections do not compare; a card with a name of its own keeps a data set apart"
+        )
+    alike = {digest for part in parts for digest in _alike(part.groups)}
     if odd := [group for group in groups if group.first.group not in alike]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
         notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
     notes += [SEEN] if any(group.contaminated for group in groups) else []
+    notes += [FLAW] if any(group.flawed for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
     said: dict[str, list[str]] = {}

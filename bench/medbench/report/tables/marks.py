@@ -86,6 +86,11 @@ def stored(group: Group) -> bool:
     return all(r.path is not None and (r.path / PREDICTIONS).is_file() for r in group.records)
 
 
+def other_data(group: Group) -> str:
+    """Return what is said of a group that was run on other data than most under the same name."""
+    return f"other images, labels or patients than most results on {group.first.unit.dataset} (data {group.data})"
+
+
 def legend(table: Table, words: Words) -> list[str]:
     """Return the lines that explain what a format sets off, of what the table shows."""
     cells = [cell for row in table.rows for cell in row.cells]

@@ -15,10 +15,10 @@ from medbench.papers.cells import CellSpec, cells_of
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, other_split, repeats_of
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.cache import counted
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, interval, ranked
+from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, interval, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 
@@ -129,8 +129,8 @@ def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
             one = dataclasses.replace(one, preset=work.shown.preset)
         group = _choose(work, one)
         cell = _cell(work, row, one, group)
-        if cell.value is not None and reference is not None:
-            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, cell.value))
+        if group is not None and cell.value is not None and reference is not None:
+            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, group, cell.value))
         line.cells.append(cell)
         line.groups.append(group if cell.value is not None else None)
     if row.note and work.shown.published:
@@ -163,23 +163,24 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
     )
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
-    other = other_split(group, one) if group else None
+    other = group is not None and bool(other_split(group, one) or work.found.other_data(group))
     if n < repeats_of(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
         return dataclasses.replace(paper, command=work.commands.cell(one))
     _footnotes(work, group, one)
     low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
-    marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (SPLIT_MARK, other is not None)
+    seen, flawed = (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
+    marks = (RANDOM_MARK, random), seen, (SPLIT_MARK, other), flawed
     mark = "".join(sign for sign, holds in marks if holds)
     return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
 
 
-def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, value: float) -> float | None:
-    """Return a cell's gain in points over the row it is measured from, or None where that was not run."""
+def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, value: float) -> float | None:
+    """Return a cell's gain in points over the row it is measured from, or None where that was not run on its data."""
     start = dataclasses.replace(one, set={k: v for k, v in reference.set.items() if k != "split"})
     group = work.found.choose(start, work.shown.include_random).group
-    mean = group.summary(one.metric)[0] if group else None
+    mean = group.summary(one.metric)[0] if group and group.content == own.content else None
     return None if mean is None else round(100 * (value - mean), 10)
 
 
@@ -190,7 +191,7 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
     groups = [group for group in line.groups if group is not None]
     if len(values) < len(line.cells) or not values:
         return cell
-    mark = "".join(sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if any(sign in c.mark for c in line.cells))
+    mark = "".join(sign for sign in (*UNRANKED, FLAW_MARK) if any(sign in c.mark for c in line.cells))
     seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
     whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
     if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
@@ -233,7 +234,7 @@ def _row(content: PaperTable, line: _Line) -> Row:
 def _unranked(lines: list[_Line]) -> str:
     """Return the exception to the ranking, where some cells are out of it."""
     marks = "".join(cell.mark for line in lines for cell in line.cells)
-    out = [sign for sign in (RANDOM_MARK, SEEN_MARK, SPLIT_MARK) if sign in marks]
+    out = [sign for sign in UNRANKED if sign in marks]
     return f" (cells with {' or '.join(out)} left out)" if out else ""
 
 
@@ -242,6 +243,8 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
     who = f"{unit.model} · {unit.protocol} · {unit.dataset}"
     if split := other_split(group, one):
         work.notes.append(f"{who}: split '{split}', the paper's is '{one.split}'")
+    if work.found.other_data(group):
+        work.notes.append(f"{who}: {other_data(group)}")
     recipe = group.first.material.get("protocol", {})
     views, epochs = recipe.get("views"), recipe.get("epochs")
     if views is not None and epochs is not None and views < epochs:
@@ -273,7 +276,8 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     marks = "".join(cell.mark for cell in cells)
     found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
     found += [SEEN] if SEEN_MARK in marks else []
-    found += [f"{SPLIT_MARK} another split of the data than the paper's"] if SPLIT_MARK in marks else []
+    found += [f"{SPLIT_MARK} another split than the paper's, or other data"] if SPLIT_MARK in marks else []
+    found += [FLAW] if FLAW_MARK in marks else []
     return found
 
 

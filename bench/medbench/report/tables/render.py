@@ -14,13 +14,12 @@ from medbench.report.tables.marks import Words, legend
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.render_latex import render_latex
 from medbench.report.tables.table import DASH, Cell, Row, Table
-from medbench.report.tables.text_table import aligned, grid
+from medbench.report.tables.text_table import aligned, fit, grid, longest_word
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-FEW = 6  # up to so many columns of numbers, a terminal shows all of them
 TEXT, MARKDOWN, TERMINAL = Words("¹", "²"), Words("bold", "²"), Words("bold", "underlined")
 PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
 JSON = Words("rank best", "rank second")
@@ -159,27 +158,56 @@ def _json_cell(cell: Any) -> dict[str, Any]:
     return {name: getattr(cell, name) for name in FIELDS}
 
 
-def rich_table(table: Table, width: int = 80) -> RenderableType:
+def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv or json") -> RenderableType:
     """Return the table for a terminal `width` characters wide: published numbers grey, notes and commands below.
 
-    Up to `FEW` columns of numbers are all shown, and their cells wrap. If there are more, the last ones that do not fit
-    are left out and listed below; the first one is always shown.
+    Where not all columns fit, those that say the same in all rows go first, then columns of numbers from the last one,
+    then heads. The first head and the leading numbers go last, and names and numbers are never cut. A line below says
+    what is left out.
+
+    Args:
+        table: The table.
+        width: Of the terminal.
+        see_all: What shows the columns that are left out.
     """
     from rich.console import Group
     from rich.text import Text
 
     texts = [_heads(table), *(_texts(row, lambda cell: _plain(cell, table.intervals)) for row in table.rows)]
-    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
-    shown = len(widths) if len(table.columns) <= FEW else _fitting(widths, len(table.heads), width)
-    heads, right = _heads(table)[:shown], _right(table)[:shown]
+    natural = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    same = [i for i in range(1, len(table.heads)) if len({text[i] for text in texts[1:]}) == 1]
+    fitting = fit(natural, _least(table, texts, width // 2), _leaving(table, same), width)
+    heads, right = ([found[i] for i in fitting.shown] for found in (_heads(table), _right(table)))
     parts: list[RenderableType] = []
     for name, rows in table.sections():
-        cells = [_terminal_row(row, table.intervals)[:shown] for row in rows]
-        parts.append(grid(heads, cells, right, right, name or table.title))
-    if hidden := len(texts[0]) - shown:
-        names = ", ".join(_heads(table)[shown:])
-        parts.append(Text(f"{hidden} more columns than fit here ({names}): --format md, csv or json", style="dim"))
+        cells = [[line[i] for i in fitting.shown] for line in (_terminal_row(row, table.intervals) for row in rows)]
+        parts.append(grid(heads, cells, right, fitting.widths, name or table.title))
+    hidden = [(texts[0][i], texts[1][i] if i in same else "") for i in fitting.hidden]
+    if alike := [f"{head} {text}" for head, text in hidden if text]:
+        parts.append(Text(f"the same in all rows: {', '.join(alike)}", style="dim"))
+    if gone := [head for head, text in hidden if not text]:
+        parts.append(Text(f"left out at this width: {', '.join(gone)} (to see all: {see_all})", style="dim"))
     return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))
+
+
+def _least(table: Table, texts: list[list[str]], most: int) -> list[int]:
+    """Return the least width of each column: words and names stay whole, numbers with their marks and intervals too."""
+    least = [longest_word(column, most) for column in zip(*texts, strict=True)]
+    for i in range(len(table.columns)):
+        for cell in (row.cells[i] for row in table.rows):
+            plain = _plain(cell, table.intervals)
+            wholes = (plain.partition(" [")[0].partition(" (")[0], *re.findall(r"\[[^]]*\]", plain))
+            at = len(table.heads) + i
+            least[at] = max(least[at], *map(len, wholes))
+    return least
+
+
+def _leaving(table: Table, same: list[int]) -> list[int]:
+    """Return the columns in the order in which a narrow terminal leaves them out."""
+    heads, n = len(table.heads), len(table.heads) + len(table.columns)
+    lead = heads + table.lead
+    varied = [i for i in range(2, heads) if i not in same]
+    return [*reversed(same), *range(n - 1, lead - 1, -1), *reversed(varied), *range(lead - 1, heads, -1)]
 
 
 def _terminal_row(row: Row, intervals: bool) -> list[str | Text]:
@@ -194,17 +222,6 @@ def _styled(cell: Cell, intervals: bool) -> Text:
         return Text(cell.text, style="dim")
     styles = {"best": "bold", "second": "underline"}
     return Text.assemble((cell.number, styles.get(cell.rank, "")), cell.rest(intervals))
-
-
-def _fitting(widths: list[int], heads: int, width: int) -> int:
-    """Return how many columns fit a terminal; the frame of a column takes three characters."""
-    used, shown = 1, 0
-    for i, own in enumerate(widths):
-        used += own + 3
-        if used > width and i > heads:
-            break
-        shown = i + 1
-    return shown
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

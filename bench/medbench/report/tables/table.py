@@ -152,6 +152,7 @@ class Table:
         commands: What fills the cells that were not run.
         ranking: What `best` and `second` are chosen among, for the legend; empty: nothing is ranked.
         intervals: Whether texts show the 95 % intervals; CSV and JSON carry them in any case.
+        lead: How many of the first columns of numbers a narrow terminal keeps longest.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Table:
     commands: tuple[str, ...] = ()
     ranking: str = ""
     intervals: bool = False
+    lead: int = 1
 
     def sections(self) -> list[tuple[str, list[Row]]]:
         """Return (heading, rows) of each part, the main part (no heading) first; of a table without rows that part."""
@@ -197,7 +199,7 @@ class Table:
         """Return the table with some columns before the others, for where not all of them fit."""
         order = sorted(range(len(self.columns)), key=lambda i: self.columns[i].id not in ids)
         rows = tuple(replace(row, cells=tuple(row.cells[i] for i in order)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[i] for i in order), rows=rows)
+        return replace(self, columns=tuple(self.columns[i] for i in order), rows=rows, lead=len(ids))
 
     def frame(self) -> pd.DataFrame:
         """Return the same as a DataFrame, one row per row of the table."""

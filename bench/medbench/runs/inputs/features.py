@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from medbench.data.prepared.transforms import Clean, Views
 from medbench.data.splits.split_file import refuse_empty
 from medbench.features.extract import Extraction, Tally, features
 from medbench.features.spec import FeatureSpec
+from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.runs.jobs import Job
@@ -66,8 +65,9 @@ class JobInputs:
 
     def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
-        self.banks: list[Path] = []  # folders removed at the end of the plan: they can be large
-        rule = rule_of(job.settings, job.image_size, job.dataset.card.channels)
+        self.banks: list[FeatureFolder] = []  # removed at the end of the plan: they can be large
+        card = job.dataset.card
+        rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
         if self.left_out and job.options.unreadable == "stop":
@@ -137,11 +137,11 @@ class JobInputs:
             return card.mean, card.std
         rows = self.dataset.rows("train")
         kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
-        if not kept.is_file():
-            mean, std = pixels.channel_stats(self.store, rows)
-            files.write_json(kept, {"mean": mean, "std": std})
-        known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        return known["mean"], known["std"]
+        if (known := files.read_sealed(kept)) is None:
+            known = pixels.channel_stats(self.store, rows)
+            files.write_sealed(kept, known)
+        mean, std = known
+        return mean, std
 
 
 def without(dataset: Dataset, ids: set[str]) -> Dataset:

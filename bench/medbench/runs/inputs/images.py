@@ -130,7 +130,7 @@ class NetworkInputs(JobInputs):
         return FeatureBank(splits, drawn or [clean[rows]])
 
     def _made(self, task: Extraction) -> list[NDArray[np.float32]]:
-        self.banks += [FeatureFolder(spec, task.n).path for spec in task.specs]
+        self.banks += [FeatureFolder(spec, task.n) for spec in task.specs]
         return self._features(task)
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench import metrics
 from medbench.errors import MedbenchError
+from medbench.features.extract import exact
 from medbench.progress import Advance
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
@@ -64,7 +66,10 @@ class Fit(Training[Tensor]):
         self.loss, self.norm = loss.make_loss(settings, task.train_targets, task.classes)
         self.base = np.asarray(rate, dtype=np.float64)
         self.identity["rate"] = float(rate)
-        self.plateau = Plateau((), settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold)
+        self.sign = metrics.get(task.metric).sign  # `best` and `held` are gains, sign * metric: higher is better
+        self.plateau = Plateau(
+            (), settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold, self.sign
+        )
         self.curve = Curve()
         self.best, self.best_epoch = -np.inf, 0
         self.held, self.stale = -np.inf, 0  # early stopping's best value, and the epochs since
@@ -90,6 +95,14 @@ class Fit(Training[Tensor]):
         self.inner.eval()
         found = self.machine.predict(logits, images, n, self.task.classes)
         return log_odds_of_logits(found, multilabel=self.task.multilabel, half=half)
+
+    def test(self, n: int) -> NDArray[np.float64]:
+        """Return the log-odds (n, c) of the n test images, in training's precision or in the recipe's `test_fp32`."""
+        single = self.task.settings.test_fp32
+        if single:  # undoes accelerate's autocast, which is a part of the network's forward
+            self.inner = extract_model_from_parallel(self.inner, keep_fp32_wrapper=False)
+        with exact("fp32" if single else self.machine.precision):
+            return self.predict(self.source.test, n)
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put trained tensors into the network."""
@@ -132,15 +145,17 @@ class Fit(Training[Tensor]):
         # The plateau divides the recipe's own rate, which is reached at the end of the warm-up.
         if settings.plateau and self.done >= warmup_steps(self.steps, settings):
             self.plateau.step(np.asarray(value), self.base)
-        if value > self.best:
-            self.best, self.best_epoch, self.best_log_odds = value, epoch, log_odds
+        if self.sign * value > self.best:
+            self.best, self.best_epoch, self.best_log_odds = self.sign * value, epoch, log_odds
             self.network.train()
             self.best_state = {name: v.detach().cpu().clone() for name, v in trained_state(self.network).items()}
         numbers = {"val": value, "loss": float(self.running) / self.steps, "rate": float(self._rate())}
         self.curve.add(**numbers, step=self.done)
         self.machine.accelerator.log({f"{self.what}/{name}": v for name, v in numbers.items()}, step=epoch)
-        advance(0, f"epoch {epoch + 1}/{settings.epochs}: {self.task.metric} {value:.4f}, best {self.best:.4f}")
-        return self._stops(value, epoch)
+        advance(
+            0, f"epoch {epoch + 1}/{settings.epochs}: {self.task.metric} {value:.4f}, best {self.sign * self.best:.4f}"
+        )
+        return self._stops(self.sign * value, epoch)
 
     def state(self) -> State:
         """Return networks, curve, plateau and counters."""
@@ -173,12 +188,12 @@ class Fit(Training[Tensor]):
     def _rate(self) -> NDArray[np.float64]:
         return rate_at(self.base, self.done, self.steps, self.task.settings) * self.plateau.scale
 
-    def _stops(self, value: float, epoch: int) -> bool:
+    def _stops(self, gain: float, epoch: int) -> bool:
         settings = self.task.settings
         if settings.early_stopping is None or epoch < settings.early_from:
             return False
-        better = value > self.held + settings.early_threshold
-        self.held, self.stale = (value, 0) if better else (self.held, self.stale + 1)
+        better = gain > self.held + settings.early_threshold
+        self.held, self.stale = (gain, 0) if better else (self.held, self.stale + 1)
         return self.stale >= settings.early_stopping
 
     def _metric(self, log_odds: NDArray[np.float64], epoch: int) -> float:
@@ -200,6 +215,6 @@ class Fit(Training[Tensor]):
     def _fitted(self) -> Fitted:
         facts = self.facts() | {"train_images": self.images, "train_seconds": self.seconds}
         failed = "" if self.best_state else "the validation metric was undefined in every epoch"
-        best = float(self.best) if self.best_state else float("nan")
+        best = self.sign * float(self.best) if self.best_state else float("nan")
         step = self.curve.step[self.best_epoch]
         return Fitted(best, self.best_epoch, step, self.best_log_odds, self.best_state, self.curve, facts, failed)

@@ -136,8 +136,9 @@ class _Grid:
         self.root = torch.empty_like(self.weight)
         self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
         self.warm = warmup_steps(self.steps, settings)
+        self.sign = metrics.get(problem.metric).sign  # `best` and `held` are gains, sign * metric: higher is better
         self.plateau = Plateau(
-            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold
+            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold, self.sign
         )
         self.best = np.full(self.base.shape, -np.inf)
         self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
@@ -165,21 +166,22 @@ class _Grid:
         # The plateau divides the recipe's own rate, which is reached at the end of the warm-up.
         if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
             self.plateau.step(metric, self.base)
-        better = (metric > self.best) & ~self.stopped  # a stopped head still trains with the others, but is not kept
-        self.best = np.where(better, metric, self.best)
+        gain = self.sign * metric
+        better = (gain > self.best) & ~self.stopped  # a stopped head still trains with the others, but is not kept
+        self.best = np.where(better, gain, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
         for head in zip(*np.nonzero(better), strict=True):
             self.best_weight[head] = self.weight[head]
         self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
         self.rate[epoch] = self.rates((epoch + 1) * self.steps)
-        self._stop(metric, epoch)
+        self._stop(gain, epoch)
 
-    def _stop(self, metric: NDArray[np.float64], epoch: int) -> None:
+    def _stop(self, gain: NDArray[np.float64], epoch: int) -> None:
         settings = self.settings
         if settings.early_stopping is None or epoch < settings.early_from:
             return
-        better = metric > self.held + settings.early_threshold
-        self.held = np.where(better, metric, self.held)
+        better = gain > self.held + settings.early_threshold
+        self.held = np.where(better, gain, self.held)
         self.stale = np.where(better, 0, self.stale + 1)
         self.stopped |= self.stale >= settings.early_stopping
 
@@ -241,7 +243,7 @@ class _Grid:
     def trained(self, epochs: int) -> GridResult:
         """Return the heads after `epochs` epochs."""
         curve, loss, rate = (values[:epochs] for values in (self.curve, self.loss, self.rate))
-        return GridResult(self.best_weight, self.best, self.best_epoch, curve, loss, rate, self.steps)
+        return GridResult(self.best_weight, self.sign * self.best, self.best_epoch, curve, loss, rate, self.steps)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         plateau = self.plateau

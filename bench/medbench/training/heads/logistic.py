@@ -35,7 +35,7 @@ class Logistic(NamedTuple):
     Attributes:
         weight: (c, d).
         bias: (c,).
-        warnings: What a reader must know: no convergence, classes that could not be learned.
+        warnings: What a reader must know: no convergence.
     """
 
     weight: Floats
@@ -59,7 +59,7 @@ def fit_logistic(
 
     A class without a training sample gets weight 0 and bias -30. The other logits sum to 0 (of two, one is 0), so the
     largest is at least 0 and the class's probability at most e^-30, about 1e-13. A label that no sample has, or that
-    every sample has, gets weight 0 and bias -30 or 30. Both cases give a warning.
+    every sample has, gets weight 0 and bias -30 or 30. The record of every run names such classes.
 
     Args:
         features: (n, d).
@@ -76,14 +76,14 @@ def fit_logistic(
     x = np.asarray(features, np.float64)
     scaler = StandardScaler().fit(x) if scale else None
     x = x if scaler is None else scaler.transform(x)
-    rows, bias, notes = _fixed(targets, classes)
+    rows, bias = _fixed(targets, classes)
     found: dict[float, Logistic] = {}
     start: Floats | None = None
     few = 1 if x.size < SMALL else None
     with bar("logistic regression", len(set(C)), "values of C") as advance, threadpool_limits(few, "blas"):
         problem = _problem(x, targets, rows, balanced) if len(rows) else None
         for strength in sorted(set(C)):
-            weight, own, told = np.zeros((classes, x.shape[1])), bias.copy(), list(notes)
+            weight, own, told = np.zeros((classes, x.shape[1])), bias.copy(), []
             if problem is not None:
                 start, steps = _minimise(problem, strength, max_iter, start, advance)
                 weight[rows], own[rows] = problem.head(start)
@@ -97,29 +97,18 @@ def fit_logistic(
     return [found[strength] for strength in C]
 
 
-def _fixed(targets: NDArray[np.integer], classes: int) -> tuple[NDArray[np.intp], Floats, list[str]]:
-    """Return the numbers of the rows that are fitted, the biases of the others, and what to tell of these.
+def _fixed(targets: NDArray[np.integer], classes: int) -> tuple[NDArray[np.intp], Floats]:
+    """Return the numbers of the rows that are fitted, and the biases of the others.
 
     Of two classes only the second has a row w: the rows [0; w] have its sigmoid as softmax.
     """
     share = targets.mean(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=classes) / len(targets)
     bias = np.where(share == 0, -NEVER, 0.0)
-    if targets.ndim == 1:
-        present, absent = np.flatnonzero(share), np.flatnonzero(share == 0)
-        told = [f"never predicted, having no training image: {_named('class', absent)}"] if len(absent) else []
-        return present[1:] if len(present) <= 2 else present, bias, told
-    bias[share == 1] = NEVER
-    cases = (("never", "no", share == 0), ("always", "every", share == 1))
-    told = [
-        f"{when} predicted, {which} training image having it: {_named('label', np.flatnonzero(found))}"
-        for when, which, found in cases
-        if found.any()
-    ]
-    return np.flatnonzero((share > 0) & (share < 1)), bias, told
-
-
-def _named(what: str, numbers: NDArray[np.integer]) -> str:
-    return f"{what} {', '.join(str(number) for number in numbers)} (counted from 0)"
+    if targets.ndim == 2:
+        bias[share == 1] = NEVER
+        return np.flatnonzero((share > 0) & (share < 1)), bias
+    present = np.flatnonzero(share)
+    return present[1:] if len(present) <= 2 else present, bias
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,30 @@
+"""The data set card and its parts."""
+
+from medbench.cards.dataset.card import METRICS, Access, ClassInfo, Counts, DatasetCard, Download, Task
+from medbench.cards.dataset.csv_layout import CsvLayout, Join, LabelTable, Slices
+from medbench.cards.dataset.layouts import FolderLayout, Layout, ListLayout, NpzLayout, ToyLayout
+from medbench.cards.dataset.splits import METHODS, Method, Split, SplitRule, Splits
+
+__all__ = [
+    "METHODS",
+    "METRICS",
+    "Access",
+    "ClassInfo",
+    "Counts",
+    "CsvLayout",
+    "DatasetCard",
+    "Download",
+    "FolderLayout",
+    "Join",
+    "LabelTable",
+    "Layout",
+    "ListLayout",
+    "Method",
+    "NpzLayout",
+    "Slices",
+    "Split",
+    "SplitRule",
+    "Splits",
+    "Task",
+    "ToyLayout",
+]

@@ -1,0 +1,147 @@
+"""How a label table is read: which columns hold the image, the label, the group and the split."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from medbench.cards.base import Cell, ClassNumber, Replacements, Strict, has_part
+from medbench.cards.dataset.splits import Split
+from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
+
+GroupPattern = Annotated[str, has_part("group")]
+IndexPattern = Annotated[str, has_part("index")]
+
+
+class Join(Strict):
+    """A second table with further columns of the same rows."""
+
+    file: str = Field(description="Path below the data folder.")
+    by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
+
+
+class LabelTable(Strict):
+    """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
+
+    file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
+    split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
+    image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
+    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are ignored.")
+    unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
+    join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
+
+
+class Slices(Strict):
+    """A second input of each sample: an image, or a folder of images that are the slices of a volume."""
+
+    image: str = Field(description="Template of the image, or of the folder, below the data folder.")
+    slices: IndexPattern | None = Field(
+        None, description="Regular expression on the file name with a named part `index`; none: `image` is one image."
+    )
+    example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
+    channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
+
+    @model_validator(mode="after")
+    def _example_matches(self) -> Slices:
+        if self.example and not re.fullmatch(self.slices or "", self.example):
+            raise ValueError(f"the example '{self.example}' does not match `slices`")
+        return self
+
+
+class CsvLayout(Strict):
+    """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
+
+    kind: Literal["csv"] = Field(description="Label tables.")
+    tables: list[LabelTable] = Field(min_length=1, description="The tables; their rows are put one below the other.")
+    delimiter: str = Field(",", description="The character between cells.")
+    encoding: str = Field("utf-8-sig", description="The text encoding, such as `latin-1`.")
+    image: str = Field(
+        "",
+        description="Template of the image path below the data folder; none: the column that is called image, path,"
+        " file or filename.",
+    )
+    replace: Replacements = Field(
+        default_factory=dict, description="Regular expression -> replacement in the filled image path, in order."
+    )
+    match: Literal["exact", "stem"] = Field(
+        "exact", description="`stem`: the file's ending may differ from the one in the table."
+    )
+    id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
+    label: str | list[str] | None = Field(
+        None,
+        description="Column of the class (index, name or key of `values`); of several, the first that is not empty.",
+    )
+    listed: bool = Field(False, description="The label cell is a list in Python's notation; its first element is used.")
+    labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
+    none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
+    separator: str | None = Field(
+        None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
+    )
+    nothing: list[Cell] = Field(default_factory=list, description="With `separator`: words that mean no class.")
+    pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
+    input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
+    inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
+    values: dict[Cell, ClassNumber] = Field(
+        default_factory=dict,
+        description="Text of the cell -> class, by name or number; `'*'`: every other text. Of `labels`: -> 0 or 1.",
+    )
+    where: dict[str, list[Cell]] = Field(
+        default_factory=dict, description="Column -> texts: rows with another text in it are left out."
+    )
+    leave_out: dict[str, list[Cell]] = Field(
+        default_factory=dict, description="Column -> texts: rows with one of these in it are left out."
+    )
+    group: str | None = Field(None, description="Template of what a split must keep together: patient, lesion, eye.")
+    group_pattern: GroupPattern | None = Field(
+        None, description="Regular expression on the image path with a named part `group`, instead of `group`."
+    )
+    split: str | None = Field(None, description="Column with the official split.")
+    split_values: dict[Cell, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
+    examples: list[Example] = Field(
+        default_factory=list,
+        description="Rows of the tables and the images that they name. Give one if the card has patterns.",
+    )
+
+    @model_validator(mode="after")
+    def _one_label_form(self) -> CsvLayout:
+        if (self.label is None) == (self.labels is None):
+            raise ValueError("give either `label` (one column) or `labels` (one column per class)")
+        if self.group and self.group_pattern:
+            raise ValueError("give either `group` (a template) or `group_pattern` (on the image path)")
+        return self
+
+    @model_validator(mode="after")
+    def _examples_match(self) -> CsvLayout:
+        check_all(self.examples, self._found)
+        return self
+
+    def _found(self, example: Example) -> Named:
+        templates = [table.image or self.image for table in self.tables]
+        return self.named(example.cells, next((one for one in templates if self.shows(example, one)), templates[0]))
+
+    def shows(self, example: Example, template: str) -> bool:
+        """Tell whether an example is a row of a table with this image template."""
+        try:
+            return self.named(example.cells, template).image == example.image
+        except ExampleError:
+            return False
+
+    def named(self, cells: Mapping[str, str], template: str) -> Named:
+        """Return what the card finds in a row: the image's path by the template of its table, and the group in that.
+
+        Raises:
+            ExampleError: A cell is missing or a pattern finds nothing.
+        """
+        text = filled(template, self.padded(cells))
+        for pattern, new in self.replace.items():
+            text = re.sub(pattern, new, text)
+        image = posixpath.normpath(text.replace("\\", "/"))
+        return Named(image, group=captured(self.group_pattern, "group", image))
+
+    def padded(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """Return the cells with the zeros of `pad` on their left."""
+        return {name: cell.zfill(self.pad.get(name, 0)) for name, cell in cells.items()}

@@ -1,0 +1,75 @@
+"""What makes a split's numbers better than they are, or a class unknown. `data check` says it, and every run."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from medbench.cards.dataset import DatasetCard
+from medbench.data.checks.findings import Finding, duplicates_across, listed
+from medbench.data.dataset import Dataset, targets_of
+from medbench.data.splits.split_file import SPLITS
+
+
+def leaks_of(data: Dataset) -> list[Finding]:
+    """Return what a data set's split does wrong: groups or identical images in two splits, classes that one lacks."""
+    samples = data.samples
+    return [
+        *groups_across(samples),
+        *duplicates_across(data.card, samples, data.content),
+        *absent_classes(data.card, samples),
+    ]
+
+
+def groups_across(samples: pd.DataFrame) -> list[Finding]:
+    """Find groups (patients, lesions) that are in more than one split.
+
+    Args:
+        samples: As in `Dataset`; rows in no split do not count.
+    """
+    used = samples[samples["split"] != ""]
+    splits = used.groupby("group", sort=False)["split"].nunique()
+    cut = splits.index[splits > 1].tolist()
+    if not cut:
+        return []
+    ids = used.loc[used["group"].isin(cut), "id"].tolist()
+    what = "1 group is" if len(cut) == 1 else f"{len(cut)} groups are"
+    text = f"{what} in more than one split: {listed(cut)}; choose a grouped split to keep them together"
+    return [Finding("groups-across", "warning", text, ids)]
+
+
+def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
+    """Find classes that a split does not hold, and labels that all training images have.
+
+    What train lacks cannot be learned: a warning. What val or test lacks is left out by the metrics there: a note.
+    """
+    hot, assigned = hot_of(card, samples), samples["split"].to_numpy()
+    counts = {name: hot[assigned == name].sum(axis=0) for name in SPLITS}
+    found = []
+    if gone := _named(card, counts["train"] == 0):
+        found.append(Finding("absent-train", "warning", f"train holds no image of {_classes(gone)}"))
+    if card.task == "multilabel" and (every := _named(card, counts["train"] == (assigned == "train").sum())):
+        found.append(Finding("absent-train", "warning", f"every image of train has {_classes(every)}"))
+    for name, effect in (("val", "choices are made without these"), ("test", "metrics leave these out")):
+        if gone := _named(card, counts[name] == 0):
+            text = f"{name} holds no image of {_classes(gone)}: {effect}"
+            found.append(Finding(f"absent-{name}", "note", text))
+    return found
+
+
+def hot_of(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return the labels of a samples table as (n, classes) booleans, whatever the task."""
+    targets = targets_of(samples, card)
+    if targets.ndim == 2:
+        return targets.astype(bool)
+    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
+    return hot
+
+
+def _named(card: DatasetCard, chosen: npt.NDArray[np.bool_]) -> list[str]:
+    return [name for name, holds in zip(card.class_names, chosen.tolist(), strict=True) if holds]
+
+
+def _classes(names: list[str]) -> str:
+    return f"class{'es' * (len(names) > 1)} {listed(names, 8)}"
