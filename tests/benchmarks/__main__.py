@@ -47,6 +47,7 @@ def benchmarks(device: str) -> list:
         extraction,
         heads,
         neighbours,
+        regression,
         significance,
         tables,
         training,
@@ -64,6 +65,7 @@ def benchmarks(device: str) -> list:
     ]
     on_cpu = [
         ("neighbours", neighbours.run),
+        ("regression", regression.run),
         ("bootstrap", bootstrap.run),
         ("coverage", coverage.run),
         ("significance", significance.run),
