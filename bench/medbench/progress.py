@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
+from medbench.errors import visible
+
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _log: ContextVar[Path | None] = ContextVar("log", default=None)
 PLAIN_EVERY = 20.0  # seconds between lines when standard error is not a terminal
@@ -48,6 +50,7 @@ def logged(file: Path, wanted: bool = True) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Print one line to standard error, unless quiet, and add it to the log file, if there is one."""
+    line = visible(line)
     if (file := _log.get()) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
@@ -67,6 +70,7 @@ def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[
         unit: What a step is, in the plural.
         done: Number of steps that were finished earlier; the rate does not count them.
     """
+    what = visible(what)
     if _quiet.get():
         yield _silent
     elif sys.stderr.isatty():

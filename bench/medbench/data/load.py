@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Missing = Literal["stop", "leave-out"]
 
+SYSTEM = ("proc", "sys", "dev", "bin", "boot", "etc", "lib", "lib64", "sbin", "usr")
+"""Folders at the top of a file system that hold no data of users."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -61,6 +64,7 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
         return Source(card, place, path.parent)
     if kind == "folder":
+        _refuse_system(path)
         return Source(infer_card.card_from_folder(path, columns), path, path)
     card = cards.find_dataset(name)
     if card.toy:
@@ -79,6 +83,13 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         with reader.how_to_get(card):
             place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
+
+
+def _refuse_system(folder: Path) -> None:
+    """Refuse the folders of the operating system: to walk them takes minutes, or never ends."""
+    place = folder.resolve()
+    if place == Path(place.anchor) or (place.parts[1] in SYSTEM and place.parts[:3] != ("/", "dev", "shm")):
+        raise DataError(f"{folder} belongs to the operating system", "name the folder that holds the class folders")
 
 
 def _existing(card: DatasetCard, place: Path | None) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medbench.errors import visible
+
 if TYPE_CHECKING:
     import rich.table
     from rich.text import Text
@@ -89,7 +91,7 @@ def grid(
     from rich.text import Text
 
     made = Table(
-        title=Text(title) if title else None,
+        title=Text(visible(title)) if title else None,
         title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
@@ -98,7 +100,7 @@ def grid(
         padding=(0, 1, 0, 0),
     )
     for head, to_right, width in zip(heads, right, widths, strict=True):
-        made.add_column(Text(head), justify="right" if to_right else "left", overflow="fold", width=width)
+        made.add_column(Text(visible(head)), justify="right" if to_right else "left", overflow="fold", width=width)
     for row in rows:
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        made.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
     return made
