@@ -168,7 +168,10 @@ def load_card(path: Path, schema: type[C]) -> C:
         card = schema.model_validate(content)
     except ValidationError as error:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
-        lines = [_fault(path, node, schema, fault) for fault in error.errors()[:MOST_FAULTS]]
+        lines = [
+            _fault(path, node, schema, fault)
+            for fault in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]
+        ]
         if error.error_count() > MOST_FAULTS:
             lines.append(f"{path}: {error.error_count() - MOST_FAULTS:,} more faults")
         raise CardError("\n".join(lines), f"fix the card, then: medbench validate {path}") from error

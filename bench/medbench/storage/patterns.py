@@ -51,7 +51,9 @@ class Expression:
         except TimeoutError as error:
             raise self._endless(text) from error
         except (regex.error, IndexError) as error:
-            raise CardError(f"'{self.text}' cannot be replaced by '{new}': {error}", "fix layout.replace or weights.rename") from error
+            raise CardError(
+                f"'{self.text}' cannot be replaced by '{new}': {error}", "fix layout.replace or weights.rename"
+            ) from error
 
     def _endless(self, text: str) -> CardError:
         return CardError(

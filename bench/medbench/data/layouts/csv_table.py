@@ -132,7 +132,7 @@ def _rows(
     """Yield (line, cells) from the header on, with the faults of the file itself turned into errors that name it."""
     line, above = 1, header - 1
     try:
-        with io.TextIOWrapper(open_regular(file), encoding=encoding, newline="") as handle:
+        with open_regular(file) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as handle:
             for _ in range(above):
                 handle.readline()
             reader = csv.reader(handle, delimiter=delimiter)

@@ -71,7 +71,7 @@ def read_file(path: Path) -> Any:
             return read_torchscript(path)
         # Official files (RETFound, MAE) also store their command line: a Namespace of plain values.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            warnings.simplefilter("ignore")  # about old protocols, and kinds of tensors that `fill` refuses
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from error

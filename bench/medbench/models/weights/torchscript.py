@@ -26,7 +26,7 @@ STORAGES = {
 }  # fmt: skip
 
 
-MOST_PICKLE, MOST_PARTS, DEEPEST = 64 << 20, 1_000_000, 100
+MOST_PICKLE, MOST_PARTS, DEEPEST = 64 << 20, 100_000, 100
 """Bytes of the list of modules, its modules and tensors, and modules within modules."""
 
 
