@@ -29,6 +29,9 @@ Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
 
+MOST_SEEDS = 1_000
+"""Of one command."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -66,10 +69,15 @@ class Options:
     @property
     def seed_list(self) -> list[int]:
         """The seeds: 0 to n - 1 for a number n, or the listed ones."""
-        listed = list(range(self.seeds)) if isinstance(self.seeds, int) else list(dict.fromkeys(self.seeds))
+        several = not isinstance(self.seeds, int)
+        listed = list(dict.fromkeys(self.seeds if several else range(min(self.seeds, MOST_SEEDS + 1))))
         if not listed or min(listed) < 0:
             raise MedbenchError(
                 f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
+            )
+        if len(listed) > MOST_SEEDS or max(listed) >= 2**32:
+            raise MedbenchError(
+                f"--seeds: at most {MOST_SEEDS:,} seeds, each below 2^32", "5 seeds show how much results vary"
             )
         return listed
 
