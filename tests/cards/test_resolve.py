@@ -176,5 +176,5 @@ def test_protocols_agree_on_what_precedes_the_network() -> None:
         for name in cards.names("protocols"):
             protocol = cards.find_protocol(name)
             said = protocol.defaults | protocol.presets.get(preset, {})
-            for field, value in expected.model_dump().items():
+            for field, value in expected.model_dump(exclude={"precision"}).items():
                 assert said.get(field, value) == value, f"{name}, {preset}: {field}"

@@ -8,6 +8,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from medbench.cards.recipes import Knn
+from medbench.metrics import probabilities
 from medbench.protocols import knn
 from medbench.protocols.context import Context
 
@@ -28,23 +29,23 @@ def test_scores_equal_scikit_learn(k: int) -> None:
     query, bank, labels = data()
     weigh = lambda distance: np.exp((1 - distance) / 0.1)  # noqa: E731
     theirs = KNeighborsClassifier(k, metric="cosine", algorithm="brute", weights=weigh).fit(bank, labels)
-    ours = knn.vote(unit(query), unit(bank), torch.eye(4)[labels], [k], 0.1)[0]
+    ours = probabilities(knn.vote(unit(query), unit(bank), torch.eye(4)[labels], [k], 0.1)[0])
     np.testing.assert_allclose(ours, theirs.predict_proba(query), atol=1e-4)
 
 
 def test_all_ks_of_one_pass_equal_each_alone_and_chunks_do_not_matter(monkeypatch) -> None:
     query, bank, labels = (unit(data()[0]), unit(data()[1]), torch.eye(4)[data()[2]])
-    together = knn.vote(query, bank, labels, [1, 5, 50], 0.1)
+    together = probabilities(knn.vote(query, bank, labels, [1, 5, 50], 0.1))
     for i, k in enumerate([1, 5, 50]):
-        np.testing.assert_allclose(together[i], knn.vote(query, bank, labels, [k], 0.1)[0], atol=1e-6)
+        np.testing.assert_allclose(together[i], probabilities(knn.vote(query, bank, labels, [k], 0.1)[0]), atol=1e-6)
     monkeypatch.setattr(knn, "CHUNK_BYTES", 4 * 300 * 7)
-    np.testing.assert_allclose(knn.vote(query, bank, labels, [1, 5, 50], 0.1), together, atol=1e-6)
+    np.testing.assert_allclose(probabilities(knn.vote(query, bank, labels, [1, 5, 50], 0.1)), together, atol=1e-6)
 
 
 def test_multilabel_is_the_weighted_share_of_each_label() -> None:
     query, bank, _ = data()
     labels = (np.random.default_rng(1).random((300, 3)) > 0.7).astype(np.float32)
-    ours = knn.vote(unit(query), unit(bank), torch.from_numpy(labels), [30], 0.1)[0]
+    ours = probabilities(knn.vote(unit(query), unit(bank), torch.from_numpy(labels), [30], 0.1)[0])
     similarity = (unit(query) @ unit(bank).T).double().numpy()
     for row, s in enumerate(similarity):
         near = np.argsort(-s, kind="stable")[:30]
@@ -63,7 +64,7 @@ def test_equal_similarities_go_to_the_lower_index() -> None:
 
 def test_a_low_temperature_does_not_overflow() -> None:
     query, bank, labels = data()
-    scores = knn.vote(unit(query), unit(bank), torch.eye(4)[labels], [20], 1e-3)
+    scores = probabilities(knn.vote(unit(query), unit(bank), torch.eye(4)[labels], [20], 1e-3))
     assert np.isfinite(scores).all()
     assert scores.sum(-1) == pytest.approx(1, abs=1e-5)
 
@@ -100,7 +101,7 @@ def test_k_is_cut_to_the_bank_with_a_warning(tmp_path) -> None:
     outcome = knn.run(context(tmp_path))[0]
     assert outcome.chosen["k"] == 130
     assert "more than the 130 training images" in outcome.warnings[0]
-    assert outcome.scores_test.shape == (30, 3)
+    assert outcome.log_odds_test.shape == (30, 3)
 
 
 def test_auto_takes_the_smallest_k_of_the_best_validation_metric(tmp_path) -> None:

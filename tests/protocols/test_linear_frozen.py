@@ -10,6 +10,7 @@ import pytest
 
 from medbench import metrics
 from medbench.cards.recipes import LinearFrozen
+from medbench.metrics import probabilities
 from medbench.protocols import linear_frozen
 from medbench.protocols.context import Context, Outcome
 
@@ -52,9 +53,9 @@ def test_scores_are_those_of_the_best_epoch(given: Context[LinearFrozen], outcom
         assert outcome.chosen["val"] == candidate["best"] == max(candidate["curve"])
         assert outcome.chosen["epoch"] == int(np.argmax(candidate["curve"]))
         assert outcome.chosen["step"] == (outcome.chosen["epoch"] + 1) * 3  # 60 images, 20 at a time
-        value = metrics.score("recall_macro", outcome.scores_val, given.val_targets)
+        value = metrics.score("recall_macro", probabilities(outcome.log_odds_val), given.val_targets)
         assert value == pytest.approx(outcome.chosen["val"])
-        np.testing.assert_allclose(outcome.scores_test, outcome.scores_val, atol=1e-6)
+        np.testing.assert_allclose(probabilities(outcome.log_odds_test), probabilities(outcome.log_odds_val), atol=1e-6)
 
 
 def test_the_history_has_a_row_for_each_epoch_of_each_rate(outcomes: dict[int, Outcome]) -> None:

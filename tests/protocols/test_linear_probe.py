@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from medbench import cards, metrics
 from medbench.cards.recipes import LinearProbe
 from medbench.cards.resolve import resolve
+from medbench.metrics import probabilities
 from medbench.protocols import linear_probe
 from medbench.protocols.context import Context
 
@@ -61,11 +62,12 @@ def test_test_is_scored_by_the_fit_that_is_asked_for_and_val_by_that_on_train(tm
     x, y = given.inputs.splits, given.train_targets
     alone = fitted(x["train"], y)
     both = fitted(np.concatenate([x["train"], x["val"]]), np.concatenate([y, given.val_targets]))
-    np.testing.assert_allclose(outcome.scores_val, alone.predict_proba(x["val"].astype(float)), atol=1e-6)
+    found_val, found_test = probabilities(outcome.log_odds_val), probabilities(outcome.log_odds_test)
+    np.testing.assert_allclose(found_val, alone.predict_proba(x["val"].astype(float)), atol=1e-6)
     wanted, other = (both, alone) if refit else (alone, both)
-    np.testing.assert_allclose(outcome.scores_test, wanted.predict_proba(x["test"].astype(float)), atol=1e-6)
-    assert np.abs(outcome.scores_test - other.predict_proba(x["test"].astype(float))).max() > 1e-3
-    value = metrics.score("recall_macro", outcome.scores_val, given.val_targets)
+    np.testing.assert_allclose(found_test, wanted.predict_proba(x["test"].astype(float)), atol=1e-6)
+    assert np.abs(found_test - other.predict_proba(x["test"].astype(float))).max() > 1e-3
+    value = metrics.score("recall_macro", found_val, given.val_targets)
     assert outcome.chosen == {"C": 0.316, "val": value, "refit": refit}
     assert ("train and val" in outcome.selection["test"]) == refit
     assert outcome.warnings == ()
@@ -80,7 +82,7 @@ def test_several_labels(tmp_path) -> None:
     for k in range(3):
         one = fitted(x, y[:, k])
         logits = given.inputs.splits["test"].astype(float) @ one.coef_[0] + one.intercept_[0]
-        np.testing.assert_allclose(outcome.scores_test[:, k], expit(logits), atol=1e-6)
+        np.testing.assert_allclose(probabilities(outcome.log_odds_test)[:, k], expit(logits), atol=1e-6)
 
 
 def test_the_best_strength_on_validation_wins_and_the_least_of_equals(tmp_path) -> None:
@@ -121,7 +123,7 @@ def test_a_metric_that_validation_leaves_undefined_is_none_and_chooses_the_least
     assert outcome.chosen["C"] == 0.1
     assert outcome.chosen["val"] is None
     assert outcome.selection["gap"] is None
-    assert outcome.scores_test.shape == (30, 3)
+    assert outcome.log_odds_test.shape == (30, 3)
 
 
 def test_nothing_is_drawn_and_the_outcome_is_the_asked_seed(tmp_path) -> None:
@@ -129,7 +131,7 @@ def test_nothing_is_drawn_and_the_outcome_is_the_asked_seed(tmp_path) -> None:
     (first,) = linear_probe.run(context(tmp_path, C=[0.1, 1.0], refit=True)).values()
     again = linear_probe.run(context(tmp_path, C=[0.1, 1.0], refit=True, seed=3))  # a fold of its own
     assert list(again) == [3]
-    np.testing.assert_array_equal(first.scores_test, again[3].scores_test)
+    np.testing.assert_array_equal(first.log_odds_test, again[3].log_odds_test)
 
 
 def test_presets_of_the_card() -> None:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import normalize
 
 import medbench
 from medbench.cards.recipes import NearestMean
+from medbench.metrics import probabilities
 from medbench.protocols import nearest_mean
 from medbench.protocols.context import Context
 
@@ -54,12 +55,16 @@ def test_the_class_is_that_of_the_nearest_centroid() -> None:
     train = normalize(features["train"])
     means = normalize(np.stack([train[targets["train"] == k].mean(0) for k in range(4)]))
     theirs = KNeighborsClassifier(1).fit(means, np.arange(4))  # one point per class, on the unit sphere
-    assert outcome.scores_test is not None
-    np.testing.assert_array_equal(outcome.scores_test.argmax(1), theirs.predict(normalize(features["test"])))
+    assert outcome.log_odds_test is not None
+    np.testing.assert_array_equal(
+        probabilities(outcome.log_odds_test).argmax(1), theirs.predict(normalize(features["test"]))
+    )
     expected = np.exp(normalize(features["test"]) @ means.T / 0.2)
-    np.testing.assert_allclose(outcome.scores_test, expected / expected.sum(1, keepdims=True), atol=1e-5)
-    assert outcome.scores_val is not None
-    assert outcome.scores_val.shape == (40, 4)
+    np.testing.assert_allclose(
+        probabilities(outcome.log_odds_test), expected / expected.sum(1, keepdims=True), atol=1e-5
+    )
+    assert outcome.log_odds_val is not None
+    assert outcome.log_odds_val.shape == (40, 4)
 
 
 def test_a_label_is_scored_against_the_images_without_it() -> None:
@@ -71,8 +76,10 @@ def test_a_label_is_scored_against_the_images_without_it() -> None:
     for label in range(4):
         has = targets["train"][:, label] == 1
         near, far = (test @ normalize(train[side].mean(0, keepdims=True))[0] for side in (has, ~has))
-        assert outcome.scores_test is not None
-        np.testing.assert_allclose(outcome.scores_test[:, label], 1 / (1 + np.exp((far - near) / 0.2)), atol=1e-5)
+        assert outcome.log_odds_test is not None
+        np.testing.assert_allclose(
+            probabilities(outcome.log_odds_test)[:, label], 1 / (1 + np.exp((far - near) / 0.2)), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("dataset", ["toy", "toy-multilabel"])

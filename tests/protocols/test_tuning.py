@@ -56,7 +56,7 @@ def test_the_rate_is_searched_on_the_first_seeds_alone(tmp_path: Path, trained: 
     assert {outcome.chosen["learning_rate"] for outcome in outcomes.values()} == {1e-3}
     assert trained == {(0, rate) for rate in RATES} | {(1, 1e-3), (2, 1e-3)}
     assert outcomes[1].chosen["val"] == 0.55
-    assert (outcomes[1].scores_test == 1e-3).all()
+    assert (outcomes[1].log_odds_test == 1e-3).all()
     assert outcomes[0].selection["seeds"] == [0]
     assert outcomes[0].history["candidate"] == [rate for rate in RATES for _ in range(2)]
     assert outcomes[2].history["val"] == [0.2, 0.4]

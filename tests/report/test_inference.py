@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medbench.metrics import score
 from medbench.records.groups import Group, collect
 from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.inference import interval_of, predicted, ties
@@ -71,3 +72,17 @@ def test_damaged_predictions_count_as_missing_and_are_told(groups, caplog):
     assert predicted(groups["imagenet"]) is None
     assert str(path) in caplog.text
     assert ties([groups["dino"], groups["imagenet"]], "accuracy") == set()
+
+
+def test_metrics_rank_by_log_odds_where_the_file_has_them(groups):
+    record = groups["dino"].first
+    file = record.path / PREDICTIONS
+    frame = pd.read_parquet(file)
+    log_odds = np.where(frame["target"] == 1, 60.0, 50.0)  # as probabilities, all are 1
+    columns = {f"score_{k}": np.full(300, float(k)) for k in range(2)}
+    frame.assign(**columns, log_odds_0=-log_odds, log_odds_1=log_odds).to_parquet(file)
+    (group,) = collect([record])
+    found = predicted(group)
+    assert score("auroc", found.of("auroc")[0], found.targets) == 1
+    assert score("auroc", found.of("accuracy")[0], found.targets) == 0.5
+    assert interval_of(group, "auroc").low == pytest.approx(1)

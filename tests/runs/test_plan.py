@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import medbench
-from medbench.errors import MedbenchError
+from medbench.cards import ModelCard
+from medbench.errors import MedbenchError, UnreachableError
+from medbench.models.weights.locate import WeightsFile
+from medbench.runs import plan
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 
@@ -69,3 +72,27 @@ def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
     root = synthesise(find_dataset("gamma"), tmp_path / "gamma")
     with pytest.raises(MedbenchError, match="takes one image per sample, but samples of gamma have several inputs"):
         medbench.run(model="toy-vit", protocol="linear-unfrozen", dataset="gamma", data_root=root)
+
+
+def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(plan, "locate", lambda card, *_, **__: asked.append(card.name))
+    with pytest.raises(MedbenchError) as caught:
+        make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
+    assert "2 things are wrong or missing" in caught.value.message
+    assert "aptos" in caught.value.message
+    assert "isic2019" in caught.value.message
+    assert asked == [], "no weights are fetched for a request that cannot run"
+
+
+def test_one_download_without_a_network_is_enough(monkeypatch) -> None:
+    asked = []
+
+    def locate(card: ModelCard, _: str | None, *, download: bool) -> WeightsFile:
+        asked.append(download)
+        raise UnreachableError(f"no weights of {card.name}")
+
+    monkeypatch.setattr(plan, "locate", locate)
+    with pytest.raises(MedbenchError, match="3 things are wrong or missing"):
+        make_plan("dinov2,sam,clip", "knn", "toy", Options(changes={"k": 3}))
+    assert asked == [True, False, False]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.metrics import recall_score
 
 import medbench
@@ -30,7 +31,8 @@ def test_a_run_writes_complete_records_that_agree_with_their_predictions(picture
         assert record.path.name == record.key[:12]
         frame = pd.read_parquet(record.path / "predictions.parquet")
         scores = frame.filter(like="score_").to_numpy()
-        assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        assert scores.sum(axis=1) == pytest.approx(1, abs=1e-12)
+        assert expit(frame.filter(like="log_odds_").to_numpy()) == pytest.approx(scores, abs=1e-12)
         assert set(frame["id"]) == set(data.samples["id"][data.samples["split"].isin(["val", "test"])])
         for split, metrics in (("test", record.metrics), ("val", record.metrics_val)):
             part = frame["split"] == split

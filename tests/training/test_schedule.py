@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,19 @@ def test_warmup_ramps_exactly_to_the_rate() -> None:
     assert warmup(base, 200, 200) == pytest.approx(base, rel=1e-12)
     assert warmup(base, 999, 200) == pytest.approx(base, rel=1e-12)
     assert np.array_equal(warmup(base, 0, 0), base)
+    assert warmup(base, 199, 200, ahead=1) == pytest.approx(base, rel=1e-12)
+
+
+def test_the_warmup_of_wacv_2024_has_made_an_increment_at_its_first_step() -> None:
+    settings = LinearUnfrozen(epochs=3, warmup_epochs=1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1e-5, total_iters=5)
+    for step in range(9):
+        optimizer.step()
+        theirs.step()  # before the step's rate is read, as in the published code
+        assert float(rate_at(np.asarray(1e-3), step, 5, settings)) == pytest.approx(optimizer.param_groups[0]["lr"])
+    over = settings.model_copy(update={"warmup_overshoot": True})
+    assert float(rate_at(np.asarray(1e-3), 5, 5, over)) == pytest.approx(1.2e-3, rel=1e-4)
 
 
 def test_overshoot_is_the_published_codes_one_increment_too_many() -> None:
@@ -26,15 +41,16 @@ def test_overshoot_is_the_published_codes_one_increment_too_many() -> None:
     assert warmup(base, 200, 200, overshoot=True) == pytest.approx(base, rel=1e-12)
 
 
+@pytest.mark.parametrize(("mode", "sign"), [("max", 1), ("min", -1)])
 @pytest.mark.parametrize("patience", [0, 2])
-def test_plateau_equals_torch(patience: int) -> None:
+def test_plateau_equals_torch(patience: int, mode: Literal["max", "min"], sign: int) -> None:
     source = np.random.default_rng(0)
     metrics = np.round(source.normal(size=(60, 8)).cumsum(axis=0) * 0.1 + 0.1, 2)  # ties, falls, negative values
     base = np.full(8, 1e-3)
-    ours = Plateau((8,), 0.1, patience, 1e-4)
+    ours = Plateau((8,), 0.1, patience, 1e-4, sign)
     optimizers = [torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3) for _ in range(8)]
     theirs = [
-        torch.optim.lr_scheduler.ReduceLROnPlateau(o, mode="max", factor=0.1, patience=patience, threshold=1e-4)
+        torch.optim.lr_scheduler.ReduceLROnPlateau(o, mode=mode, factor=0.1, patience=patience, threshold=1e-4)
         for o in optimizers
     ]
     for row in metrics:

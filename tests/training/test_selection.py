@@ -29,6 +29,13 @@ def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
     assert pick([[0.5, 0.5, 0.4]], [0.5, 0.5, 0.4]).winner == 0
 
 
+def test_of_a_metric_that_falls_the_lowest_wins() -> None:
+    found, targets = scores([0.5, 0.95, 0.6], seeds=1)
+    choice = choose(np.array([[1.2, 0.3, np.nan]]), found, targets, "log_loss", [1e-5, 1e-4, 1e-3], "learning rate")
+    assert (choice.winner, choice.runner_up) == (1, 0)
+    assert choice.gap > 0
+
+
 def test_an_undefined_candidate_never_wins() -> None:
     assert pick([[np.nan, 0.4, 0.5]], [0.9, 0.4, 0.5]).winner == 2
 

@@ -9,14 +9,22 @@ from pydantic import Field, field_validator
 from medbench.cards.base import Card
 from medbench.cards.recipes import KINDS
 
+DATASETS = "datasets"
+"""Key of a preset: data set -> what it changes under this preset alone."""
+
 
 class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
     kind: str = Field(description="What is done, which decides the settings: `medbench show card KIND` lists them.")
     defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
-    presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> what it changes.")
-    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Data set -> what it changes.")
+    presets: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Preset -> what it changes; its `datasets`: data set -> what it changes there.",
+    )
+    datasets: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Data set -> what it changes under every preset."
+    )
 
     @field_validator("kind")
     @classmethod
@@ -24,6 +32,15 @@ class ProtocolCard(Card):
         if kind not in KINDS:
             raise ValueError(f"there is no kind of protocol '{kind}'; known: {', '.join(KINDS)}")
         return kind
+
+    @field_validator("presets")
+    @classmethod
+    def _mappings(cls, presets: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, preset in presets.items():
+            sets = preset.get(DATASETS, {})
+            if not isinstance(sets, dict) or not all(isinstance(changed, dict) for changed in sets.values()):
+                raise ValueError(f"{name}.{DATASETS}: give data set -> what it changes")
+        return presets
 
     @property
     def seeded(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -54,6 +54,9 @@ class Settings(Strict):
     )
     stride: Positive = Field(1, description="Use every n-th slice of a volume, counted from the middle.")
     balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None, description="Precision where --precision is auto; none: bf16 on a GPU that has it, else fp32."
+    )
     split: str | None = Field(
         None,
         description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `{seed}`: the"
@@ -105,6 +108,7 @@ class Recipe(Settings):
     round_metric: int | None = Field(None, ge=0, description="Q7: decimals kept before epochs are compared.")
     val_drop: bool = Field(False, description="Q6: leave out a random rest of validation in each epoch.")
     val_half: bool = Field(False, description="Q21: validation scores in half precision.")
+    test_fp32: bool = Field(False, description="Q21: test scores in single precision, whatever training's is.")
 
     @model_validator(mode="after")
     def _one_decay(self) -> Recipe:
@@ -116,14 +120,14 @@ class Recipe(Settings):
 class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
-    kind: ClassVar[Kind] = Kind("linear-frozen", version=3, images=False)
+    kind: ClassVar[Kind] = Kind("linear-frozen", version=4, images=False)
     views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
 class Knn(Settings):
     """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
 
-    kind: ClassVar[Kind] = Kind("knn", seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("knn", version=2, seeded=False, images=False)
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
@@ -134,7 +138,7 @@ class Knn(Settings):
 class NearestMean(Settings):
     """Cosine between an image and the mean of each class's training images."""
 
-    kind: ClassVar[Kind] = Kind("nearest-mean", seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("nearest-mean", version=2, seeded=False, images=False)
     temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
 
 
@@ -173,13 +177,13 @@ EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
 class LinearUnfrozen(FinetuneRecipe):
     """Encoder and linear head, fine-tuned together."""
 
-    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=2)
+    kind: ClassVar[Kind] = Kind("linear-unfrozen", version=3, thaws=True)
 
 
 class DeitFrozen(FinetuneRecipe):
     """Patch tokens of a frozen encoder into a trained DeiT."""
 
-    kind: ClassVar[Kind] = Kind("deit-frozen", version=2, module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-frozen", version=3, module="deit", second="classifier")
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
     cache_gb: float = Field(
         64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
@@ -189,15 +193,19 @@ class DeitFrozen(FinetuneRecipe):
 class DeitUnfrozen(FinetuneRecipe):
     """Patch tokens of an encoder into a DeiT, both trained."""
 
-    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=2, module="deit", second="classifier")
+    kind: ClassVar[Kind] = Kind("deit-unfrozen", version=3, module="deit", second="classifier", thaws=True)
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
 
 
 class Freeze(FinetuneRecipe):
     """The first units frozen, the others and a linear head trained."""
 
-    kind: ClassVar[Kind] = Kind("freeze", version=2, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
+    kind: ClassVar[Kind] = Kind("freeze", version=3, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
     frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
+    train_stem: bool = Field(
+        True,
+        description="f = 0 is linear-unfrozen; false: what precedes and follows the units stays frozen then (Q16).",
+    )
     train_final_norm: bool = Field(
         False, description="Whether the layers after the units are trained (not in the published code)."
     )
@@ -210,7 +218,7 @@ class DecapitateFrozen(DeitFrozen):
     """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-frozen", version=2, module="deit", sweep="kept", last="deit-frozen", second="classifier"
+        "decapitate-frozen", version=3, module="deit", sweep="kept", last="deit-frozen", second="classifier"
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -220,7 +228,13 @@ class DecapitateUnfrozen(DeitUnfrozen):
     """Patch tokens of the first units of an encoder into a DeiT, both trained."""
 
     kind: ClassVar[Kind] = Kind(
-        "decapitate-unfrozen", version=2, module="deit", sweep="kept", last="deit-unfrozen", second="classifier"
+        "decapitate-unfrozen",
+        version=3,
+        module="deit",
+        sweep="kept",
+        last="deit-unfrozen",
+        second="classifier",
+        thaws=True,
     )
 
     kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
@@ -229,7 +243,7 @@ class DecapitateUnfrozen(DeitUnfrozen):
 class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
-    kind: ClassVar[Kind] = Kind("linear-probe", version=2, seeded=False, images=False)
+    kind: ClassVar[Kind] = Kind("linear-probe", version=3, seeded=False, images=False)
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
     scale: bool = Field(False, description="Standardise features by training mean and deviation.")
@@ -242,7 +256,7 @@ class LinearProbe(Settings):
 class LpFt(LinearUnfrozen):
     """Logistic regression copied into the head, then fine-tuning."""
 
-    kind: ClassVar[Kind] = Kind("lp-ft", version=2)
+    kind: ClassVar[Kind] = Kind("lp-ft", version=3, thaws=True)
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
     balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
     scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
@@ -254,13 +268,27 @@ class Timing(Settings):
 
     kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
-        None, description="Classifier on top of the encoder; a list; none: both."
+        None,
+        description="Classifier on top of the encoder: `linear`, `deit` or a model card, which is stacked then; a list;"
+        " none: both.",
     )
     stack: str = Field("imagenet", description="Model card of the stacked network.")
     batches: list[Positive] = Field(default=[1, 8, 32, 64, 128, 256], min_length=1)
     warmup: int = Field(5, ge=0, description="Warm-up passes, not measured.")
     repeats: Positive = Field(30, description="Measured passes.")
     seconds: float = Field(20.0, gt=0, description="A batch size is skipped if its passes would take longer.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _card(cls, values: Any) -> Any:
+        """Take a model card's name as the classifier, as the protocols that train a stacked network do."""
+        asked = values.get("classifier") if isinstance(values, dict) else None
+        listed = asked if isinstance(asked, list) else [asked]
+        named = [one for one in listed if isinstance(one, str) and one not in ("linear", "deit")]
+        if len(set(named)) != 1:
+            return values
+        kinds = ["deit" if one == named[0] else one for one in listed]
+        return {**values, "stack": named[0], "classifier": kinds if isinstance(asked, list) else kinds[0]}
 
     @property
     def second(self) -> str | None:
@@ -271,7 +299,7 @@ class Timing(Settings):
 class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
 
-    kind: ClassVar[Kind] = Kind("dino-pretrain", seeded=False, keeps=True)
+    kind: ClassVar[Kind] = Kind("dino-pretrain", version=2, seeded=False, keeps=True, thaws=True)
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")
@@ -333,7 +361,7 @@ class CkaRecipe(Settings):
     )
     layers: Literal["blocks", "all"] = Field("blocks", description="`all`: embedding, attention and MLP outputs.")
     form: Literal["flat", "cls", "pooled"] = Field("flat", description="Which part of a layer's output is compared.")
-    images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
+    images: Positive | None = Field(2000, description="Test images, the first of a named shuffle; none: all.")
     batch: int = Field(64, ge=4, description="Images of one Gram matrix.")
     classifier: str = Field("imagenet", description="`deit-*`: model card of the stacked network.")
 
@@ -351,7 +379,7 @@ class CkaModels(Settings):
     )
 
     tuned: Literal["linear-unfrozen"] = "linear-unfrozen"
-    images: Positive = Field(2000, description="Test images, the first of a named shuffle.")
+    images: Positive | None = Field(2000, description="Test images, the first of a named shuffle; none: all.")
     batch: Positive = 64
 
 

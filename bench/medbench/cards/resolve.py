@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from medbench.cards.find import dataset_kind, find_dataset
 from medbench.cards.load import Loader
 from medbench.cards.model import ModelCard
-from medbench.cards.protocol import ProtocolCard
+from medbench.cards.protocol import DATASETS, ProtocolCard
 from medbench.cards.recipes import SETTINGS, Settings
 from medbench.errors import CardError, MedbenchError, unknown
 
@@ -23,7 +23,7 @@ SEED = "{seed}"
 
 
 def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, Any]) -> Settings:
-    """Return the settings of one job: the card's defaults, then preset, then data set, then `changes`.
+    """Return the settings of one job: the card's defaults, preset, data set, the preset's data set, then `changes`.
 
     Args:
         card: The protocol's card.
@@ -38,7 +38,9 @@ def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, An
         raise unknown("preset", preset, card.presets, f"All: medbench show {card.name}")
     schema = SETTINGS[card.kind]
     merged = _merge({}, card.defaults)
-    for layer in (card.presets[preset], card.datasets.get(dataset, {})):
+    chosen = dict(card.presets[preset])
+    own = chosen.pop(DATASETS, {})
+    for layer in (chosen, card.datasets.get(dataset, {}), own.get(dataset, {})):
         merged = _merge(merged, layer)
     _check(schema, merged, f"protocol card {card.name}", "fix the card")
     return _check(schema, _merge(merged, _nest(changes)), "--set", f"see: medbench show {card.name}")

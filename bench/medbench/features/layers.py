@@ -16,6 +16,7 @@ from medbench.errors import CardError, MedbenchError, unknown
 from medbench.features.extract import exact
 from medbench.features.minibatch_cka import Cka, Estimator, gram
 from medbench.models.encoder import Encoder, blocks_end
+from medbench.models.networks.units import layers
 from medbench.progress import say
 
 What = Literal["blocks", "all"]
@@ -88,17 +89,30 @@ def layers_of(encoder: Encoder, what: What = "blocks", form: Form = "flat") -> l
     end = blocks_end(encoder.network)
     if what == "blocks":
         return [Layer(f"block {i}", m, encoder.prefix, end) for i, m in enumerate(encoder.layers)]
-    modules = {"patch embedding": getattr(encoder.network, "patch_embed", None)}
-    for i, block in enumerate(encoder.layers):
-        modules |= {f"{part} {i}": getattr(block, part, None) for part in ("attn", "mlp")}
-    found = [
-        Layer(name, module, encoder.prefix if i else 0, end)
-        for i, (name, module) in enumerate(modules.items())
-        if isinstance(module, nn.Module)
-    ]
-    if len(found) < len(modules):
-        raise MedbenchError(f"the blocks of {encoder.card.name} do not consist of attention and MLP", "compare blocks")
+    parts = parts_of(encoder.network, encoder.card.name)
+    found = [Layer(name, module, encoder.prefix if i else 0, end) for i, (name, module) in enumerate(parts.items())]
     return found[1:] if form == "cls" else found
+
+
+def parts_of(network: nn.Module, model: str) -> dict[str, nn.Module]:
+    """Return the patch embedding, and of each block the attention and the MLP, by name and in order.
+
+    SEEM's focal modulation takes the place of attention.
+
+    Raises:
+        MedbenchError: The blocks do not consist of attention and MLP.
+    """
+    found = {"patch embedding": getattr(network, "patch_embed", None)}
+    for i, block in enumerate(layers(network)):
+        mixer = getattr(block, "attn", None) or getattr(block, "modulation", None)
+        found |= {f"attn {i}": mixer, f"mlp {i}": getattr(block, "mlp", None)}
+    modules = {name: module for name, module in found.items() if isinstance(module, nn.Module)}
+    if len(modules) < len(found):
+        raise MedbenchError(
+            f"the blocks of {model} do not consist of attention and MLP, so layers=all has nothing to compare",
+            "compare the outputs of blocks: --set layers=blocks",
+        )
+    return modules
 
 
 def outputs_of(

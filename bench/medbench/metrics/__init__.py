@@ -7,7 +7,22 @@ the union of both would be over different classes for different models. A class 
 has a precision and an F1 of 0.
 """
 
+from medbench.metrics.log_odds import MOST, log_odds, log_odds_of, probabilities, scores_for
 from medbench.metrics.registry import METRICS, Metric, compute, get, ids_for, score, score_many
 from medbench.metrics.scores import Scores
 
-__all__ = ["METRICS", "Metric", "Scores", "compute", "get", "ids_for", "score", "score_many"]
+__all__ = [
+    "METRICS",
+    "MOST",
+    "Metric",
+    "Scores",
+    "compute",
+    "get",
+    "ids_for",
+    "log_odds",
+    "log_odds_of",
+    "probabilities",
+    "score",
+    "score_many",
+    "scores_for",
+]

@@ -37,6 +37,11 @@ class Metric:
     counts: Callable[[Ints], Array] | None = None
     absent: Callable[[Scores], NDArray[np.bool_]] | None = None
 
+    @property
+    def sign(self) -> int:
+        """1, or -1 where lower values are better: `sign * value` is higher for the better of two models."""
+        return 1 if self.higher_is_better else -1
+
 
 def _of_confusion(counts: Callable[[Ints], Array], sample: Scores) -> float:
     return float(counts(sample.confusion))
@@ -151,7 +156,7 @@ def score_many(metric_id: str, scores: Floats, targets: NDArray[np.generic]) -> 
 
 
 def compute(
-    task: str, scores: Floats, targets: NDArray[np.generic]
+    task: str, scores: Floats, targets: NDArray[np.generic], ranks: Floats | None = None
 ) -> tuple[dict[str, float | None], dict[str, list[int]]]:
     """Return all metrics of a task.
 
@@ -159,12 +164,13 @@ def compute(
         task: `binary`, `multiclass`, `ordinal` or `multilabel`.
         scores: (n, c) probabilities.
         targets: (n,) class numbers, or (n, c) zeros and ones for multilabel tasks.
+        ranks: (n, c) log-odds, by which ranking metrics order the images; None: by the probabilities.
 
     Returns:
         Metric id -> value (None: undefined here), and metric id -> the classes that its mean leaves out because the
         targets do not have them (AUROC: or have nothing else), if there are any.
     """
-    sample = Scores(scores, targets)
+    sample = Scores(scores, targets, ranks)
     values: dict[str, float | None] = {}
     absent: dict[str, list[int]] = {}
     for name in ids_for(task):

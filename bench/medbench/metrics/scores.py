@@ -18,13 +18,16 @@ class Scores:
     Attributes:
         scores: (n, c) probabilities in any float type: a softmax, or one sigmoid per label.
         targets: (n,) class numbers from 0 to c - 1, or (n, c) zeros and ones for multilabel tasks.
+        ranks: (n, c) numbers in the order of each class's scores, such as log-odds, which do not round to 0 or 1; the
+            scores themselves if none are given.
 
     Raises:
         ValueError: The shapes do not fit, or a class number is out of range.
     """
 
-    def __init__(self, scores: Floats, targets: NDArray[np.generic]) -> None:
+    def __init__(self, scores: Floats, targets: NDArray[np.generic], ranks: Floats | None = None) -> None:
         self.scores, self.targets = np.asarray(scores), np.asarray(targets)
+        self.ranks = self.scores if ranks is None else np.asarray(ranks)
         if self.scores.ndim != 2 or self.targets.shape not in (self.scores.shape[:1], self.scores.shape):
             raise ValueError(f"scores of shape {self.scores.shape} do not fit targets of shape {self.targets.shape}")
         self.n, self.c = self.scores.shape
@@ -63,7 +66,7 @@ class Scores:
         parts = []
         for k in range(self.c):
             has = self.targets[:, k] != 0 if self.multilabel else self.targets == k
-            column = self.scores[:, k]
+            column = self.ranks[:, k]
             parts.append((np.sort(column[has]), np.sort(column[~has])))
         return parts
 

@@ -21,9 +21,6 @@ from medbench.metrics.weighted_ranking import AT_ONCE, Weights, ap, auroc, sums
 Weighted = Callable[[Weights], Array]
 """(n, b) weights -> (s, b) values, nan where undefined."""
 
-RANKED = ("auroc", "auroc_macro", "auroc_weighted", "ap", "ap_macro")
-"""Metrics that depend on the order of each class's scores only."""
-
 MEANS = ("accuracy_exact", "accuracy_label", "log_loss")
 """Means over images of a value per image."""
 

@@ -95,8 +95,8 @@ def _watched(network: nn.Module, settings: CkaRecipe) -> Watched:
     return Watched(network, layers_of(network.encoder, settings.layers, settings.form))
 
 
-def chosen_images(context: Context[CkaRecipe], n: int) -> list[int]:
-    """Return the positions of the compared test images: the first n of a named shuffle, in the test split's order."""
+def chosen_images(context: Context[CkaRecipe], n: int | None) -> list[int]:
+    """Return the compared test images in the test split's order: the first n of a named shuffle; None: all."""
     total = len(context.inputs.images("test"))  # type: ignore[arg-type]
     return [int(row) for row in np.sort(generator("cka", "images").permutation(total)[:n])]
 

@@ -147,8 +147,9 @@ class Outcome:
     """The result of one seed.
 
     Attributes:
-        scores_val: Class scores on validation, (m, c); None: the protocol does not classify.
-        scores_test: Class scores on test, (t, c), or None.
+        log_odds_val: Of each class on validation, (m, c), from `medbench.metrics.log_odds`; None: the protocol does not
+            classify.
+        log_odds_test: The same on test, (t, c), or None.
         chosen: Hyper-parameters chosen on validation.
         selection: Every candidate with its validation curve.
         history: Column -> values, one row per epoch and candidate.
@@ -161,8 +162,8 @@ class Outcome:
         failed: Why this seed failed; the other fields are empty then.
     """
 
-    scores_val: NDArray[np.float32] | None = None
-    scores_test: NDArray[np.float32] | None = None
+    log_odds_val: NDArray[np.float64] | None = None
+    log_odds_test: NDArray[np.float64] | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
     history: Mapping[str, Sequence[Any]] = field(default_factory=dict)

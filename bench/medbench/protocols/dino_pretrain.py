@@ -48,8 +48,8 @@ def run(context: Context[DinoPretrain]) -> dict[int, Outcome]:
     k = min(settings.k, len(context.train_targets))
     val, test = _neighbours(context, work, k)
     outcome = Outcome(
-        scores_val=val,
-        scores_test=test,
+        log_odds_val=val,
+        log_odds_test=test,
         chosen={"epochs": settings.epochs, "k": k, "loss": work.curve["loss"][-1]},
         history={"epoch": list(range(settings.epochs)), **work.curve},
         warnings=_warnings(context, work, k),
@@ -104,8 +104,8 @@ def _state(context: Context[DinoPretrain], seed: int) -> Path:
 
 def _neighbours(
     context: Context[DinoPretrain], work: Pretraining, k: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the k-NN scores of validation and test on the teacher's features of clean images."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the k-NN log-odds of validation and test on the teacher's features of clean images."""
     labels = torch.from_numpy(votes_of(context)).to(context.device)
     bank = _features(context, work, "train")
     with torch.inference_mode():

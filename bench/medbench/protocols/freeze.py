@@ -1,6 +1,8 @@
 """Progressive freezing: the first f units are frozen, the rest and a linear head trained (WACV 2024, Figure 4, Q16).
 
-f = 0 is `linear-unfrozen` and f = n is `linear-frozen`: the plan runs those protocols for the two ends.
+f = 0 is `linear-unfrozen` and f = n is `linear-frozen`: the plan runs those protocols for the two ends. With
+`train_stem` off, f = 0 is run here: all units are trained, but not what precedes and follows them, as in the published
+code.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ def run(context: Context[Freeze]) -> dict[int, Outcome]:
     settings = context.settings
     assert context.depth is not None  # the plan makes one job of each depth
     f = context.depth
+    if f == 0:
+        return tune(context, lambda seed: Built(_partly(context, seed, f), pictures(context, seed)))
     made: dict[str, Outputs] = {f"unit:{f}": lambda encoder, x: [raw_output(encoder, x, f)]}
     bank = context.inputs.bank(made, f"unit:{f}", settings.cache_gb, settings.views, settings.augment)
     if bank is None:
@@ -39,7 +43,7 @@ def _partly(context: Context[Freeze], seed: int, f: int) -> Classifier:
     settings, inputs = context.settings, context.inputs
     encoder = inputs.encoder(drop_path=settings.drop_path)
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
-    thaw(encoder, f, final_norm=settings.train_final_norm)
+    thaw(encoder, f, final_norm=settings.train_final_norm, stem=settings.train_stem)
     head = linear_head(encoder.dim, context.classes, seed, settings.head_std)
     network = Classifier(encoder, head, still=True).to(context.device)
     leave_out_unused(network, sample(context))

@@ -35,13 +35,13 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     ks = sorted({min(k, len(bank)) for k in asked})
     with torch.inference_mode():
         val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
-        values = metrics.score_many(context.metric, val, context.val_targets)
-        best = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+        values = metrics.score_many(context.metric, metrics.scores_for(context.metric, val), context.val_targets)
+        best = int(np.argmax(np.where(np.isnan(values), -np.inf, metrics.get(context.metric).sign * values)))
         test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
     curve = [finite(v) for v in values]
     outcome = Outcome(
-        scores_val=val[best],
-        scores_test=test[0],
+        log_odds_val=val[best],
+        log_odds_test=test[0],
         chosen={"k": ks[best], "val": curve[best], "bank": len(bank)},
         selection={"candidates": [{"k": k, "val": v} for k, v in zip(ks, curve, strict=True)]},
         history={"k": ks, "val": [float(v) for v in values]},
@@ -70,8 +70,8 @@ def _warnings(asked: list[int], ks: list[int], best: int, bank: int, settings: K
     return tuple(found)
 
 
-def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature: float) -> NDArray[np.float32]:
-    """Return the class scores of each k in `ks`, (len(ks), q, c).
+def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature: float) -> NDArray[np.float64]:
+    """Return the classes' log-odds of each k in `ks`, (len(ks), q, c): the votes for a class against the others.
 
     Args:
         query: (q, d), rows of length 1.
@@ -80,14 +80,15 @@ def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature
         ks: Ascending numbers of neighbours, at most n.
         temperature: Of the weights exp(similarity / temperature).
     """
-    found = np.empty((len(ks), len(query), labels.shape[1]), dtype=np.float32)
+    found = np.empty((len(ks), len(query), labels.shape[1]))
     positions = torch.tensor(ks, device=query.device) - 1
     for rows, similarity, index in nearest(query, bank, ks[-1]):
-        weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the shift cancels in the quotient
-        votes = (weight[..., None] * labels[index]).cumsum(1)[:, positions]
-        total = weight.cumsum(1)[:, positions, None]
-        found[:, rows] = (votes / total).transpose(0, 1).cpu().numpy()
-    return found
+        weight = ((similarity - similarity[:, :1]).double() / temperature).exp()  # the shift cancels in the quotient
+        own = labels[index]
+        # The others' votes are summed by themselves: as 1 - share they would be lost beside a share next to 1.
+        votes, others = ((weight[..., None] * side).cumsum(1)[:, positions] for side in (own, 1 - own))
+        found[:, rows] = (votes.log() - others.log()).transpose(0, 1).cpu().numpy()
+    return np.clip(found, -metrics.MOST, metrics.MOST)
 
 
 def nearest(query: Tensor, bank: Tensor, k: int) -> Iterator[tuple[slice, Tensor, Tensor]]:

@@ -37,10 +37,10 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
     s, heads, c, _ = trained.weight.shape
     with torch.inference_mode():
         flat = trained.weight.reshape(s * heads, c, -1)
-        scores = predict(flat, val.to(context.device), multilabel=context.multilabel).reshape(s, heads, -1, c)
+        log_odds = predict(flat, val.to(context.device), multilabel=context.multilabel).reshape(s, heads, -1, c)
         choice = choose(
             trained.best,
-            scores,
+            log_odds,
             context.val_targets,
             problem.metric,
             settings.learning_rates,
@@ -51,8 +51,8 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
         tested = predict(winners, test.to(context.device), multilabel=context.multilabel)
     return {
         seed: Outcome(
-            scores_val=scores[i, choice.winner],
-            scores_test=tested[i],
+            log_odds_val=log_odds[i, choice.winner],
+            log_odds_test=tested[i],
             chosen=_chosen(settings, trained, choice, i),
             selection=_selection(settings, trained, choice, i, context.seeds),
             history=_history(settings, trained, i),

@@ -25,9 +25,11 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     strengths = sorted(set(settings.C))
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
-    scores = np.stack([_scores(context, fit, val) for fit in fits])
-    values = metrics.score_many(context.metric, scores, context.val_targets)
-    choice = choose(values[None], scores[None], context.val_targets, context.metric, strengths, "C", context.val_groups)
+    log_odds = np.stack([_log_odds(context, fit, val) for fit in fits])
+    values = metrics.score_many(context.metric, metrics.scores_for(context.metric, log_odds), context.val_targets)
+    choice = choose(
+        values[None], log_odds[None], context.val_targets, context.metric, strengths, "C", context.val_groups
+    )
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]
     if settings.refit:
@@ -36,8 +38,8 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
         told["refit"] = final.warnings
     curve = [finite(value) for value in values]
     outcome = Outcome(
-        scores_val=scores[best],
-        scores_test=_scores(context, final, np.asarray(context.inputs.clean("test"))),
+        log_odds_val=log_odds[best],
+        log_odds_test=_log_odds(context, final, np.asarray(context.inputs.clean("test"))),
         chosen={"C": strengths[best], "val": curve[best], "refit": settings.refit},
         selection=_selection(settings, strengths, curve, choice),
         history={"C": strengths, "val": [float(value) for value in values]},
@@ -64,13 +66,13 @@ def _fit(
     )
 
 
-def _scores(context: Context[LinearProbe], fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return class scores (n, c), computed in double precision."""
+def _log_odds(context: Context[LinearProbe], fit: Logistic, features: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the classes' log-odds (n, c), computed in double precision."""
     head = torch.from_numpy(np.concatenate([fit.weight, fit.bias[:, None]], axis=1))
-    scores: NDArray[np.float32] = predict(
+    found: NDArray[np.float64] = predict(
         head[None], torch.from_numpy(features.astype(np.float64)), multilabel=context.multilabel
     )[0]
-    return scores
+    return found
 
 
 def _selection(

@@ -49,8 +49,8 @@ def _regression(context: Context[LpFt]) -> tuple[float, Logistic, tuple[str, ...
         for strength in settings.C
     ]
     heads = np.stack([np.concatenate([fit.weight, fit.bias[:, None]], axis=1) for fit in fits])
-    scores = predict(torch.from_numpy(heads).float(), torch.from_numpy(val).float(), multilabel=context.multilabel)
-    values = metrics.score_many(metric, scores, context.val_targets)
-    choice = choose(values[None], scores[None], context.val_targets, metric, settings.C, "C", context.val_groups)
+    log_odds = predict(torch.from_numpy(heads).float(), torch.from_numpy(val).float(), multilabel=context.multilabel)
+    values = metrics.score_many(metric, metrics.scores_for(metric, log_odds), context.val_targets)
+    choice = choose(values[None], log_odds[None], context.val_targets, metric, settings.C, "C", context.val_groups)
     best = fits[choice.winner]
     return settings.C[choice.winner], best, (*choice.warnings, *best.warnings)

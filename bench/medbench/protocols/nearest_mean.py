@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from medbench import metrics
 from medbench.cards.recipes import NearestMean
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import unit_features, votes_of
@@ -23,12 +24,12 @@ def run(context: Context[NearestMean]) -> dict[int, Outcome]:
     train, members = unit_features(context, "train"), torch.from_numpy(votes_of(context)).to(context.device)
     means = [class_means(train, side) for side in ([members, 1 - members] if context.multilabel else [members])]
 
-    def scores(split: str) -> NDArray[np.float32]:
+    def scored(split: str) -> NDArray[np.float64]:
         cosines = torch.stack([unit_features(context, split) @ mean.T for mean in means]) / context.settings.temperature
-        found = cosines.softmax(0)[0] if context.multilabel else cosines[0].softmax(1)
-        return found.cpu().numpy()
+        logits = cosines[0] - cosines[1] if context.multilabel else cosines[0]
+        return metrics.log_odds(logits.cpu().numpy(), multilabel=context.multilabel)
 
-    outcome = Outcome(scores_val=scores("val"), scores_test=scores("test"), chosen={"images": len(train)})
+    outcome = Outcome(log_odds_val=scored("val"), log_odds_test=scored("test"), chosen={"images": len(train)})
     return {context.seeds[0]: outcome}
 
 

@@ -107,8 +107,8 @@ def _choose(
     metric: str,
 ) -> Choice:
     best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
-    scores = np.stack([[fits[seed, rate].scores for rate in rates] for seed in seeds])
-    return choose(best, scores, context.val_targets, metric, rates, "learning rate", context.val_groups)
+    log_odds = np.stack([[fits[seed, rate].log_odds for rate in rates] for seed in seeds])
+    return choose(best, log_odds, context.val_targets, metric, rates, "learning rate", context.val_groups)
 
 
 def _outcome(
@@ -125,8 +125,8 @@ def _outcome(
     if fitted.failed:
         return Outcome(failed=fitted.failed)
     return Outcome(
-        scores_val=fitted.scores,
-        scores_test=_test(context, task, build, fitted, seed, rate),
+        log_odds_val=fitted.log_odds,
+        log_odds_test=_test(context, task, build, fitted, seed, rate),
         chosen={
             "learning_rate": rate,
             "epoch": fitted.epoch,
@@ -144,11 +144,11 @@ def _outcome(
 
 def _test(
     context: Context[FinetuneRecipe], task: FitTask, build: Build, fitted: Fitted, seed: int, rate: float
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     built = build(seed)
     fit = Fit(built.network, built.source, task, seed, rate, context.name)
     fit.load(fitted.state)
-    return fit.predict(built.source.test, len(built.source.test))  # type: ignore[arg-type]
+    return fit.test(len(built.source.test))  # type: ignore[arg-type]
 
 
 def _counts(fitted: Fitted) -> dict[str, float]:

@@ -18,11 +18,12 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     """Return one mapping per row of a table in the run store: records that differ in nothing but their seed.
 
     Keys: `dataset`, `model`, `protocol`, `preset`, `options` (changed settings), `settings` (these two), `weights`;
-    `split`, `data` and `group` (the beginnings of digests), None where nothing is done; `done`, `failed` and `planned`
-    (numbers of units; planned ones belong to running or interrupted runs); `begun` (planned units with saved progress,
-    from which they resume); `seeds` (the finished ones); `metric` and the `mean` of its defined values over these
-    seeds; `seen` (contamination: whether the model's pre-training has seen the data); and `failures` (seed, error,
-    folder). Units that failed or are planned stand in the row of their settings with the most seeds, then the newest.
+    `split`, `data` and `group` (the beginnings of digests) and `precision`, None where nothing is done; `done`,
+    `failed` and `planned` (numbers of units; planned ones belong to running or interrupted runs); `begun` (planned
+    units with saved progress, from which they resume); `seeds` (the finished ones); `metric` and the `mean` of its
+    defined values over these seeds; `seen` (contamination: whether the model's pre-training has seen the data); and
+    `failures` (seed, error, folder). Units that failed or are planned stand in the row of their settings with the most
+    seeds, then the newest.
     """
     done: dict[Place, list[Group]] = defaultdict(list)
     failed: dict[Place, list[dict[str, Any]]] = defaultdict(list)
@@ -56,6 +57,7 @@ def _row(place: Place, group: Group | None, failures: list[dict[str, Any]], left
         "split": group.split if group else None,
         "data": group.data if group else None,
         "group": group.first.group[:12] if group else None,
+        "precision": group.first.material.get("precision") if group else None,
         "done": len(records),
         "failed": len(failures),
         "planned": len(left),

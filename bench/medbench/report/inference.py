@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medbench import stats
 from medbench.metrics import Scores
+from medbench.metrics.log_odds import RANKED
 from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
 from medbench.report import cache
@@ -33,15 +34,21 @@ class Predicted:
 
     Attributes:
         ids: (n,) of the samples.
-        scores: (s, n, c), one a seed.
+        scores: (s, n, c) probabilities, one a seed.
         targets: (n,) or (n, c).
         groups: (n,) patients, or None where no sample shares one.
+        ranks: (s, n, c) log-odds, by which metrics rank; None: by the scores.
     """
 
     ids: tuple[str, ...]
     scores: NDArray[np.float64]
     targets: NDArray[np.generic]
     groups: NDArray[np.generic] | None
+    ranks: NDArray[np.float64] | None = None
+
+    def of(self, metric: str) -> NDArray[np.float64]:
+        """Return what a metric is computed from: `ranks` where it ranks, else `scores`."""
+        return self.ranks if self.ranks is not None and metric in RANKED else self.scores
 
     def compares(self, other: Predicted) -> bool:
         """Tell whether the other's samples, in their order, and their targets are the same."""
@@ -64,15 +71,21 @@ def predicted(group: Group) -> Predicted | None:
         except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
             log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
             return None
-    ids, targets, members, _ = frames[0]
+    ids, targets, members, *_ = frames[0]
     if not ids or any(frame[0] != ids or frame[3].shape != frames[0][3].shape for frame in frames[1:]):
         return None
     shared = len(set(members)) < len(members)
-    return Predicted(ids, np.stack([frame[3] for frame in frames]), targets, members if shared else None)
+    scores, ranks = (np.stack([frame[place] for frame in frames]) for place in (3, 4))
+    return Predicted(ids, scores, targets, members if shared else None, ranks)
 
 
-def _tested(file: Path) -> tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64]]:
-    """Return (ids, targets, groups, (n, c) scores) of the test rows of a file of predictions.
+Tested = tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _tested(file: Path) -> Tested:
+    """Return (ids, targets, groups, (n, c) scores, (n, c) log-odds) of the test rows of a file of predictions.
+
+    Older files have no log-odds; the scores take their place.
 
     Raises:
         OSError, ValueError, TypeError: It is damaged, or not what a run writes.
@@ -85,11 +98,13 @@ def _tested(file: Path) -> tuple[tuple[str, ...], NDArray[np.generic], NDArray[n
     frame = frame[frame["split"] == "test"]
     columns = [name for name in frame.columns if name == "target" or name.startswith("target_")]
     scores = frame.filter(regex="^score_").to_numpy(np.float64)
+    log_odds = frame.filter(regex="^log_odds_").to_numpy(np.float64)
+    ranks = log_odds if log_odds.shape == scores.shape else scores
     targets = frame[columns].to_numpy()
     targets = targets[:, 0] if columns == ["target"] else targets
     if not Scores(scores, targets).finite and len(frame):
         raise ValueError("scores that are no numbers")
-    return tuple(frame["id"].astype(str)), targets, frame["group"].astype(str).to_numpy(), scores
+    return tuple(frame["id"].astype(str)), targets, frame["group"].astype(str).to_numpy(), scores, ranks
 
 
 def interval_of(group: Group, metric: str) -> Interval | None:
@@ -99,7 +114,7 @@ def interval_of(group: Group, metric: str) -> Interval | None:
         found = predicted(group)
         if found is None:
             return {}
-        return vars(stats.bootstrap(metric, found.scores, found.targets, found.groups, draws=DRAWS).interval())
+        return vars(stats.bootstrap(metric, found.of(metric), found.targets, found.groups, draws=DRAWS).interval())
 
     found = cache.cached_numbers("interval", INTERVAL, metric, DRAWS, [group], computed)
     if not found:
@@ -146,7 +161,8 @@ def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | Non
         if one is None or two is None or not one.compares(two):
             return {}
         same = len(one.scores) == len(two.scores)
-        drawn = stats.paired(metric, one.scores, two.scores, one.targets, one.groups, draws=DRAWS, same_seeds=same)
+        pair = one.of(metric), two.of(metric)
+        drawn = stats.paired(metric, *pair, one.targets, one.groups, draws=DRAWS, same_seeds=same)
         return {"p": drawn.p()}
 
     if best.content != group.content:

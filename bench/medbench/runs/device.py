@@ -46,8 +46,8 @@ def choose_device(asked: str) -> str:
     return asked
 
 
-def choose_precision(asked: str, device: str) -> str:
-    """Return `fp32`, `bf16` or `fp16`; `auto` is bf16 on a GPU that has it, fp32 elsewhere.
+def choose_precision(asked: str, device: str, preset: str | None = None) -> str:
+    """Return `fp32`, `bf16` or `fp16`; `auto` is `preset`, or without one bf16 on a GPU that has it, fp32 elsewhere.
 
     Raises:
         MedbenchError: The name is none of these, or half precision was asked of a CPU.
@@ -55,6 +55,8 @@ def choose_precision(asked: str, device: str) -> str:
     if asked not in PRECISIONS:
         raise unknown("precision", asked, PRECISIONS)
     place = choose_device(device)
+    if asked == "auto":
+        asked = preset or "auto"
     if asked == "auto":
         if place == "cpu":
             return "fp32"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,37 +33,60 @@ from medbench.runs.write_records import write_records
 from medbench.storage import files, paths
 from medbench.storage.locks import exclusive, remove_unless_used
 
+if TYPE_CHECKING:
+    from medbench.training.machine import Machine
+
 log = logging.getLogger(__name__)
 
+Told = Callable[[list[Record]], None]
+"""Is told of a job's records when the job ends."""
 
-def execute(plan: Plan) -> Result:
+
+def execute(plan: Plan, told: Told | None = None) -> Result:
     """Run the missing units of a plan; a job that fails does not stop the others.
 
     Under torchrun or `accelerate launch` every process runs the plan: all of them train, and only the first one does
     the rest and writes.
 
+    Args:
+        plan: What to run.
+        told: Is called with each job's records when the job ends.
+
     Raises:
         OutputError: The run store cannot be written; nothing was computed.
+        Stopped: By SIGINT or SIGTERM; the state was saved after the step that was being made.
     """
     options, work = plan.options, _Execution(plan)
     if work.first:
         _check_writable(options.runs)
         files.sweep(options.runs, paths.home())
     result = Result(writer=work.first)
+    _run_jobs(plan, work, result, told or (lambda _: None))
+    for bank in work.banks:
+        remove_unless_used(bank.path, bank.lock)
+    return result
+
+
+def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
+    options = plan.options
     units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
     hushed = progress.quiet(not work.first or progress.is_quiet())
-    with noted, hushed, progress.logged(options.runs / "log.txt", work.first):
+    whole = progress.bar("all jobs", len(todo), "jobs") if len(todo) > 1 else contextlib.nullcontext(_uncounted)
+    logged = progress.logged(options.runs / "log.txt", work.first)
+    with noted, hushed, logged, progress.stoppable(), whole as advance:
         for number, job in enumerate(plan.jobs, start=1):
             if id(job) not in todo:
-                result.records += _done(job)
+                result.records += (records := _done(job))
+                told(records)
                 continue
             say(f"job {number} of {len(plan.jobs)}")
             try:
                 records, made = _run_job(job, work)
                 result.records += records
                 result.made += made
+                told(records)
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
             except Exception as error:  # no error of one job may stop the others
@@ -72,9 +96,11 @@ def execute(plan: Plan) -> Result:
                 if work.world > 1:
                     raise  # the other processes wait for this one
             result.failures += _broken(job)
-    for bank in work.banks:
-        remove_unless_used(bank.path, bank.lock)
-    return result
+            advance(1)
+
+
+def _uncounted(n: int = 1, note: str = "") -> None:
+    """Count nothing: a single job needs no bar over jobs."""
 
 
 class _Execution:
@@ -95,16 +121,23 @@ class _Execution:
         place = choose_device(options.device)
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         self.workers = choose_workers(options.workers, torch.device(place).type)
-        self.machine = None
+        self.machine: Machine | None = None
         if self.world > 1 or any(job.kind.images for job in plan.todo):
             from medbench.training.machine import machine
 
-            folder = options.runs / "logs"
-            self.machine = machine(plan.jobs[0].precision, place, self.workers, options.log, folder)
+            log, folder = options.log, options.runs / "logs"
+            self._made = functools.partial(machine, device=place, workers=self.workers, log=log, folder=folder)
+            self.machine = self._made(plan.jobs[0].precision)
         self.device = torch.device(place) if self.machine is None else self.machine.device
         self.first = self.machine is None or self.machine.rank == 0
         self.encoders = Encoders(self.device)
         self.banks: list[FeatureFolder] = []
+
+    def machine_of(self, job: Job) -> Machine | None:
+        """Return the processes at the job's precision, if anything is trained; jobs may differ in it."""
+        if self.machine is not None and self.machine.precision != job.precision:
+            self.machine = self._made(job.precision)
+        return self.machine
 
     def told(self, value: Any) -> Any:
         """Return the first process's value in every process."""
@@ -184,7 +217,7 @@ def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
         device=work.device,
         partial=pending.unfinished(job.partial),
         name=job.name,
-        machine=work.machine,
+        machine=work.machine_of(job),
         sweep=job.sweep,
         depth=job.depth,
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),

@@ -23,8 +23,8 @@ from medbench.storage import files, paths
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
 """Settings that are used only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform"}
-"""Settings whose effect is elsewhere in the key: the split's digest, the size, the model card, other settings."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision"}
+"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
@@ -100,6 +100,8 @@ class Job:
     """Jobs whose weights this one uses."""
     left_out: tuple[str, ...] | None = None
     """Ids of the images that are left out since they cannot be decoded; None: known only when the job runs."""
+    together: tuple[int, int] | None = None
+    """Micro-batch (0: as many as fit) and processes, where a trained network's batch norm makes them matter."""
 
     @property
     def kind(self) -> Kind:
@@ -142,6 +144,7 @@ class Job:
         return {
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
+            **({"together": self.together} if self.together else {}),
             **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +18,11 @@ from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
-from medbench.errors import CardError, MedbenchError, unknown
+from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
+from medbench.runs.outline import check_layers, count_units, together
 
 
 def make_plan(
@@ -35,9 +37,8 @@ def make_plan(
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
     _check_options(options, models)
-    request = _Request(options, choose_precision(options.precision, options.device), [c.kind for c in protocols])
-    for card in models:
-        request.weights(card)
+    request = _Request(options, [c.kind for c in protocols])
+    request.check(models, protocols, datasets)
     jobs = [
         job
         for name in datasets
@@ -54,40 +55,67 @@ class _Request:
 
     Attributes:
         options: The options of the run.
-        precision: The resolved precision.
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
+        reachable: Whether downloads may work: none has found no network yet.
     """
 
     options: Options
-    precision: str
     kinds: list[str]
     loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
+    reachable: bool = True
+
+    def check(self, models: list[ModelCard], protocols: list[ProtocolCard], datasets: list[str]) -> None:
+        """Look for all that is wrong or missing: in settings and data first, for weights can be large downloads.
+
+        Raises:
+            MedbenchError: All of it.
+        """
+        found: dict[str, MedbenchError] = {}
+        for name, recipe in itertools.product(datasets, protocols):
+            with collected(found):
+                settings, _, _ = self._settings(recipe, name, self.options.changes)
+                self._data(name, settings.split and split_of(settings.split, self.options.seed_list[0]))
+        for card in [] if found else models:
+            with collected(found):
+                self.weights(card)
+        if found:
+            raise joined(found.values())
+
+    def _settings(
+        self, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
+    ) -> tuple[Settings, dict[str, Any], list[str]]:
+        """Return a protocol's settings on a data set, its own of the changes, and the kinds that could have others."""
+        kind = KINDS[recipe.kind]
+        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
+        own = fitting(recipe.kind, changes, kinds)
+        return resolve(recipe, self.options.preset, dataset_entry(dataset), own), own, kinds
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
         """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
         kind = KINDS[recipe.kind]
-        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
-        own = fitting(recipe.kind, changes, kinds)
-        settings = resolve(recipe, self.options.preset, dataset_entry(dataset), own)
+        settings, own, kinds = self._settings(recipe, dataset, changes)
         if not kind.sweep:
             return self._folds(model, recipe, settings, dataset, changes if kind.tunes else own)
         asked = getattr(settings, kind.sweep)
         values, n = _classifiers(asked), -1
         if kind.last:
             values, n = _depths(model, kind.sweep, asked, least=0 if kind.first else 1)
-        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (kind.first and v == 0))
+        first = kind.first if getattr(settings, "train_stem", True) else ""
+        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (first and v == 0))
         found = []
         for value in values:
-            if (kind.first and value == 0) or (kind.last and value == n):
-                other = cards.find_protocol(kind.first if value == 0 and kind.first else kind.last)
+            if (first and value == 0) or (kind.last and value == n):
+                other = cards.find_protocol(first if value == 0 and first else kind.last)
                 rest = {key: v for key, v in changes.items() if key != kind.sweep}
                 found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
                 continue
             at = settings.model_copy(update={kind.sweep: value})
-            made = self._folds(model, recipe, at, dataset, own | {kind.sweep: value})
+            named = own.get(kind.sweep) if value == "deit" else None  # timing: `deit` or a model card
+            shown = {kind.sweep: named if isinstance(named, str) else value}
+            made = self._folds(model, recipe, at, dataset, own | shown)
             found += [dataclasses.replace(job, sweep=inner) for job in made]
         return found
 
@@ -118,6 +146,7 @@ class _Request:
         options, kind = self.options, KINDS[recipe.kind]
         card = model.resolved(options.preset, settings.library, settings.pooled)
         settings = native(settings, card)
+        check_layers(card, settings)
         data = self._data(dataset, settings.split)
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
@@ -138,13 +167,14 @@ class _Request:
             dataset=data,
             seeds=seeds,
             image_size=size,
-            precision=self.precision,
+            precision=choose_precision(options.precision, options.device, settings.precision),
             changes=changes,
             options=options,
             others=self._others(data.card, settings, recipe),
             keep=(0,) if kind.keeps else keep,
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
+            together=together(card, settings, kind),
         )
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
@@ -178,7 +208,6 @@ class _Request:
             outside, missing = options.allow_outside, options.missing
             own = options.columns
             data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
-            _check_metric(data.card)
             self.loaded[name, split] = data
         return self.loaded[name, split]
 
@@ -187,7 +216,12 @@ class _Request:
         if trained(card.name)[1]:
             return WeightsFile(None, "", "trained")
         if card.name not in self.located:
-            self.located[card.name] = locate(card, chosen or self.options.weights, download=self.options.download)
+            try:
+                download = self.options.download and self.reachable
+                self.located[card.name] = locate(card, chosen or self.options.weights, download=download)
+            except UnreachableError:
+                self.reachable = False
+                raise
         return self.located[card.name]
 
     def _others(
@@ -218,7 +252,7 @@ def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: 
     Raises:
         MedbenchError: The model has fewer units.
     """
-    n = model.units or _count_units(model)
+    n = model.units or count_units(model)
     listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
     for value in listed:
         if not least <= value <= n:
@@ -230,17 +264,6 @@ def _of(job: Job) -> WeightsFile:
     """Return the weights that a job keeps. The unit is their digest, since the file may not exist yet."""
     unit = f"unit:{job.units[0][1]}"
     return WeightsFile(job.weights_of(job.seeds[0]), unit, "random" if job.origin == "random" else "trained")
-
-
-def _count_units(model: ModelCard) -> int:
-    """Count the units of a model whose card does not tell; the network is built without memory for its weights."""
-    import torch
-
-    from medbench.models.networks.builders import construct
-    from medbench.models.networks.units import units
-
-    with torch.device("meta"):
-        return len(units(construct(model, model.input.size, 3)))
 
 
 def _in_order(jobs: list[Job]) -> list[Job]:
@@ -281,13 +304,3 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
         )
     choose_device(options.device)
     _ = options.seed_list
-
-
-def _check_metric(card: DatasetCard) -> None:
-    from medbench import metrics
-
-    if not metrics.get(card.metric, card.task).higher_is_better:
-        raise CardError(
-            f"data set card {card.name}: metric: '{card.metric}' is lower for better models",
-            "choose a metric that is higher for better models",
-        )

@@ -72,7 +72,7 @@ def write_records(
             **shared,
         )
         frame = None
-        if outcome.scores_test is not None:
+        if outcome.log_odds_test is not None:
             frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
         tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
         history = pd.DataFrame(dict(outcome.history))
@@ -82,11 +82,13 @@ def write_records(
 
 def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
     """Return the record's metrics: computed from scores, or given by the protocol."""
-    if outcome.scores_test is None or outcome.scores_val is None:
+    if outcome.log_odds_test is None or outcome.log_odds_val is None:
         return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
     card = dataset.card
-    tested, absent = metrics.compute(card.task, outcome.scores_test, dataset.targets("test"))
-    validated, _ = metrics.compute(card.task, outcome.scores_val, dataset.targets("val"))
+    (tested, absent), (validated, _) = (
+        metrics.compute(card.task, metrics.probabilities(log_odds), dataset.targets(split), log_odds)
+        for split, log_odds in (("test", outcome.log_odds_test), ("val", outcome.log_odds_val))
+    )
     missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
     return {
         "metric": card.metric,
@@ -108,6 +110,7 @@ def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
             found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
+    found += job.dataset.taken.doubts
     found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
     for what, ids in (("unreadable", sorted(inputs.left_out)), ("missing", job.dataset.missing)):
         if ids:
@@ -127,11 +130,14 @@ def _count(dataset: Dataset, split: str) -> SplitCount:
 
 
 def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:
+    """Return a split's predictions: the classes' probabilities, and their log-odds, which do not round to 0 or 1."""
     rows = dataset.rows(split)
-    scores = outcome.scores_val if split == "val" else outcome.scores_test
-    assert scores is not None
+    log_odds = outcome.log_odds_val if split == "val" else outcome.log_odds_test
+    assert log_odds is not None
     columns = [name for name in dataset.samples.columns if name == "target" or name.startswith("target_")]
     frame = dataset.samples.loc[rows, ["id", "group", "split", *columns]].reset_index(drop=True)
     for i, name in enumerate(dataset.card.class_names):
-        frame[f"score_{name}"] = scores[:, i]
+        frame[f"score_{name}"] = metrics.probabilities(log_odds[:, i])
+    for i, name in enumerate(dataset.card.class_names):
+        frame[f"log_odds_{name}"] = log_odds[:, i]
     return frame

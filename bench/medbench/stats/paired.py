@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.metrics.log_odds import RANKED
 from medbench.metrics.scores import Array, Floats
-from medbench.metrics.weighted import RANKED, weighted
+from medbench.metrics.weighted import weighted
 from medbench.metrics.weighted_ranking import AT_ONCE, Weights
 from medbench.seeding import generator
 from medbench.stats.bootstrap import DRAWS, Draws, combine, evaluate

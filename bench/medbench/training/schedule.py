@@ -17,15 +17,18 @@ FLOOR = 1e-8
 Value = TypeVar("Value", float, NDArray[np.float64])
 
 
-def warmup(base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool = False) -> NDArray[np.float64]:
+def warmup(
+    base: NDArray[np.float64], step: int, steps: int, *, overshoot: bool = False, ahead: int = 0
+) -> NDArray[np.float64]:
     """Return the learning rates of `base` (any shape) at `step`, counting from 0.
 
-    The ramp is linear per step, from 1e-8 to `base` at step `steps`. With `overshoot` it makes one increment too many
-    and ends at base * (1 + 1/steps), as the published code of WACV 2024 does.
+    The ramp is linear per step, from 1e-8 to `base` after `steps` increments. Step 0 has made `ahead` of them: none, as
+    in MAE and DINO, or one, as in the published code of WACV 2024. With `overshoot` the ramp makes one increment too
+    many and ends at base * (1 + 1/steps), as that code does.
     """
     if steps == 0:
         return base
-    done = min(step, steps + 1 if overshoot else steps)
+    done = min(step + ahead, steps + 1 if overshoot else steps)
     return FLOOR + (base - FLOOR) * (done / steps)
 
 
@@ -42,11 +45,12 @@ def cosine(start: Value, end: float, step: int, steps: int) -> Value:
 def rate_at(base: NDArray[np.float64], step: int, steps: int, settings: Recipe) -> NDArray[np.float64]:
     """Return the learning rates of `base` (any shape) at `step`, from 0, for epochs of `steps` steps.
 
-    Linear warm-up, then `base`, or half a cosine down to `settings.min_rate` at the last step (Loshchilov and Hutter,
-    2017; per step, as in MAE and RETFound). `Plateau` is not part of it.
+    Linear warm-up, then `base`, as in the code of WACV 2024; or half a cosine down to `settings.min_rate` at the last
+    step (Loshchilov and Hutter, 2017), per step and with a first step of almost no rate, as in MAE and RETFound.
+    `Plateau` is not part of it.
     """
     warm = warmup_steps(steps, settings)
-    ramp = warmup(base, step, warm, overshoot=settings.warmup_overshoot)
+    ramp = warmup(base, step, warm, overshoot=settings.warmup_overshoot, ahead=0 if settings.cosine else 1)
     if not settings.cosine or step < warm:
         return ramp
     return cosine(base, settings.min_rate, step - warm, settings.epochs * steps - warm)
@@ -54,20 +58,23 @@ def rate_at(base: NDArray[np.float64], step: int, steps: int, settings: Recipe) 
 
 @dataclass
 class Plateau:
-    """torch's ReduceLROnPlateau (mode max, relative threshold, no cooldown), for an array of candidates.
+    """torch's ReduceLROnPlateau (relative threshold, no cooldown), for an array of candidates.
 
     Attributes:
         shape: Shape of the candidates.
         factor: A rate is multiplied by it at each plateau.
         patience: Epochs without improvement before that.
         threshold: Smallest relative gain over the best value that counts as an improvement.
+        sign: -1 if a lower metric is better (mode min), else 1.
         scale: Product of the factors so far, (shape).
+        best: Best value so far times `sign`, (shape).
     """
 
     shape: tuple[int, ...]
     factor: float
     patience: int
     threshold: float
+    sign: int = 1
     scale: NDArray[np.float64] = field(init=False)
     best: NDArray[np.float64] = field(init=False)
     bad: NDArray[np.int64] = field(init=False)
@@ -84,8 +91,9 @@ class Plateau:
             metric: Validation metric of the epoch, (shape); NaN never improves.
             base: The rates before any division, (shape).
         """
-        better = metric > self.best * (1 + self.threshold)
-        self.best = np.where(better, metric, self.best)
+        gain = self.sign * metric
+        better = gain > self.best * (1 + self.sign * self.threshold)
+        self.best = np.where(better, gain, self.best)
         self.bad = np.where(better, 0, self.bad + 1)
         cut = self.bad > self.patience
         change = base * self.scale * (1 - self.factor)

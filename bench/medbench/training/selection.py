@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.metrics import get, scores_for
 from medbench.stats import paired_se
 
 
@@ -36,7 +37,7 @@ def finite(value: float | None) -> float | None:
 
 def choose(
     best: NDArray[np.float64],
-    scores: NDArray[np.float32],
+    log_odds: NDArray[np.float64],
     targets: NDArray[np.integer],
     metric: str,
     candidates: list[float],
@@ -45,20 +46,23 @@ def choose(
 ) -> Choice:
     """Choose the candidate with the best mean validation metric over the seeds; of equal ones, the first.
 
+    The best is the highest, or the lowest of a metric such as log_loss, of which less is better.
+
     Warns if the winner is at the edge of the grid, and if its lead over the runner-up is within one standard error.
     The error is from a paired bootstrap over validation images or patients; both candidates and all seeds use the same
     draws.
 
     Args:
         best: Validation metric at the best epoch of each training, (s, l).
-        scores: Validation scores there, (s, l, m, c).
+        log_odds: Of the validation images there, (s, l, m, c).
         targets: Validation targets, (m,) or (m, c).
         metric: Id of the metric.
         candidates: The l values.
         what: Their name, for the warnings.
         groups: Patient of each validation image, (m,): the bootstrap draws patients; None: it draws images.
     """
-    mean = np.where(np.isnan(best), -np.inf, best).mean(axis=0)
+    gains = get(metric).sign * best  # higher is better
+    mean = np.where(np.isnan(gains), -np.inf, gains).mean(axis=0)
     ranked = np.argsort(-mean, kind="stable")
     winner = int(ranked[0])
     if len(ranked) == 1:
@@ -66,7 +70,8 @@ def choose(
     second = int(ranked[1])
     with np.errstate(invalid="ignore"):  # where the metric is undefined for both, so is their gap
         gap = float(mean[winner] - mean[second])
-    error = paired_se(metric, scores[:, winner], scores[:, second], targets, groups)
+    one, two = (scores_for(metric, log_odds[:, place]) for place in (winner, second))
+    error = paired_se(metric, one, two, targets, groups)
     warnings = _warnings(candidates, winner, second, gap, error, f"{len(targets)} validation images", what)
     return Choice(winner, second, gap, error, tuple(warnings))
 

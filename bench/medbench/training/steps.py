@@ -24,7 +24,8 @@ from torch.utils.data import Dataset
 from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
-from medbench.progress import Advance, bar, say
+from medbench.models.networks.units import batch_norms
+from medbench.progress import Advance, bar, say, steps
 from medbench.seeding import seed_of
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
 from medbench.training.machine import Machine, count_trainable
@@ -162,7 +163,12 @@ class Training(ABC, Generic[Batch]):
         self.resume(file)
         first, began = self.done, time.perf_counter()
         saved, interval = time.monotonic(), CHECKPOINT_SECONDS
-        with bar(self.what, self.total, "steps", done=self.done) as advance, exact(self.machine.precision):
+        alone = self.machine.world == 1  # several processes would leave the loop after different steps
+        with (
+            steps() if alone else contextlib.nullcontext(lambda: False) as to_stop,
+            bar(self.what, self.total, "steps", done=self.done) as advance,
+            exact(self.machine.precision),
+        ):
             for batch, rows in self._batches():
                 before, self.running = self.running, self.running + self._step(batch, rows)
                 self.done += 1
@@ -176,6 +182,9 @@ class Training(ABC, Generic[Batch]):
                     if ended:
                         break
                 advance(1)
+                if to_stop():
+                    self.save(file)
+                    break
                 if time.monotonic() - saved > interval:
                     interval = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.save(file))
                     saved = time.monotonic()
@@ -255,9 +264,14 @@ class Training(ABC, Generic[Batch]):
         """Halve the micro-batch of a process whose share of the batch is `share` images.
 
         Raises:
-            MedbenchError: It is one image, or the loss needs all images at once.
+            MedbenchError: It is one image, the loss needs all images at once, or batch norm would see others.
         """
         at_once = min(self.micro, share)
+        if at_once > 1 and any(norm.training for norm in batch_norms(self.network)):
+            raise MedbenchError(
+                f"{self.what}: out of memory with {at_once} images at once; fewer change batch norm and the result",
+                f"give --set micro_batch={at_once // 2}, which is part of the result's identity, or {self.less_memory}",
+            )
         if self.full_batch or at_once == 1:
             smaller = "; or a smaller batch: --set batch_size=N" if self.full_batch else ""
             raise MedbenchError(

@@ -173,10 +173,6 @@ DATA = {
     "missing field": (lambda o: edit(o / "own.yaml", "task: ordinal\n", ""), ["own.yaml", "task", "missing field"]),
     "key twice": (lambda o: edit(o / "own.yaml", "task:", "task: binary\ntask:"), ["own.yaml:4", "twice"]),
     "metric of another task": (lambda o: edit(o / "own.yaml", "kappa_quadratic", "f1_micro"), ["f1_micro", "ordinal"]),
-    "metric that is lower for better models": (
-        lambda o: edit(o / "own.yaml", "kappa_quadratic", "log_loss"),
-        ["log_loss", "lower for better models"],
-    ),
     "label out of range": (label("3"), ["labels.csv", "7", "grade", "3"]),
     "label missing": (label(""), ["labels.csv", "grade"]),
     "label not a class": (label("worse"), ["labels.csv", "grade", "worse"]),

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from medbench.cards.recipes import LinearUnfrozen
 from medbench.errors import MedbenchError
+from medbench.metrics import probabilities
 from medbench.training import steps
 from medbench.training.finetune.fit import Fit
 from medbench.training.finetune.result import Fitted
@@ -75,7 +76,7 @@ def plain(rate: float, smoothing: float = 0.0) -> tuple[list[float], list[float]
         total = 0.0
         for k in range(N // 8):
             at = rows[8 * k : 8 * k + 8]
-            lr = (1e-8 + (rate - 1e-8) * min(step, 5) / 5) * scale
+            lr = (1e-8 + (rate - 1e-8) * min(step + 1, 5) / 5) * scale
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.zero_grad()
@@ -118,12 +119,12 @@ def test_best_weights_give_the_best_scores(tmp_path: Path) -> None:
     fitted = fit().run(tmp_path / "state")
     again = fit()
     again.load(fitted.state)
-    assert np.array_equal(again.predict(again.source.test, M), fitted.scores)
+    assert np.array_equal(again.predict(again.source.test, M), fitted.log_odds)
 
 
 def same(a: Fitted, b: Fitted) -> bool:
     states = all(torch.equal(a.state[name], b.state[name]) for name in a.state)
-    return states and a.curve == b.curve and np.array_equal(a.scores, b.scores) and a.epoch == b.epoch
+    return states and a.curve == b.curve and np.array_equal(a.log_odds, b.log_odds) and a.epoch == b.epoch
 
 
 @pytest.mark.parametrize("stop", [1, 7, 10, 18])
@@ -227,9 +228,9 @@ def test_validation_drop_and_rounding_are_those_of_the_published_code(tmp_path: 
 
 def test_half_precision_scores_have_ties() -> None:
     made = fit()
-    scores, half = (made.predict(made.source.test, M, half=half) for half in (False, True))
+    scores, half = (probabilities(made.predict(made.source.test, M, half=half)) for half in (False, True))
     np.testing.assert_allclose(half, scores, atol=2e-3)
-    assert np.array_equal(half, half.astype(np.float16))
+    np.testing.assert_allclose(half, half.astype(np.float16).astype(float), atol=1e-12)
     assert not np.array_equal(scores, scores.astype(np.float16))
 
 
@@ -242,4 +243,4 @@ def test_multilabel_scores_are_sigmoids() -> None:
     made = Fit(network(), FitData(Held(train), Held(val), Held(val), lambda raw: raw), task, 3, 1e-2, "test")
     with torch.no_grad():
         expected = made.network.eval()(val).sigmoid()
-    np.testing.assert_allclose(made.predict(made.source.val, M), expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(probabilities(made.predict(made.source.val, M)), expected.numpy(), atol=1e-6)

@@ -16,9 +16,9 @@ def fitted() -> Fitted:
     curve = Curve()
     curve.add(val=0.5, loss=1.25, rate=1e-8, step=4)
     curve.add(val=1 / 3, loss=float("nan"), rate=1e-3, step=8)
-    scores = np.array([[0.25, 0.75]], np.float32)
+    log_odds = np.array([[-0.5, 0.5]])
     state = {"encoder.weight": torch.randn(3, 2), "head.bias": torch.zeros(2)}
-    return Fitted(0.5, 0, 4, scores, state, curve, {"micro_batch": 3, "train_seconds": 1.5})
+    return Fitted(0.5, 0, 4, log_odds, state, curve, {"micro_batch": 3, "train_seconds": 1.5})
 
 
 def test_a_training_is_read_back(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_training_is_read_back(tmp_path: Path) -> None:
     assert found is not None
     for name in ("best", "epoch", "step", "facts", "failed"):
         assert getattr(found, name) == getattr(made, name)
-    assert np.array_equal(found.scores, made.scores)
+    assert np.array_equal(found.log_odds, made.log_odds)
     assert found.state.keys() == made.state.keys()
     assert all(torch.equal(found.state[name], value) for name, value in made.state.items())
     assert (found.curve.val, found.curve.rate, found.curve.step) == (made.curve.val, made.curve.rate, made.curve.step)
@@ -54,4 +54,4 @@ def test_a_curve_ignores_other_arrays() -> None:
     curve = fitted().curve
     with pytest.raises(KeyError):
         Curve.of({"val": np.zeros(2)})
-    assert Curve.of({**curve.arrays(), "scores": np.zeros((2, 2))}).val == curve.val
+    assert Curve.of({**curve.arrays(), "log_odds": np.zeros((2, 2))}).val == curve.val

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -67,9 +68,9 @@ def alone(p: Problem, s: LinearFrozen, seed: int, rate: float) -> tuple[list[flo
     for epoch in range(s.epochs):
         rows = order(seed, epoch, n, views, s.epochs)
         for i in range(steps):
-            if step <= warm:
+            if step < warm:
                 for group in optimizer.param_groups:
-                    group["lr"] = 1e-8 + (rate - 1e-8) * min(step, warm) / warm
+                    group["lr"] = 1e-8 + (rate - 1e-8) * (step + 1) / warm
             at = torch.from_numpy(rows[i * s.batch_size : (i + 1) * s.batch_size])
             optimizer.zero_grad()
             loss_of(head(p.train[at // n, at % n]), p.train_targets[at % n]).backward()
@@ -83,15 +84,21 @@ def alone(p: Problem, s: LinearFrozen, seed: int, rate: float) -> tuple[list[flo
         else:
             value = cohen_kappa_score(p.val_targets, logits.argmax(1).numpy(), weights="quadratic")
         if step >= warm:
-            if step == warm:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
             plateau.step(value)
         if value > best[0]:
             best = (value, torch.cat([head.weight, head.bias[:, None]], 1).detach().clone())
         curve.append(value)
         rates.append(optimizer.param_groups[0]["lr"] if step >= warm else None)
     return curve, rates, best[1]
+
+
+def test_a_metric_that_falls_is_minimised() -> None:
+    p = dataclasses.replace(problem(), metric="log_loss")
+    trained = train_grid(p, settings(learning_rates=[1e-3, 0.5], early_stopping=3), [0], CPU)
+    low = np.nanmin(np.where(trained.curve == 0, np.nan, trained.curve), axis=0)
+    np.testing.assert_allclose(trained.best, low)
+    assert trained.best_epoch[0, 0] > 0, "a slow head's loss falls for some epochs"
+    assert (trained.rate[-1] < trained.rate[1]).any(), "the plateau divides where the loss rises"
 
 
 @pytest.mark.parametrize("multilabel", [False, True])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from medbench.metrics import probabilities
 from medbench.training.heads.linear import initial, loss_and_slope, order, predict
 
 
@@ -33,11 +34,11 @@ def test_as_many_views_as_epochs_give_each_epoch_its_own() -> None:
 def test_predict_is_softmax_of_the_affine_map_and_half_makes_ties() -> None:
     source = torch.Generator().manual_seed(1)
     weight, x = torch.randn(3, 4, 9, generator=source), torch.randn(300, 8, generator=source) * 0.01
-    scores = predict(weight, x, multilabel=False)
+    scores = probabilities(predict(weight, x, multilabel=False))
     for h in range(3):
         expected = torch.nn.functional.linear(x, weight[h, :, :-1], weight[h, :, -1]).softmax(-1)
         np.testing.assert_allclose(scores[h], expected.numpy(), atol=1e-6)
-    half = predict(weight, x, multilabel=False, half=True)
+    half = probabilities(predict(weight, x, multilabel=False, half=True))
     assert len(np.unique(half[0, :, 0])) < len(np.unique(scores[0, :, 0])) / 2
 
 
@@ -64,4 +65,4 @@ def test_slopes_are_autograds(multilabel: bool, smoothing: float) -> None:
 def test_multilabel_scores_are_sigmoids() -> None:
     weight, x = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0)), torch.eye(4)
     logits = weight[:, :, :4].transpose(1, 2) + weight[:, None, :, 4]
-    np.testing.assert_allclose(predict(weight, x, multilabel=True), logits.sigmoid().numpy(), atol=1e-6)
+    np.testing.assert_allclose(probabilities(predict(weight, x, multilabel=True)), logits.sigmoid().numpy(), atol=1e-6)

@@ -14,6 +14,7 @@ COLUMNS = (
     "weights",
     "split",
     "data",
+    "precision",
     "done",
     "failed",
     "planned",
@@ -23,9 +24,9 @@ COLUMNS = (
     "mean",
     "seen",
 )
-TELLING = ("weights", "split", "data", "failed", "planned", "begun", "seen")
+TELLING = ("weights", "split", "data", "precision", "failed", "planned", "begun", "seen")
 """Columns that are shown only where they tell rows apart, or hold something."""
-LAST = ("begun", "seen", "planned", "failed", "data", "split", "weights", "seeds", "done", "settings")
+LAST = ("begun", "seen", "planned", "failed", "data", "split", "precision", "weights", "seeds", "done", "settings")
 """What a narrow terminal leaves out, the first to go first."""
 
 

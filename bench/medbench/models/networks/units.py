@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medbench.errors import CardError
 
@@ -35,6 +36,11 @@ def layers(network: nn.Module) -> list[nn.Module]:
         inner = getattr(unit, "blocks", unit if isinstance(unit, nn.Sequential) else None)
         found += list(inner.children()) if isinstance(inner, nn.Sequential | nn.ModuleList) else [unit]
     return found
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Return the batch norms of a network: training depends on which images they see together."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def truncate(network: nn.Module, keep: int) -> bool:

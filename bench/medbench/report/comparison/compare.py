@@ -229,19 +229,21 @@ def _aligned(one: Predicted, two: Predicted) -> Predicted | str:
     targets = two.targets[order]
     if one.scores.shape[2] != two.scores.shape[2] or not np.array_equal(one.targets, targets):
         return "other labels of the same test images"
-    return dataclasses.replace(two, ids=one.ids, scores=two.scores[:, order], targets=targets)
+    ranks = None if two.ranks is None else two.ranks[:, order]
+    return dataclasses.replace(two, ids=one.ids, scores=two.scores[:, order], targets=targets, ranks=ranks)
 
 
 def _numbers(a: Group, b: Group, one: Predicted, two: Predicted, metric: str, draws: int) -> cache.Numbers:
     """Return the numbers of `NUMBERS`: seeds are drawn together where both sides have the same ones."""
-    truth = one.targets, one.groups
+    truth, pair = (one.targets, one.groups), (one.of(metric), two.of(metric))
     same = _seeds(a) == _seeds(b)
-    drawn = stats.paired(metric, one.scores, two.scores, *truth, draws=draws, same_seeds=same)
+    drawn = stats.paired(metric, *pair, *truth, draws=draws, same_seeds=same)
     found = drawn.interval()
     p = math.nan
     swapped = _swapped(a, b)
     if swapped is not None:
-        p = stats.permutation(metric, one.scores[swapped[0]], two.scores[swapped[1]], *truth, permutations=draws)
+        first, second = (scores[seeds] for scores, seeds in zip(pair, swapped, strict=True))
+        p = stats.permutation(metric, first, second, *truth, permutations=draws)
     freedom = min(drawn.shape.freedom, 1e9)  # JSON has no infinity
     return dict(zip(NUMBERS, (drawn.value, found.low, found.high, found.se, freedom, drawn.p(), p), strict=True))
 

@@ -45,7 +45,7 @@ def confusion(found: Predicted) -> Array:
 
 def aurocs(found: Predicted) -> Array:
     """Return the (s, c) areas under the ROC curves, each class against the rest; nan where undefined."""
-    return np.array([Scores(scores, found.targets).aurocs for scores in found.scores])
+    return np.array([Scores(scores, found.targets).aurocs for scores in found.of("auroc")])
 
 
 def roc(found: Predicted, k: int) -> Array | None:
@@ -59,7 +59,7 @@ def roc(found: Predicted, k: int) -> Array | None:
     has = _has(found)[:, k]
     if has.all() or not has.any():
         return None
-    curves = [np.interp(GRID, *roc_curve(has, scores[:, k])[:2]) for scores in found.scores]
+    curves = [np.interp(GRID, *roc_curve(has, scores[:, k])[:2]) for scores in found.of("auroc")]
     return np.concatenate([[[0.0, 0.0]], np.column_stack([GRID, np.mean(curves, axis=0)])])
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench import metrics
 from medbench.errors import MedbenchError
+from medbench.features.extract import exact
 from medbench.progress import Advance
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
@@ -19,7 +21,7 @@ from medbench.training.finetune import loss
 from medbench.training.finetune.optimizer import make_optimizer
 from medbench.training.finetune.result import Curve, Fitted
 from medbench.training.finetune.task import FitData, FitTask
-from medbench.training.heads.linear import order
+from medbench.training.heads.linear import log_odds_of_logits, order
 from medbench.training.machine import trained_state
 from medbench.training.schedule import Plateau, rate_at, warmup_steps
 from medbench.training.steps import Rows, Training
@@ -64,33 +66,43 @@ class Fit(Training[Tensor]):
         self.loss, self.norm = loss.make_loss(settings, task.train_targets, task.classes)
         self.base = np.asarray(rate, dtype=np.float64)
         self.identity["rate"] = float(rate)
-        self.plateau = Plateau((), settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold)
+        self.sign = metrics.get(task.metric).sign  # `best` and `held` are gains, sign * metric: higher is better
+        self.plateau = Plateau(
+            (), settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold, self.sign
+        )
         self.curve = Curve()
         self.best, self.best_epoch = -np.inf, 0
         self.held, self.stale = -np.inf, 0  # early stopping's best value, and the epochs since
         self.best_state: dict[str, Tensor] = {}
-        self.best_scores = np.zeros((len(task.val_targets), task.classes), np.float32)
+        self.best_log_odds = np.zeros((len(task.val_targets), task.classes))
 
     def run(self, resume: Path) -> Fitted:
         """Train to the end, from the checkpoint in `resume` if there is one."""
         broken = self.run_steps(resume)
         return self._fitted() if broken is None else self._broken(broken)
 
-    def predict(self, images: Dataset[Tensor], n: int, *, half: bool = False) -> NDArray[np.float32]:
-        """Return class scores (n, c) of n images, softmax or sigmoids in float32; each process computes its share.
+    def predict(self, images: Dataset[Tensor], n: int, *, half: bool = False) -> NDArray[np.float64]:
+        """Return the classes' log-odds (n, c) of n images; each process computes its share.
 
-        With `half` they are computed in half precision (Q21).
+        With `half` they are those of probabilities in half precision (Q21).
         """
 
-        def scores(raw: Tensor) -> Tensor:
-            logits = self.inner(self.source.prepare(raw))
-            logits = logits.half() if half else logits.float()
-            found: Tensor = (logits.sigmoid() if self.task.multilabel else logits.softmax(1)).float()
+        def logits(raw: Tensor) -> Tensor:
+            found: Tensor = self.inner(self.source.prepare(raw)).float()
             return found
 
         self.machine.broadcast_buffers(self.network)
         self.inner.eval()
-        return self.machine.predict(scores, images, n, self.task.classes).cpu().numpy()
+        found = self.machine.predict(logits, images, n, self.task.classes)
+        return log_odds_of_logits(found, multilabel=self.task.multilabel, half=half)
+
+    def test(self, n: int) -> NDArray[np.float64]:
+        """Return the log-odds (n, c) of the n test images, in training's precision or in the recipe's `test_fp32`."""
+        single = self.task.settings.test_fp32
+        if single:  # undoes accelerate's autocast, which is a part of the network's forward
+            self.inner = extract_model_from_parallel(self.inner, keep_fp32_wrapper=False)
+        with exact("fp32" if single else self.machine.precision):
+            return self.predict(self.source.test, n)
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put trained tensors into the network."""
@@ -128,20 +140,22 @@ class Fit(Training[Tensor]):
     def end_epoch(self, advance: Advance) -> bool:
         """Validate; update the plateau, the best epoch and the curve; return whether the training ends early."""
         settings, epoch = self.task.settings, self.done // self.steps - 1
-        scores = self.predict(self.source.val, len(self.task.val_targets), half=settings.val_half)
-        value = self._metric(scores, epoch)
+        log_odds = self.predict(self.source.val, len(self.task.val_targets), half=settings.val_half)
+        value = self._metric(log_odds, epoch)
         # The plateau divides the recipe's own rate, which is reached at the end of the warm-up.
         if settings.plateau and self.done >= warmup_steps(self.steps, settings):
             self.plateau.step(np.asarray(value), self.base)
-        if value > self.best:
-            self.best, self.best_epoch, self.best_scores = value, epoch, scores
+        if self.sign * value > self.best:
+            self.best, self.best_epoch, self.best_log_odds = self.sign * value, epoch, log_odds
             self.network.train()
             self.best_state = {name: v.detach().cpu().clone() for name, v in trained_state(self.network).items()}
         numbers = {"val": value, "loss": float(self.running) / self.steps, "rate": float(self._rate())}
         self.curve.add(**numbers, step=self.done)
         self.machine.accelerator.log({f"{self.what}/{name}": v for name, v in numbers.items()}, step=epoch)
-        advance(0, f"epoch {epoch + 1}/{settings.epochs}: {self.task.metric} {value:.4f}, best {self.best:.4f}")
-        return self._stops(value, epoch)
+        advance(
+            0, f"epoch {epoch + 1}/{settings.epochs}: {self.task.metric} {value:.4f}, best {self.sign * self.best:.4f}"
+        )
+        return self._stops(self.sign * value, epoch)
 
     def state(self) -> State:
         """Return networks, curve, plateau and counters."""
@@ -154,7 +168,7 @@ class Fit(Training[Tensor]):
             "held": repr(float(self.held)),
             "stale": self.stale,
         }
-        state = State(arrays={"scores": self.best_scores, **self.curve.arrays(), **plateau}, facts=facts)
+        state = State(arrays={"log_odds": self.best_log_odds, **self.curve.arrays(), **plateau}, facts=facts)
         state.add("now", trained_state(self.network))
         state.add("best", self.best_state)
         return state
@@ -163,7 +177,7 @@ class Fit(Training[Tensor]):
         """Put back what `state` returned."""
         arrays, facts = state.arrays, state.facts
         self.load(state.part("now"))
-        self.best_state, self.best_scores = state.part("best"), arrays["scores"]
+        self.best_state, self.best_log_odds = state.part("best"), arrays["log_odds"]
         self.curve = Curve.of(arrays)
         for name in PLATEAU:
             setattr(self.plateau, name, arrays[f"plateau_{name}"].reshape(()))  # files have no arrays without axes
@@ -174,16 +188,17 @@ class Fit(Training[Tensor]):
     def _rate(self) -> NDArray[np.float64]:
         return rate_at(self.base, self.done, self.steps, self.task.settings) * self.plateau.scale
 
-    def _stops(self, value: float, epoch: int) -> bool:
+    def _stops(self, gain: float, epoch: int) -> bool:
         settings = self.task.settings
         if settings.early_stopping is None or epoch < settings.early_from:
             return False
-        better = value > self.held + settings.early_threshold
-        self.held, self.stale = (value, 0) if better else (self.held, self.stale + 1)
+        better = gain > self.held + settings.early_threshold
+        self.held, self.stale = (gain, 0) if better else (self.held, self.stale + 1)
         return self.stale >= settings.early_stopping
 
-    def _metric(self, scores: NDArray[np.float32], epoch: int) -> float:
+    def _metric(self, log_odds: NDArray[np.float64], epoch: int) -> float:
         settings, targets = self.task.settings, self.task.val_targets
+        scores = metrics.scores_for(self.task.metric, log_odds)
         if settings.val_drop and len(targets) > settings.batch_size:  # Q6
             shuffled = generator("training", "validation", self.seed, epoch).permutation(len(targets))
             kept = np.sort(shuffled[: len(targets) - len(targets) % settings.batch_size])
@@ -193,11 +208,13 @@ class Fit(Training[Tensor]):
 
     def _broken(self, step: int) -> Fitted:
         why = f"the loss is not finite at step {step}, learning rate {float(self.base):g}"
-        return Fitted(float("nan"), 0, step, np.zeros_like(self.best_scores), {}, self.curve, self.facts(), failed=why)
+        return Fitted(
+            float("nan"), 0, step, np.zeros_like(self.best_log_odds), {}, self.curve, self.facts(), failed=why
+        )
 
     def _fitted(self) -> Fitted:
         facts = self.facts() | {"train_images": self.images, "train_seconds": self.seconds}
         failed = "" if self.best_state else "the validation metric was undefined in every epoch"
-        best = float(self.best) if self.best_state else float("nan")
+        best = self.sign * float(self.best) if self.best_state else float("nan")
         step = self.curve.step[self.best_epoch]
-        return Fitted(best, self.best_epoch, step, self.best_scores, self.best_state, self.curve, facts, failed)
+        return Fitted(best, self.best_epoch, step, self.best_log_odds, self.best_state, self.curve, facts, failed)

@@ -149,11 +149,11 @@ def linear_head(dim: int, classes: int, seed: int, std: float | None = None) -> 
     return head
 
 
-def thaw(encoder: Encoder, frozen: int = 0, *, final_norm: bool = True) -> None:
+def thaw(encoder: Encoder, frozen: int = 0, *, final_norm: bool = True, stem: bool = True) -> None:
     """Give gradients to an encoder's parameters: all of them, or those of the units from number `frozen` on.
 
-    If units are frozen, everything before them is frozen too, and what follows the last unit is trained only with
-    `final_norm` (never in WACV 2024's code, Q16).
+    If units are frozen, or without `stem`, everything before the units is frozen too, and what follows the last unit is
+    trained only with `final_norm` (never in WACV 2024's code, Q16).
 
     Raises:
         CardError: The encoder has too few units.
@@ -161,7 +161,7 @@ def thaw(encoder: Encoder, frozen: int = 0, *, final_norm: bool = True) -> None:
     n = len(encoder.blocks)
     if not 0 <= frozen < n:
         raise CardError(f"{encoder.card.name} has {n} units: cannot freeze {frozen} of them", f"give 0 to {n - 1}")
-    if frozen == 0:
+    if frozen == 0 and stem:
         encoder.requires_grad_(True)
         return
     for unit in encoder.blocks[frozen:]:

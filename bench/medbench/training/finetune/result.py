@@ -55,7 +55,7 @@ class Fitted:
         best: Validation metric of the best epoch; nan if the training failed.
         epoch: That epoch, from 0.
         step: Steps up to its end.
-        scores: Validation scores there, (m, c).
+        log_odds: Of the validation images there, (m, c).
         state: Trained tensors there.
         curve: Every epoch.
         facts: Trainable parameters, size of the micro-batch, images and seconds.
@@ -65,7 +65,7 @@ class Fitted:
     best: float
     epoch: int
     step: int
-    scores: NDArray[np.float32]
+    log_odds: NDArray[np.float64]
     state: dict[str, Tensor]
     curve: Curve
     facts: dict[str, Any]
@@ -75,7 +75,7 @@ class Fitted:
         """Write the finished training."""
         names = ("epoch", "step", "facts", "failed")
         facts = {"best": repr(self.best), **{name: getattr(self, name) for name in names}}  # JSON has no nan
-        State(self.state, {"scores": self.scores, **self.curve.arrays()}, facts).save(file)
+        State(self.state, {"log_odds": self.log_odds, **self.curve.arrays()}, facts).save(file)
 
     @classmethod
     def load(cls, file: Path) -> Fitted | None:
@@ -86,5 +86,12 @@ class Fitted:
         facts, arrays = state.facts, state.arrays
         best, curve = float(facts["best"]), Curve.of(arrays)
         return cls(
-            best, facts["epoch"], facts["step"], arrays["scores"], state.tensors, curve, facts["facts"], facts["failed"]
+            best,
+            facts["epoch"],
+            facts["step"],
+            arrays["log_odds"],
+            state.tensors,
+            curve,
+            facts["facts"],
+            facts["failed"],
         )

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from medbench import metrics
 from medbench.cards.recipes import LinearFrozen
-from medbench.progress import bar
+from medbench.progress import bar, steps
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
 from medbench.training.heads.linear import initial, loss_and_slope, order, predict
@@ -99,15 +99,17 @@ def train_grid(
         grid = _Grid(problem, settings, seeds, device)
         start = grid.load(resume)
         saved = time.monotonic()
-        with bar("training heads", settings.epochs, "epochs", done=start) as advance:
+        with steps() as to_stop, bar("training heads", settings.epochs, "epochs", done=start) as advance:
             for epoch in range(start, settings.epochs):
                 grid.epoch(epoch)
                 advance(1)
                 if grid.stopped.all():
                     return grid.trained(epoch + 1)
-                if resume is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if resume is not None and (to_stop() or time.monotonic() - saved > CHECKPOINT_SECONDS):
                     grid.save(resume, epoch + 1)
                     saved = time.monotonic()
+                if to_stop():
+                    break
         return grid.trained(settings.epochs)
 
 
@@ -136,8 +138,9 @@ class _Grid:
         self.root = torch.empty_like(self.weight)
         self.base = np.tile(np.asarray(rates, dtype=np.float64), (s, 1))
         self.warm = warmup_steps(self.steps, settings)
+        self.sign = metrics.get(problem.metric).sign  # `best` and `held` are gains, sign * metric: higher is better
         self.plateau = Plateau(
-            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold
+            self.base.shape, settings.plateau_factor, settings.plateau_patience, settings.plateau_threshold, self.sign
         )
         self.best = np.full(self.base.shape, -np.inf)
         self.best_epoch = np.zeros(self.base.shape, dtype=np.int64)
@@ -165,21 +168,22 @@ class _Grid:
         # The plateau divides the recipe's own rate, which is reached at the end of the warm-up.
         if self.settings.plateau and (epoch + 1) * self.steps >= self.warm:
             self.plateau.step(metric, self.base)
-        better = (metric > self.best) & ~self.stopped  # a stopped head still trains with the others, but is not kept
-        self.best = np.where(better, metric, self.best)
+        gain = self.sign * metric
+        better = (gain > self.best) & ~self.stopped  # a stopped head still trains with the others, but is not kept
+        self.best = np.where(better, gain, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
         for head in zip(*np.nonzero(better), strict=True):
             self.best_weight[head] = self.weight[head]
         self.curve[epoch], self.loss[epoch] = metric, (loss / self.steps).cpu().numpy()
         self.rate[epoch] = self.rates((epoch + 1) * self.steps)
-        self._stop(metric, epoch)
+        self._stop(gain, epoch)
 
-    def _stop(self, metric: NDArray[np.float64], epoch: int) -> None:
+    def _stop(self, gain: NDArray[np.float64], epoch: int) -> None:
         settings = self.settings
         if settings.early_stopping is None or epoch < settings.early_from:
             return
-        better = metric > self.held + settings.early_threshold
-        self.held = np.where(better, metric, self.held)
+        better = gain > self.held + settings.early_threshold
+        self.held = np.where(better, gain, self.held)
         self.stale = np.where(better, 0, self.stale + 1)
         self.stopped |= self.stale >= settings.early_stopping
 
@@ -217,13 +221,14 @@ class _Grid:
         """Return the validation metric of each head, (s, l)."""
         s, heads, c, d1 = self.weight.shape
         found = np.empty((s, heads))
-        scores = predict(
+        metric, targets = self.problem.metric, self.problem.val_targets
+        log_odds = predict(
             self.weight.view(s * heads, c, d1),
             self.val,
             multilabel=self.problem.multilabel,
             half=self.settings.val_half,
-        ).reshape(s, heads, -1, c)
-        metric, targets = self.problem.metric, self.problem.val_targets
+        )
+        scores = metrics.scores_for(metric, log_odds).reshape(s, heads, -1, c)
         if self.settings.val_drop and len(targets) > self.settings.batch_size:
             for i, seed in enumerate(self.seeds):
                 kept = self._kept(seed, epoch, len(targets))
@@ -240,7 +245,7 @@ class _Grid:
     def trained(self, epochs: int) -> GridResult:
         """Return the heads after `epochs` epochs."""
         curve, loss, rate = (values[:epochs] for values in (self.curve, self.loss, self.rate))
-        return GridResult(self.best_weight, self.best, self.best_epoch, curve, loss, rate, self.steps)
+        return GridResult(self.best_weight, self.sign * self.best, self.best_epoch, curve, loss, rate, self.steps)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         plateau = self.plateau

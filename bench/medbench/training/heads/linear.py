@@ -9,20 +9,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medbench import metrics
 from medbench.seeding import generator, seed_of
 
 
-def predict(weight: Tensor, features: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float32]:
-    """Return class scores (h, n, c) of heads `weight` (h, c, d + 1) on `features` (n, d): softmax, or sigmoids.
+def predict(weight: Tensor, features: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float64]:
+    """Return the classes' log-odds (h, n, c) of heads `weight` (h, c, d + 1) on `features` (n, d).
 
-    With `half` the scores are computed in half precision, which creates ties (Q21 of the published code).
+    With `half` they are those of probabilities in half precision, which creates ties (Q21 of the published code).
     """
     h, c, _ = weight.shape
     logits = torch.addmm(weight[..., -1].reshape(-1), features, weight[..., :-1].reshape(h * c, -1).T)
     logits = logits.view(-1, h, c).transpose(0, 1)
-    logits = logits.half() if half else logits
-    scores = logits.sigmoid() if multilabel else logits.softmax(-1)
-    return scores.float().cpu().numpy()
+    return log_odds_of_logits(logits, multilabel=multilabel, half=half)
+
+
+def log_odds_of_logits(logits: Tensor, *, multilabel: bool, half: bool = False) -> NDArray[np.float64]:
+    """Return the log-odds of logits (…, c); with `half`, of their probabilities in half precision."""
+    if not half:
+        return metrics.log_odds(logits.cpu().numpy(), multilabel=multilabel)
+    logits = logits.half()
+    return metrics.log_odds_of((logits.sigmoid() if multilabel else logits.softmax(-1)).float().cpu().numpy())
 
 
 def initial(seed: int, classes: int, dim: int) -> Tensor:
