@@ -86,6 +86,16 @@ class Record(BaseModel):
                 raise ValueError(f"{field}.{odd[0]} is no mapping")
         return self
 
+    def __repr__(self) -> str:
+        unit = self.unit
+        how = [unit.preset, *(f"{key}={value}" for key, value in unit.options.items())]
+        how += [f"{unit.weights} weights"] * (unit.weights != "official") + ["toy data"] * unit.toy
+        score = "undefined" if self.score is None else f"{self.score:.4f}"
+        where = f"{unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}"
+        return f"<Record {where}: {self.metric} {score} ({', '.join(how)})>"
+
+    __str__ = __repr__
+
     @property
     def path(self) -> Path | None:
         """The folder the record was read from or written to."""

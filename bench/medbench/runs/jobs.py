@@ -35,7 +35,33 @@ MOST_SEEDS = 1_000
 
 @dataclass(frozen=True)
 class Options:
-    """How a request is run; the fields are `medbench run`'s options."""
+    """How a request is run; the fields are the keywords of `medbench.run` and the options of `medbench run`.
+
+    Attributes:
+        preset: Preset of the protocols: `paper`, `wacv-code`, `fixed` or another that their cards have.
+        seeds: A number of seeds (5: the seeds 0 to 4), or the seeds themselves.
+        changes: Setting of the protocol -> value, as `--set`; dots in the name of a nested one (`augment.hue`).
+        data_root: Folder of the data sets; None: `MEDBENCH_DATA`.
+        weights: Weights file, or `random`; None: the official file.
+        image_size: Side of the network's input in pixels; None: the model's.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        workers: Loader processes; None: by the number of cores.
+        runs: The run store; by default `MEDBENCH_RUNS` or `results/runs`.
+        overwrite: `missing` runs what is missing, `always` runs all again, `never` only reads what is there.
+        unreadable: `stop` at images that cannot be decoded, or `leave-out`.
+        missing: `stop` at images that are not there, or `leave-out`.
+        label: Own data: column of the class; several with commas: one column per class.
+        image: Own data: column of the image's path.
+        group: Own data: column of what a split keeps together, such as the patient.
+        split_column: Own data: column of train, val and test.
+        task: Own data: `binary`, `multiclass`, `ordinal` or `multilabel`; None: from the labels.
+        metric: Own data: primary metric; None: by the task.
+        allow_outside: Whether image paths may leave the data folder.
+        download: Whether missing weights may be downloaded.
+        keep_weights: Whether the best weights of trained networks are kept next to their records.
+        log: Where curves are sent too: `tensorboard`, `wandb`.
+    """
 
     preset: str = "paper"
     seeds: int | Sequence[int] = 5
