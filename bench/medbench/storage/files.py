@@ -85,6 +85,7 @@ def writing(what: Path) -> Iterator[None]:
             errno.ENOTDIR,
             errno.EISDIR,
             errno.EEXIST,
+            errno.ENAMETOOLONG,
         )
         if error.errno not in (*refusals, errno.ENOENT, errno.EFBIG):
             raise
