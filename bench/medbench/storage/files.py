@@ -38,8 +38,8 @@ def digest(value: Any) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
+    """Return the sha256 (hex) of a file's bytes; OSError if it is no regular file, or cannot be read."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
 
 
