@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench import errors
-from medbench.errors import CardError, MedbenchError, unknown
+from medbench.errors import CardError, MedbenchError, collected, joined, unknown
 
 
 def test_an_error_has_a_message_and_a_hint():
@@ -40,3 +40,14 @@ def test_a_long_list_is_cut_and_the_place_of_all_is_named():
     error = unknown("model", "?", [f"{i:03}" for i in range(50)], "All: medbench ls models")
     assert error.hint == f"known: {', '.join(f'{i:03}' for i in range(12))} …. All: medbench ls models"
     assert unknown("model", "x", []).hint == "known: (none)"
+
+
+def test_several_mistakes_are_told_together() -> None:
+    found: dict[str, MedbenchError] = {}
+    for text in ("one", "two", "one"):
+        with collected(found):
+            raise MedbenchError(text, "do this")
+    error = joined(found.values())
+    assert error.message == "2 things are wrong or missing:\n  one\n  two"
+    assert error.hint == "do this"
+    assert joined([MedbenchError("one")]).message == "one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 
 import pytest
@@ -84,3 +85,66 @@ def test_on_a_terminal_it_is_a_bar_with_count_rate_and_note(capsys, clock, monke
     assert shown.out == ""
     for part in ("training", "6/10", "2.0 epochs/s", "kappa 0.7"):
         assert part in shown.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_once_but_steps_end_in_order(number, capsys):
+    before = signal.getsignal(number)
+    done = []
+
+    def work():
+        with progress.stoppable(), progress.steps() as to_stop:
+            for step in range(5):
+                if step == 2:
+                    signal.raise_signal(number)
+                done.append(step)
+                if to_stop():
+                    done.append("saved")
+                    break
+
+    with pytest.raises(progress.Stopped) as caught:
+        work()
+    assert caught.value.signal == number
+    assert done == [0, 1, 2, "saved"]
+    assert "stopping after this step" in capsys.readouterr().err
+    with pytest.raises(progress.Stopped), progress.stoppable():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_does_not_wait():
+    done = []
+
+    def work():
+        with progress.stoppable(), progress.steps():
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+                done.append("step")
+
+    with pytest.raises(progress.Stopped):
+        work()
+    assert done == ["step"]
+
+
+def test_steps_go_on_where_nothing_is_stoppable():
+    with progress.steps() as to_stop:
+        assert not to_stop()
+
+
+def test_a_bar_inside_another_is_a_line_of_the_same_display(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    with progress.bar("all jobs", 2, "jobs") as outer:
+        with progress._shown() as display:
+            assert len(display.tasks) == 1
+        with progress.bar("a name that is longer than the line of a terminal of eighty columns", 9) as inner:
+            inner(3)
+            assert [task.completed for task in display.tasks] == [0, 3]
+            lines = display.console.render_lines(display.get_renderable(), pad=False)
+            text = ["".join(piece.text for piece in line) for line in lines]
+            assert len(text) == 2
+            assert all(len(line) <= 80 for line in text)
+            assert "3/9" in text[1]
+            assert "images/s" in text[1]
+        outer(1)
+        assert [task.description for task in display.tasks] == ["all jobs"]

@@ -15,7 +15,7 @@ from medbench.runs.plan import make_plan
 from medbench.storage import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -27,17 +27,20 @@ class RunFailedError(MedbenchError):
     """Some units failed; the others are finished."""
 
 
-def carry_out(plan: Plan) -> Result:
+def carry_out(plan: Plan, told: Callable[[list[Record]], None] = lambda _: None) -> Result:
     """Run the missing units of a plan, then rewrite the tables of its data sets.
 
-    If nothing is missing, the records are read and torch is not imported.
+    If nothing is missing, the records are read and torch is not imported. `told` is called with each job's records.
     """
     if not plan.todo:
-        return Result(records=[r for job in plan.jobs for folder in job.folders() if (r := store.read(folder))])
+        found = [[r for folder in job.folders() if (r := store.read(folder))] for job in plan.jobs]
+        for records in found:
+            told(records)
+        return Result(records=[record for records in found for record in records])
     from medbench.report.tables.dataset_table import write_dataset_tables
     from medbench.runs.execute import execute
 
-    result = execute(plan)
+    result = execute(plan, told)
     if result.writer:
         tables = paths.tables_dir(plan.options.runs)
         for name in sorted({record.unit.dataset for record in result.records}):

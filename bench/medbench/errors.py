@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class MedbenchError(Exception):
@@ -39,8 +40,31 @@ class WeightsError(MedbenchError):
     """A weights file that is missing, damaged, unsafe or of another architecture."""
 
 
+class UnreachableError(WeightsError):
+    """A weights file that could not be downloaded because there is no network, or the server does not answer."""
+
+
 class OutputError(MedbenchError):
     """A folder that cannot be written."""
+
+
+@contextlib.contextmanager
+def collected(found: dict[str, MedbenchError]) -> Iterator[None]:
+    """Add a user's mistake inside this block to `found`, by its text, and go on after the block."""
+    try:
+        yield
+    except MedbenchError as error:
+        found.setdefault(str(error), error)
+
+
+def joined(errors: Iterable[MedbenchError]) -> MedbenchError:
+    """Return one error that says all of them."""
+    first, *others = errors
+    if not others:
+        return first
+    lines = "".join(f"\n  {error.message}" for error in (first, *others))
+    hints = dict.fromkeys(error.hint for error in (first, *others) if error.hint)
+    return MedbenchError(f"{1 + len(others)} things are wrong or missing:{lines}", "\n      ".join(hints))
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> CardError:

@@ -52,7 +52,8 @@ def test_check_finds_faults_and_strict_makes_them_fail(medbench, own):
     done = medbench("data", "check", own / "labels.csv", "--missing", "leave-out")
     assert done.status == 0, "warnings do not"
     assert "warning: missing: 1 of 40 images are missing: img/4.png" in done.out
-    assert done.out.splitlines()[3].split()[:3] == ["all", "images", "39"]
+    assert "\nall images           39 " in done.out
+    assert "  group     column 'patient', 20 groups in 40 rows\n" in done.out
     assert medbench("data", "check", own / "labels.csv", "--missing", "leave-out", "--strict").status == 1
     assert "unknown value of --missing 'skip'" in medbench("data", "check", own / "labels.csv", "--missing", "skip").err
 
@@ -102,7 +103,7 @@ def test_split_by_an_unknown_rule(medbench):
 def test_card_of_ones_own_data_is_a_card(medbench, own, tmp_path):
     text = medbench("data", "card", own / "labels.csv").out
     assert yaml.safe_load(text)["task"] == "binary"
-    (own / "mine.yaml").write_text(text.replace("name: labels\n", "name: mine\n"))
+    (own / "mine.yaml").write_text(text.replace("name: own-labels\n", "name: mine\n"))
     assert medbench("validate", own / "mine.yaml").status == 0
     assert medbench("data", "check", own / "mine.yaml", "--strict").status == 0
 
@@ -152,11 +153,11 @@ def test_unknown_data_sets(medbench, command):
 @pytest.mark.parametrize(
     ("words", "file"),
     [
-        ("--name kfold --fold 2 --folds 4", "labels-kfold-folds4-fold2.csv"),
-        ("--name fewshot --shots 3 --seed 1", "labels-fewshot-shots3-1.csv"),
-        ("--name holdout --seed 3", "labels-holdout-3.csv"),
-        ("--name contiguous", "labels-contiguous.csv"),
-        ("--name holdout@3", "labels-holdout@3.csv"),
+        ("--name kfold --fold 2 --folds 4", "own-labels-kfold-folds4-fold2.csv"),
+        ("--name fewshot --shots 3 --seed 1", "own-labels-fewshot-shots3-1.csv"),
+        ("--name holdout --seed 3", "own-labels-holdout-3.csv"),
+        ("--name contiguous", "own-labels-contiguous.csv"),
+        ("--name holdout@3", "own-labels-holdout@3.csv"),
     ],
 )
 def test_split_by_a_method_that_no_card_lists(medbench, own, tmp_path, monkeypatch, words, file):
@@ -180,7 +181,7 @@ def test_split_with_a_number_that_the_rule_does_not_take(medbench, own):
         "error: the split rule 'grouped' (grouped) takes no --fold\nhint: --fold is for kfold\n",
     )
     done = medbench("data", "split", own / "labels.csv", "--name", "kfold", "--fold", "5")
-    assert (done.status, done.err) == (2, "error: labels: there is no fold 5 of 5\nhint: folds count from 0 to 4\n")
+    assert (done.status, done.err) == (2, "error: own-labels: there is no fold 5 of 5\nhint: folds count from 0 to 4\n")
 
 
 def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_path):

@@ -113,3 +113,12 @@ def test_missing_images_stop_or_are_left_out_of_a_split_that_stays(card_file, ro
         (root / name).unlink(missing_ok=True)
     with pytest.raises(DataError, match="none of the 30 images"):
         load_dataset(str(card_file), missing="leave-out")
+
+
+def test_a_method_may_be_named_where_the_card_has_no_such_rule(card_file):
+    assert "contiguous" not in card_file.read_text()
+    data = load_dataset(str(card_file), split="contiguous")
+    assert data.split_name == "contiguous"
+    assert data.samples["split"].tolist()[0] == "val"
+    with pytest.raises(CardError, match="no split 'sorted'"):
+        load_dataset(str(card_file), split="sorted")

@@ -42,6 +42,16 @@ def test_a_cell_without_its_cards_has_no_command(commands):
     assert commands.cell(CellSpec("nobody", "knn", "aptos")) is None
 
 
+def test_what_no_run_can_fill_is_said_and_not_asked_for(commands):
+    """A model without weights runs with random ones alone, which fill no cell."""
+    toy = CellSpec("toy-vit", "knn", "aptos")
+    assert commands.cell(toy) is None
+    assert commands.table("mini/t1", [toy]) == []
+    assert commands.lacking([toy, CellSpec("dino", "knn", "aptos")]) == [
+        "without weights, so --random alone shows their results: toy-vit"
+    ]
+
+
 def test_the_commands_of_a_table_are_one_for_all_and_one_per_recipe(commands, paper):
     assert commands.table("mini/t1", wanted_of(paper, ["t1"])) == [
         "medbench table mini/t1 --fill",

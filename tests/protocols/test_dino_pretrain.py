@@ -20,7 +20,8 @@ from timm.layers import DropPath
 import medbench
 from medbench import cards
 from medbench.api import RunFailedError
-from medbench.data.layouts.infer_card import card_from_csv, card_yaml
+from medbench.data.layouts.own.card import card_yaml
+from medbench.data.layouts.own.table import card_from_csv
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.protocols import dino_pretrain
@@ -138,7 +139,8 @@ def test_a_made_encoder_runs_as_any_other(data: Path, monkeypatch, tmp_path: Pat
 
 def test_its_k_nn_is_that_of_the_weights_it_keeps(data: Path) -> None:
     """The weights are read back strictly; features and votes then come by the way of any other model."""
-    card = card_from_csv(data).model_copy(update={"name": "toy"})  # the protocol card has small numbers for toy sets
+    # the protocol card has small numbers for toy sets
+    card = card_from_csv(data).card.model_copy(update={"name": "toy"})
     toy = data.with_name("toy.yaml")
     toy.write_text(card_yaml(card))
     first, second = medbench.run(

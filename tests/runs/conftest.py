@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 import medbench
 from medbench import cards
-from medbench.data.layouts.infer_card import card_from_csv, card_yaml
+from medbench.data.layouts.own.card import card_yaml
+from medbench.data.layouts.own.table import card_from_csv
 from medbench.papers.cells import wanted_of
 from medbench.records import Record
 from medbench.runs.fill_paper import adapted, plan_filling
@@ -210,7 +211,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (own / "model_zoo/away.yaml").write_text(MODEL % (tmp_path / "away.safetensors", digest))
     for name, text in PROTOCOLS.items():
         (own / f"protocols/{name}.yaml").write_text(text)
-    content = yaml.safe_load(card_yaml(card_from_csv(write_pictures(tmp_path / "data" / "stripes"))))
+    content = yaml.safe_load(card_yaml(card_from_csv(write_pictures(tmp_path / "data" / "stripes")).card))
     for name in ("stripes", "elsewhere"):
         (own / f"datasets/{name}.yaml").write_text(yaml.safe_dump(content | {"name": name}))
     (own / "results/published/mini.yaml").write_text(PAPER)

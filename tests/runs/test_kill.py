@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import medbench
+from medbench.features import extract
+from medbench.progress import Stopped
 from medbench.records import Record, store
 from medbench.storage import paths
+from medbench.training.finetune.fit import Fit
+from medbench.training.heads.grid import _Grid
 
 from .conftest import SHORT, numbers_by_key, script, train, write_pictures
 
@@ -122,3 +127,40 @@ def test_kills_end_in_the_undisturbed_runs_numbers(
     assert numbers_by_key(store.read_all(paths.runs_dir())) == expected
     assert not list((paths.home() / "partial").rglob("*.safetensors"))
     assert not list((paths.home() / "features").rglob("*/features.npy")), "banks go when the plan is through"
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("protocol", "place"),
+    [("linear-unfrozen", (Fit, "_step", 7)), ("linear-frozen", (_Grid, "epoch", 3)), ("knn", (extract, "_forward", 1))],
+)
+def test_a_signal_saves_the_state_and_the_same_command_resumes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str, place: tuple[Any, str, int]
+) -> None:
+    changes = {"k": 5} if protocol == "knn" else {"epochs": 4, "learning_rates": [1e-3], "views": 1, "batch_size": 16}
+
+    def run(runs: Path) -> list[Record]:
+        return medbench.run("toy-cnn", protocol, str(data), seeds=1, set=changes, device="cpu", runs=runs)
+
+    calm = run(tmp_path / "calm")
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    owner, name, at = place
+    plain, calls = getattr(owner, name), []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == at:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(*arguments)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    with pytest.raises(Stopped) as caught:
+        run(tmp_path / "stopped")
+    assert caught.value.signal == signal.SIGTERM
+    assert len(calls) == at, "the step was finished, and no other one was begun"
+    state = "part-*" if protocol == "knn" else "*.safetensors"
+    assert list(paths.home().rglob(state)), "there is a state to go on from"
+    assert numbers_by_key(run(tmp_path / "stopped")) == numbers_by_key(calm)
+    assert not list(paths.home().rglob("*.part"))
+    if protocol == "linear-unfrozen":
+        assert len(calls) == 4 * (calm[0].n["train"].images // 16), "no step was made twice"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from medbench.errors import OutputError
-from medbench.storage.fetch import FetchError, fetch_part
+from medbench.storage.fetch import FetchError, fetch_part, reach
 
 
 def test_the_complete_part_file_is_returned(server: Any, tmp_path: Path) -> None:
@@ -63,3 +63,9 @@ def test_a_folder_that_cannot_be_written(server: Any, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         fetch_part(server.url, tmp_path / "file" / "w.pth")
     assert server.asked == []
+
+
+def test_a_server_that_answers_is_reached_and_another_is_tried_once(server: Any) -> None:
+    reach(server.url)  # it knows no HEAD and says so
+    with pytest.raises(FetchError, match="refused"):
+        reach("http://127.0.0.1:9/")

@@ -13,6 +13,7 @@ from medbench.cli import data, weights
 from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
 from medbench.errors import MedbenchError
+from medbench.progress import Stopped, stoppable
 
 app = typer.Typer(
     name="medbench",
@@ -62,8 +63,8 @@ app.command()(demo.demo)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0: done; 1: a unit failed, or an internal error; 2: wrong usage, or a bad card, path or value; 130: interrupted. A
-    user's mistake is printed as `error: …` and `hint: …` on standard error.
+    0: done; 1: a unit failed, or an internal error; 2: wrong usage, or a bad card, path or value; 130 or 143:
+    stopped by SIGINT (Ctrl-C) or SIGTERM. A user's mistake is printed as `error: …` and `hint: …` on standard error.
 
     Args:
         argv: Arguments without the program's name; None: those of this process.
@@ -72,9 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed
     args = [arg for arg in args if arg != "--debug"]
     try:
-        typer.main.get_command(app).main(args=args, prog_name="medbench")
+        with stoppable():
+            typer.main.get_command(app).main(args=args, prog_name="medbench")
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except Stopped as stop:
+        sys.stderr.write("stopped; the same command resumes\n")
+        return 128 + stop.signal
     except KeyboardInterrupt:
         return 130
     except MedbenchError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from medbench.cli import options, output
+from medbench.cli import options, output, plan_text
 
 if TYPE_CHECKING:
     from medbench.data.checks.check import CheckReport
@@ -77,6 +77,8 @@ def check(
 
         write_page(report, html)
         output.note(f"page: {html}")
+    if not as_json:
+        plan_text.say_taken(report.name, report.taken, output.write)
     _write_report(report, as_json)
     if list_ is not None:
         write_list(report, list_)
@@ -242,7 +244,7 @@ def card(
     """
     from medbench import cards
     from medbench.cards.find import dataset_kind
-    from medbench.data.layouts.infer_card import card_yaml
+    from medbench.data.layouts.own.card import card_yaml
 
     own = _own(image, label, group, split_column, task, metric)
     if dataset_kind(dataset) == "card" and own is None:
@@ -251,7 +253,9 @@ def card(
         from medbench import metrics
         from medbench.data.load import find_source
 
-        found = find_source(dataset, data_root, own).card
+        source = find_source(dataset, data_root, own)
+        found = source.card
+        plan_text.say_taken(found.name, source.taken)
         metrics.get(found.metric, found.task)
     output.write(card_yaml(found).rstrip())
 

@@ -14,6 +14,7 @@ from medbench.cli.options import seeds_of
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
+    from medbench.data.layouts.own.taken import Taken
     from medbench.papers.cells import CellSpec
     from medbench.records import Record
     from medbench.runs.estimate import Estimate
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
     from medbench.runs.jobs import Options, Plan, Result
 
 FEW = 3  # number of cells that are named for each reason
+
+
+def say_taken(name: str, taken: Taken, say: Callable[[str], None] = output.note) -> None:
+    """Say what files of the user's own were taken for; nothing for a card that is written."""
+    if taken.lines:
+        say(f"what medbench took {name} for:")
+    for line in taken.text():
+        say(line)
+
+
+def say_sources(plan: Plan) -> None:
+    """Say what each of a plan's data sets was taken for, once, unless quiet; and what is doubtful in it."""
+    from medbench import progress
+
+    for data in {job.dataset.card.name: job.dataset for job in plan.jobs}.values():
+        if not progress.is_quiet():
+            say_taken(data.card.name, data.taken)
 
 
 def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:
@@ -75,12 +93,14 @@ def fill(
     preset: str | None = None,
     choose: Sequence[tuple[str, str | None]] = (),
     dry_run: bool = False,
+    told: Callable[[list[Record]], None] = lambda _: None,
 ) -> tuple[Plan, Result] | None:
     """Show the plan of a paper's cells and run it; return None after a dry run.
 
     The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output. `places`
     are names of tables and figures (None: all); `seeds` (a number or a list) and `preset` replace the paper's; `choose`
-    has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a cell must match.
+    has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a cell must match. `told` is
+    called with each job's records when the job ends.
     """
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of
@@ -100,7 +120,7 @@ def fill(
     write = output.write if dry_run else output.note
     for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
         write(line)
-    return None if dry_run else (found.plan, carry_out(found.plan))
+    return None if dry_run else (found.plan, carry_out(found.plan, told))
 
 
 def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> list[CellSpec]:
@@ -197,15 +217,29 @@ def complain(result: Result, write: Callable[[str], None] = output.note) -> int:
     return 2 if result.mistakes else 1 if result.failures else 0
 
 
+def teller(*, as_json: bool) -> Callable[[list[Record]], None]:
+    """Return what prints the records of a job when it ends: as JSON lines, or as its result and its new notes."""
+    said: set[str] = set()
+
+    def tell(records: list[Record]) -> None:
+        if as_json:
+            for record in records:
+                output.write(record.model_dump_json())
+            return
+        groups: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            groups[record.group].append(record)
+        for same in groups.values():
+            output.write(_line(same))
+        for text in dict.fromkeys(w for r in records for w in r.warnings if w not in said):
+            output.write(f"  note: {text}")
+            said.add(text)
+
+    return tell
+
+
 def print_summary(plan: Plan, result: Result) -> None:
-    """Print each job's primary metric as mean ± standard deviation over its seeds, then warnings and file paths."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record in result.records:
-        groups[record.group].append(record)
-    for records in groups.values():
-        output.write(_line(records))
-    for text in dict.fromkeys(w for r in result.records for w in r.warnings):
-        output.write(f"  note: {text}")
+    """Print how many units were run, and the paths of the files."""
     if result.records:
         skipped = len(result.records) - result.made
         output.write(f"{result.made} units run, {skipped} already done; records in {plan.options.runs}")

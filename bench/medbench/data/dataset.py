@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
+from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.splits import split_file
 from medbench.storage.files import rows_digest
 
@@ -38,6 +39,7 @@ class Dataset:
         grouped: Whether groups (patients, lesions) are known.
         inputs: Further inputs of each sample, by name: a data set of pictures each (`inputs.further_inputs`).
         missing: Ids of the samples that were left out because their images are not there.
+        taken: What the user's own files were taken for.
     """
 
     card: DatasetCard
@@ -50,6 +52,7 @@ class Dataset:
     grouped: bool
     inputs: dict[str, Dataset] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    taken: Taken = NOTHING
 
     @property
     def n_classes(self) -> int:

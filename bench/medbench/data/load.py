@@ -12,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import METHODS, DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
-from medbench.data.layouts import class_folders, infer_card, reader
+from medbench.data.layouts import class_folders, reader
+from medbench.data.layouts.own.folder import card_from_folder
+from medbench.data.layouts.own.table import card_from_csv
+from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import has_rule
+from medbench.data.splits.rule_names import has_rule, with_rule
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import digests, files, paths
 
@@ -31,11 +34,16 @@ Missing = Literal["stop", "leave-out"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's parts lie: its card, the data folder and the folder of the label files."""
+    """Where a data set's parts lie: its card, the data folder and the folder of the label files.
+
+    Attributes:
+        taken: What own files were taken for; nothing for a card that is written.
+    """
 
     card: DatasetCard
     root: Path
     tables: Path
+    taken: Taken = NOTHING
 
 
 def find_source(name: str, root: Path | None = None, columns: OwnColumns | None = None) -> Source:
@@ -44,7 +52,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     Args:
         name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder, or one that holds a folder of the card's name. Without it: the card's
-            `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder; for a CSV its folder.
+            `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder. For a CSV: the folder of the images;
+            without it the CSV's.
         columns: What the user says of a CSV or a folder of their own.
 
     Raises:
@@ -57,11 +66,13 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     if kind == "labels":
         if not path.is_file():
             raise DataError(f"no label file {path}", "check the path")
-        card = infer_card.card_from_csv(path, root, columns)
-        place = path.parent if root is None else _existing(card, paths.data_root(card.name, root))
-        return Source(card, place, path.parent)
+        if root is not None and not root.expanduser().is_dir():
+            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+        own = card_from_csv(path, None if root is None else root.expanduser(), columns)
+        return Source(own.card, own.root, path.parent, own.taken)
     if kind == "folder":
-        return Source(infer_card.card_from_folder(path, columns), path, path)
+        own = card_from_folder(path, columns)
+        return Source(own.card, own.root, own.root, own.taken)
     card = cards.find_dataset(name)
     if card.toy:
         from medbench.data.layouts import toy
@@ -139,6 +150,7 @@ def load_dataset(
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
         missing=tuple(lost),
+        taken=source.taken,
     )
     if not (extra := further_inputs(found)):
         return found
@@ -155,7 +167,7 @@ def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:
 
 
 def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -> tuple[str, npt.NDArray[np.object_]]:
-    """Return (name, split of each sample) of a rule of the card, of RULE@N, or of a split file.
+    """Return (name, split of each sample) of a rule of the card or a method, of RULE@N, or of a split file.
 
     Raises:
         CardError: Neither a rule nor a file.
@@ -167,6 +179,9 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
         assigned = split_file.read_split(path, samples["id"].tolist(), split_file.data_digest(samples))
         split_file.refuse_empty(assigned, str(path))
         return path.name, assigned
+    method = name.partition("@")[0]
+    if method in METHODS and method not in card.splits.rules:
+        card = with_rule(card, name)
     return name, split_file.frozen_split(card, samples, name)
 
 

@@ -18,7 +18,7 @@ from medbench.data.prepared.transforms import normalise
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
-from medbench.progress import bar, say
+from medbench.progress import bar, say, steps
 from medbench.storage.locks import exclusive
 
 PART_SECONDS = 10.0  # a part is written this often: a kill loses no more work
@@ -113,19 +113,27 @@ def _make(
     pending: list[list[Tensor]] = [[] for _ in folders]
     at = first
     before = encoder.state_digest()
-    with bar(task.what, task.n, done=first) as advance, exact(task.specs[0].precision), torch.inference_mode():
+    with (
+        steps() as to_stop,
+        bar(task.what, task.n, done=first) as advance,
+        exact(task.specs[0].precision),
+        torch.inference_mode(),
+    ):
         for batch in _batches(task, first, device, workers):
             for kept, values, folder in zip(pending, _forward(encoder, batch, task, device), folders, strict=True):
                 # A copy: a class token is a view and would keep its batch in memory until the part is full.
                 kept.append(values.to(getattr(torch, folder.spec.dtype)).clone())
             advance(len(batch))
             at += len(batch)
-            if time.perf_counter() - saved > PART_SECONDS or at == task.n or _bytes(pending) > PART_BYTES:
+            full = at == task.n or _bytes(pending) > PART_BYTES
+            if full or to_stop() or time.perf_counter() - saved > PART_SECONDS:
                 start = spans[-1][1] if spans else 0
                 for folder, kept in zip(folders, pending, strict=True):
                     folder.add(start, torch.cat(kept).cpu().numpy())
                 spans.append((start, at))
                 pending, saved = [[] for _ in folders], time.perf_counter()
+            if to_stop():
+                break
     if encoder.state_digest() != before or encoder.training:
         raise AssertionError(f"{task.specs[0].model} changed during extraction: a frozen encoder must not change")
     seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,35 +38,55 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Told = Callable[[list[Record]], None]
+"""Is told of a job's records when the job ends."""
 
-def execute(plan: Plan) -> Result:
+
+def execute(plan: Plan, told: Told | None = None) -> Result:
     """Run the missing units of a plan; a job that fails does not stop the others.
 
     Under torchrun or `accelerate launch` every process runs the plan: all of them train, and only the first one does
     the rest and writes.
 
+    Args:
+        plan: What to run.
+        told: Is called with each job's records when the job ends.
+
     Raises:
         OutputError: The run store cannot be written; nothing was computed.
+        Stopped: By SIGINT or SIGTERM; the state was saved after the step that was being made.
     """
     options, work = plan.options, _Execution(plan)
     if work.first:
         _check_writable(options.runs)
         files.sweep(options.runs, paths.home())
     result = Result(writer=work.first)
+    _run_jobs(plan, work, result, told or (lambda _: None))
+    for bank in work.banks:
+        remove_unless_used(bank.path, bank.lock)
+    return result
+
+
+def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
+    options = plan.options
     units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
     hushed = progress.quiet(not work.first or progress.is_quiet())
-    with noted, hushed, progress.logged(options.runs / "log.txt", work.first):
+    whole = progress.bar("all jobs", len(todo), "jobs") if len(todo) > 1 else contextlib.nullcontext(_uncounted)
+    logged = progress.logged(options.runs / "log.txt", work.first)
+    with noted, hushed, logged, progress.stoppable(), whole as advance:
         for number, job in enumerate(plan.jobs, start=1):
             if id(job) not in todo:
-                result.records += _done(job)
+                result.records += (records := _done(job))
+                told(records)
                 continue
             say(f"job {number} of {len(plan.jobs)}")
             try:
                 records, made = _run_job(job, work)
                 result.records += records
                 result.made += made
+                told(records)
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
             except Exception as error:  # no error of one job may stop the others
@@ -76,9 +96,11 @@ def execute(plan: Plan) -> Result:
                 if work.world > 1:
                     raise  # the other processes wait for this one
             result.failures += _broken(job)
-    for bank in work.banks:
-        remove_unless_used(bank.path, bank.lock)
-    return result
+            advance(1)
+
+
+def _uncounted(n: int = 1, note: str = "") -> None:
+    """Count nothing: a single job needs no bar over jobs."""
 
 
 class _Execution:

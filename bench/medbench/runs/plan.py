@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
-from medbench.errors import MedbenchError, unknown
+from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
@@ -37,8 +38,7 @@ def make_plan(
     datasets = cards.expand("datasets", dataset)
     _check_options(options, models)
     request = _Request(options, [c.kind for c in protocols])
-    for card in models:
-        request.weights(card)
+    request.check(models, protocols, datasets)
     jobs = [
         job
         for name in datasets
@@ -58,19 +58,45 @@ class _Request:
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
+        reachable: Whether downloads may work: none has found no network yet.
     """
 
     options: Options
     kinds: list[str]
     loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
+    reachable: bool = True
+
+    def check(self, models: list[ModelCard], protocols: list[ProtocolCard], datasets: list[str]) -> None:
+        """Look for all that is wrong or missing: in settings and data first, for weights can be large downloads.
+
+        Raises:
+            MedbenchError: All of it.
+        """
+        found: dict[str, MedbenchError] = {}
+        for name, recipe in itertools.product(datasets, protocols):
+            with collected(found):
+                settings, _, _ = self._settings(recipe, name, self.options.changes)
+                self._data(name, settings.split and split_of(settings.split, self.options.seed_list[0]))
+        for card in [] if found else models:
+            with collected(found):
+                self.weights(card)
+        if found:
+            raise joined(found.values())
+
+    def _settings(
+        self, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
+    ) -> tuple[Settings, dict[str, Any], list[str]]:
+        """Return a protocol's settings on a data set, its own of the changes, and the kinds that could have others."""
+        kind = KINDS[recipe.kind]
+        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
+        own = fitting(recipe.kind, changes, kinds)
+        return resolve(recipe, self.options.preset, dataset_entry(dataset), own), own, kinds
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
         """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
         kind = KINDS[recipe.kind]
-        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
-        own = fitting(recipe.kind, changes, kinds)
-        settings = resolve(recipe, self.options.preset, dataset_entry(dataset), own)
+        settings, own, kinds = self._settings(recipe, dataset, changes)
         if not kind.sweep:
             return self._folds(model, recipe, settings, dataset, changes if kind.tunes else own)
         asked = getattr(settings, kind.sweep)
@@ -190,7 +216,12 @@ class _Request:
         if trained(card.name)[1]:
             return WeightsFile(None, "", "trained")
         if card.name not in self.located:
-            self.located[card.name] = locate(card, chosen or self.options.weights, download=self.options.download)
+            try:
+                download = self.options.download and self.reachable
+                self.located[card.name] = locate(card, chosen or self.options.weights, download=download)
+            except UnreachableError:
+                self.reachable = False
+                raise
         return self.located[card.name]
 
     def _others(

@@ -110,6 +110,7 @@ def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
             found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
     if not card.verified:
         found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
+    found += job.dataset.taken.doubts
     found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
     for what, ids in (("unreadable", sorted(inputs.left_out)), ("missing", job.dataset.missing)):
         if ids:

@@ -61,7 +61,7 @@ class Deviates:
     def _between(self, after: int, point: float) -> float:
         """Return the place of a point between two draws, the second of which is draw `after`."""
         one, two = self.known[after - 1 : after + 1].tolist()
-        return after - 1 + (point - one) / (two - one)
+        return after - 1 + float((point - one) / (two - one))
 
     def _deviate(self, share: float) -> float:
         return -np.inf if share <= 0 else np.inf if share >= 1 else NORMAL.inv_cdf(share)

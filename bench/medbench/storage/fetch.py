@@ -28,8 +28,26 @@ def fetch_part(url: str, target: Path) -> Path:
     try:
         return _download(url, target)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise FetchError(getattr(reason, "strerror", None) or str(reason) or type(error).__name__) from error
+        raise FetchError(_reason(error)) from error
+
+
+def reach(url: str) -> None:
+    """Check that a web server answers, whatever it says; one try.
+
+    Raises:
+        FetchError: It does not, or there is no network.
+    """
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise FetchError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", error)
+    return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
 
 
 def _download(url: str, target: Path) -> Path:

@@ -25,7 +25,7 @@ from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.models.networks.units import batch_norms
-from medbench.progress import Advance, bar, say
+from medbench.progress import Advance, bar, say, steps
 from medbench.seeding import seed_of
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
 from medbench.training.machine import Machine, count_trainable
@@ -163,7 +163,12 @@ class Training(ABC, Generic[Batch]):
         self.resume(file)
         first, began = self.done, time.perf_counter()
         saved, interval = time.monotonic(), CHECKPOINT_SECONDS
-        with bar(self.what, self.total, "steps", done=self.done) as advance, exact(self.machine.precision):
+        alone = self.machine.world == 1  # several processes would leave the loop after different steps
+        with (
+            steps() if alone else contextlib.nullcontext(lambda: False) as to_stop,
+            bar(self.what, self.total, "steps", done=self.done) as advance,
+            exact(self.machine.precision),
+        ):
             for batch, rows in self._batches():
                 before, self.running = self.running, self.running + self._step(batch, rows)
                 self.done += 1
@@ -177,6 +182,9 @@ class Training(ABC, Generic[Batch]):
                     if ended:
                         break
                 advance(1)
+                if to_stop():
+                    self.save(file)
+                    break
                 if time.monotonic() - saved > interval:
                     interval = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.save(file))
                     saved = time.monotonic()

@@ -66,7 +66,7 @@ def test_an_example_is_of_one_of_the_tables():
 @pytest.mark.parametrize(
     ("changes", "example", "words"),
     [
-        ({}, {"image": "A/1.gif"}, "leave out 'A/1.gif'"),
+        ({}, {"image": "A/1.txt"}, "leave out 'A/1.txt'"),
         ({"only": "x"}, {"image": "A/1.png"}, "leave out 'A/1.png'"),
         ({"label": r"_(?P<label>\w)\."}, {"image": "1_C.png"}, "unknown label 'C'"),
         ({"label": r"_(?P<label>\w)\."}, {"image": "1_A.png", "label": "B"}, "the label 'A', not 'B'"),

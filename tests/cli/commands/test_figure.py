@@ -70,6 +70,17 @@ def test_a_figure_is_written_next_to_the_runs(medbench, made):
     assert "  medbench figure wacv2024/figure2 --fill" in done.err
 
 
+def test_the_figure_of_ones_own_results(medbench, runs):
+    assert "dataset/toy " in medbench("figure", "--runs", runs).out
+    done = medbench("figure", "dataset/toy", "--runs", runs)
+    assert done.status == 0, done.err
+    folder = runs.parent / "figures" / "dataset"
+    assert done.out.splitlines() == [str(folder / "toy.png"), str(folder / "toy.csv")]
+    (row,) = csv.DictReader((folder / "toy.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["panel"], row["x"], float(row["mean"])) == ("knn · paper", "m", pytest.approx(0.6))
+    assert "to fill" not in done.err
+
+
 def test_from_python(made, tmp_path):
     runs, known = made
     written = package.figure("wacv2024/fig2", tmp_path, "svg,png", runs=runs)
@@ -98,6 +109,8 @@ def test_formats_folder_and_reference(medbench, made, tmp_path):
         (["table1"], "unknown figure 'table1'", "All: medbench figure"),
         (["wacv2024/figure4", "--format", "gif"], "unknown format 'gif'", "png"),
         (["wacv2024/figure3", "--ref", "x"], "unknown reference 'x'", "same"),
+        (["dataset/none"], "unknown figure 'dataset/none'", "All: medbench figure"),
+        (["dataset/toy", "--fill"], "--fill: dataset/toy shows all finished runs", "medbench run"),
         (["wacv2024/figure4", "--dry-run"], "--dry-run has no effect without --fill", "--fill --dry-run"),
     ],
 )

@@ -34,7 +34,7 @@ def test_groups_images_and_classes_are_named(make_csv):
     assert found(root) == {
         "groups-across": (
             "warning",
-            "11 groups are in more than one split: p0, p1, p2 and 8 more; choose a grouped split to keep them together",
+            "11 groups are in more than one split: p0, p1, p2 and 8 more; --set split=grouped keeps them together",
         ),
         "duplicates-across": (
             "warning",

@@ -16,6 +16,8 @@ from medbench.errors import MedbenchError
 @pytest.fixture
 def own(tmp_path):
     """A data set of one's own: a wide picture, a damaged file."""
+    tmp_path = tmp_path / "site"
+    tmp_path.mkdir()
     wide = np.zeros((200, 400, 3), np.uint8)
     wide[:, 200:] = 255
     Image.fromarray(wide).save(tmp_path / "wide.png")
@@ -26,7 +28,7 @@ def own(tmp_path):
 
 
 def test_a_thumbnail_is_the_picture_made_small(own):
-    found = Thumbnails(sources=[str(own)])("clinic", {"wide.png": ("fine",), "nosuch": ("ill",)})
+    found = Thumbnails(sources=[str(own)])("site-clinic", {"wide.png": ("fine",), "nosuch": ("ill",)})
     assert list(found) == ["wide.png"]
     small = Image.open(io.BytesIO(found["wide.png"]))
     assert (small.format, small.size) == ("JPEG", (SIDE, SIDE // 2))
@@ -38,10 +40,10 @@ def test_a_thumbnail_is_the_picture_made_small(own):
 def test_a_sample_of_another_class_is_another_sample(own):
     """Another release, or another data set of the same name: its pictures would show what the records do not."""
     thumbnails = Thumbnails(sources=[str(own)])
-    found = thumbnails("clinic", {"wide.png": ("ill",), "other.png": ("ill",)})
+    found = thumbnails("site-clinic", {"wide.png": ("ill",), "other.png": ("ill",)})
     assert list(found) == ["other.png"]
     (note,) = thumbnails.notes()
-    assert "some samples of clinic, such as wide.png" in note
+    assert "some samples of site-clinic, such as wide.png" in note
 
 
 def test_findings_are_compared_as_sets_of_names():
@@ -56,11 +58,11 @@ def test_findings_are_compared_as_sets_of_names():
 
 def test_a_source_that_no_record_is_on_is_told(own):
     thumbnails = Thumbnails(sources=[str(own)])
-    assert thumbnails.notes() == ["no run used a data set called 'clinic': its images are not shown"]
+    assert thumbnails.notes() == ["no run used a data set called 'site-clinic': its images are not shown"]
 
 
 def test_a_damaged_file_has_none(own):
-    assert Thumbnails(sources=[str(own)])("clinic", {"broken.png": ("ill",)}) == {}
+    assert Thumbnails(sources=[str(own)])("site-clinic", {"broken.png": ("ill",)}) == {}
 
 
 def test_a_data_set_that_is_not_at_hand_has_none(tmp_path):

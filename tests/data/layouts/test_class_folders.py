@@ -19,6 +19,7 @@ def test_class_in_the_file_name(tmp_path, make_card):
         "label": r"_(?P<label>[A-Z])\.png$",
         "folders": {"N": 0, "A": 1, "D": 2},
         "group": r"/(?P<group>\d+)_",
+        "extensions": [".png"],
     }
     frame = read_samples(make_card(layout=layout), root)
     assert frame["path"].tolist() == [

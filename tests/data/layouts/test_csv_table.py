@@ -40,7 +40,7 @@ def test_line_numbers_pass_over_blank_lines_and_quoted_breaks(make_csv, make_car
         (b"image,label\nx.png\n", (":2: the row has 1 cells, the header 2",)),
         (b"image,label\n,a\n", (":2: column 'image'", "empty")),
         (b"image,label\n\xff\xfe,a\n", ("not utf-8-sig text", "encoding")),
-        (b'image,label\n"x.png,a\n' + b"y" * 140_000, ("not CSV after line 1",)),
+        (b'image,label\n"x.png,a\n' + b"y" * 140_000, ("the row has 1 cells", "a quote that is not closed")),
         (b"image,label\nx.png,a\0\n", ("labels.csv",)),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from medbench.data.layouts.infer_card import card_from_csv, card_from_folder
+from medbench.data.layouts.own.folder import card_from_folder
+from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own_columns import OwnColumns, own_columns
 from medbench.data.load import load_dataset
 from medbench.errors import CardError, MedbenchError
@@ -25,20 +26,20 @@ def table(make_csv):
 
 
 def test_columns_task_and_metric_are_as_said(table):
-    plain = card_from_csv(table)
+    plain = card_from_csv(table).card
     assert (plain.layout.label, plain.task, plain.layout.group, plain.layout.split) == (
         "label",
         "binary",
         "{patient}",
-        None,
+        "part",
     )
     said = OwnColumns(image="scan", label="stage", group="centre", split="part", task="ordinal")
-    card = card_from_csv(table, columns=said)
+    card = card_from_csv(table, columns=said).card
     layout = card.layout
     assert (layout.image, layout.label, layout.group, layout.split) == ("{scan}", "stage", "{centre}", "part")
     assert (card.task, card.metric, card.class_names) == ("ordinal", "kappa_quadratic", ["0", "1", "2"])
     assert card.splits.default == "official"
-    assert card_from_csv(table, columns=OwnColumns(metric="f1_macro")).metric == "f1_macro"
+    assert card_from_csv(table, columns=OwnColumns(metric="f1_macro")).card.metric == "f1_macro"
     data = load_dataset(str(table), columns=said)
     assert data.samples["path"][0] == "11.png"
     assert data.samples["split"].tolist() == SPLITS
@@ -48,9 +49,12 @@ def test_columns_task_and_metric_are_as_said(table):
 def test_one_column_per_class(make_csv):
     rows = [(f"{i}.png", i % 2, 1 - i % 2, i % 2, 40 + i) for i in range(12)]
     file = make_csv("image,edema,mass,sex_male,age", rows) / "labels.csv"
-    card = card_from_csv(file, columns=OwnColumns(labels=("mass", "edema")))
+    card = card_from_csv(file, columns=OwnColumns(labels=("mass", "edema"))).card
     assert (card.class_names, card.task) == (["mass", "edema"], "binary")
-    assert card_from_csv(file, columns=OwnColumns(labels=("mass", "edema"), task="multilabel")).metric == "auroc_macro"
+    assert (
+        card_from_csv(file, columns=OwnColumns(labels=("mass", "edema"), task="multilabel")).card.metric
+        == "auroc_macro"
+    )
     refused(
         lambda: card_from_csv(file, columns=OwnColumns(labels=("mass", "sex_male"), task="ordinal", group="Sex")),
         "no column 'Sex'",
@@ -72,7 +76,7 @@ def test_what_the_labels_are_not(table, said, words):
 
 def test_a_folder_has_a_task_and_a_metric_and_no_columns(tmp_path):
     root = folder(tmp_path / "own", *(f"grade{i % 3}/{i}.png" for i in range(12)))
-    card = card_from_folder(root, OwnColumns(task="ordinal", metric="mae"))
+    card = card_from_folder(root, OwnColumns(task="ordinal", metric="mae")).card
     assert (card.task, card.metric) == ("ordinal", "mae")
     refused(
         lambda: load_dataset(str(root), columns=OwnColumns(label="x", task="ordinal")),

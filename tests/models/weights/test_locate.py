@@ -14,7 +14,7 @@ import pytest
 
 from medbench import cards
 from medbench.cards import ModelCard
-from medbench.errors import WeightsError
+from medbench.errors import UnreachableError, WeightsError
 from medbench.models.weights import locate
 from medbench.storage import paths
 
@@ -180,6 +180,7 @@ def test_a_gate_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", gated)
+    monkeypatch.setattr(locate, "reach", lambda _: None)
     want = card(hub={"repo": "o/r", "file": "m.bin", "revision": COMMIT}, gated=True, access="fill in the form.")
     with pytest.raises(WeightsError, match="o/r is gated: request access") as caught:
         locate.locate(want)
@@ -211,3 +212,12 @@ def test_a_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="was replaced while the command ran"):
         locate.require_unchanged(found)
     locate.require_unchanged(locate.RANDOM)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line_after_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("tried again"))
+    with pytest.raises(UnreachableError, match="the Hugging Face hub cannot be reached: Connection refused"):
+        locate.locate(card(hub={"repo": "o/r", "file": "m.bin", "revision": COMMIT}))

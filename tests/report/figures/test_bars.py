@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from medbench import cards
 from medbench.records import store
+from medbench.report.figures.bars import of_table
 from medbench.report.figures.draw import figure_data, paper_figure
 from medbench.report.figures.style import context
+from medbench.report.tables.dataset_table import dataset_table
 
 from ..made import DATASETS, METRIC, MODELS, key
 from .conftest import LABELS, by_place, card_with, drawn, texts_of
@@ -128,3 +131,31 @@ def test_bars_need_their_reference():
     }  # fmt: skip
     with pytest.raises(ValueError, match="no row is called 'X'"):
         card_with(bars)
+
+
+def test_the_figure_of_a_data_set_is_its_table(synthetic):
+    """One panel per protocol and settings, the same models in each; lines are intervals, or nothing."""
+    records = []
+    for model, protocol, value in (("a", "knn", 0.7), ("b", "knn", 0.8), ("a", "linear-probe", 0.9)):
+        records += synthetic(model, protocol, seeds=(0, 1), values={"kappa_quadratic": [value, value + 0.02]})
+    records += synthetic("a", "timing", seeds=(0,), values={"latency_ms": [4.0]})
+    table = dataset_table("aptos", records)
+    low = dataclasses.replace(table.rows[1].cells[0], low=0.75, high=0.87)
+    rows = list(table.rows)
+    rows[1] = dataclasses.replace(rows[1], cells=(low, *rows[1].cells[1:]))
+    data = of_table(dataclasses.replace(table, rows=tuple(rows)))
+    assert data.name == "dataset/aptos"
+    assert [(p.panel, p.x, p.mean, p.low, p.marks) for p in data.points] == [
+        ("linear-probe · paper", "a", pytest.approx(0.91), None, "¹"),
+        ("linear-probe · paper", "b", None, None, ""),
+        ("knn · paper", "a", pytest.approx(0.71), None, ""),
+        ("knn · paper", "b", pytest.approx(0.81), 0.75, ""),
+    ]
+    assert "¹: the best of its column, as printed" in data.notes
+    with context():
+        page = drawn(data)
+        lines = [len(axes.containers) - len(axes.patches) for axes in page._axes]
+        ends = [axes.get_ylim() for axes in page._axes]
+    assert lines == [0, 1], "a standard deviation does not stand among intervals"
+    assert ends[0] == ends[1]
+    assert ends[0][0] == 0

@@ -45,6 +45,11 @@ def test_what_a_paper_lacks_is_said_with_its_command(content: Content) -> None:
     assert [(view.run, view.cells) for view in shown] == [(1, 52)]
 
 
+def test_papers_of_which_nothing_was_run_are_not_in_the_report(content: Content) -> None:
+    assert {text.split("/")[0] for text, _ in content.unrun} == {"wacv2024"}
+    assert {view.table.name.split("/")[0] for view in content.papers} == {"wacv2024"}
+
+
 def test_every_group_has_an_address_of_its_own(groups: dict[str, Group]) -> None:
     links = link_of(groups.values())
     assert set(links) == {group.first.group[:12] for group in groups.values()}

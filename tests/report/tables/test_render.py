@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -86,9 +87,11 @@ def test_a_narrow_terminal_keeps_names_and_the_primary_metric_whole():
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown(Table("t", "title", heads, columns, tuple(rows), intervals=True), 80))
     assert "visionfm-ultrasound" in lines
     assert "0.900 ± 0.010¹" not in lines
-    assert all(text in lines for text in ("0.900 ± 0.010", "[0.800, 0.950]", "kappa_quadratic", "learning_rate=0.001"))
+    assert all(text in lines for text in ("0.900 ± 0.010", "[0.800, 0.950]", "kappa_quadratic", "views=100"))
     assert "the same in all rows: protocol linear-frozen, weights official, seeds 5\n" in lines
-    assert "left out at this width: log_loss (to see all: --format md, csv or json)\n" in lines
+    more = tuple(Column(f"{name}_{i}", f"{name}_{i}", name, "d") for i in range(2) for name in ("kappa", "mcc"))
+    wide = Table("t", "title", heads, columns + more, tuple(replace(row, cells=cells + cells[1:] * 2) for row in rows))
+    assert "left out at this width: kappa_0, mcc_0, kappa_1, mcc_1 (to see all: " in shown(wide, 80)
 
 
 def test_terminal_leaves_out_what_does_not_fit():

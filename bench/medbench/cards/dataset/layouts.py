@@ -14,6 +14,12 @@ from medbench.cards.example import Example, ExampleError, Named, captured, check
 
 LabelPattern = Annotated[str, has_part("label")]
 
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif", ".ppm", ".pgm", ".pbm"),
+    *(".pnm", ".jp2", ".j2k", ".tga", ".avif", ".dcm", ".dicom"),
+)
+"""What image files end in; a text like `0001.2` keeps its dot."""
+
 
 class FolderLayout(Strict):
     """Class folders, below one folder per split if the release has a split; or images with the class in their names."""
@@ -36,7 +42,7 @@ class FolderLayout(Strict):
     )
     group: GroupPattern | None = Field(None, description="Regular expression on the path with a named part `group`.")
     extensions: list[str] = Field(
-        default=[".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"], description="What image files end in."
+        default_factory=lambda: list(ENDINGS), description="What image files end in; default: all that can be read."
     )
     examples: list[Example] = Field(
         default_factory=list, description="Images as the release names them. Give one if the card has patterns."

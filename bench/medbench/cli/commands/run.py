@@ -10,6 +10,7 @@ import typer
 from medbench.cli import options, output, plan_text
 
 if TYPE_CHECKING:
+    from medbench.runs.execute import Told
     from medbench.runs.jobs import Options, Plan, Result
 
 Choice = tuple[tuple[str, "str | None"], ...]
@@ -103,31 +104,43 @@ def run(
         log=tuple(log or ()),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
+    told = plan_text.teller(as_json=as_json) if first else lambda _: None
     with progress.quiet(quiet):
         if paper is not None:
-            done = _paper(paper, how, repeats, preset, choose, dry_run)
+            done = _paper(paper, how, repeats, preset, choose, dry_run, told)
         else:
-            done = _named(how, choose, dry_run)
-    if done is not None and os.environ.get("RANK", "0") == "0":  # only the first process prints
-        _report(*done, as_json=as_json)
+            done = _named(how, choose, dry_run, told)
+    if done is not None and first:
+        if not as_json:
+            plan_text.print_summary(*done)
+        if status := plan_text.complain(done[1]):
+            raise typer.Exit(status)
 
 
-def _named(how: Options, choose: Choice, dry_run: bool) -> tuple[Plan, Result] | None:
+def _named(how: Options, choose: Choice, dry_run: bool, told: Told) -> tuple[Plan, Result] | None:
     """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
     from medbench.api import carry_out
     from medbench.runs.plan import make_plan
 
     models, protocols, datasets = (_needed(option, value) for option, value in choose)
     plan = make_plan(models, protocols, datasets, how)
+    plan_text.say_sources(plan)
     if not dry_run:
-        return plan, carry_out(plan)
+        return plan, carry_out(plan, told)
     for line in plan_text.job_lines(plan):
         output.write(line)
     return None
 
 
 def _paper(
-    name: str, how: Options, seeds: int | list[int] | None, preset: str | None, choose: Choice, dry_run: bool
+    name: str,
+    how: Options,
+    seeds: int | list[int] | None,
+    preset: str | None,
+    choose: Choice,
+    dry_run: bool,
+    told: Told,
 ) -> tuple[Plan, Result] | None:
     """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
     from medbench import cards
@@ -139,7 +152,7 @@ def _paper(
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
     paper = cards.find_paper(name)
-    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run)
+    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run, told=told)
 
 
 def _needed(option: str, value: str | None) -> str:
@@ -151,14 +164,3 @@ def _needed(option: str, value: str | None) -> str:
             "give --model, --protocol and --dataset, or --paper to run what a paper shows; see: medbench run -h",
         )
     return value
-
-
-def _report(plan: Plan, result: Result, *, as_json: bool) -> None:
-    """Print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
-    if as_json:
-        for record in result.records:
-            output.write(record.model_dump_json())
-    else:
-        plan_text.print_summary(plan, result)
-    if status := plan_text.complain(result):
-        raise typer.Exit(status)

@@ -17,6 +17,7 @@ from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import reader
+from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
@@ -39,6 +40,7 @@ class CheckReport:
         columns: Heads of `rows`: class, card, found, train, val, test.
         rows: Counts per class, then in all; None where the card says nothing or the split could not be made.
         findings: Errors first.
+        taken: What own files were taken for.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CheckReport:
     columns: tuple[str, ...]
     rows: list[tuple[str | int | None, ...]]
     findings: list[Finding]
+    taken: Taken = NOTHING
 
     @property
     def failed(self) -> bool:
@@ -89,12 +92,12 @@ def check(
     """
     source = find_source(name, Path(root) if root is not None else None, columns)
     card, place = source.card, source.root
-    findings: list[Finding] = []
+    findings = [Finding("doubt", "warning", text) for text in source.taken.doubts]
     try:
         samples = reader.read_samples(card, place, allow_outside, source.tables)
     except DataError as error:
         findings.append(Finding("labels", "error", str(error)))
-        return CheckReport(card.name, place, "", (), [], findings)
+        return CheckReport(card.name, place, "", (), [], findings, source.taken)
     chosen, assigned = _split(card, samples, split_name, findings)
     samples = samples.assign(split=assigned)
     twin = (place / SYNTHETIC).is_file()
@@ -111,7 +114,8 @@ def check(
     findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     heads = ("class", "card", "found", *split_file.SPLITS)
-    return CheckReport(card.name, place, chosen, heads, _table(card, samples, bool(chosen)), findings)
+    rows = _table(card, samples, bool(chosen))
+    return CheckReport(card.name, place, chosen, heads, rows, findings, source.taken)
 
 
 def _split(

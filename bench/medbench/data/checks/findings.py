@@ -54,9 +54,9 @@ class Finding:
     """One thing that is not as it should be.
 
     Attributes:
-        kind: E.g. `missing`, `unreadable`, `duplicates`, `duplicate-labels`, `duplicates-across`, `near-duplicates`,
-            `near-duplicate-labels`, `near-across`, `groups-across`, `absent-train`, `absent-val`, `absent-test`,
-            `counts`, `labels`, `split`.
+        kind: E.g. `missing`, `unreadable`, `doubt` (of own files), `duplicates`, `duplicate-labels`,
+            `duplicates-across`, `near-duplicates`, `near-duplicate-labels`, `near-across`, `groups-across`,
+            `absent-train`, `absent-val`, `absent-test`, `counts`, `labels`, `split`.
         severity: `error`: a run would fail or be wrong; `warning`: it would run, with a doubt; `note`: to know.
         text: What was found, for people.
         ids: The samples concerned; for pairs and groups, those of one after the other.

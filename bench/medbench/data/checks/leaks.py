@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import Finding, duplicates_across, listed
 from medbench.data.dataset import Dataset, targets_of
 from medbench.data.splits.split_file import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def leaks_of(data: Dataset) -> list[Finding]:
@@ -35,7 +39,7 @@ def groups_across(samples: pd.DataFrame) -> list[Finding]:
         return []
     ids = used.loc[used["group"].isin(cut), "id"].tolist()
     what = "1 group is" if len(cut) == 1 else f"{len(cut)} groups are"
-    text = f"{what} in more than one split: {listed(cut)}; choose a grouped split to keep them together"
+    text = f"{what} in more than one split: {listed(cut)}; --set split=grouped keeps them together"
     return [Finding("groups-across", "warning", text, ids)]
 
 

@@ -84,7 +84,7 @@ def decode(
     if not data:
         raise Unreadable("empty file (0 bytes)")
     try:
-        if data[128:132] == b"DICM" or name.lower().endswith(".dcm"):
+        if data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
             from medbench.data.images import dicom
 
             return convert(dicom.image(data, window=window), channels)
@@ -219,6 +219,12 @@ def _kind_of(data: bytes) -> str:
 def _formats() -> list[str]:
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def header_mode(path: Path) -> str:
+    """Return Pillow's mode of an image file, such as `L`; only the header is read, under the rules of `decode`."""
+    with _lifted(), Image.open(path, formats=_formats()) as image:
+        return image.mode
 
 
 class _Limit:

@@ -117,14 +117,33 @@ def hidden(name: str) -> bool:
 
 
 def images_below(folder: Path, extensions: Sequence[str]) -> Iterator[str]:
-    """Yield the posix paths, relative to `folder`, of the images in it and below it; links to folders are followed."""
+    """Yield the posix paths, relative to `folder`, of the images in it and below it; see `files_below`."""
     endings = tuple(extension.lower() for extension in extensions)
+    return (path for path in files_below(folder) if path.lower().endswith(endings))
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Yield the posix paths, relative to `folder`, of the files in it and below it; hidden ones are passed over.
+
+    Links to folders are followed once, and not where they lead to a folder that is walked anyway: there are no circles.
+    """
+    followed = {os.path.realpath(folder)}
     for where, below, names in os.walk(folder, followlinks=True):
-        below[:] = [name for name in below if not hidden(name)]
+        below[:] = [name for name in below if not hidden(name) and _enter(os.path.join(where, name), followed)]  # noqa: PTH118
         inner = os.path.relpath(where, folder).replace(os.sep, "/")
         for name in names:
-            if name.lower().endswith(endings) and not name.startswith("."):
+            if not name.startswith("."):
                 yield name if inner == "." else f"{inner}/{name}"
+
+
+def _enter(folder: str, followed: set[str]) -> bool:
+    """Tell whether a folder is to be walked: any but a link to what is walked, or to a folder around that."""
+    if not os.path.islink(folder):  # noqa: PTH114 - 200,000 Path objects would cost seconds
+        return True
+    real = os.path.realpath(folder)
+    known = any(f"{real}/".startswith(f"{one}/") or f"{one}/".startswith(f"{real}/") for one in followed)
+    followed.add(real)
+    return not known
 
 
 def missing_files(root: Path, paths: Sequence[str]) -> list[int]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from medbench.data.layouts.xlsx import is_workbook, workbook_rows
 from medbench.errors import DataError, MissingDataError
 
+LONGEST_CELL = 1 << 30
+"""Characters of a cell; masks as run lengths are longer than the 131,072 of the csv module."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -90,6 +93,16 @@ def read_columns(
     return Columns(file, dict(zip(names, stores, strict=True)), lines)
 
 
+def header_of(file: Path, *, delimiter: str = ",", encoding: str = "utf-8-sig", header: int = 1) -> list[str]:
+    """Return the texts of the header, also those that are empty or there twice; see `read_columns`.
+
+    Raises:
+        MissingDataError: The file is missing.
+        DataError: The file is empty, not text or not CSV.
+    """
+    return _header(file, _rows(file, delimiter, encoding, header=header), None)
+
+
 def read_lines(file: Path) -> Columns:
     """Read a text file with one name a line as the one column `name`. Blank lines are passed over.
 
@@ -122,6 +135,7 @@ def _rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) from the header on, with the faults of the file itself turned into errors that name it."""
     line, above = 1, header - 1
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with file.open(encoding=encoding, newline="") as handle:
             for _ in range(above):
@@ -173,5 +187,5 @@ def _repaired(file: Path, line: int, row: list[str], header: list[str], picks: S
         return row
     raise DataError(
         f"{file}:{line}: the row has {len(row)} cells, the header {len(header)}",
-        "fix that row: put a value with a comma in quotes",
+        "fix that row: put a value with a comma in quotes, or look above for a quote that is not closed",
     )

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medbench.cards.dataset import ENDINGS
 from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import DataError
 from medbench.storage import files
-
-ENDINGS = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".jp2",
-    ".tga",
-    ".avif",
-    ".dcm",
-)
-"""What image files end in; a text like `0001.2` keeps its dot."""
 
 
 def filled(columns: Columns, template: str, *, required: bool = True) -> list[str]:
@@ -105,6 +89,16 @@ def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str]) 
             raise DataError(f"{place}: '{text}' does not tell its {part}", f"the card expects it to match {pattern}")
         found.append(match[part])
     return found
+
+
+def on_disk(root: Path, paths: Sequence[str]) -> list[str]:
+    """Return the paths as the disk spells them: `é` may be one sign or two (NFC, NFD) in a table and in a file name."""
+    return [path if path.isascii() else _spelled(root, path) for path in paths]
+
+
+def _spelled(root: Path, path: str) -> str:
+    forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
+    return next((form for form in forms if os.path.lexists(root / form)), path)
 
 
 def stem(name: str) -> str:

@@ -9,10 +9,8 @@ from pathlib import Path
 from medbench.cards.dataset import CsvLayout, Join, LabelTable
 from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns, read_columns
+from medbench.data.layouts.own.spelling import IMAGE, pick
 from medbench.errors import DataError, MissingDataError
-
-IMAGE = ("image", "path", "image_path", "img_path", "file", "filename", "file_name", "filepath", "file_path", "img")
-"""Usual names of a column of image paths, the likeliest first."""
 
 
 def with_image(layout: CsvLayout, table: LabelTable, folder: Path) -> CsvLayout:
@@ -27,8 +25,7 @@ def with_image(layout: CsvLayout, table: LabelTable, folder: Path) -> CsvLayout:
     read = read_columns(
         file, delimiter=layout.delimiter, encoding=layout.encoding, header=table.header, unnamed=table.unnamed
     )
-    names = {name.lower().replace(" ", "_"): name for name in reversed(read.cells)}
-    column = next((names[word] for word in IMAGE if word in names), None)
+    column = pick(read.cells, IMAGE)
     if column is None:
         raise DataError(
             f"{file}: no column is called {', '.join(IMAGE[:4])}, …; it has: {', '.join(read.cells)}",

@@ -16,26 +16,15 @@ from medbench.cards.example import FIELD
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines
-from medbench.data.layouts.image_paths import Endings, filled, image_paths, parts
+from medbench.data.layouts.image_paths import Endings, filled, image_paths, on_disk, parts
 from medbench.data.layouts.join import read_table, with_image
+from medbench.data.layouts.own.spelling import SPLITS, usual_split
 from medbench.data.layouts.targets import class_numbers, csv_targets
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
-
-USUAL_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""What a split column may hold where the card does not say."""
 
 
 @dataclass
@@ -154,7 +143,7 @@ def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Pl
         groups = parts(named, layout.group_pattern, "group", places)
     else:
         groups = _groups(columns, layout.group, ids)
-    found = place.endings.found(columns, named) if layout.match == "stem" else named
+    found = on_disk(place.root, place.endings.found(columns, named) if layout.match == "stem" else named)
     inputs = {
         name: image_paths(columns, rule.image, {}, place.root, place.allow_outside)
         for name, rule in layout.inputs.items()
@@ -195,9 +184,9 @@ def _official(columns: Columns, layout: CsvLayout) -> list[str]:
     table: dict[str, str] = {str(raw): str(split) for raw, split in layout.split_values.items()}
     found = []
     for row, raw in enumerate(columns.cells[layout.split]):
-        split = table.get(raw) or ("" if layout.split_values else USUAL_SPLITS.get(raw.lower(), ""))
+        split = table.get(raw) or ("" if layout.split_values else usual_split(raw))
         if not split:
-            known = ", ".join(layout.split_values or USUAL_SPLITS)
+            known = ", ".join(layout.split_values or SPLITS)
             raise DataError(f"{columns.where(row, layout.split)}: '{raw}' is not a split", f"use one of: {known}")
         found.append(split)
     return found

@@ -28,7 +28,7 @@ from medbench.data.images.depth import Unreadable, decoders
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
 from medbench.errors import DataError, OutputError
-from medbench.progress import bar, say
+from medbench.progress import bar, say, steps
 from medbench.storage import files
 from medbench.storage.digests import file_digests
 
@@ -100,7 +100,8 @@ def fill(work: Work, workers: int | None = None) -> None:
         with files.writing(work.folder):
             pixels.truncate(work.n * work.image_bytes)
         done = min(len(entries) * work.chunk, work.n)
-        with warnings.catch_warnings(), bar(f"preparing {work.dataset.card.name}", work.n, done=done) as advance:
+        what = f"preparing {work.dataset.card.name}"
+        with steps() as to_stop, warnings.catch_warnings(), bar(what, work.n, done=done) as advance:
             warnings.filterwarnings("ignore", module=r"PIL(\.|$)")  # about odd tags in files that decode well
             for number, chunk, unreadable in _chunks(work, len(entries), workers or cpu_count(), advance):
                 with files.writing(work.folder):
@@ -108,6 +109,8 @@ def fill(work: Work, workers: int | None = None) -> None:
                     entry = {"chunk": number, "digest": _digest(chunk.tobytes()), "unreadable": unreadable}
                     _append(journal, entry)
                 entries.append(entry)
+                if to_stop():
+                    break
     _finish(work, entries)
 
 

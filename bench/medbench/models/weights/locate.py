@@ -8,11 +8,11 @@ from typing import Literal, NoReturn
 
 from medbench.cards import ModelCard
 from medbench.cards.model import Hub
-from medbench.errors import WeightsError
+from medbench.errors import UnreachableError, WeightsError
 from medbench.progress import say
 from medbench.storage import paths
 from medbench.storage.digests import file_digests
-from medbench.storage.fetch import FetchError, fetch_part
+from medbench.storage.fetch import FetchError, fetch_part, reach
 from medbench.storage.locks import exclusive
 
 
@@ -141,7 +141,7 @@ def _from_url(card: ModelCard, url: str, target: Path) -> None:
     try:
         part = fetch_part(url, target)
     except FetchError as error:
-        _absent(card, f"download failed: {error}")
+        _absent(card, f"download failed: {error}", UnreachableError)
     try:
         _digest(card, part, "the address may serve another file now; get the right file and put it there yourself")
     except WeightsError:
@@ -171,14 +171,14 @@ def _digest(card: ModelCard, path: Path, hint: str) -> str:
     return sha
 
 
-def _absent(card: ModelCard, reason: str) -> NoReturn:
+def _absent(card: ModelCard, reason: str, kind: type[WeightsError] = WeightsError) -> NoReturn:
     """Raise the error for a missing file, with all ways to get it."""
     weights = card.weights
     assert weights is not None
     source = weights.url or (f"{weights.hub.repo} ({weights.hub.file}) on the Hugging Face hub" if weights.hub else "")
     size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
     gate = f" It is gated: {weights.access}" if weights.gated else ""
-    raise WeightsError(
+    raise kind(
         f"the weights of {card.name} ({weights.filename}{size}) are not in {place(card).parent}"
         + (f"; {reason}" if reason else ""),
         f"run: medbench weights download {card.name}; or get {source} and put it there, or pass --weights FILE.{gate}",
@@ -201,9 +201,13 @@ def _nowhere(card: ModelCard) -> NoReturn:
 
 
 def _from_hub(card: ModelCard, hub: Hub) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
+    try:
+        reach(constants.ENDPOINT)  # the hub's library tries six times, which takes half a minute
+    except FetchError as error:
+        _absent(card, f"the Hugging Face hub cannot be reached: {error}", UnreachableError)
     names = (hub.file, *hub.alike)
     for name in names:
         try:
@@ -211,7 +215,7 @@ def _from_hub(card: ModelCard, hub: Hub) -> Path:
         except GatedRepoError:
             return _absent(card, f"{hub.repo} is gated: request access on its page, then run: hf auth login")
         except LocalEntryNotFoundError as error:  # no network; a subclass of the next one
-            return _absent(card, f"download failed: {str(error).splitlines()[0]}")
+            return _absent(card, f"download failed: {str(error).splitlines()[0]}", UnreachableError)
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, OSError) as error:

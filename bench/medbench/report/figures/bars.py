@@ -5,6 +5,7 @@ Rows with a `group` stand side by side at their label, and a legend names the gr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medbench.cards.paper import Bars, FigurePanel, FigureRow
@@ -12,7 +13,7 @@ from medbench.papers.cells import CellSpec
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords, Values, relative
 from medbench.report.tables.marks import RANDOM_MARK, Words, legend
-from medbench.report.tables.table import TIE_MARK, Row, Table
+from medbench.report.tables.table import TIE_MARK, Cell, Row, Table
 
 if TYPE_CHECKING:
     from medbench.report.figures.canvas import Page
@@ -106,9 +107,11 @@ def _printed_change(value: float | None, reference: float | None) -> float | Non
 def of_table(table: Table) -> FigureData:
     """Return the figure of a data set's table: its primary metric with 95 % intervals.
 
-    There is one panel for each protocol and settings, with the same models in each.
+    There is one panel for each protocol and settings, with the same models in each. Rows without the metric are left
+    out, unless no row has it.
     """
-    found = {(_panel_of(row), _model_of(row)): row for row in table.rows}
+    rows = [row for row in table.rows if _cell_of(table, row).value is not None]
+    found = {(_panel_of(row), _model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
     points = [_point_of(table, panel, model, found.get((panel, model))) for panel in panels for model in models]
     metrics = {panel: _metric_of(table, row) for (panel, _), row in found.items()}
@@ -123,7 +126,7 @@ def of_table(table: Table) -> FigureData:
         series={name: i for i, name in enumerate(models)},
         points=tuple(points),
         columns=min(2, len(panels)),
-        notes=(*notes, *legend(table, Words(BEST, "not marked")), *table.notes),
+        notes=(*notes, *legend(replace(table, intervals=False), Words(BEST, "")), *table.notes),
     )
 
 
@@ -143,10 +146,14 @@ def _metric_of(table: Table, row: Row) -> str:
     return str(row.about.get("metric", table.columns[0].metric))
 
 
+def _cell_of(table: Table, row: Row) -> Cell:
+    return row.cells[[column.metric for column in table.columns].index(_metric_of(table, row))]
+
+
 def _point_of(table: Table, panel: str, model: str, row: Row | None) -> Point:
     if row is None:
         return Point(panel, model, model)
-    cell = row.cells[[column.metric for column in table.columns].index(_metric_of(table, row))]
+    cell = _cell_of(table, row)
     signs = RANDOM_MARK * (row.about["weights"] == "random") + TIE_MARK * cell.tied + BEST * (cell.rank == "best")
     return Point(
         panel=panel,

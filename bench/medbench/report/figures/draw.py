@@ -70,6 +70,8 @@ def figure_data(
         CardError: There is no such figure, or no such reference.
     """
     if name.startswith(OWN):
+        if name not in (known := list_figures(runs)):
+            raise unknown("figure", name, known, "All: medbench figure")
         return bars.of_table(table(name, runs, include_random=include_random, intervals=True))
     card, place = find(name)
     with gc_paused():

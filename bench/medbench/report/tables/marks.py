@@ -92,12 +92,17 @@ def other_data(group: Group) -> str:
 
 
 def legend(table: Table, words: Words) -> list[str]:
-    """Return the lines that explain what a format sets off, of what the table shows."""
+    """Return the lines that explain what a format sets off, of what the table shows.
+
+    Args:
+        table: The table.
+        words: How the format sets off the best and the second; an empty word: not at all.
+    """
     cells = [cell for row in table.rows for cell in row.cells]
     ranks = {cell.rank for cell in cells}
     lines = []
     if "best" in ranks:
-        second = f", {words.second}: the second" if "second" in ranks else ""
+        second = f", {words.second}: the second" if "second" in ranks and words.second else ""
         lines.append(f"{words.best}: the best of {table.ranking or 'its column'}{second}, as printed")
     if any(cell.tied for cell in cells):
         lines.append(

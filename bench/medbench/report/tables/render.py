@@ -14,13 +14,14 @@ from medbench.report.tables.marks import Words, legend
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.render_latex import render_latex
 from medbench.report.tables.table import DASH, Cell, Row, Table
-from medbench.report.tables.text_table import aligned, fit, grid, longest_word
+from medbench.report.tables.text_table import Fit, aligned, fit, grid, longest_word
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
 TEXT, MARKDOWN, TERMINAL = Words("¹", "²"), Words("bold", "²"), Words("bold", "underlined")
+NAMES, WORD = 2, 12
 PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
 JSON = Words("rank best", "rank second")
 SIGNS = {"best": "¹", "second": "²"}
@@ -177,11 +178,11 @@ def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv o
     natural = [max(map(len, column)) for column in zip(*texts, strict=True)]
     same = [i for i in range(1, len(table.heads)) if len({text[i] for text in texts[1:]}) == 1]
     fitting = fit(natural, _least(table, texts, width // 2), _leaving(table, same), width)
-    heads, right = ([found[i] for i in fitting.shown] for found in (_heads(table), _right(table)))
-    parts: list[RenderableType] = []
+    heads, right = [texts[0][i] for i in fitting.shown], [_right(table)[i] for i in fitting.shown]
+    parts: list[RenderableType] = [Text(table.title)]
     for name, rows in table.sections():
-        cells = [[line[i] for i in fitting.shown] for line in (_terminal_row(row, table.intervals) for row in rows)]
-        parts.append(grid(heads, cells, right, fitting.widths, name or table.title))
+        cells = [_terminal_row(table, row, fitting) for row in rows]
+        parts.append(grid(heads, cells, right, fitting.widths, name))
     hidden = [(texts[0][i], texts[1][i] if i in same else "") for i in fitting.hidden]
     if alike := [f"{head} {text}" for head, text in hidden if text]:
         parts.append(Text(f"the same in all rows: {', '.join(alike)}", style="dim"))
@@ -191,8 +192,12 @@ def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv o
 
 
 def _least(table: Table, texts: list[list[str]], most: int) -> list[int]:
-    """Return the least width of each column: words and names stay whole, numbers with their marks and intervals too."""
-    least = [longest_word(column, most) for column in zip(*texts, strict=True)]
+    """Return the least width of each column: names stay whole, and numbers with their marks and intervals.
+
+    Names are the first `NAMES` heads; the words of the others may break.
+    """
+    broad = [most if i < NAMES or i >= len(table.heads) else WORD for i in range(len(texts[0]))]
+    least = [longest_word(column, own) for column, own in zip(zip(*texts, strict=True), broad, strict=True)]
     for i in range(len(table.columns)):
         for cell in (row.cells[i] for row in table.rows):
             plain = _plain(cell, table.intervals)
@@ -210,18 +215,27 @@ def _leaving(table: Table, same: list[int]) -> list[int]:
     return [*reversed(same), *range(n - 1, lead - 1, -1), *reversed(varied), *range(lead - 1, heads, -1)]
 
 
-def _terminal_row(row: Row, intervals: bool) -> list[str | Text]:
-    return [*(" ".join(head.split()) for head in row.heads), *(_styled(cell, intervals) for cell in row.cells)]
+def _terminal_row(table: Table, row: Row, fitting: Fit) -> list[str | Text]:
+    heads, found = len(row.heads), zip(fitting.shown, fitting.widths, strict=True)
+    return [
+        " ".join(row.heads[i].split()) if i < heads else _styled(row.cells[i - heads], table.intervals, width)
+        for i, width in found
+    ]
 
 
-def _styled(cell: Cell, intervals: bool) -> Text:
-    """Return a cell for a terminal: the best bold, the second underlined, published numbers dim."""
+def _styled(cell: Cell, intervals: bool, width: int) -> Text:
+    """Return a cell for a terminal: the best bold, the second underlined, published numbers dim.
+
+    A cell that is too long for its column breaks before its brackets.
+    """
     from rich.text import Text
 
     if cell.style != "ours":
         return Text(cell.text, style="dim")
     styles = {"best": "bold", "second": "underline"}
-    return Text.assemble((cell.number, styles.get(cell.rank, "")), cell.rest(intervals))
+    rest = cell.rest(intervals)
+    rest = re.sub(r" (?=[\[(])", "\n", rest) if len(cell.number + rest) > width else rest
+    return Text.assemble((cell.number, styles.get(cell.rank, "")), rest)
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

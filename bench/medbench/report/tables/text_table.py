@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import rich.table
+    from rich.console import RenderableType
     from rich.text import Text
 
 
@@ -74,7 +74,7 @@ def longest_word(texts: Iterable[str], most: int) -> int:
 
 def grid(
     heads: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[bool], widths: Sequence[int], title: str
-) -> rich.table.Table:
+) -> RenderableType:
     """Return a table with a rule below its head, for a terminal. Brackets in a text are plain text, not rich's markup.
 
     Args:
@@ -85,20 +85,13 @@ def grid(
         title: Above the table; empty: none.
     """
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        header_style="bold",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    made = Table(header_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for head, to_right, width in zip(heads, right, widths, strict=True):
         made.add_column(Text(head), justify="right" if to_right else "left", overflow="fold", width=width)
     for row in rows:
         made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return made
+    return Group(Text(title), made) if title else made

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from medbench import metrics
 from medbench.cards.recipes import LinearFrozen
-from medbench.progress import bar
+from medbench.progress import bar, steps
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
 from medbench.training.heads.linear import initial, loss_and_slope, order, predict
@@ -99,15 +99,17 @@ def train_grid(
         grid = _Grid(problem, settings, seeds, device)
         start = grid.load(resume)
         saved = time.monotonic()
-        with bar("training heads", settings.epochs, "epochs", done=start) as advance:
+        with steps() as to_stop, bar("training heads", settings.epochs, "epochs", done=start) as advance:
             for epoch in range(start, settings.epochs):
                 grid.epoch(epoch)
                 advance(1)
                 if grid.stopped.all():
                     return grid.trained(epoch + 1)
-                if resume is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if resume is not None and (to_stop() or time.monotonic() - saved > CHECKPOINT_SECONDS):
                     grid.save(resume, epoch + 1)
                     saved = time.monotonic()
+                if to_stop():
+                    break
         return grid.trained(settings.epochs)
 
 

@@ -6,7 +6,9 @@ import yaml
 from PIL import Image
 
 from medbench.cards import DatasetCard
-from medbench.data.layouts.infer_card import card_from_csv, card_from_folder, card_yaml
+from medbench.data.layouts.own.card import card_yaml
+from medbench.data.layouts.own.folder import card_from_folder
+from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.reader import read_samples
 from medbench.data.load import load_dataset
 from medbench.errors import DataError
@@ -41,7 +43,7 @@ def names(n=24, form="{}.png"):
             lambda i: ("xy"[i % 2], ("train", "test")[i % 4 == 0]),
             ("binary", ["x", "y"], "auroc", "official"),
         ),
-        ("image,target,fold", lambda i: ("xy"[i % 2], i % 5), ("binary", ["x", "y"], "auroc", "stratified")),
+        ("image,target,fold", lambda i: ("xy"[i % 2], i % 5), ("binary", ["x", "y"], "auroc", "official")),
         (
             "Image Path,label,patient_id,group",
             lambda i: ("xy"[i % 2], "", f"g{i}"),
@@ -51,9 +53,9 @@ def names(n=24, form="{}.png"):
 )
 def test_columns_are_understood(make_csv, head, cells, expected):
     root = make_csv(head, [(name, *cells(i)) for i, name in enumerate(names())])
-    card = card_from_csv(root / "labels.csv")
+    card = card_from_csv(root / "labels.csv").card
     assert (card.task, card.class_names, card.metric, card.splits.default) == expected
-    assert card.name == "labels"
+    assert card.name == "data-labels"
     dataset = load_dataset(str(root / "labels.csv"))
     assert {"train", "val", "test"} == set(dataset.samples["split"])
     assert dataset.grouped == (expected[3] == "grouped")
@@ -61,7 +63,7 @@ def test_columns_are_understood(make_csv, head, cells, expected):
 
 def test_label_values_survive_as_names(make_csv):
     root = make_csv("image,label", [(name, ("007", "7")[i % 2]) for i, name in enumerate(names())])
-    frame = read_samples(card_from_csv(root / "labels.csv"), root)
+    frame = read_samples(card_from_csv(root / "labels.csv").card, root)
     assert frame["target"].tolist()[:4] == [0, 1, 0, 1]
 
 
@@ -82,15 +84,15 @@ def test_one_colour_image_makes_three_channels(make_csv):
     root = make_csv("image,label", [(name, i % 2) for i, name in enumerate(names())], images=False)
     for name in names():
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(root / name)
-    assert card_from_csv(root / "labels.csv").channels == 1
+    assert card_from_csv(root / "labels.csv").card.channels == 1
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(root / "5.png")
-    assert card_from_csv(root / "labels.csv").channels == 3
+    assert card_from_csv(root / "labels.csv").card.channels == 3
 
 
 @pytest.mark.parametrize(
     ("head", "row", "words"),
     [
-        ("a,b", ("x.png", "1"), ("no image column", "columns: a, b")),
+        ("a,b", ("x", "1"), ("no image column", "columns: a, b")),
         ("image,remark", ("x.png", "fine"), ("no label column", "columns: image, remark")),
         ("image,label", ("x.png", "one"), ("1 different labels",)),
     ],
@@ -116,7 +118,7 @@ def test_other_delimiters(tmp_path, make_csv):
     lines = [f"{name};{i % 2};a, b" for i, name in enumerate(names())]
     (root / "my labels!.csv").write_text("image;label;note\n" + "\n".join(lines) + "\n")
     dataset = load_dataset(str(root / "my labels!.csv"))
-    assert dataset.card.name == "my-labels"
+    assert dataset.card.name == "data-my-labels"
     assert len(dataset.samples) == 24
 
 
@@ -159,9 +161,9 @@ def test_folder_that_is_none(tmp_path):
 
 def test_inferred_card_as_yaml_reads_back(make_csv, tmp_path):
     root = make_csv("image,label,patient", [(n, "abc"[i % 3], f"p{i}") for i, n in enumerate(names())])
-    card = card_from_csv(root / "labels.csv")
+    card = card_from_csv(root / "labels.csv").card
     assert DatasetCard.model_validate(yaml.safe_load(card_yaml(card))) == card
-    (root / "labels.yaml").write_text(card_yaml(card))
-    assert load_dataset(str(root / "labels.yaml")).digest == load_dataset(str(root / "labels.csv")).digest
-    card = card_from_folder(folder_of(tmp_path, [""]))
+    (root / "data-labels.yaml").write_text(card_yaml(card))
+    assert load_dataset(str(root / "data-labels.yaml")).digest == load_dataset(str(root / "labels.csv")).digest
+    card = card_from_folder(folder_of(tmp_path, [""])).card
     assert DatasetCard.model_validate(yaml.safe_load(card_yaml(card))) == card

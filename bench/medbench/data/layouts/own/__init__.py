@@ -1,0 +1,1 @@
+"""What a user's own CSV or folder is taken for."""

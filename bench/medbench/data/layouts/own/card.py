@@ -1,0 +1,65 @@
+"""The card of a user's own files, from what was found of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medbench.cards.dataset import METRICS, Access, CsvLayout, DatasetCard, FolderLayout, SplitRule, Splits, Task
+from medbench.data.layouts.own_columns import OwnColumns
+
+
+def card_of(
+    name: str,
+    task: Task,
+    classes: Sequence[str],
+    layout: CsvLayout | FolderLayout,
+    given: OwnColumns,
+    *,
+    grey: bool,
+    official: bool,
+    grouped: bool,
+) -> DatasetCard:
+    """Return a card.
+
+    Args:
+        name: Its name; letters that a card's name cannot have are replaced.
+        task: What the labels are.
+        classes: Names, in order.
+        layout: Where images and labels are.
+        given: What the user says; its metric is used.
+        grey: Whether the images have one channel.
+        official: Whether the files tell the split.
+        grouped: Whether groups are known.
+    """
+    method = "official" if official else "grouped" if grouped else "stratified"
+    content: dict[str, Any] = {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80] or "own",
+        "access": Access(kind="own"),
+        "layout": layout,
+        "task": task,
+        "classes": list(classes),
+        "channels": 1 if grey else 3,
+        "metric": given.metric or METRICS[task],
+        "splits": Splits(default=method, rules={method: SplitRule(method=method)}),
+    }
+    return DatasetCard.model_validate(content)
+
+
+def grey_of(files: Sequence[Path]) -> tuple[bool, int]:
+    """Return (whether all images are grey, number of images that could be looked at); unreadable ones say nothing."""
+    from medbench.data.images.grey import is_grey
+
+    looks = [look for look in map(is_grey, files) if look is not None]
+    return bool(looks) and all(looks), len(looks)
+
+
+def card_yaml(card: DatasetCard) -> str:
+    """Return a card as YAML, ready to be edited and used as `--dataset my.yaml`."""
+    import yaml
+
+    content = card.model_dump(mode="json", exclude_defaults=True)
+    content["classes"] = [c["name"] if set(c) == {"name"} else c for c in content["classes"]]
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
