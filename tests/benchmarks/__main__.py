@@ -46,7 +46,9 @@ def benchmarks(device: str) -> list:
         coverage,
         extraction,
         heads,
+        kills,
         neighbours,
+        regression,
         significance,
         tables,
         training,
@@ -64,10 +66,12 @@ def benchmarks(device: str) -> list:
     ]
     on_cpu = [
         ("neighbours", neighbours.run),
+        ("regression", regression.run),
         ("bootstrap", bootstrap.run),
         ("coverage", coverage.run),
         ("significance", significance.run),
         ("commands", commands.run),
+        ("kills", kills.run),
         ("tables", tables.run),
     ]
     return on_device + (on_cpu if device == "cpu" else [])

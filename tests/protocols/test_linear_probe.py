@@ -51,7 +51,7 @@ def context(tmp_path, multilabel=False, classes=3, seed=0, metric=None, **settin
 
 
 def fitted(x, y, C=0.316):
-    return LogisticRegression(C=C, class_weight="balanced", max_iter=1000).fit(x.astype(np.float64), y)
+    return LogisticRegression(C=C, class_weight="balanced", solver="newton-cg", tol=1e-12).fit(x.astype(np.float64), y)
 
 
 @pytest.mark.parametrize("refit", [False, True])
@@ -113,16 +113,17 @@ def test_no_convergence_stands_in_the_outcome_with_its_strength(tmp_path) -> Non
     assert len(found) == 1
     assert found[0].startswith("C = 1000")
     every = linear_probe.run(context(tmp_path, C=[10.0, 1e3], max_iter=1, refit=True))[0]
-    assert any(text.startswith("lbfgs failed to converge after 1 ") for text in every.warnings)
+    assert any(text.startswith("logistic regression failed to converge after 1 ") for text in every.warnings)
 
 
-def test_a_metric_that_validation_leaves_undefined_is_none_and_chooses_the_least_strength(tmp_path) -> None:
+def test_log_loss_chooses_where_validation_leaves_the_metric_undefined(tmp_path) -> None:
     given = context(tmp_path, multilabel=True, C=[1.0, 0.1, 10.0])
     given.val_targets[:] = 0
     outcome = linear_probe.run(given)[0]
-    assert outcome.chosen["C"] == 0.1
-    assert outcome.chosen["val"] is None
-    assert outcome.selection["gap"] is None
+    values = {candidate["C"]: candidate["val"] for candidate in outcome.selection["candidates"]}
+    assert outcome.chosen["val"] == min(values.values()) == values[outcome.chosen["C"]]
+    assert "auroc_macro cannot choose" in outcome.warnings[0]
+    assert not any("wider grid" in text for text in outcome.warnings)
     assert outcome.log_odds_test.shape == (30, 3)
 
 

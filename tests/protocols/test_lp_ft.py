@@ -59,7 +59,7 @@ def heads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Ten
 
 def fitted(given: Context[LpFt], strength: float) -> tuple[float, LogisticRegression]:
     """The macro recall on validation of scikit-learn's fit, and the fit."""
-    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+    model = LogisticRegression(C=strength, class_weight="balanced", solver="newton-cg", tol=1e-12)
     model.fit(given.inputs.clean("train").astype(np.float64), given.train_targets)
     said = model.predict(given.inputs.clean("val").astype(np.float64))
     return float(recall_score(given.val_targets, said, average="macro")), model

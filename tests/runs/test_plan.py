@@ -16,7 +16,7 @@ from medbench.cards.resolve import resolve
 from medbench.cli.plan_text import precision_lines
 from medbench.errors import MedbenchError, UnreachableError
 from medbench.models.weights.locate import WeightsFile
-from medbench.runs import plan
+from medbench.runs import plan as planning
 from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 
@@ -79,6 +79,30 @@ def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
         medbench.run(model="toy-vit", protocol="linear-unfrozen", dataset="gamma", data_root=root)
 
 
+def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(planning, "locate", lambda card, *_, **__: asked.append(card.name))
+    with pytest.raises(MedbenchError) as caught:
+        make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
+    assert "2 things are wrong or missing" in caught.value.message
+    assert "aptos" in caught.value.message
+    assert "isic2019" in caught.value.message
+    assert asked == [], "no weights are fetched for a request that cannot run"
+
+
+def test_one_download_without_a_network_is_enough(monkeypatch) -> None:
+    asked = []
+
+    def locate(card: ModelCard, _: str | None, *, download: bool) -> WeightsFile:
+        asked.append(download)
+        raise UnreachableError(f"no weights of {card.name}")
+
+    monkeypatch.setattr(planning, "locate", locate)
+    with pytest.raises(MedbenchError, match="3 things are wrong or missing"):
+        make_plan("dinov2,sam,clip", "knn", "toy", Options(changes={"k": 3}))
+    assert asked == [True, False, False]
+
+
 def settings_of(protocol: str, preset: str, dataset: str) -> Settings:
     return resolve(cards.find_protocol(protocol), preset, dataset, {})
 
@@ -97,21 +121,21 @@ def test_a_groups_numbers_for_a_data_set_leave_other_groups_alone(protocol: str)
 def test_a_preset_has_its_own_precision_and_the_plan_says_where_auto_is_open(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def planned(**options: Any) -> Plan:
+    def plan(**options: Any) -> Plan:
         return make_plan("toy-vit", "knn", str(data), Options(**options))
 
-    here = planned(preset="fixed")
+    here = plan(preset="fixed")
     assert list(precision_lines(here)) == [
         "precision auto is fp32 on this machine, but on one with a GPU bf16: other units. --precision fp32 fixes it"
     ]
-    assert not list(precision_lines(planned(preset="fixed", precision="fp32")))
+    assert not list(precision_lines(plan(preset="fixed", precision="fp32")))
     monkeypatch.setattr("medbench.runs.device.choose_device", lambda asked: "cuda")
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    assert planned(preset="fixed").jobs[0].precision == "bf16"
+    assert plan(preset="fixed").jobs[0].precision == "bf16"
     for preset in ("paper", "wacv-code"):
-        assert planned(preset=preset).jobs[0].precision == "fp32"
-        assert not list(precision_lines(planned(preset=preset)))
-    assert planned(precision="bf16").jobs[0].precision == "bf16", "the user decides"
+        assert plan(preset=preset).jobs[0].precision == "fp32"
+        assert not list(precision_lines(plan(preset=preset)))
+    assert plan(precision="bf16").jobs[0].precision == "bf16", "the user decides"
 
 
 def test_layers_that_a_network_has_not_are_refused_before_the_fine_tuning(data: Path) -> None:
@@ -165,27 +189,3 @@ def test_a_classifier_is_a_model_card_in_every_protocol(protocol: str, data: Pat
     jobs = make_plan("toy-vit", protocol, str(data), Options(changes=changes)).jobs
     assert {job.others["second"][0].name for job in jobs} == {"toy-vit"}
     assert {unit.options["classifier"] for job in jobs for unit, _ in job.units} == {"toy-vit"}
-
-
-def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_path: Path, monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(plan, "locate", lambda card, *_, **__: asked.append(card.name))
-    with pytest.raises(MedbenchError) as caught:
-        make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
-    assert "2 things are wrong or missing" in caught.value.message
-    assert "aptos" in caught.value.message
-    assert "isic2019" in caught.value.message
-    assert asked == [], "no weights are fetched for a request that cannot run"
-
-
-def test_one_download_without_a_network_is_enough(monkeypatch) -> None:
-    asked = []
-
-    def locate(card: ModelCard, _: str | None, *, download: bool) -> WeightsFile:
-        asked.append(download)
-        raise UnreachableError(f"no weights of {card.name}")
-
-    monkeypatch.setattr(plan, "locate", locate)
-    with pytest.raises(MedbenchError, match="3 things are wrong or missing"):
-        make_plan("dinov2,sam,clip", "knn", "toy", Options(changes={"k": 3}))
-    assert asked == [True, False, False]

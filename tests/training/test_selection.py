@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from medbench.training.selection import choose, finite
+from medbench.errors import MedbenchError
+from medbench.training.selection import Criterion, choose, criterion, finite
 
 
 def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -15,13 +17,13 @@ def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray,
     for s in range(seeds):
         for i, share in enumerate(right):
             said = np.where(source.random(m) < share, targets, 1 - targets)
-            found[s, i] = np.eye(2)[said] * 0.8 + 0.1
+            found[s, i] = np.eye(2)[said] * 4 - 2
     return found, targets
 
 
 def pick(best: list[list[float]], right: list[float]):
     found, targets = scores(right, seeds=len(best))
-    return choose(np.array(best), found, targets, "accuracy", [1e-5, 1e-4, 1e-3], "learning rate")
+    return choose(np.array(best), found, targets, Criterion("accuracy"), [1e-5, 1e-4, 1e-3], "learning rate")
 
 
 def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
@@ -31,7 +33,9 @@ def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
 
 def test_of_a_metric_that_falls_the_lowest_wins() -> None:
     found, targets = scores([0.5, 0.95, 0.6], seeds=1)
-    choice = choose(np.array([[1.2, 0.3, np.nan]]), found, targets, "log_loss", [1e-5, 1e-4, 1e-3], "learning rate")
+    choice = choose(
+        np.array([[1.2, 0.3, np.nan]]), found, targets, Criterion("log_loss"), [1e-5, 1e-4, 1e-3], "learning rate"
+    )
     assert (choice.winner, choice.runner_up) == (1, 0)
     assert choice.gap > 0
 
@@ -57,10 +61,50 @@ def test_a_close_race_is_said_and_a_clear_one_is_not() -> None:
 
 def test_one_candidate_is_chosen_without_a_gap() -> None:
     found, targets = scores([0.7])
-    choice = choose(np.array([[0.7], [0.6]]), found, targets, "accuracy", [1e-4], "learning rate")
+    choice = choose(np.array([[0.7], [0.6]]), found, targets, Criterion("accuracy"), [1e-4], "learning rate")
     assert (choice.winner, choice.runner_up, choice.error, choice.warnings) == (0, None, None, ())
 
 
 def test_json_gets_none_for_what_is_not_finite() -> None:
     assert finite(np.float64(0.5)) == 0.5
     assert [finite(value) for value in (None, float("nan"), float("inf"))] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "targets", "told"),
+    [
+        ("auroc", [1, 1, 1], True),
+        ("ap", [1, 1, 1], True),
+        ("kappa_quadratic", [2, 2], True),
+        ("auroc_macro", [[0, 1], [0, 1]], True),
+        ("f1_micro", [[0, 0], [0, 0]], True),
+        ("auroc", [0, 1, 1], False),
+        ("recall_macro", [1, 1], False),
+        ("kappa_quadratic", [0, 2], False),
+        ("auroc_macro", [[0, 1], [1, 1]], False),
+        ("log_loss", [1, 1], False),
+    ],
+)
+def test_log_loss_chooses_where_the_metric_cannot(metric: str, targets: list, told: bool) -> None:
+    classes = 2 if metric in ("auroc", "ap", "log_loss") or isinstance(targets[0], list) else 3
+    by = criterion(metric, np.array(targets), classes)
+    assert (by.metric, by.sign) == (("log_loss", -1) if told or metric == "log_loss" else (metric, 1))
+    assert bool(by.warnings) == told
+    assert all(f"{metric} cannot choose, since the {len(targets)} validation" in text for text in by.warnings)
+
+
+def test_the_least_log_loss_wins_and_no_wider_grid_is_advised() -> None:
+    targets = np.ones(20, int)
+    by = criterion("auroc", targets, 2)
+    log_odds = np.stack([np.tile([-z, z], (20, 1)) for z in (-1.0, 0.5, 3.0)])[None].astype(float)
+    choice = choose(np.array([[1.3, 0.5, 0.05]]), log_odds, targets, by, [1e-5, 1e-4, 1e-3], "learning rate")
+    assert (choice.winner, choice.runner_up) == (2, 1)
+    assert choice.gap == pytest.approx(0.45)
+    assert choice.warnings == by.warnings
+
+
+def test_where_nothing_is_defined_nothing_is_chosen() -> None:
+    found, targets = scores([0.5, 0.6])
+    for value in (np.nan, -np.inf):
+        with pytest.raises(MedbenchError, match="no learning rate can be chosen: accuracy on validation is undefined"):
+            choose(np.full((1, 2), value), found, targets, Criterion("accuracy"), [1e-5, 1e-4], "learning rate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
 from medbench.data.dataset import Dataset, samples_digest, split_digest_of
 from medbench.errors import DataError, unknown
 from medbench.storage import digests
+from medbench.storage.patterns import Expression
 
 Owner = npt.NDArray[np.int64]
 """Position in the data set's samples of each picture's sample, ascending."""
@@ -66,7 +66,7 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
 
 def _slices(root: Path, folder: str, rule: Slices) -> list[str]:
     """Return the paths of a volume's slices below `root`, by their number."""
-    pattern = re.compile(str(rule.slices))
+    pattern = Expression(str(rule.slices))
     try:
         names = [entry.name for entry in (root / folder).iterdir()]
     except OSError as error:

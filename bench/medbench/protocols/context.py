@@ -14,6 +14,7 @@ from medbench.cards.recipes import Augment, DinoPretrain, Settings
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
 from medbench.training.machine import Machine
+from medbench.training.selection import Criterion, criterion
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ class Context(Generic[S]):
         seeds: The seeds.
         classes: Number of classes c.
         multilabel: Whether a sample can have several.
-        metric: Id of the metric that choices are made by.
+        metric: Id of the data set's metric.
         train_targets: (n,) int64 or (n, c) 0/1.
         val_targets: (m,) or (m, c).
         val_groups: Patient of each validation image, (m,), or None where no groups are known.
@@ -140,6 +141,12 @@ class Context(Generic[S]):
     tuned: Path | None = None
     keep_weights: bool = False
     split_digest: str = ""
+
+    @property
+    def criterion(self) -> Criterion:
+        """What choices on validation are made by: the settings' metric, else the data set's, where they can tell."""
+        asked = getattr(self.settings, "select", None) or self.metric
+        return criterion(asked, self.val_targets, self.classes)
 
 
 @dataclass(frozen=True)

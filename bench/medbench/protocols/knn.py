@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from medbench import metrics
 from medbench.cards.recipes import Knn, Settings
 from medbench.protocols.context import Context, Outcome
-from medbench.training.selection import finite
+from medbench.training.selection import Criterion, best_of, finite
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
@@ -31,12 +31,12 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
         bank, labels = bank[:kept], labels[:kept]
-    asked = settings.k_grid if settings.k == "auto" else [settings.k]
-    ks = sorted({min(k, len(bank)) for k in asked})
+    ks = _numbers(settings, len(bank))
+    by = context.criterion if len(ks) > 1 else Criterion(context.metric)
     with torch.inference_mode():
         val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
-        values = metrics.score_many(context.metric, metrics.scores_for(context.metric, val), context.val_targets)
-        best = int(np.argmax(np.where(np.isnan(values), -np.inf, metrics.get(context.metric).sign * values)))
+        values = metrics.score_many(by.metric, metrics.scores_for(by.metric, val), context.val_targets)
+        best = int(best_of(values, by, "k")[0]) if len(ks) > 1 else 0
         test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
     curve = [finite(v) for v in values]
     outcome = Outcome(
@@ -45,7 +45,7 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
         chosen={"k": ks[best], "val": curve[best], "bank": len(bank)},
         selection={"candidates": [{"k": k, "val": v} for k, v in zip(ks, curve, strict=True)]},
         history={"k": ks, "val": [float(v) for v in values]},
-        warnings=_warnings(asked, ks, best, len(bank), settings),
+        warnings=_warnings(settings, ks, best, len(bank), by),
     )
     return {context.seeds[0]: outcome}
 
@@ -61,12 +61,25 @@ def votes_of(context: Context[Settings]) -> NDArray[np.float32]:
     return targets.astype(np.float32) if context.multilabel else np.eye(context.classes, dtype=np.float32)[targets]
 
 
-def _warnings(asked: list[int], ks: list[int], best: int, bank: int, settings: Knn) -> tuple[str, ...]:
-    found = []
-    if max(asked) > bank:
-        found.append(f"k = {max(asked)} is more than the {bank} training images: cut to {bank}")
-    if settings.k == "auto" and len(ks) > 2 and best in (0, len(ks) - 1):
-        found.append(f"the best k {ks[best]} is at the edge of the grid: a wider grid may do better")
+def _numbers(settings: Knn, bank: int) -> list[int]:
+    """Return the numbers of neighbours that are tried, ascending: of a grid, those up to half of the training images.
+
+    With more, the commonest class would win whatever the image.
+    """
+    if settings.k != "auto":
+        return [min(settings.k, bank)]
+    return sorted({k for k in settings.k_grid if k <= bank / 2} or {min(*settings.k_grid, bank)})
+
+
+def _warnings(settings: Knn, ks: list[int], best: int, bank: int, by: Criterion) -> tuple[str, ...]:
+    found, k = [], ks[best]
+    if settings.k != "auto" and settings.k > bank:
+        found.append(f"k = {settings.k} is more than the {bank} training images: cut to {bank}")
+    elif k > bank / 2:
+        found.append(f"k = {k} is {k / bank:.0%} of the {bank} training images: common classes win; try --set k=auto")
+    found += by.warnings
+    if len(ks) > 2 and not by.warnings and (best == len(ks) - 1 or (best == 0 and k > 1)):
+        found.append(f"the best k {k} is at the edge of the grid: a wider grid may do better")
     return tuple(found)
 
 

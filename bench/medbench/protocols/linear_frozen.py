@@ -21,7 +21,7 @@ from medbench.training.selection import Choice, choose, finite
 
 def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
     """Train the grid, choose the rate on validation, score validation and test with the chosen heads."""
-    settings = context.settings
+    settings, by = context.settings, context.criterion
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
     val = torch.from_numpy(np.array(context.inputs.clean("val")))
     problem = Problem(
@@ -30,7 +30,7 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
         val=val,
         val_targets=context.val_targets,
         classes=context.classes,
-        metric=settings.select or context.metric,
+        metric=by.metric,
     )
     trained = train_grid(problem, settings, context.seeds, context.device, context.partial / "grid.safetensors")
     test = torch.from_numpy(np.array(context.inputs.clean("test")))
@@ -42,7 +42,7 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
             trained.best,
             log_odds,
             context.val_targets,
-            problem.metric,
+            by,
             settings.learning_rates,
             "learning rate",
             context.val_groups,

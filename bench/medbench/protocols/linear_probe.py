@@ -16,25 +16,24 @@ from medbench.cards.recipes import LinearProbe
 from medbench.protocols.context import Context, Outcome
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import Choice, choose, finite
+from medbench.training.selection import Choice, Criterion, choose, finite
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     """Fit each C on train, choose by the validation metric (the smallest C of equals), score test once."""
     settings = context.settings
     strengths = sorted(set(settings.C))
+    by = context.criterion if len(strengths) > 1 else Criterion(context.metric)
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
-    fits = [_fit(context, settings, train, context.train_targets, strength) for strength in strengths]
+    fits = _fits(context, train, context.train_targets, strengths)
     log_odds = np.stack([_log_odds(context, fit, val) for fit in fits])
-    values = metrics.score_many(context.metric, metrics.scores_for(context.metric, log_odds), context.val_targets)
-    choice = choose(
-        values[None], log_odds[None], context.val_targets, context.metric, strengths, "C", context.val_groups
-    )
+    values = metrics.score_many(by.metric, metrics.scores_for(by.metric, log_odds), context.val_targets)
+    choice = choose(values[None], log_odds[None], context.val_targets, by, strengths, "C", context.val_groups)
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]
     if settings.refit:
         targets = np.concatenate([context.train_targets, context.val_targets])
-        final = _fit(context, settings, np.concatenate([train, val]), targets, strengths[best])
+        (final,) = _fits(context, np.concatenate([train, val]), targets, [strengths[best]])
         told["refit"] = final.warnings
     curve = [finite(value) for value in values]
     outcome = Outcome(
@@ -48,13 +47,10 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     return {context.seeds[0]: outcome}
 
 
-def _fit(
-    context: Context[LinearProbe],
-    settings: LinearProbe,
-    features: NDArray[np.floating],
-    targets: NDArray[np.integer],
-    C: float,
-) -> Logistic:
+def _fits(
+    context: Context[LinearProbe], features: NDArray[np.floating], targets: NDArray[np.integer], C: list[float]
+) -> list[Logistic]:
+    settings = context.settings
     return fit_logistic(
         features,
         targets,

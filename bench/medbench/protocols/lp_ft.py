@@ -16,7 +16,7 @@ from medbench.protocols.context import Context, Outcome
 from medbench.protocols.tuning import tune, whole
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import choose
+from medbench.training.selection import Criterion, choose
 
 
 def run(context: Context[LpFt]) -> dict[int, Outcome]:
@@ -34,23 +34,21 @@ def run(context: Context[LpFt]) -> dict[int, Outcome]:
 
 def _regression(context: Context[LpFt]) -> tuple[float, Logistic, tuple[str, ...]]:
     """Return the best strength on validation, the first of equals, with its fit and what a reader must know of both."""
-    settings, metric = context.settings, context.settings.select or context.metric
+    settings = context.settings
+    by = context.criterion if len(settings.C) > 1 else Criterion(context.metric)
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
-    fits = [
-        fit_logistic(
-            train,
-            context.train_targets,
-            context.classes,
-            C=strength,
-            balanced=settings.balanced,
-            scale=settings.scale,
-            max_iter=settings.max_iter,
-        )
-        for strength in settings.C
-    ]
+    fits = fit_logistic(
+        train,
+        context.train_targets,
+        context.classes,
+        C=settings.C,
+        balanced=settings.balanced,
+        scale=settings.scale,
+        max_iter=settings.max_iter,
+    )
     heads = np.stack([np.concatenate([fit.weight, fit.bias[:, None]], axis=1) for fit in fits])
     log_odds = predict(torch.from_numpy(heads).float(), torch.from_numpy(val).float(), multilabel=context.multilabel)
-    values = metrics.score_many(metric, metrics.scores_for(metric, log_odds), context.val_targets)
-    choice = choose(values[None], log_odds[None], context.val_targets, metric, settings.C, "C", context.val_groups)
+    values = metrics.score_many(by.metric, metrics.scores_for(by.metric, log_odds), context.val_targets)
+    choice = choose(values[None], log_odds[None], context.val_targets, by, settings.C, "C", context.val_groups)
     best = fits[choice.winner]
     return settings.C[choice.winner], best, (*choice.warnings, *best.warnings)

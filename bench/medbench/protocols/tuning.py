@@ -45,7 +45,7 @@ def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
     settings = context.settings
     rates = settings.learning_rates
     searched = context.seeds[: settings.lr_search_seeds] if len(rates) > 1 else context.seeds
-    task, metric = _task(context, settings), settings.select or context.metric
+    task = _task(context, settings)
     fits = {(seed, rate): _fit(context, task, build, seed, rate) for seed in searched for rate in rates}
     sound = [rate for rate in rates if not any(fits[seed, rate].failed for seed in searched)] or [
         rate for rate in rates if not all(fits[seed, rate].failed for seed in searched)
@@ -53,7 +53,7 @@ def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
     if not sound:
         why = "; ".join(dict.fromkeys(fit.failed for fit in fits.values()))
         return {seed: Outcome(failed=why) for seed in context.seeds}
-    choice = _choose(context, fits, searched, sound, metric)
+    choice = _choose(context, fits, searched, sound)
     rate = sound[choice.winner]
     for seed in context.seeds:
         if (seed, rate) not in fits:
@@ -68,7 +68,7 @@ def _task(context: Context[FinetuneRecipe], settings: FinetuneRecipe) -> FitTask
         train_targets=targets.float() if context.multilabel else targets.long(),
         val_targets=context.val_targets,
         classes=context.classes,
-        metric=settings.select or context.metric,
+        metric=context.criterion.metric,
         machine=machine_of(context),
     )
 
@@ -100,15 +100,11 @@ def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: in
 
 
 def _choose(
-    context: Context[FinetuneRecipe],
-    fits: dict[tuple[int, float], Fitted],
-    seeds: list[int],
-    rates: list[float],
-    metric: str,
+    context: Context[FinetuneRecipe], fits: dict[tuple[int, float], Fitted], seeds: list[int], rates: list[float]
 ) -> Choice:
     best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
     log_odds = np.stack([[fits[seed, rate].log_odds for rate in rates] for seed in seeds])
-    return choose(best, log_odds, context.val_targets, metric, rates, "learning rate", context.val_groups)
+    return choose(best, log_odds, context.val_targets, context.criterion, rates, "learning rate", context.val_groups)
 
 
 def _outcome(

@@ -7,8 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.metrics import get, scores_for
+from medbench import metrics
+from medbench.errors import MedbenchError
 from medbench.stats import paired_se
+
+FALL_BACK = "log_loss"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What choices are made by.
+
+    Attributes:
+        metric: Id of the metric.
+        warnings: Why it is not the one that was asked for, if it is not.
+    """
+
+    metric: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sign(self) -> int:
+        """1 if the greater value is better, -1 if the smaller one is."""
+        return metrics.get(self.metric).sign
 
 
 @dataclass(frozen=True)
@@ -18,7 +39,7 @@ class Choice:
     Attributes:
         winner: Index of the best candidate.
         runner_up: Index of the second best, or None if there is one candidate.
-        gap: Difference of their mean validation metrics.
+        gap: Difference of their mean validation metrics; 0 or more if the winner is better.
         error: Standard error of the gap, or None.
         warnings: What a reader must know about the choice.
     """
@@ -35,11 +56,52 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
+def criterion(metric: str, targets: NDArray[np.integer], classes: int) -> Criterion:
+    """Return what choices on these validation images are made by: the metric, or log loss where it cannot tell.
+
+    A metric cannot tell if it is undefined for right or for wrong predictions, or the same for both, as AUROC is where
+    all images have one class.
+
+    Args:
+        metric: Id of the metric that is asked for.
+        targets: Of the validation images, (m,) or (m, c).
+        classes: Number of classes c.
+    """
+    multilabel = targets.ndim == 2
+    right = (targets if multilabel else np.eye(classes)[targets]).astype(np.float64)
+    wrong = 1 - right if multilabel else np.roll(right, 1, axis=1)
+    best, worst = metrics.score_many(metric, np.stack([right, wrong]), targets)
+    if metric == FALL_BACK or (np.isfinite([best, worst]).all() and best != worst):
+        return Criterion(metric)
+    seen = len(np.unique(targets, axis=0))
+    held = f"{len(targets)} validation images have {seen} kind{'' if seen == 1 else 's'} of labels"
+    return Criterion(FALL_BACK, (f"{metric} cannot choose, since the {held}: log loss on validation chose",))
+
+
+def best_of(values: NDArray[np.float64], by: Criterion, what: str) -> NDArray[np.intp]:
+    """Return the indices of candidates from the best on, equal ones in their order, undefined ones last.
+
+    Args:
+        values: (l,) of the criterion's metric; nan or infinite where undefined.
+        by: The criterion.
+        what: Name of the candidates.
+
+    Raises:
+        MedbenchError: All are undefined.
+    """
+    if not np.isfinite(values).any():
+        raise MedbenchError(
+            f"no {what} can be chosen: {by.metric} on validation is undefined for all of them",
+            "see whether validation has images, and whether the features are numbers: medbench data check",
+        )
+    return np.argsort(-np.where(np.isfinite(values), by.sign * values, -np.inf), kind="stable")
+
+
 def choose(
     best: NDArray[np.float64],
     log_odds: NDArray[np.float64],
     targets: NDArray[np.integer],
-    metric: str,
+    by: Criterion,
     candidates: list[float],
     what: str,
     groups: NDArray[np.generic] | None = None,
@@ -56,36 +118,34 @@ def choose(
         best: Validation metric at the best epoch of each training, (s, l).
         log_odds: Of the validation images there, (s, l, m, c).
         targets: Validation targets, (m,) or (m, c).
-        metric: Id of the metric.
+        by: What is chosen by.
         candidates: The l values.
         what: Their name, for the warnings.
         groups: Patient of each validation image, (m,): the bootstrap draws patients; None: it draws images.
+
+    Raises:
+        MedbenchError: The metric is undefined for all candidates.
     """
-    gains = get(metric).sign * best  # higher is better
-    mean = np.where(np.isnan(gains), -np.inf, gains).mean(axis=0)
-    ranked = np.argsort(-mean, kind="stable")
-    winner = int(ranked[0])
-    if len(ranked) == 1:
-        return Choice(winner, None, 0.0, None, ())
-    second = int(ranked[1])
-    with np.errstate(invalid="ignore"):  # where the metric is undefined for both, so is their gap
-        gap = float(mean[winner] - mean[second])
-    one, two = (scores_for(metric, log_odds[:, place]) for place in (winner, second))
-    error = paired_se(metric, one, two, targets, groups)
-    warnings = _warnings(candidates, winner, second, gap, error, f"{len(targets)} validation images", what)
-    return Choice(winner, second, gap, error, tuple(warnings))
-
-
-def _warnings(
-    candidates: list[float], winner: int, second: int, gap: float, error: float, images: str, what: str
-) -> list[str]:
-    found, ends = [], sorted(candidates)
-    if candidates[winner] in (ends[0], ends[-1]) and len(candidates) > 2:
-        edge = "smallest" if candidates[winner] == ends[0] else "largest"
-        found.append(f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better")
+    if len(candidates) == 1:
+        return Choice(0, None, 0.0, None, by.warnings)
+    mean = best.mean(axis=0)
+    ranked = best_of(mean, by, what)
+    winner, second = int(ranked[0]), int(ranked[1])
+    gap = float(by.sign * (mean[winner] - mean[second])) if np.isfinite(mean[second]) else float("nan")
+    one, two = (metrics.scores_for(by.metric, log_odds[:, place]) for place in (winner, second))
+    error = paired_se(by.metric, one, two, targets, groups)
+    images = f"{len(targets)} validation images"
+    warnings = [] if by.warnings else _edge(candidates, winner, what)
     if np.isfinite(gap) and gap <= error:
-        found.append(
+        warnings.append(
             f"{what} {candidates[winner]:g} leads {candidates[second]:g} by {gap:.4f} on {images}, within the "
             f"selection's standard error of {error:.4f}: another sample may choose otherwise"
         )
-    return found
+    return Choice(winner, second, gap, error, (*by.warnings, *warnings))
+
+
+def _edge(candidates: list[float], winner: int, what: str) -> list[str]:
+    if len(candidates) < 3 or candidates[winner] not in (min(candidates), max(candidates)):
+        return []
+    edge = "smallest" if candidates[winner] == min(candidates) else "largest"
+    return [f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better"]

@@ -104,13 +104,27 @@ def run(
         log=tuple(log or ()),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
+    with progress.quiet(quiet):
+        _run_and_print(how, choose, paper, repeats, preset, dry_run=dry_run, as_json=as_json)
+
+
+def _run_and_print(
+    how: Options,
+    choose: Choice,
+    paper: str | None,
+    seeds: int | list[int] | None,
+    preset: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run what is asked for and print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     told = plan_text.teller(as_json=as_json) if first else lambda _: None
-    with progress.quiet(quiet):
-        if paper is not None:
-            done = _paper(paper, how, repeats, preset, choose, dry_run, told)
-        else:
-            done = _named(how, choose, dry_run, told)
+    if paper is not None:
+        done = _paper(paper, how, seeds, preset, choose, dry_run, told)
+    else:
+        done = _named(how, choose, dry_run, told)
     if done is not None and first:
         if not as_json:
             plan_text.print_summary(*done)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import listing, options, output, plan_text
+from medbench.errors import visible
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
@@ -95,7 +96,7 @@ def write_table(
         console = Console()
         console.print(render.rich_table(content, console.width, see_all))
     else:
-        sys.stdout.write(render.render(content, form or "text"))
+        sys.stdout.write(visible(render.render(content, form or "text")))
 
 
 def _check(name: str, form: str | None) -> None:

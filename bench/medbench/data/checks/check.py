@@ -114,8 +114,9 @@ def check(
     findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     heads = ("class", "card", "found", *split_file.SPLITS)
+    taken = source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0))
     rows = _table(card, samples, bool(chosen))
-    return CheckReport(card.name, place, chosen, heads, rows, findings, source.taken)
+    return CheckReport(card.name, place, chosen, heads, rows, findings, taken)
 
 
 def _split(
