@@ -42,6 +42,7 @@ def test_a_row_counts_done_and_failed_units(tmp_path, records):
         "data": "unknown",
         "precision": None,
         "group": records[0].group[:12],
+        "precision": None,
         "done": 3,
         "failed": 1,
         "planned": 0,
