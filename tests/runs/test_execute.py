@@ -197,7 +197,7 @@ def test_the_log_has_plain_lines_even_when_quiet(data: Path) -> None:
     with medbench.progress.quiet():
         train(data, "linear-unfrozen", seeds=1, changes=QUICK)
     lines = (paths.runs_dir() / "log.txt").read_text().splitlines()
-    assert any("toy-vit · linear-unfrozen · labels: 1 of 1 units to do" in line for line in lines)
+    assert any(f"toy-vit · linear-unfrozen · {data.parent.name}-labels: 1 of 1 units to do" in line for line in lines)
 
 
 def test_curves_go_to_trackers(data: Path, monkeypatch) -> None:
