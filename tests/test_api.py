@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -39,10 +40,27 @@ def test_tables_follow_each_run(tmp_path: Path) -> None:
 
 
 def test_unknown_options_are_named(asked: list[Options]) -> None:
-    with pytest.raises(MedbenchError, match="unknown option: epoch, tries") as caught:
-        medbench.run("toy-vit", "knn", "toy", epoch=3, tries=2)
+    with pytest.raises(MedbenchError, match="unknown option: epoch, zzz") as caught:
+        medbench.run("toy-vit", "knn", "toy", epoch=3, zzz=2)
+    assert caught.value.hint.startswith("did you mean: epochs")
+    with pytest.raises(MedbenchError, match="unknown option: zzz") as caught:
+        medbench.run("toy-vit", "knn", "toy", zzz=2)
     assert "seeds" in caught.value.hint
     assert asked == []
+
+
+def test_settings_are_keywords_too(asked: list[Options]) -> None:
+    medbench.run("toy-vit", "knn", "toy", k=5, temperature=0.1, seeds=2, image_size=32)
+    medbench.run("toy-vit", "knn", "toy", set={"k": 5, "temperature": 0.1}, seeds=2, image_size=32)
+    assert asked[0] == asked[1]
+    assert asked[0].changes == {"k": 5, "temperature": 0.1}
+    with pytest.raises(MedbenchError, match="given twice: k"):
+        medbench.run("toy-vit", "knn", "toy", k=5, set={"k": 7})
+
+
+def test_every_option_is_explained() -> None:
+    said = set(re.findall(r"^        (\w+): ", medbench.Options.__doc__ or "", re.MULTILINE))
+    assert said == set(Options.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("options", [{"runs": "a/runs"}, {"out": "a/runs"}, {"out": Path("a/runs")}], ids=str)

@@ -13,25 +13,42 @@ import pytest
 
 from medbench import doctor
 from medbench.doctor import Diagnosis, examine
+from medbench.errors import MedbenchError
 from medbench.storage import paths
 
 
-def found(prefix: str = "") -> dict[str, Diagnosis]:
-    return {one.what: one for one in examine() if one.what.startswith(prefix)}
+def found(part: str | None = None) -> dict[str, Diagnosis]:
+    return {one.what: one for one in examine(part)}
 
 
-def test_everything_is_checked() -> None:
-    seen = found()
-    for what in ("python", "medbench", "torch", "timm", "cache", "run store", "hub", "data", "data toy", "data aptos"):
-        assert seen[what].detail
-    assert {seen[what].state for what in ("python", "medbench", "torch", "data toy", "weights toy-vit")} == {"ok"}
-    assert set(doctor.LIBRARIES) < set(seen)
-
-
-def test_nothing_is_written() -> None:
-    list(examine())
+def test_everything_is_in_short_and_in_full_by_name() -> None:
+    short, full = found(), {part: found(part) for part in doctor.PARTS}
+    lines = "python, medbench, libraries, torch, gpu, cache, run store, hub, data folder, data, models"
+    assert list(short) == lines.split(", ")
+    assert {short[what].state for what in ("python", "medbench", "torch", "data", "models")} == {"ok"}
+    assert set(full["libraries"]) == set(doctor.LIBRARIES)
+    assert short["libraries"].detail == (
+        f"{len(doctor.LIBRARIES)} of {len(doctor.LIBRARIES)} installed; list: medbench doctor libraries"
+    )
+    ready = sum(one.state == "ok" for one in full["models"].values())
+    assert short["models"].detail.startswith(f"{ready} of {len(full['models'])} with their weights")
+    assert full["data"]["data toy"].state == full["models"]["weights toy-vit"].state == "ok"
+    assert "data aptos" in full["data"]
     assert not paths.home().exists()
     assert not paths.runs_dir().exists()
+
+
+@pytest.mark.parametrize("part", ["model", "", "toy-vit"])
+def test_a_part_that_there_is_not(part: str) -> None:
+    with pytest.raises(MedbenchError, match=f"unknown part '{part}'") as caught:
+        list(examine(part))
+    assert "Parts: libraries, gpu, disk, hub, data, models" in caught.value.hint
+
+
+def test_all_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Diagnosis("torch", "ok", "2"), *(Diagnosis(f"cuda:{i}", "ok", "H100, 80 GB") for i in range(8))]
+    monkeypatch.setattr(doctor, "_torch", lambda: iter(rows))
+    assert found()["gpu"].detail == "H100, 80 GB and 7 more; list: medbench doctor gpu"
 
 
 def test_a_library_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +60,10 @@ def test_a_library_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> 
         return plain(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    assert found("timm")["timm"] == Diagnosis("timm", "wrong", "not installed; pip install timm")
+    assert found("libraries")["timm"] == Diagnosis("timm", "wrong", "not installed; pip install timm")
+    count = len(doctor.LIBRARIES)
+    text = f"{count - 1} of {count} installed; wrong: timm; list: medbench doctor libraries"
+    assert found()["libraries"] == Diagnosis("libraries", "wrong", text)
 
 
 def test_torch_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,22 +84,23 @@ def test_torch_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_hub(monkeypatch: pytest.MonkeyPatch, offline: bool, token: str | None, state: str, detail: str) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
-    hub = doctor._hub()
-    assert (hub.what, hub.state) == ("hub", state)
-    assert detail in hub.detail
-    assert "verysecret" not in hub.detail
+    hub = found("hub")
+    assert hub["hub"].state == state
+    assert detail in hub["hub"].detail
+    assert {"hub address", "hub cache"} < set(hub)
+    assert "verysecret" not in str(hub)
 
 
 def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert found("data")["data"].state == "note"
+    assert found("data")["data folder"].state == "note"
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "none"))
-    assert found("data")["data"] == Diagnosis(
-        "data", "wrong", f"MEDBENCH_DATA is {tmp_path / 'none'}, but there is no such folder"
+    assert found("data")["data folder"] == Diagnosis(
+        "data folder", "wrong", f"MEDBENCH_DATA is {tmp_path / 'none'}, but there is no such folder"
     )
     (tmp_path / "aptos").mkdir()
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
     seen = found("data")
-    assert "data" not in seen
+    assert "data folder" not in seen
     assert seen["data aptos"] == Diagnosis(
         "data aptos", "ok", f"{tmp_path / 'aptos'}; check it: medbench data check aptos"
     )
@@ -90,18 +111,18 @@ def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_written_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "file" / "home"))
-    cache = found("cache")["cache"]
+    cache = found("disk")["cache"]
     assert cache == Diagnosis(
         "cache", "wrong", f"cannot write to {tmp_path / 'file' / 'home'}; set MEDBENCH_HOME to another folder"
     )
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert found("run store")["run store"].state == "wrong"
+    assert found("disk")["run store"].state == "wrong"
 
 
 @pytest.mark.parametrize(("free", "state"), [(doctor.TIGHT_GB - 0.1, "note"), (doctor.TIGHT_GB + 0.1, "ok")])
 def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch, free: float, state: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 1e9))
-    assert {one.state for one in doctor._places()} == {state}
+    assert {one.state for one in doctor._disk()} == {state}
 
 
 def test_weights_that_are_there_and_those_to_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +133,7 @@ def test_weights_that_are_there_and_those_to_get(tmp_path: Path, monkeypatch: py
     (folder / "near.pth").write_text("")
     (folder / "broken.yaml").write_text("title: t\narhc: resnet18\n")
     monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path))
-    seen = found("weights")
+    seen = found("models")
     assert seen["weights near"].state == "ok"
     assert str(folder / "near.pth") in seen["weights near"].detail
     far = seen["weights far"]
@@ -120,12 +141,13 @@ def test_weights_that_are_there_and_those_to_get(tmp_path: Path, monkeypatch: py
     assert far.detail.endswith("; gated; medbench weights download far")
     assert seen["weights broken"].state == "wrong"
     assert "arhc" in seen["weights broken"].detail
+    assert "wrong: broken; list" in found()["models"].detail
 
 
 def test_a_broken_data_set_card_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "broken.yaml").write_text("task: ordinal\nlayuot: {}\n")
     monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path))
-    broken = found("data broken")["data broken"]
+    broken = found("data")["data broken"]
     assert broken.state == "wrong"
     assert "layuot" in broken.detail

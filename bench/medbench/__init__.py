@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medbench.api import (
+        Options,
         compare,
         figure,
         list_datasets,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Options",
     "__version__",
     "compare",
     "figure",

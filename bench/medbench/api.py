@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from medbench.data.load import load_dataset as load_dataset
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model as load_model
 from medbench.records import store
-from medbench.runs.jobs import Options, Plan, Result
+from medbench.runs.jobs import Options as Options
+from medbench.runs.jobs import Plan, Result
 from medbench.runs.plan import make_plan
 from medbench.storage import paths
 
@@ -58,28 +60,41 @@ def run(
         protocol: Name, comma list, glob or card file of protocols; or a list of these.
         dataset: Name, comma list, glob or card file of data sets, a CSV of labels, or a folder of class folders; or a
             list of these.
-        options: Fields of `Options`. `set` is another name for `changes`, `out` an old name for `runs`; paths may be
-            strings.
+        options: Fields of `Options`, and settings of the protocols, such as `k=5` or `epochs=10`: the same as
+            `set={"k": 5}`, which also takes nested ones (`augment.hue`). Where a name is both, it is the option. `set`
+            is another name for `changes`, `out` an old name for `runs`; paths may be strings.
 
     Raises:
         MedbenchError: The request is wrong, or a job needs something fixed first.
         RunFailedError: Jobs failed; the others were finished first.
     """
-    for other, name in (("set", "changes"), ("out", "runs")):
-        if other in options:
-            options[name] = options.pop(other)
-    for name in ("data_root", "runs"):
-        if (path := options.pop(name, None)) is not None:
-            options[name] = Path(path)
-    known = set(Options.__dataclass_fields__)
-    if strange := set(options) - known:
-        raise MedbenchError(f"unknown option: {', '.join(sorted(strange))}", f"known: {', '.join(sorted(known))}, set")
-    result = carry_out(make_plan(model, protocol, dataset, Options(**options)))
+    result = carry_out(make_plan(model, protocol, dataset, _options(options)))
     if result.mistakes:
         raise result.mistakes[0][1]
     if result.failures:
         raise RunFailedError("; ".join(f"{job}: {error}" for job, error in result.failures), "see: medbench status")
     return result.records
+
+
+def _options(words: dict[str, Any]) -> Options:
+    """Return the options that keywords of `run` stand for."""
+    from medbench.cards.recipes import SETTINGS
+
+    options = set(Options.__dataclass_fields__)
+    settings = {name for schema in SETTINGS.values() for name in schema.model_fields} - options
+    found = {{"set": "changes", "out": "runs"}.get(name, name): value for name, value in words.items()}
+    if strange := sorted(found.keys() - options - settings):
+        near = [name for word in strange for name in get_close_matches(word, options | settings | {"set"}, n=2)]
+        known = f"did you mean: {', '.join(near)}" if near else f"options: {', '.join(sorted(options))}, set"
+        raise MedbenchError(f"unknown option: {', '.join(strange)}", f"{known}. Settings: medbench show PROTOCOL")
+    extra = {name: found.pop(name) for name in settings & found.keys()}
+    changes = dict(found.pop("changes", None) or {})
+    if twice := sorted(extra.keys() & changes.keys()):
+        raise MedbenchError(f"given twice: {', '.join(twice)}", "give a setting as a keyword or in `set`, not both")
+    for name in ("data_root", "runs"):
+        if (path := found.pop(name, None)) is not None:
+            found[name] = Path(path)
+    return Options(**found, changes=changes | extra)
 
 
 def list_models() -> list[str]:

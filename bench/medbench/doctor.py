@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from medbench.errors import unknown
+
 LIBRARIES = ("torchvision", "timm", "numpy", "pandas", "scikit-learn", "scipy", "pillow", "pyarrow", "huggingface_hub")
 
 TIGHT_GB = 5.0  # with less free space, prepared images or weights may not fit
+NAMED = 3  # so many names stand in one line
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,60 @@ class Diagnosis:
     detail: str
 
 
-def examine() -> Iterator[Diagnosis]:
-    """Check this machine and yield the results. This imports torch; it downloads nothing and writes nothing."""
+def examine(part: str | None = None) -> Iterator[Diagnosis]:
+    """Check this machine and yield the results. This imports torch; it downloads nothing and writes nothing.
+
+    Args:
+        part: None: a line or two for each part. One of `PARTS`: all about it, such as each model's weights.
+
+    Raises:
+        CardError: There is no such part.
+    """
+    if part is not None:
+        if part not in PARTS:
+            raise unknown("part", part, PARTS, f"Parts: {', '.join(PARTS)}")
+        yield from PARTS[part]()
+        return
+    yield from _python()
+    yield _summary("libraries", _libraries(), "installed")
+    yield from _gpu_in_short(list(_torch()))
+    yield from _disk()
+    yield next(_hub())
+    yield from _data_folder()
+    yield _summary("data", _data_sets(), "there")
+    yield _summary("models", _models(), "with their weights")
+
+
+def _summary(part: str, found: Iterable[Diagnosis], there: str) -> Diagnosis:
+    """Return one line for a part: how many of its lines are ok, and which are wrong."""
+    rows = list(found)
+    wrong = [row.what.rpartition(" ")[2] for row in rows if row.state == "wrong"]
+    ready = sum(row.state == "ok" for row in rows)
+    text = f"{ready} of {len(rows)} {there}"
+    if wrong:
+        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        text += f"; wrong: {', '.join(wrong[:NAMED])}{more}"
+    state: Literal["ok", "note", "wrong"] = "wrong" if wrong else "ok" if ready else "note"
+    return Diagnosis(part, state, f"{text}; list: medbench doctor {part}")
+
+
+def _gpu_in_short(rows: list[Diagnosis]) -> Iterator[Diagnosis]:
+    """Yield the lines about torch, with all GPUs in one."""
+    devices = [row for row in rows if row.what.startswith("cuda:")]
+    yield from (row for row in rows if row not in devices)
+    if devices:
+        others = f" and {len(devices) - 1} more; list: medbench doctor gpu" if len(devices) > 1 else ""
+        yield Diagnosis("gpu", "ok", devices[0].detail + others)
+
+
+def _python() -> Iterator[Diagnosis]:
+    from medbench import __version__
+
     yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield from _libraries()
-    yield from _torch()
-    yield from _places()
-    yield _hub()
-    yield from _data()
-    yield from _weights()
+    yield Diagnosis("medbench", "ok", __version__)
 
 
 def _libraries() -> Iterator[Diagnosis]:
-    from medbench import __version__
-
-    yield Diagnosis("medbench", "ok", __version__)
     for name in LIBRARIES:
         try:
             yield Diagnosis(name, "ok", metadata.version(name))
@@ -53,7 +95,8 @@ def _torch() -> Iterator[Diagnosis]:
     except (ImportError, OSError) as error:  # OSError: a shared library of CUDA does not load
         yield Diagnosis("torch", "wrong", f"cannot be imported: {error}")
         return
-    yield Diagnosis("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    yield Diagnosis("torch", "ok", f"{torch.__version__}, {threads} thread{'s' * (threads > 1)}")
     if not torch.cuda.is_available():
         yield Diagnosis("gpu", "note", "no CUDA device: runs use the CPU")
         return
@@ -62,7 +105,7 @@ def _torch() -> Iterator[Diagnosis]:
         yield Diagnosis(f"cuda:{i}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GB")
 
 
-def _places() -> Iterator[Diagnosis]:
+def _disk() -> Iterator[Diagnosis]:
     from medbench.storage import paths
 
     for what, place, variable in (
@@ -76,31 +119,47 @@ def _places() -> Iterator[Diagnosis]:
         elif free < TIGHT_GB:
             yield Diagnosis(what, "note", f"only {free:.1f} GB free in {place}; set {variable} to use another folder")
         else:
-            yield Diagnosis(what, "ok", f"{place}: {free:,.0f} GB free")
+            yield Diagnosis(what, "ok", f"{free:,.0f} GB free in {place}")
 
 
-def _hub() -> Diagnosis:
+def _hub() -> Iterator[Diagnosis]:
+    """Yield what decides whether weights can be downloaded (the first line), then from where and to where."""
     try:
         from huggingface_hub import constants, get_token
     except ImportError as error:
-        return Diagnosis("hub", "wrong", f"huggingface_hub cannot be imported: {error}")
+        yield Diagnosis("hub", "wrong", f"huggingface_hub cannot be imported: {error}")
+        return
     if constants.HF_HUB_OFFLINE:
-        return Diagnosis("hub", "note", "offline mode (HF_HUB_OFFLINE is set): nothing is downloaded")
-    if get_token():
-        return Diagnosis("hub", "ok", "a token is set: gated weights that you have access to can be downloaded")
-    return Diagnosis("hub", "note", "no token: only open weights can be downloaded; for gated ones run: hf auth login")
+        yield Diagnosis("hub", "note", "offline (HF_HUB_OFFLINE is set): nothing is downloaded")
+    elif get_token():
+        yield Diagnosis("hub", "ok", "a token is set: gated weights that you have access to can be downloaded")
+    else:
+        yield Diagnosis("hub", "note", "no token: open weights only; for gated ones: hf auth login")
+    yield Diagnosis("hub address", "ok", f"{constants.ENDPOINT}; set HF_ENDPOINT to use a mirror")
+    yield Diagnosis("hub cache", "ok", f"{constants.HF_HUB_CACHE}; set HF_HUB_CACHE to move it")
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        if os.environ.get(name):
+            yield Diagnosis(f"hub {name}", "ok", "set: downloads go through this proxy")
 
 
 def _data() -> Iterator[Diagnosis]:
+    yield from _data_folder()
+    yield from _data_sets()
+
+
+def _data_folder() -> Iterator[Diagnosis]:
+    base = os.environ.get("MEDBENCH_DATA")
+    if base is None:
+        yield Diagnosis("data folder", "note", "MEDBENCH_DATA is not set: set it, or pass --data-root")
+    elif not Path(base).expanduser().is_dir():
+        yield Diagnosis("data folder", "wrong", f"MEDBENCH_DATA is {base}, but there is no such folder")
+
+
+def _data_sets() -> Iterator[Diagnosis]:
     from medbench.cards.find import load_all
     from medbench.errors import CardError
     from medbench.storage import paths
 
-    base = os.environ.get("MEDBENCH_DATA")
-    if base is None:
-        yield Diagnosis("data", "note", "MEDBENCH_DATA is not set: set it, or pass --data-root with each command")
-    elif not Path(base).expanduser().is_dir():
-        yield Diagnosis("data", "wrong", f"MEDBENCH_DATA is {base}, but there is no such folder")
     for name, card in load_all("datasets"):
         root = paths.data_root(name)
         if isinstance(card, CardError):
@@ -114,7 +173,7 @@ def _data() -> Iterator[Diagnosis]:
             yield Diagnosis(f"data {name}", "note", f"{looked}how to get it: medbench data download {name}")
 
 
-def _weights() -> Iterator[Diagnosis]:
+def _models() -> Iterator[Diagnosis]:
     """Check that each model's file is there. Its digest is not computed: that would read gigabytes."""
     from medbench.cards.find import load_all
     from medbench.errors import CardError
@@ -136,3 +195,14 @@ def _weights() -> Iterator[Diagnosis]:
         how = f"medbench weights download {name}" if fetched else card.weights.access or "get it from its authors"
         folder = place(card).parent if fetched else weights_folder()
         yield Diagnosis(f"weights {name}", "note", f"not in {folder}; {gate}{how}")
+
+
+PARTS: dict[str, Callable[[], Iterator[Diagnosis]]] = {
+    "libraries": _libraries,
+    "gpu": _torch,
+    "disk": _disk,
+    "hub": _hub,
+    "data": _data,
+    "models": _models,
+}
+"""What can be asked for by name."""

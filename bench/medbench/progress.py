@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+from medbench.errors import visible
+
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _log: ContextVar[Path | None] = ContextVar("log", default=None)
 _display: ContextVar[Progress | None] = ContextVar("display", default=None)
@@ -81,6 +83,7 @@ def logged(file: Path, wanted: bool = True) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Print one line to standard error, unless quiet, and add it to the log file, if there is one."""
+    line = visible(line)
     if (file := _log.get()) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
@@ -149,6 +152,7 @@ def bar(what: str, total: int, unit: str = "images", done: int = 0) -> Iterator[
         unit: What a step is, in the plural.
         done: Number of steps that were finished earlier; the rate does not count them.
     """
+    what = visible(what)
     if _quiet.get():
         yield _silent
     elif sys.stderr.isatty():

@@ -46,6 +46,7 @@ def benchmarks(device: str) -> list:
         coverage,
         extraction,
         heads,
+        kills,
         neighbours,
         regression,
         significance,
@@ -70,6 +71,7 @@ def benchmarks(device: str) -> list:
         ("coverage", coverage.run),
         ("significance", significance.run),
         ("commands", commands.run),
+        ("kills", kills.run),
         ("tables", tables.run),
     ]
     return on_device + (on_cpu if device == "cpu" else [])

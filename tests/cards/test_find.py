@@ -93,3 +93,12 @@ def test_the_faults_of_a_card(tmp_path):
     card.write_text("arch: a\n")
     assert faults_of(card) == []
     assert load_any(str(card))[0] == "models"
+
+
+def test_a_path_may_have_commas_and_brackets(tmp_path):
+    odd = tmp_path / "my,set [1]*"
+    odd.mkdir()
+    (odd / "a,b.csv").touch()
+    words = f"toy, {odd / 'a,b.csv'},{odd}"
+    assert expand("datasets", words) == ["toy", str(odd / "a,b.csv"), str(odd)]
+    assert len(expand("models", ",".join(["toy-cnn"] * 100))) == 1, "longer than any path"

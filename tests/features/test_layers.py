@@ -110,6 +110,15 @@ def test_attention_and_mlp_as_25_layers_of_a_vit_b() -> None:
     torch.testing.assert_close(collect(encoder, x, "all", "pooled")[1 + 2 * 4], attention[:, 1:].mean(1))
 
 
+def test_focal_modulation_takes_the_place_of_attention() -> None:
+    seem = NETWORKS["seem"]()
+    layers, found = layers_of(seem, "all"), collect(seem, X, "all")
+    assert [layer.name for layer in layers[:3]] == ["patch embedding", "attn 0", "mlp 0"]
+    assert len(found) == 25
+    assert layers[1].module is seem.layers[0].modulation
+    assert collect(seem, X, "all", "pooled")[-1].shape == (6, 64), "maps with channels at their end"
+
+
 def test_the_class_token(vit: Encoder) -> None:
     for i, row in enumerate(collect(vit, X, form="cls")):
         torch.testing.assert_close(row, vit.block(X, i)[:, 0])
@@ -120,9 +129,8 @@ def test_what_a_network_does_not_have(vit: Encoder) -> None:
     cnn = load_model("toy-cnn")
     with pytest.raises(MedbenchError, match="has no class token"):
         collect(cnn, X, form="cls")
-    for encoder in (cnn, NETWORKS["seem"]()):
-        with pytest.raises(MedbenchError, match="do not consist of attention and MLP"):
-            collect(encoder, X, "all")
+    with pytest.raises(MedbenchError, match="do not consist of attention and MLP"):
+        collect(cnn, X, "all")
     with pytest.raises(CardError, match="unknown set of layers 'block'"):
         collect(vit, X, "block")
     with pytest.raises(CardError, match="unknown form of features 'mean'"):

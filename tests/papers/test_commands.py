@@ -47,9 +47,10 @@ def test_what_no_run_can_fill_is_said_and_not_asked_for(commands):
     toy = CellSpec("toy-vit", "knn", "aptos")
     assert commands.cell(toy) is None
     assert commands.table("mini/t1", [toy]) == []
-    assert commands.lacking([toy, CellSpec("dino", "knn", "aptos")]) == [
+    assert commands.lacking([toy], [toy, CellSpec("dino", "knn", "aptos")]) == [
         "without weights, so --random alone shows their results: toy-vit"
     ]
+    assert commands.lacking([toy], []) == [], "--random shows it"
 
 
 def test_the_commands_of_a_table_are_one_for_all_and_one_per_recipe(commands, paper):
@@ -65,9 +66,9 @@ def test_the_commands_of_a_table_are_one_for_all_and_one_per_recipe(commands, pa
 
 def test_the_note_on_missing_cards_names_each_once(commands):
     cells = [CellSpec("nobody", "kmm", "aptos"), CellSpec("nobody", "knn", "aptos"), CellSpec("dino", "knn", "aptos")]
-    (note,) = commands.lacking(cells)
+    (note,) = commands.lacking(cells, cells)
     assert note.endswith(": models nobody; protocols kmm")
-    assert commands.lacking(cells[2:]) == []
+    assert commands.lacking(cells[2:], cells[2:]) == []
 
 
 def test_a_data_set_without_a_card_keeps_the_papers_split(commands):

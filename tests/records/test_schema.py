@@ -23,6 +23,14 @@ def test_the_score_is_the_primary_metric():
     assert record.model_copy(update={"metric": "f1_macro"}).score is None
 
 
+def test_a_record_prints_as_one_line():
+    (record,) = synthetic(seeds=(3,), values={"auroc": [0.75]}, options={"k": 5}, weights="random", toy=True)
+    unit = record.unit
+    where = f"{unit.model} · {unit.protocol} · {unit.dataset} · seed 3"
+    assert repr(record) == str(record) == f"<Record {where}: auroc 0.7500 (paper, k=5, random weights, toy data)>"
+    assert "auroc undefined" in repr(record.model_copy(update={"metrics": {"auroc": None}}))
+
+
 def test_a_record_knows_no_folder_until_it_is_read_or_written():
     assert synthetic(seeds=(0,))[0].path is None
 

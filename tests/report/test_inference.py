@@ -46,6 +46,14 @@ def test_a_tie_is_what_a_paired_test_does_not_separate(groups):
     assert ties(listed[::2], "accuracy") == set()
 
 
+def test_where_lower_is_better_ties_are_with_the_lowest(groups):
+    listed = []
+    for model, loss in (("dino", 0.33), ("imagenet", 0.34), ("sam", 0.6)):
+        made = [r.model_copy(update={"metrics": {"log_loss": loss}}) for r in groups[model].records]
+        listed.append(Group(tuple(made)))
+    assert ties(listed, "log_loss") == {1}
+
+
 @pytest.mark.parametrize("changed", ["data", "target", "id"])
 def test_only_what_has_the_same_ids_pixels_and_targets_is_compared(groups, changed):
     other = groups["imagenet"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import medbench
-from medbench.cards import ModelCard
+from medbench import cards
+from medbench.cards import ModelCard, Settings
+from medbench.cards.recipes import KINDS
+from medbench.cards.resolve import resolve
+from medbench.cli.plan_text import precision_lines
 from medbench.errors import MedbenchError, UnreachableError
 from medbench.models.weights.locate import WeightsFile
-from medbench.runs import plan
-from medbench.runs.jobs import Options
+from medbench.runs import plan as planning
+from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 
 from .conftest import run, training_of
@@ -76,7 +81,7 @@ def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_path: Path, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(plan, "locate", lambda card, *_, **__: asked.append(card.name))
+    monkeypatch.setattr(planning, "locate", lambda card, *_, **__: asked.append(card.name))
     with pytest.raises(MedbenchError) as caught:
         make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
     assert "2 things are wrong or missing" in caught.value.message
@@ -92,7 +97,95 @@ def test_one_download_without_a_network_is_enough(monkeypatch) -> None:
         asked.append(download)
         raise UnreachableError(f"no weights of {card.name}")
 
-    monkeypatch.setattr(plan, "locate", locate)
+    monkeypatch.setattr(planning, "locate", locate)
     with pytest.raises(MedbenchError, match="3 things are wrong or missing"):
         make_plan("dinov2,sam,clip", "knn", "toy", Options(changes={"k": 3}))
     assert asked == [True, False, False]
+
+
+def settings_of(protocol: str, preset: str, dataset: str) -> Settings:
+    return resolve(cards.find_protocol(protocol), preset, dataset, {})
+
+
+@pytest.mark.parametrize("protocol", ["linear-frozen", "linear-unfrozen"])
+def test_a_groups_numbers_for_a_data_set_leave_other_groups_alone(protocol: str) -> None:
+    paper, theirs = (settings_of(protocol, preset, "chexpert") for preset in ("paper", "retfiner"))
+    assert (paper.epochs, paper.warmup_steps, paper.split) == (10, 1000, None)
+    assert (theirs.epochs, theirs.warmup_steps, theirs.warmup_epochs) == (1000, None, 10)
+    code = settings_of(protocol, "wacv-code", "chexpert")
+    assert (code.epochs, code.warmup_steps, code.split) == (100, 1000, "wacv-code")
+    assert settings_of(protocol, "fixed", "ddsm").epochs == 50
+    assert settings_of(protocol, "retfound", "toy").epochs == settings_of(protocol, "paper", "toy").epochs
+
+
+def test_a_preset_has_its_own_precision_and_the_plan_says_where_auto_is_open(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(**options: Any) -> Plan:
+        return make_plan("toy-vit", "knn", str(data), Options(**options))
+
+    here = plan(preset="fixed")
+    assert list(precision_lines(here)) == [
+        "precision auto is fp32 on this machine, but on one with a GPU bf16: other units. --precision fp32 fixes it"
+    ]
+    assert not list(precision_lines(plan(preset="fixed", precision="fp32")))
+    monkeypatch.setattr("medbench.runs.device.choose_device", lambda asked: "cuda")
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    assert plan(preset="fixed").jobs[0].precision == "bf16"
+    for preset in ("paper", "wacv-code"):
+        assert plan(preset=preset).jobs[0].precision == "fp32"
+        assert not list(precision_lines(plan(preset=preset)))
+    assert plan(precision="bf16").jobs[0].precision == "bf16", "the user decides"
+
+
+def test_layers_that_a_network_has_not_are_refused_before_the_fine_tuning(data: Path) -> None:
+    with pytest.raises(MedbenchError, match="blocks of toy-cnn do not consist of attention"):
+        make_plan("toy-cnn", "cka", str(data), Options(preset="wacv-code"))
+    assert make_plan("toy-vit", "cka", str(data), Options(preset="wacv-code")).jobs
+
+
+def test_what_batch_norm_sees_is_part_of_the_key(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def groups(model: str, protocol: str = "linear-unfrozen", **changes: Any) -> str:
+        return make_plan(model, protocol, str(data), Options(changes=changes)).jobs[-1].group
+
+    assert groups("toy-vit", micro_batch=4) == groups("toy-vit")
+    plain, halved = groups("toy-cnn"), groups("toy-cnn", micro_batch=4)
+    assert len({plain, halved, groups("toy-cnn", micro_batch=8)}) == 3
+    assert groups("toy-cnn", "deit-frozen", micro_batch=4, classifier="toy-vit") == groups(
+        "toy-cnn", "deit-frozen", classifier="toy-vit"
+    ), "frozen batch norm does not look at the batch"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert groups("toy-cnn") != plain
+    assert groups("toy-vit", micro_batch=4) == groups("toy-vit")
+
+
+def test_without_a_stem_no_frozen_unit_is_a_unit_of_its_own(data: Path) -> None:
+    changes = {**training_of("freeze"), "frozen": 0}
+    (paper,), (code,) = (
+        make_plan("toy-vit", "freeze", str(data), Options(preset=preset, changes=changes)).jobs
+        for preset in ("paper", "wacv-code")
+    )
+    assert (paper.protocol.name, code.protocol.name, code.depth) == ("linear-unfrozen", "freeze", 0)
+
+
+def test_on_toy_data_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    jobs = make_plan("toy-vit", "*", "toy", Options()).jobs
+    assert {job.protocol.kind for job in jobs} == set(KINDS)
+    assert {job.others["second"][0].name for job in jobs if "second" in job.others} == {"toy-vit"}
+    second = [name for name, kind in KINDS.items() if kind.second and name != "cka"]
+    assert len(second) == 5
+    for name in second:
+        for dataset in ("toy", "toy-binary", "toy-multiclass", "toy-multilabel"):
+            for preset in ("paper", "wacv-code", "fixed"):
+                assert getattr(settings_of(name, preset, dataset), KINDS[name].second) == "toy-vit"
+
+
+@pytest.mark.parametrize(
+    "protocol", ["timing", "deit-frozen", "deit-unfrozen", "decapitate-frozen", "decapitate-unfrozen", "cka"]
+)
+def test_a_classifier_is_a_model_card_in_every_protocol(protocol: str, data: Path) -> None:
+    changes = {"classifier": "toy-vit"} | ({"tuned": "deit-frozen"} if protocol == "cka" else {})
+    jobs = make_plan("toy-vit", protocol, str(data), Options(changes=changes)).jobs
+    assert {job.others["second"][0].name for job in jobs} == {"toy-vit"}
+    assert {unit.options["classifier"] for job in jobs for unit, _ in job.units} == {"toy-vit"}

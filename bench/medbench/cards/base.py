@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,8 +37,8 @@ def _replaceable(replace: dict[str, str]) -> dict[str, str]:
 
 
 def _cell(value: Any) -> Any:
-    """Let a number stand for its text (`0: normal`). What YAML takes for a truth value or a date has lost its text."""
-    if value is None or isinstance(value, (bool, date)):
+    """Let a number stand for its text (`0: normal`). What YAML takes for a truth value has lost its text."""
+    if value is None or isinstance(value, bool):
         raise ValueError(f"YAML reads this as {value}: put the text into quotes, as the label file writes it")
     return str(value) if isinstance(value, (int, float)) else value
 
@@ -64,10 +63,17 @@ Replacements = Annotated[dict[str, str], AfterValidator(_replaceable)]
 """Regular expression -> replacement."""
 
 
+Deviation = Annotated[float, Field(gt=0)]
+"""A standard deviation: pixels are divided by it."""
+
+Side = Annotated[int, Field(gt=0, le=16_384)]
+"""Side of an image in pixels."""
+
+
 class Strict(BaseModel):
     """A frozen piece of a card that refuses fields it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Card(Strict):

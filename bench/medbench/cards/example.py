@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from medbench.cards.base import Strict
+from medbench.storage.patterns import Expression
 
 FIELD = re.compile(r"\{([^{}]+)\}")
 """A column in a template."""
@@ -62,10 +63,10 @@ def captured(pattern: str | None, part: str, text: str) -> str:
     """
     if not pattern:
         return ""
-    match = re.search(pattern, text)
+    match = Expression(pattern).search(text)
     if match is None or not match[part]:
         raise ExampleError(f"'{pattern}' finds no {part} in '{text}'")
-    return match[part]
+    return str(match[part])
 
 
 def check_all(examples: Iterable[Example], find: Callable[[Example], Named]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -165,16 +166,18 @@ def _medmnist_sets(word: str) -> list[str]:
 def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
 
+    A path that is there is itself, whatever commas or brackets it has.
+
     Raises:
         CardError: A word is unknown, or a glob matches nothing.
     """
-    listed = [w.strip() for word in ([words] if isinstance(words, str) else words) for w in word.split(",")]
+    listed = [w for word in ([words] if isinstance(words, str) else words) for w in _listed(word)]
     found: list[str] = []
     known = names(kind)
     for word in filter(None, listed):
         if kind == "datasets" and is_medmnist_name(word) and not is_file_name(word):
             found += _medmnist_sets(word)
-        elif any(c in word for c in "*?["):
+        elif any(c in word for c in "*?[") and not _is_path(word):
             matches = fnmatch.filter(known, word)
             if not matches:
                 raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
@@ -186,6 +189,19 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     if not found:
         raise CardError(f"no {kind.removesuffix('s')} was named", f"choose from: medbench ls {kind}")
     return list(dict.fromkeys(found))
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Yield the words of a comma list; a path that is there may have commas in it."""
+    parts = text.split(",")
+    while parts:
+        n = next((n for n in range(len(parts), 1, -1) if _is_path(",".join(parts[:n]).strip())), 1)
+        yield ",".join(parts[:n]).strip()
+        parts = parts[n:]
+
+
+def _is_path(text: str) -> bool:
+    return os.path.exists(os.path.expanduser(text))  # noqa: PTH110, PTH111 - of a text too long for a path as well
 
 
 def faults_of(path: Path) -> list[str]:

@@ -3,33 +3,76 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from medbench.cards.base import Card
-from medbench.errors import CardError
+from medbench.errors import CardError, visible
+from medbench.storage.files import open_regular
 
 C = TypeVar("C", bound=Card)
+
+
+MOST_BYTES, MOST_NODES, DEEPEST = 10_000_000, 200_000, 50
+"""Bounds of a YAML text: its size, its values (those of an alias count each time), and brackets within brackets."""
+
+MOST_FAULTS = 20
+"""Faults of one card that are shown."""
+
+REFUSED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What PyYAML's constructors raise for a value that does not fit its tag, such as `!!int abc`."""
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader, with faults of YAML 1.1 fixed.
 
     A key given twice is refused (YAML would silently keep the last), and `1e-3` is a number, as in YAML 1.2. `0012`
-    and `12:30` are texts: YAML 1.1 takes them for numbers to the base of 8 and 60.
+    and `12:30` are texts: YAML 1.1 takes them for numbers to the base of 8 and 60. Dates are texts, too. What no card
+    holds is refused: infinities, control characters, keys that are no single value, bytes and YAML's own sets.
     """
+
+    yaml_constructors: ClassVar[dict[Any, Any]] = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if str(tag).rpartition(":")[2] not in ("binary", "omap", "pairs", "set")
+    }
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {
+        first: [(tag, text) for tag, text in pairs if not tag.endswith(":timestamp")]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node.
+
+        Raises:
+            yaml.MarkedYAMLError: The value does not fit its tag, is not finite, or holds a control character.
+        """
+        try:
+            value = super().construct_object(node, deep=deep)
+        except REFUSED as error:
+            raise _fault_at(node, f"not a value of its kind: {str(error)[:200]}") from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _fault_at(node, f"{value} is not a finite number")
+        if isinstance(value, str) and visible(value) != value:
+            raise _fault_at(node, f"'{value[:80]}' holds a control character")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node, whose keys must differ."""
-        seen: set[Any] = set()
+        if not isinstance(node, yaml.MappingNode):
+            raise _fault_at(node, "not a mapping")
+        seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _fault_at(key, "a key is one text or number")
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark)
+                raise _fault_at(key, f"the key '{key.value}' is there twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
@@ -41,10 +84,54 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         return super().construct_yaml_int(node)  # type: ignore[no-any-return]
 
 
+def _fault_at(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
 Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
 NUMBER = re.compile(r"[-+]?[0-9]{1,4}(\.[0-9]*)?[eE][-+]?[0-9]{1,2}$")
 """Numbers with an exponent that a person would write; too short to be a digest."""
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789"))
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the content of a YAML text, safely loaded.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, is larger or deeper than any card, or holds what no card holds.
+    """
+    _bounded(text)
+    loader = Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _bounded(text: str) -> None:
+    """Check the size and depth of a YAML text before anything is built of it: its parts are counted one by one."""
+    if len(text) > MOST_BYTES:
+        raise yaml.YAMLError(f"it is longer than {MOST_BYTES:,} characters")
+    sizes, open_, anchors = [0], [], {}
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            sizes.append(1)
+            open_.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, anchor = sizes.pop(), open_.pop()
+            anchors[anchor] = size
+            sizes[-1] += size
+        elif isinstance(event, yaml.AliasEvent):
+            sizes[-1] += anchors.get(event.anchor, MOST_NODES)  # of a collection that is not closed: without end
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+            anchors[event.anchor] = 1
+        if len(sizes) > DEEPEST or sum(sizes) > MOST_NODES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {DEEPEST} brackets within brackets, or than {MOST_NODES:,} values",
+                problem_mark=event.start_mark,  # type: ignore[arg-type]  # of libyaml, alike
+            )
 
 
 def read_yaml(path: Path) -> Any:
@@ -54,16 +141,15 @@ def read_yaml(path: Path) -> Any:
         CardError: The file does not exist, or is not text or not YAML; names the line.
     """
     try:
-        loader = Loader(path.read_text(encoding="utf-8"))
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
+        with open_regular(path) as file:
+            return parse_yaml(file.read(MOST_BYTES + 1).decode("utf-8"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CardError(f"{path}:{line}: not YAML: {error.problem}", "fix that line; indentation matters") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CardError(f"{path}: not a YAML text file", "cards are UTF-8 YAML files") from error
+        raise CardError(
+            f"{path}: not a YAML text file: {str(error).splitlines()[0]}", "cards are UTF-8 YAML files"
+        ) from error
     except OSError as error:
         raise CardError(f"cannot read the card {path}: {error.strerror}", "check the path") from error
 
@@ -81,15 +167,21 @@ def load_card(path: Path, schema: type[C]) -> C:
     try:
         card = schema.model_validate(content)
     except ValidationError as error:
-        lines = [_fault(path, schema, fault) for fault in error.errors()]
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader) or yaml.MappingNode("", [])
+        lines = [
+            _fault(path, node, schema, fault)
+            for fault in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]
+        ]
+        if error.error_count() > MOST_FAULTS:
+            lines.append(f"{path}: {error.error_count() - MOST_FAULTS:,} more faults")
         raise CardError("\n".join(lines), f"fix the card, then: medbench validate {path}") from error
     card._folder = path.parent
     return card
 
 
-def _fault(path: Path, schema: type[BaseModel], fault: Any) -> str:
+def _fault(path: Path, node: yaml.Node, schema: type[BaseModel], fault: Any) -> str:
     location: tuple[int | str, ...] = fault["loc"]
-    line, spot = _line_of(path, location)
+    line, spot = _line_of(node, location)
     field = ".".join(str(part) for part in spot) or "card"
     text = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
@@ -102,12 +194,11 @@ def _fault(path: Path, schema: type[BaseModel], fault: Any) -> str:
     return f"{path}:{line}: {field}: {text}"
 
 
-def _line_of(path: Path, location: Sequence[int | str]) -> tuple[int, list[int | str]]:
+def _line_of(node: yaml.Node, location: Sequence[int | str]) -> tuple[int, list[int | str]]:
     """Follow `location` down the YAML nodes as far as it goes: (line from 1, the part that exists or is missing).
 
     pydantic puts the tags of unions between the steps; those that name no key are passed over.
     """
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     line, spot = 1, []
     for depth, step in enumerate(location):
         if isinstance(node, yaml.MappingNode):

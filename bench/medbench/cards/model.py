@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from medbench.cards.base import Card, Pattern, Strict
+from medbench.cards.base import Card, Deviation, Pattern, Side, Strict
 from medbench.cards.dataset import DatasetCard
 from medbench.errors import unknown
 
@@ -63,10 +63,12 @@ class Weights(Strict):
 class Input(Strict):
     """The network's input."""
 
-    size: int = Field(224, gt=0, description="Side of the square input used by default.")
+    size: Side = Field(224, description="Side of the square input used by default.")
     native: int | None = Field(None, gt=0, description="Side that the weights were trained at (their position table).")
     mean: list[float] = Field(default=[0.485, 0.456, 0.406], description="The model's mean, on [0, 1].")
-    std: list[float] = Field(default=[0.229, 0.224, 0.225], description="The model's standard deviation, on [0, 1].")
+    std: list[Deviation] = Field(
+        default=[0.229, 0.224, 0.225], description="The model's standard deviation, on [0, 1]."
+    )
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field(
         "bicubic", description="The model's resize filter."
     )

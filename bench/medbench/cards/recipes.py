@@ -6,10 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from medbench.cards.base import Strict
+from medbench.cards.base import Side, Strict
 from medbench.cards.kinds import Kind
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=1_000_000)]
+Views = Annotated[int, Field(ge=0, le=10_000)]
 Rate = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
@@ -19,7 +20,7 @@ class Settings(Strict):
 
     kind: ClassVar[Kind]  # declared by each class that a protocol card can name
 
-    image_size: int | None = Field(None, gt=0, description="Side of the network's input; none: the model card's.")
+    image_size: Side | None = Field(None, description="Side of the network's input; none: the model card's.")
     library: str | None = Field(
         None, description="Which of the model card's libraries builds the encoder; none: the card's."
     )
@@ -82,12 +83,12 @@ class Recipe(Settings):
     """What every protocol that trains decides. Source: WACV 2024, section 3."""
 
     augment: Augment = Field(default_factory=Augment)
-    epochs: int = Field(100, gt=0)
-    batch_size: int = Field(64, gt=0, description="Images per step, over all processes and micro-batches.")
+    epochs: int = Field(100, gt=0, le=100_000)
+    batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     learning_rates: list[Rate] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3], min_length=1)
     weight_decay: float = Field(1e-5, ge=0, description="On weight matrices and kernels, not on biases and norms.")
     clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
-    warmup_epochs: int = Field(5, ge=0)
+    warmup_epochs: int = Field(5, ge=0, le=100_000)
     warmup_steps: int | None = Field(None, ge=0, description="Steps of the warm-up; overrides `warmup_epochs`.")
     warmup_overshoot: bool = Field(False, description="Q10: end the ramp at lr * (1 + 1/W), as the code did.")
     plateau: bool = Field(True, description="Q8: divide the rate when validation stops improving.")
@@ -121,7 +122,7 @@ class LinearFrozen(Recipe):
     """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
 
     kind: ClassVar[Kind] = Kind("linear-frozen", version=4, images=False)
-    views: int = Field(16, ge=0, description="Augmented views of the training set in the bank; 0: the clean images.")
+    views: Views = Field(16, description="Augmented views of the training set in the bank; 0: the clean images.")
 
 
 class Knn(Settings):
@@ -132,7 +133,7 @@ class Knn(Settings):
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
     temperature: float = Field(0.1, gt=0)
     bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
-    batch_size: int = Field(64, gt=0)
+    batch_size: Positive = Field(64)
 
 
 class NearestMean(Settings):
@@ -145,8 +146,8 @@ class NearestMean(Settings):
 class FinetuneRecipe(Recipe):
     """A network trained by gradient descent, one (seed, learning rate) at a time."""
 
-    views: int | None = Field(
-        None, ge=0, description="Number of augmented views in the bank; 0: clean images; none: new views in each epoch."
+    views: Views | None = Field(
+        None, description="Number of augmented views in the bank; 0: clean images; none: new views in each epoch."
     )
     lr_search_seeds: Positive = Field(1, description="Number of seeds on which the learning rate is searched.")
     eps: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
@@ -274,7 +275,7 @@ class Timing(Settings):
     )
     stack: str = Field("imagenet", description="Model card of the stacked network.")
     batches: list[Positive] = Field(default=[1, 8, 32, 64, 128, 256], min_length=1)
-    warmup: int = Field(5, ge=0, description="Warm-up passes, not measured.")
+    warmup: int = Field(5, ge=0, le=1_000_000, description="Warm-up passes, not measured.")
     repeats: Positive = Field(30, description="Measured passes.")
     seconds: float = Field(20.0, gt=0, description="A batch size is skipped if its passes would take longer.")
 
@@ -304,7 +305,7 @@ class DinoPretrain(Settings):
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")
     local_size: Positive = Field(96, description="Side of the local crops.")
-    local_crops: int = Field(6, ge=0)
+    local_crops: int = Field(6, ge=0, le=1_000)
     global_scale: tuple[float, float] = Field((0.4, 1.0), description="Area of a global crop as a share of the image.")
     local_scale: tuple[float, float] = Field((0.05, 0.4), description="Area of a local crop as a share of the image.")
     horizontal_flip: float = Field(0.5, ge=0, le=1)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from medbench.cards.find import dataset_kind, find_dataset, is_file_name, names
-from medbench.cards.load import Loader
+from medbench.cards.load import parse_yaml
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import DATASETS, ProtocolCard
 from medbench.cards.recipes import SETTINGS, Settings
@@ -94,9 +94,12 @@ def parse_changes(words: Iterable[str]) -> dict[str, Any]:
         if not sign or not key.strip():
             raise MedbenchError(f"--set {word}: not of the form key=value", "e.g. --set epochs=50 --set augment.hue=0")
         try:
-            found[key.strip()] = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+            found[key.strip()] = parse_yaml(text)
         except yaml.YAMLError as error:
-            raise MedbenchError(f"--set {word}: the value cannot be read", "quote texts that hold : or [") from error
+            problem = getattr(error, "problem", None) or str(error)
+            raise MedbenchError(
+                f"--set {word[:200]}: the value cannot be read: {problem}", "quote texts that hold : or ["
+            ) from error
     return found
 
 
@@ -104,10 +107,12 @@ def _nest(changes: dict[str, Any]) -> dict[str, Any]:
     """Turn dotted keys into nested ones."""
     found: dict[str, Any] = {}
     for key, value in changes.items():
-        *outer, last = key.split(".")
+        *outer, last = key.split(".", 10)
         place = found
         for step in outer:
             place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise MedbenchError(f"--set {key}: '{step}' is set as a whole, too", "set it, or its parts, not both")
         place[last] = value
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,14 +14,16 @@ import typer
 from medbench.cli import data, weights
 from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
-from medbench.errors import MedbenchError
+from medbench.errors import MedbenchError, visible
 from medbench.progress import Stopped, stoppable
+
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that steer a terminal: the messages of the command-line library repeat what was typed."""
 
 app = typer.Typer(
     name="medbench",
     help="Which pretrained vision model serves my medical-image classification task, and can I trust the number?",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -72,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed
     args = [arg for arg in args if arg != "--debug"]
+    if odd := next(filter(STEERING.search, args), None):
+        _complain(f"'{visible(odd)}' holds a control character", "type it without; rename a file of that name", debug)
+        return 2
     try:
         with stoppable():
             typer.main.get_command(app).main(args=args, prog_name="medbench")
@@ -85,11 +92,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedbenchError as error:
         _complain(error.message, error.hint, debug)
         return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return _internal(error, debug)
+        _complain(f"the path '{visible(str(error.filename))[:80]}…' is too long", "choose a shorter one", debug)
+        return 2
     except Exception as error:  # noqa: BLE001 the last resort: --debug shows the traceback
-        text = " ".join(str(error).split())
-        _complain(f"internal error: {type(error).__name__}: {text}", "rerun with --debug for a traceback", debug)
-        return 1
+        return _internal(error, debug)
     return 0
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    text = visible(" ".join(str(error).split()))
+    _complain(f"internal error: {type(error).__name__}: {text}", "rerun with --debug for a traceback", debug)
+    return 1
 
 
 def _complain(message: str, hint: str, debug: bool) -> None:

@@ -130,7 +130,7 @@ def _write_report(report: CheckReport, as_json: bool) -> None:
 
 def _verdict(report: CheckReport) -> str:
     if not report.findings:
-        return "matches the card"
+        return "nothing wrong was found" if report.taken.lines else "matches the card"
     kinds = [finding.severity for finding in report.findings]
     return ", ".join(f"{kinds.count(kind)} {kind}(s)" for kind in dict.fromkeys(kinds))
 

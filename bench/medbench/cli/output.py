@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medbench.errors import visible
 from medbench.report.tables.text_table import aligned, fit, grid, longest_word
 
 Row = Mapping[str, Any]
@@ -16,12 +17,12 @@ TEXT = 14
 
 def write(text: str = "") -> None:
     """Print one line (or several) to standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
 
 
 def note(text: str) -> None:
     """Print one line about the output to standard error, so that it stays out of pipes."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def write_json(value: Any) -> None:
@@ -88,4 +89,4 @@ def as_text(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, (list, tuple)):
         return ", ".join(as_text(part) for part in value)
-    return " ".join(str(value).split())
+    return visible(" ".join(str(value).split()))

@@ -36,7 +36,7 @@ def say_sources(plan: Plan) -> None:
     """Say what each of a plan's data sets was taken for, once, unless quiet; and what is doubtful in it."""
     from medbench import progress
 
-    for data in {job.dataset.card.name: job.dataset for job in plan.jobs}.values():
+    for data in {(job.dataset.card.name, job.dataset.root): job.dataset for job in plan.jobs}.values():
         if not progress.is_quiet():
             say_taken(data.card.name, data.taken)
 

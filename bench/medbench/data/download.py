@@ -7,10 +7,12 @@ was stopped goes on with the first that is not. An archive is unpacked beside it
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,16 @@ from medbench.cards.dataset import DatasetCard, Download
 from medbench.errors import DataError
 from medbench.progress import say
 from medbench.storage import files
+from medbench.storage.archives import unpack
 from medbench.storage.digests import file_digests
 from medbench.storage.fetch import FetchError, fetch_part
 from medbench.storage.locks import exclusive
+
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, ValueError, RuntimeError, zlib.error,
+    lzma.LZMAError, RecursionError,
+)  # fmt: skip
+"""What unpacking raises for damaged archives and for unknown methods."""
 
 DONE = ".medbench-download.json"
 
@@ -65,7 +74,7 @@ def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
     faults = []
     for url in file.urls:
         try:
-            part = fetch_part(url, target)
+            part = fetch_part(url, target, most=2 * file.bytes if file.bytes else None)
         except FetchError as error:
             faults.append(f"{url}: {error}")
             continue
@@ -95,28 +104,21 @@ def _unpack(archive: Path, root: Path) -> None:
     with files.writing(root):
         place = Path(tempfile.mkdtemp(prefix=".unpacking.", dir=root))
         try:
-            _extract(archive, place)
+            packed = unpack(archive, place)
             for item in sorted(place.iterdir()):
                 _move(item, root / item.name)
             archive.unlink()
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
+            if packed:
+                say(f"{archive.name} holds archives, which stay packed: {', '.join(packed[:5])}")
+        except DataError as error:
+            raise DataError(f"{archive} is not unpacked: {error.message}", error.hint) from error
+        except DAMAGED as error:
             archive.unlink(missing_ok=True)
             raise DataError(
                 f"{archive} cannot be unpacked: {error}", "run the same command to fetch it again"
             ) from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
-
-
-def _extract(archive: Path, place: Path) -> None:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as held:
-            for name in held.namelist():
-                files.inside(place, name)  # zipfile would quietly put it elsewhere
-            held.extractall(place)  # noqa: S202 - checked above
-    else:
-        with tarfile.open(archive) as held_tar:
-            held_tar.extractall(place, filter="data")  # refuses paths that leave
 
 
 def _move(item: Path, target: Path) -> None:

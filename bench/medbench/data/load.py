@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medbench import cards
 from medbench.cards.dataset import METHODS, DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
-from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
+from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, reader
 from medbench.data.layouts.own.folder import card_from_folder
 from medbench.data.layouts.own.table import card_from_csv
@@ -24,12 +24,15 @@ from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule, with_rule
 from medbench.errors import DataError, MissingDataError
-from medbench.storage import digests, files, paths
+from medbench.storage import files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Missing = Literal["stop", "leave-out"]
+
+SYSTEM = ("proc", "sys", "dev", "bin", "boot", "etc", "lib", "lib64", "sbin", "usr")
+"""Folders at the top of a file system that hold no data of users."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         own = card_from_csv(path, None if root is None else root.expanduser(), columns)
         return Source(own.card, own.root, path.parent, own.taken)
     if kind == "folder":
+        _refuse_system(path)
         own = card_from_folder(path, columns)
         return Source(own.card, own.root, own.root, own.taken)
     card = cards.find_dataset(name)
@@ -83,6 +87,11 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     found = found or paths.data_root(card.name, root)
     if is_file_name(name) and root is None and (found is None or not found.is_dir()):
         found = path.parent
+    if path.is_dir() and not (found and found.is_dir()):
+        raise MissingDataError(
+            f"the data of the card {name} are not here, but a folder is called {name}",
+            f"for the folder, write ./{name}; {reader.access_hint(card)}",
+        )
     place = _existing(card, found)
     if card.layout.kind == "npz":
         from medbench.data.layouts import medmnist_npz
@@ -90,6 +99,13 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         with reader.how_to_get(card):
             place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
+
+
+def _refuse_system(folder: Path) -> None:
+    """Refuse the folders of the operating system: to walk them takes minutes, or never ends."""
+    place = folder.resolve()
+    if place == Path(place.anchor) or (place.parts[1] in SYSTEM and place.parts[:3] != ("/", "dev", "shm")):
+        raise DataError(f"{folder} belongs to the operating system", "name the folder that holds the class folders")
 
 
 def _existing(card: DatasetCard, place: Path | None) -> Path:
@@ -139,7 +155,7 @@ def load_dataset(
     if lost and missing == "leave-out":
         samples = samples.drop(index=gone).reset_index(drop=True)
         split_file.refuse_empty(samples["split"].to_numpy(), f"{card.name} without its {len(lost)} missing images")
-    content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
+    content = tuple(content_digests(card, place, samples["path"]))
     found = Dataset(
         card=card,
         root=place,
@@ -150,7 +166,7 @@ def load_dataset(
         content=content,
         grouped=bool((samples["group"] != samples["id"]).any()),
         missing=tuple(lost),
-        taken=source.taken,
+        taken=source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0)),
     )
     if not (extra := further_inputs(found)):
         return found

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
-from medbench.data.dataset import Dataset, samples_digest, split_digest_of
+from medbench.data.dataset import Dataset, content_digests, samples_digest, split_digest_of
 from medbench.errors import DataError, unknown
-from medbench.storage import digests
+from medbench.storage.patterns import Expression
 
 Owner = npt.NDArray[np.int64]
 """Position in the data set's samples of each picture's sample, ascending."""
@@ -52,7 +51,7 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
             f"{len(missing)} pictures of the input '{name}' of {card.name} are missing: {', '.join(missing[:3])}",
             f"medbench data check {card.name}",
         )
-    content = tuple(digests.file_digests([dataset.root / path for path in frame["path"]], f"hashing {own.name}"))
+    content = tuple(content_digests(own, dataset.root, frame["path"]))
     return dataclasses.replace(
         dataset,
         card=own,
@@ -66,7 +65,7 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
 
 def _slices(root: Path, folder: str, rule: Slices) -> list[str]:
     """Return the paths of a volume's slices below `root`, by their number."""
-    pattern = re.compile(str(rule.slices))
+    pattern = Expression(str(rule.slices))
     try:
         names = [entry.name for entry in (root / folder).iterdir()]
     except OSError as error:

@@ -48,8 +48,13 @@ class Commands:
         parts = [self._command(cells) for cells in batches.values()]
         return [f"medbench table {name} --fill", *parts] if parts else []
 
-    def lacking(self, missing: Iterable[CellSpec]) -> list[str]:
-        """Return notes that name the cards that cells need and this version lacks, and models without weights."""
+    def lacking(self, missing: Iterable[CellSpec], empty: Iterable[CellSpec]) -> list[str]:
+        """Return notes on what no run can fill.
+
+        Args:
+            missing: Cells that lack something: the cards that this version does not have are named.
+            empty: Cells that show nothing: models without weights are named.
+        """
         lack = dict.fromkeys(pair for one in missing for pair in lacking(one, self.known))
         parts = [
             f"{kind} {', '.join(name for k, name in lack if k == kind)}"
@@ -57,7 +62,7 @@ class Commands:
             if any(k == kind for k, _ in lack)
         ]
         found = [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
-        none = dict.fromkeys(one.model for one in missing if not lacking(one, self.known) and not self.fills(one))
+        none = dict.fromkeys(one.model for one in empty if not lacking(one, self.known) and not self.fills(one))
         return found + [f"without weights, so --random alone shows their results: {', '.join(none)}"] * bool(none)
 
     def changes(self, one: CellSpec) -> dict[str, Any]:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from medbench.errors import visible
 
 SCHEMA = 1
+
+
+def _printable(text: str) -> str:
+    if visible(text) != text:
+        raise ValueError(f"'{text}' holds a control character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+"""A text that tables and figures show."""
 
 
 class Unit(BaseModel):
@@ -15,12 +27,12 @@ class Unit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    model: str
-    protocol: str
-    dataset: str
+    model: Text
+    protocol: Text
+    dataset: Text
     seed: int
-    preset: str
-    options: dict[str, Any] = Field(default_factory=dict, description="Changes by --set, --image-size and so on.")
+    preset: Text
+    options: dict[Text, Any] = Field(default_factory=dict, description="Changes by --set, --image-size and so on.")
     weights: Literal["official", "file", "random", "trained"] = "official"
     toy: bool = Field(False, description="Toy data: generated images that say nothing about medicine.")
 
@@ -32,7 +44,7 @@ class SplitCount(BaseModel):
 
     images: int
     groups: int | None = Field(None, description="Patients or lesions, if the card names a group.")
-    classes: dict[str, int] = Field(description="Class (or finding) -> images.")
+    classes: dict[Text, int] = Field(description="Class (or finding) -> images.")
 
 
 class Record(BaseModel):
@@ -49,13 +61,13 @@ class Record(BaseModel):
     group: str
     unit: Unit
     material: dict[str, Any]
-    metric: str = Field(description="The primary metric's id.")
-    metrics: dict[str, float | None] = Field(description="On the test split; None: undefined there.")
-    metrics_val: dict[str, float | None]
+    metric: Text = Field(description="The primary metric's id.")
+    metrics: dict[Text, float | None] = Field(description="On the test split; None: undefined there.")
+    metrics_val: dict[Text, float | None]
     absent: dict[str, list[str]] = Field(
         default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."
     )
-    n: dict[str, SplitCount]
+    n: dict[Text, SplitCount]
     chosen: dict[str, Any] = Field(default_factory=dict, description="Hyper-parameters chosen on validation.")
     selection: dict[str, Any] = Field(default_factory=dict, description="Every candidate with its validation curve.")
     warnings: list[str] = Field(default_factory=list)
@@ -64,6 +76,25 @@ class Record(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     _path: Path | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _mappings(self) -> Record:
+        wanted = (("provenance", ("data", "libraries", "weights")), ("material", ("protocol",)))
+        for field, names in wanted:
+            held = getattr(self, field)
+            if odd := [name for name in names if not isinstance(held.get(name, {}), dict)]:
+                raise ValueError(f"{field}.{odd[0]} is no mapping")
+        return self
+
+    def __repr__(self) -> str:
+        unit = self.unit
+        how = [unit.preset, *(f"{key}={value}" for key, value in unit.options.items())]
+        how += [f"{unit.weights} weights"] * (unit.weights != "official") + ["toy data"] * unit.toy
+        score = "undefined" if self.score is None else f"{self.score:.4f}"
+        where = f"{unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}"
+        return f"<Record {where}: {self.metric} {score} ({', '.join(how)})>"
+
+    __str__ = __repr__
 
     @property
     def path(self) -> Path | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from medbench.errors import MedbenchError
+from medbench.errors import MedbenchError, visible
 from medbench.records.schema import SCHEMA, Record, Unit
 from medbench.storage import files
 
@@ -49,8 +49,9 @@ def read(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = str(error).split("\n")[0]
-        log.warning("%s is not a record of schema %d: ignored (--overwrite always renews it): %s", file, SCHEMA, first)
+        fault = error.errors()[0]
+        what = visible(f"{file} is not a record of schema {SCHEMA}: ignored (--overwrite always renews it)")
+        log.warning("%s: %s: %s", what, visible(".".join(map(str, fault["loc"]))), visible(fault["msg"]))
         return None
     record._path = folder
     return record

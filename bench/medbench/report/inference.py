@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench import stats
-from medbench.metrics import Scores
+from medbench.metrics import METRICS, Scores
 from medbench.metrics.log_odds import RANKED
 from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
@@ -123,17 +123,25 @@ def interval_of(group: Group, metric: str) -> Interval | None:
     return stats.Interval(found["low"], found["high"], found["se"], level=found["level"], **counts)
 
 
+def best_of(groups: Sequence[Group], metric: str) -> int | None:
+    """Return the place of the best mean, of equal ones the first; None where the metric is defined for none."""
+    means = [group.summary(metric)[0] for group in groups]
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    known = [(sign * mean, -i) for i, mean in enumerate(means) if mean is not None]
+    return -max(known)[1] if known else None
+
+
 def ties(groups: Sequence[Group], metric: str) -> set[int]:
     """Return the places that a paired test does not separate from the best one, itself not among them.
 
-    Each is compared with the group of the best mean, on the same test samples, by the paired bootstrap's two-sided p;
-    Holm's method adjusts over all of them. Groups without predictions, or on other samples, are not compared.
+    Each is compared with the group of the best mean (the lowest, where lower is better), on the same test samples, by
+    the paired bootstrap's two-sided p; Holm's method adjusts over all of them. Groups without predictions, or on other
+    samples, are not compared.
     """
-    means = [group.summary(metric)[0] for group in groups]
-    known = [i for i, mean in enumerate(means) if mean is not None]
-    if len(known) < 2:
+    best = best_of(groups, metric)
+    known = [i for i, group in enumerate(groups) if group.summary(metric)[0] is not None]
+    if best is None or len(known) < 2:
         return set()
-    best = max(known, key=lambda i: (means[i], -i))
     top = functools.cache(lambda: predicted(groups[best]))
     places, values = [], []
     for i in known:

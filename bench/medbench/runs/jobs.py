@@ -29,10 +29,39 @@ Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
 
+MOST_SEEDS = 1_000
+"""Of one command."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """How a request is run; the fields are `medbench run`'s options."""
+    """How a request is run; the fields are the keywords of `medbench.run` and the options of `medbench run`.
+
+    Attributes:
+        preset: Preset of the protocols: `paper`, `wacv-code`, `fixed` or another that their cards have.
+        seeds: A number of seeds (5: the seeds 0 to 4), or the seeds themselves.
+        changes: Setting of the protocol -> value, as `--set`; dots in the name of a nested one (`augment.hue`).
+        data_root: Folder of the data sets; None: `MEDBENCH_DATA`.
+        weights: Weights file, or `random`; None: the official file.
+        image_size: Side of the network's input in pixels; None: the model's.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        workers: Loader processes; None: by the number of cores.
+        runs: The run store; by default `MEDBENCH_RUNS` or `results/runs`.
+        overwrite: `missing` runs what is missing, `always` runs all again, `never` only reads what is there.
+        unreadable: `stop` at images that cannot be decoded, or `leave-out`.
+        missing: `stop` at images that are not there, or `leave-out`.
+        label: Own data: column of the class; several with commas: one column per class.
+        image: Own data: column of the image's path.
+        group: Own data: column of what a split keeps together, such as the patient.
+        split_column: Own data: column of train, val and test.
+        task: Own data: `binary`, `multiclass`, `ordinal` or `multilabel`; None: from the labels.
+        metric: Own data: primary metric; None: by the task.
+        allow_outside: Whether image paths may leave the data folder.
+        download: Whether missing weights may be downloaded.
+        keep_weights: Whether the best weights of trained networks are kept next to their records.
+        log: Where curves are sent too: `tensorboard`, `wandb`.
+    """
 
     preset: str = "paper"
     seeds: int | Sequence[int] = 5
@@ -66,10 +95,15 @@ class Options:
     @property
     def seed_list(self) -> list[int]:
         """The seeds: 0 to n - 1 for a number n, or the listed ones."""
-        listed = list(range(self.seeds)) if isinstance(self.seeds, int) else list(dict.fromkeys(self.seeds))
+        asked = range(min(self.seeds, MOST_SEEDS + 1)) if isinstance(self.seeds, int) else self.seeds
+        listed = list(dict.fromkeys(asked))
         if not listed or min(listed) < 0:
             raise MedbenchError(
                 f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
+            )
+        if len(listed) > MOST_SEEDS or max(listed) >= 2**32:
+            raise MedbenchError(
+                f"--seeds: at most {MOST_SEEDS:,} seeds, each below 2^32", "5 seeds show how much results vary"
             )
         return listed
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from medbench import cards
+from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
@@ -208,6 +208,7 @@ class _Request:
             outside, missing = options.allow_outside, options.missing
             own = options.columns
             data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
+            metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
             self.loaded[name, split] = data
         return self.loaded[name, split]
 

@@ -98,9 +98,11 @@ class Draws:
         low = high = math.nan
         if len(known) > 1 and not math.isnan(self.value):
             reach = self.shape.spread * _t_quantile((1 + level) / 2, self.shape.freedom)
-            low, high = (self._deviates.quantile(self._corrected(end)) for end in (-reach, reach))
+            ends = [self._corrected(end) for end in (-reach, reach)]
             if self.skewed:
-                low, high = np.clip([low, high], known[0], known[-1]).tolist()
+                low, high = np.quantile(known, [NORMAL.cdf(end) for end in ends]).tolist()
+            else:
+                low, high = map(self._deviates.quantile, ends)
         return Interval(low, high, self.se, len(self.values), len(self.values) - len(known), level)
 
     def p(self, null: float = 0.0) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from medbench.progress import bar
@@ -12,21 +14,28 @@ from medbench.storage import files
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
+SLOW, WINDOW = 1_000, 10.0  # fewer bytes in so many seconds: the server holds the line and sends nothing of use
 
 
 class FetchError(Exception):
     """A download failed; the part that arrived is kept, so that the next try resumes."""
 
 
-def fetch_part(url: str, target: Path) -> Path:
+def fetch_part(url: str, target: Path, most: int | None = None) -> Path:
     """Download to `target`.part, resuming an earlier download, and return the complete .part file.
 
+    Args:
+        url: The address.
+        target: Where the file will lie.
+        most: Bytes that it has at most; None: not known.
+
     Raises:
-        FetchError: The address does not exist, there is no network, or the connection broke; the text says which.
+        FetchError: The address does not exist, there is no network, or the connection broke, is far too
+            slow or brings too much; the text says which.
         OutputError: The file cannot be written.
     """
     try:
-        return _download(url, target)
+        return _download(url, target, most)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise FetchError(_reason(error)) from error
 
@@ -50,7 +59,7 @@ def _reason(error: Exception) -> str:
     return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
 
 
-def _download(url: str, target: Path) -> Path:
+def _download(url: str, target: Path, most: int | None) -> Path:
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"not a web address: {url}")
     part = target.with_name(target.name + ".part")
@@ -67,18 +76,32 @@ def _download(url: str, target: Path) -> Path:
             if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
                 return part  # the download was already complete
         part.unlink()  # the partial file is longer than the file, so it is of another one
-        return _download(url, target)
+        return _download(url, target, most)
     with answer:
         if have and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             have = 0  # the server cannot resume: it sends the complete file
         total = have + int(answer.headers.get("Content-Length") or 0)
         mode = "ab" if have else "wb"
         with files.writing(part), part.open(mode) as file, bar(target.name, total, "bytes", done=have) as advance:
-            while block := answer.read(CHUNK):
+            for block in _blocks(answer):
                 file.write(block)
                 advance(len(block))
+                if most is not None and file.tell() > most:
+                    raise OSError(f"the server sends more than {most:,} bytes, which is not the file of the card")
     if answer.headers.get("Content-Length") and part.stat().st_size != total:
         raise OSError(
             f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; rerun the command to resume"
         )
     return part
+
+
+def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the content as it comes, as long as it comes at a rate with which it will end."""
+    since, got = time.monotonic(), 0
+    while block := answer.read1(CHUNK):
+        yield block
+        got += len(block)
+        if (now := time.monotonic()) - since > WINDOW:
+            if got < SLOW:
+                raise OSError(f"the server sent only {got} bytes in {WINDOW:.0f} s; rerun the command to resume")
+            since, got = now, 0

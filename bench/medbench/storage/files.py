@@ -11,11 +11,12 @@ import json
 import os
 import platform
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from medbench.errors import DataError, OutputError
 
@@ -37,16 +38,32 @@ def digest(value: Any) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file: Any) -> str:
+    """Return the sha256 (hex) of a file's bytes; OSError if it is no regular file, or cannot be read."""
     sha = hashlib.sha256()
-    while block := file.read(1 << 20):
-        sha.update(block)
+    with open_regular(path) as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
     return sha.hexdigest()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, unless it is a pipe, a device or a view of the kernel, which may never end.
+
+    Raises:
+        OSError: It is no regular file, or cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_dev in _kernel_devices():
+        os.close(handle)
+        kind = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+        raise OSError(kind, "a folder" if kind == errno.EISDIR else "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+@functools.cache
+def _kernel_devices() -> frozenset[int]:
+    return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))  # noqa: PTH116
 
 
 @contextlib.contextmanager
@@ -64,6 +81,7 @@ def writing(what: Path) -> Iterator[None]:
             errno.ENOTDIR,
             errno.EISDIR,
             errno.EEXIST,
+            errno.ENAMETOOLONG,
         )
         if error.errno not in (*refusals, errno.ENOENT, errno.EFBIG):
             raise

@@ -47,7 +47,6 @@ def test_folders_name_classes_too(tmp_path: Path) -> None:
         ("a: sick", "healthy, ill", "mine.yaml:2: layout.values.a: 'sick' is neither a class of the card nor"),
         ("yes: 1", "healthy, ill", "YAML reads this as True: put the text into quotes"),
         ("", "no, mild", "mine.yaml:4: classes.0: YAML reads this as False: put the text into quotes"),
-        ("2020-01-02: 0", "healthy, ill", "YAML reads this as 2020-01-02"),
     ],
 )
 def test_what_is_no_class_or_has_lost_its_text(tmp_path: Path, values: str, classes: str, words: str) -> None:

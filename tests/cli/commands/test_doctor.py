@@ -15,7 +15,9 @@ def results(monkeypatch):
     """Set what the check finds."""
 
     def install(*states: str) -> None:
-        monkeypatch.setattr(doctor, "examine", lambda: iter([Diagnosis(f"thing {s}", s, "detail") for s in states]))
+        monkeypatch.setattr(
+            doctor, "examine", lambda part: iter([Diagnosis(f"thing {s}", s, "detail") for s in states])
+        )
 
     return install
 
@@ -38,6 +40,10 @@ def test_anything_wrong_is_status_1(medbench, results):
     assert json.loads(done.out)[1] == {"what": "thing wrong", "state": "wrong", "detail": "detail"}
 
 
-def test_this_machine(medbench):
-    seen = {row["what"]: row["state"] for row in json.loads(medbench("doctor", "--json").out)}
-    assert seen["torch"] == seen["weights toy-vit"] == "ok"
+def test_this_machine_in_a_screen_and_one_part_in_full(medbench):
+    short = medbench("doctor")
+    assert len(short.out.splitlines()) <= 15
+    seen = {row["what"]: row["state"] for row in json.loads(medbench("doctor", "models", "--json").out)}
+    assert seen["weights toy-vit"] == "ok"
+    wrong = medbench("doctor", "modles")
+    assert (wrong.status, wrong.err.splitlines()[0]) == (2, "error: unknown part 'modles'")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench.data.layouts.reader import read_samples
+from medbench.data.layouts.reader import REPEATED, read_samples
 
 from .made import refused
 
@@ -71,7 +71,11 @@ def test_lists(tmp_path, make_card):
 @pytest.mark.parametrize("first", ["x.png", "./x.png"])
 def test_an_id_is_there_once(tmp_path, make_card, first):
     (tmp_path / "labels.csv").write_text(f"image,label\n{first},a\nx.png,b\n")
-    refused(lambda: read_samples(make_card(), tmp_path), ":3: duplicate id 'x.png', first at", ":2")
+    refused(lambda: read_samples(make_card(), tmp_path), ":3: duplicate id 'x.png' with another label, first at", ":2")
+    (tmp_path / "labels.csv").write_text(f"image,label\n{first},a\ny.png,b\nx.png,a\n")
+    found = read_samples(make_card(), tmp_path)
+    assert found["id"].tolist() == ["x.png", "y.png"], "a row that says the same counts once"
+    assert found.attrs == {REPEATED: 1}
 
 
 def test_samples_on_the_exclusion_list_are_left_out(tmp_path, make_csv, make_card):

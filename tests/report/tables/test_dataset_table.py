@@ -28,6 +28,9 @@ def test_rows_columns_and_numbers(synthetic):
     assert made.rows[0].cells[0].text == "0.910 ± 0.014"
     assert made.rows[1].cells[0].text == "0.820 ± 0.016"
     frame = made.frame()
+    ends = ("mean", "std", "n", "low", "high")
+    assert list(frame)[:8] == ["model", "protocol", *(f"kappa_quadratic_{end}" for end in ends), "preset"]
+    assert sorted(frame) == sorted(made.flat()[0])
     assert frame["kappa_quadratic_mean"].tolist() == pytest.approx([0.91, 0.82])
     assert frame["kappa_quadratic_std"].tolist() == pytest.approx([0.0002**0.5, 0.00025**0.5])
     assert frame["kappa_quadratic_n"].tolist() == [2, 5]

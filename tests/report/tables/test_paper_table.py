@@ -18,6 +18,7 @@ from medbench import cards
 from medbench.cards import PaperCard
 from medbench.papers.matching import paper_records
 from medbench.records.groups import SEEN, SEEN_MARK
+from medbench.report.inference import best_of
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
 from medbench.report.tables.render import render
@@ -474,7 +475,7 @@ def test_intervals_and_ties_come_from_the_tests_of_predictions(card, synthetic, 
         asked.append(([group.first.unit.model for group in groups], metric))
         return {1, 2}
 
-    stub = types.SimpleNamespace(interval_of=lambda group, metric: Interval(0.7, 0.9), ties=ties)
+    stub = types.SimpleNamespace(interval_of=lambda group, metric: Interval(0.7, 0.9), ties=ties, best_of=best_of)
     monkeypatch.setattr("medbench.report.tables.marks.inference", stub)
     monkeypatch.setattr("medbench.report.tables.marks.stored", lambda group: True)
     values = {"dino": 0.8, "imagenet": 0.82, "resnet152": 0.81, "sam": 0.6}

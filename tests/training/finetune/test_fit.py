@@ -63,6 +63,20 @@ def fit(net: nn.Module | None = None, rate: float = 1e-2, x: Tensor | None = Non
     return Fit(net or network(), source, task, 3, rate, "test")
 
 
+def test_test_is_read_in_single_precision_if_the_recipe_says_so() -> None:
+    on, (train, y, val, v) = machine("bf16", "cpu", 0), data()
+    source = FitData(Held(train), Held(val), Held(val), lambda raw: raw)
+    exactly = network()(val).detach()
+    found = []
+    for single in (False, True):
+        recipe = LinearUnfrozen.model_validate({**SHORT, "test_fp32": single})
+        one = Fit(network(), source, FitTask(recipe, y, v, C, "recall_macro", on), 3, 1e-2, "test")
+        found.append(probabilities(one.test(M)))
+    expected = exactly.softmax(1).numpy()
+    assert np.abs(found[0] - expected).max() > 1e-4
+    np.testing.assert_allclose(found[1], expected, rtol=1e-5)
+
+
 def plain(rate: float, smoothing: float = 0.0) -> tuple[list[float], list[float], nn.Module]:
     """The recipe with PyTorch's own parts and nothing of ours but the order of the data."""
     x, y, z, v = data()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from medbench.cards.base import Card, Cell, Strict
+from medbench.cards.base import Card, Cell, Deviation, Strict
 from medbench.cards.dataset.csv_layout import CsvLayout
 from medbench.cards.dataset.layouts import Layout
 from medbench.cards.dataset.splits import Split, Splits
@@ -94,7 +94,7 @@ class DatasetCard(Card):
         " (multiclass), kappa_quadratic (ordinal), auroc_macro (multilabel).",
     )
     mean: list[float] | None = Field(None, description="Published mean on [0, 1]; none: computed from train.")
-    std: list[float] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
+    std: list[Deviation] | None = Field(None, description="Published deviation on [0, 1]; none: computed from train.")
     splits: Splits = Field(description="The named splits.")
     counts: Counts = Field(default_factory=Counts, description="What a complete copy contains; `data check` compares.")
     verified: bool = Field(True, description="False: counts are from memory or a third party; runs carry a warning.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ from pydantic import Field, model_validator
 from medbench.cards.base import Cell, ClassNumber, Replacements, Strict, has_part
 from medbench.cards.dataset.splits import Split
 from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
+from medbench.storage.patterns import Expression
 
 GroupPattern = Annotated[str, has_part("group")]
 IndexPattern = Annotated[str, has_part("index")]
@@ -30,7 +30,9 @@ class LabelTable(Strict):
     file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
     split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
     image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
-    header: int = Field(1, gt=0, description="Line of the column names, from 1; lines above it are ignored.")
+    header: int = Field(
+        1, gt=0, le=100_000, description="Line of the column names, from 1; lines above it are ignored."
+    )
     unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
     join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
 
@@ -47,9 +49,13 @@ class Slices(Strict):
 
     @model_validator(mode="after")
     def _example_matches(self) -> Slices:
-        if self.example and not re.fullmatch(self.slices or "", self.example):
+        if self.example and not Expression(self.slices or "").fullmatch(self.example):
             raise ValueError(f"the example '{self.example}' does not match `slices`")
         return self
+
+
+Width = Annotated[int, Field(ge=0, le=100)]
+"""Characters of a padded cell."""
 
 
 class CsvLayout(Strict):
@@ -57,7 +63,7 @@ class CsvLayout(Strict):
 
     kind: Literal["csv"] = Field(description="Label tables.")
     tables: list[LabelTable] = Field(min_length=1, description="The tables; their rows are put one below the other.")
-    delimiter: str = Field(",", description="The character between cells.")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="The character between cells.")
     encoding: str = Field("utf-8-sig", description="The text encoding, such as `latin-1`.")
     image: str = Field(
         "",
@@ -82,7 +88,7 @@ class CsvLayout(Strict):
         None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
     )
     nothing: list[Cell] = Field(default_factory=list, description="With `separator`: words that mean no class.")
-    pad: dict[str, int] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
+    pad: dict[str, Width] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
     input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
     inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
     values: dict[Cell, ClassNumber] = Field(
@@ -138,7 +144,7 @@ class CsvLayout(Strict):
         """
         text = filled(template, self.padded(cells))
         for pattern, new in self.replace.items():
-            text = re.sub(pattern, new, text)
+            text = Expression(pattern).sub(new, text)
         image = posixpath.normpath(text.replace("\\", "/"))
         return Named(image, group=captured(self.group_pattern, "group", image))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +10,7 @@ from medbench.cards.base import Cell, ClassNumber, Pattern, Strict, has_part
 from medbench.cards.dataset.csv_layout import CsvLayout, GroupPattern
 from medbench.cards.dataset.splits import Split
 from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
+from medbench.storage.patterns import Expression
 
 LabelPattern = Annotated[str, has_part("label")]
 
@@ -59,7 +59,9 @@ class FolderLayout(Strict):
         Raises:
             ExampleError: The card leaves the image out, or a pattern finds nothing or an unknown class.
         """
-        if not path.lower().endswith(tuple(map(str.lower, self.extensions))) or not re.search(self.only or "", path):
+        if not path.lower().endswith(tuple(map(str.lower, self.extensions))) or not Expression(self.only or "").search(
+            path
+        ):
             raise ExampleError(f"`extensions` or `only` leave out '{path}'")
         label = captured(self.label, "label", path)
         if label and self.folders and label not in self.folders:
@@ -109,8 +111,8 @@ class ToyLayout(Strict):
 
     kind: Literal["toy"] = Field(description="Images that medbench draws.")
     recipe: Literal["grades", "binary", "shapes", "findings"] = Field(description="What is drawn.")
-    n: int = Field(600, gt=0, description="Number of images.")
-    size: int = Field(64, gt=0, description="Side of an image in pixels.")
+    n: int = Field(600, gt=0, le=100_000, description="Number of images.")
+    size: int = Field(64, gt=0, le=4_096, description="Side of an image in pixels.")
     seed: int = Field(0, description="Another seed draws other images.")
 
 

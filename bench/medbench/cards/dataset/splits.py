@@ -31,13 +31,13 @@ class SplitRule(Strict):
     """
 
     method: Method = Field(description="How it is made; see above.")
-    seed: int = Field(0, description="Another seed draws another split.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Another seed draws another split.")
     val: float = Field(
         0.15, ge=0, lt=1, description="Share of validation (`official`: of train, if the release has none)."
     )
     test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
     train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: all that is not test.")
-    folds: int = Field(5, gt=2, description="`kfold`: number of parts.")
+    folds: int = Field(5, gt=2, le=1_000, description="`kfold`: number of parts.")
     fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
     shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
     base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from medbench.cli import options, output
+from medbench.cli import complete, options, output
 
 
-def doctor(as_json: options.Json = False) -> None:
+def doctor(
+    part: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PART",
+            help="All about one: libraries, gpu, disk, hub, data or models.",
+            autocompletion=complete.parts,
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
     """Check that this machine is ready.
 
     The check covers Python, torch, GPU, disk space, hub access, data and weights, and says what is missing.
@@ -16,7 +28,7 @@ def doctor(as_json: options.Json = False) -> None:
 
     from medbench.doctor import examine
 
-    rows = [asdict(diagnosis) for diagnosis in examine()]
+    rows = [asdict(diagnosis) for diagnosis in examine(part)]
     output.write_rows(rows, ("what", "state", "detail"), as_json=as_json)
     if any(row["state"] == "wrong" for row in rows):
         raise typer.Exit(1)

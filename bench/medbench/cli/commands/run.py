@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import options, output, plan_text
+from medbench.cli import complete, options, output, plan_text
 
 if TYPE_CHECKING:
     from medbench.runs.execute import Told
@@ -18,15 +18,27 @@ Choice = tuple[tuple[str, "str | None"], ...]
 
 
 def run(
-    model: Annotated[str | None, typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Protocol names, comma lists, globs or card files.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.", autocompletion=complete.models),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Protocol names, comma lists, globs or card files.", autocompletion=complete.protocols),
+    ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours."),
+        typer.Option(
+            help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours.",
+            autocompletion=complete.datasets,
+        ),
     ] = None,
     paper: Annotated[
         str | None,
-        typer.Option(help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it."),
+        typer.Option(
+            help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it.",
+            autocompletion=complete.papers,
+        ),
     ] = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,
@@ -104,13 +116,27 @@ def run(
         log=tuple(log or ()),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
+    with progress.quiet(quiet):
+        _run_and_print(how, choose, paper, repeats, preset, dry_run=dry_run, as_json=as_json)
+
+
+def _run_and_print(
+    how: Options,
+    choose: Choice,
+    paper: str | None,
+    seeds: int | list[int] | None,
+    preset: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run what is asked for and print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     told = plan_text.teller(as_json=as_json) if first else lambda _: None
-    with progress.quiet(quiet):
-        if paper is not None:
-            done = _paper(paper, how, repeats, preset, choose, dry_run, told)
-        else:
-            done = _named(how, choose, dry_run, told)
+    if paper is not None:
+        done = _paper(paper, how, seeds, preset, choose, dry_run, told)
+    else:
+        done = _named(how, choose, dry_run, told)
     if done is not None and first:
         if not as_json:
             plan_text.print_summary(*done)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import listing, options, output, plan_text
+from medbench.cli import complete, listing, options, output, plan_text
+from medbench.errors import visible
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
@@ -19,7 +20,10 @@ SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
 def table(
-    name: Annotated[str | None, typer.Argument(help="dataset/<name>, or a paper's table; none: list all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="dataset/<name>, or a paper's table; none: list all.", autocompletion=complete.tables),
+    ] = None,
     form: options.TableFormat = None,
     published: options.Published = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals (csv, json: always).")] = False,
@@ -95,7 +99,7 @@ def write_table(
         console = Console()
         console.print(render.rich_table(content, console.width, see_all))
     else:
-        sys.stdout.write(render.render(content, form or "text"))
+        sys.stdout.write(visible(render.render(content, form or "text")))
 
 
 def _check(name: str, form: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from medbench.cards.dataset import DatasetCard, FolderLayout
 from medbench.data.layouts import image_paths
 from medbench.errors import DataError, MissingDataError
+from medbench.storage.patterns import Expression
 
 
 def walk(card: DatasetCard, layout: FolderLayout, root: Path) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
@@ -59,7 +59,7 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
 def _by_folder(layout: FolderLayout, root: Path, folder: str, classes: dict[str, int]) -> Iterator[tuple[str, int]]:
     """Yield (path below `root`, class) of the images in class folders; `only` allows others next to them."""
     _check_folders(root / folder, classes, beside=layout.only is not None)
-    only = re.compile(layout.only or "")
+    only = Expression(layout.only or "")
     for name, target in classes.items():
         prefix = "/".join(filter(None, (folder.strip("/"), name)))
         for path in images_below(root / folder / name, layout.extensions):
@@ -74,7 +74,7 @@ def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, i
         raise DataError(
             f"the folder {base} does not exist", "it should hold the images; point --data-root at its place"
         )
-    only = re.compile(layout.only or "")
+    only = Expression(layout.only or "")
     prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
     paths = [f"{prefix}{path}" for path in images_below(base, layout.extensions)]
     paths = sorted(path for path in paths if only.search(path))

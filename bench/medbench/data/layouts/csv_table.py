@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.data.layouts.xlsx import is_workbook, workbook_rows
 from medbench.errors import DataError, MissingDataError
+from medbench.storage.files import open_regular
 
 LONGEST_CELL = 1 << 30
 """Characters of a cell; masks as run lengths are longer than the 131,072 of the csv module."""
@@ -39,6 +41,10 @@ class Columns:
         """Return only these rows."""
         cells = {name: [column[row] for row in rows] for name, column in self.cells.items()}
         return Columns(self.file, cells, [self.lines[row] for row in rows])
+
+
+MOST_COLUMNS = 16_384
+"""As many as a sheet of a workbook has."""
 
 
 def missing_file(file: Path) -> MissingDataError:
@@ -111,9 +117,12 @@ def read_lines(file: Path) -> Columns:
         DataError: The file is not text, or empty.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig").splitlines()
+        with open_regular(file) as handle:
+            text = handle.read().decode("utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise missing_file(file) from error
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not a UTF-8 text file", "check that the file is complete") from error
     kept = [(number, line.strip()) for number, line in enumerate(text, 1) if line.strip()]
@@ -137,7 +146,7 @@ def _rows(
     line, above = 1, header - 1
     csv.field_size_limit(LONGEST_CELL)
     try:
-        with file.open(encoding=encoding, newline="") as handle:
+        with open_regular(file) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as handle:
             for _ in range(above):
                 handle.readline()
             reader = csv.reader(handle, delimiter=delimiter)
@@ -148,7 +157,7 @@ def _rows(
                     yield line, row
     except FileNotFoundError as error:
         raise missing_file(file) from error
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise DataError(
             f"{file} is not {encoding} text (after line {line})",
             "give the right layout.encoding in the card, e.g. latin-1",
@@ -163,6 +172,11 @@ def _header(file: Path, rows: Iterator[tuple[int, list[str]]], unnamed: str | No
     _, header = next(rows, (0, []))
     if not header:
         raise DataError(f"{file} is empty", "one of its rows, the first if the card names none, has the column names")
+    if len(header) > MOST_COLUMNS:
+        raise DataError(
+            f"{file} has {len(header):,} columns, more than the {MOST_COLUMNS:,} of a label file",
+            "keep the columns of images, labels, patients and splits",
+        )
     names = [name.strip() for name in header]
     if unnamed and "" in names and unnamed not in names:
         names[names.index("")] = unnamed

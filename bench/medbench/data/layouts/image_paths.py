@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,10 @@ from medbench.cards.example import FIELD
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import DataError
 from medbench.storage import files
+from medbench.storage.patterns import Expression
+
+LONGEST_PATH, LONGEST_NAME = 4_000, 255
+"""Characters; no file system here allows more."""
 
 
 def filled(columns: Columns, template: str, *, required: bool = True) -> list[str]:
@@ -57,6 +60,10 @@ def image_paths(
     found = []
     for row, raw in enumerate(replaced(filled(columns, template), replace)):
         path = os.path.normpath(raw.replace("\\", "/").removeprefix(base))
+        if len(path) > LONGEST_PATH or max(map(len, path.split("/"))) > LONGEST_NAME:
+            raise DataError(
+                f"{columns.where(row)}: the path '{path[:60]}…' is too long for a file", "check the row's cells"
+            )
         if path.startswith(("/", "..")) and not allow_outside:
             try:
                 files.inside(root, path)
@@ -70,7 +77,7 @@ def replaced(texts: Sequence[str], replace: Mapping[str, str]) -> list[str]:
     """Return the texts with every match of each regular expression replaced, one expression after the other."""
     found = list(texts)
     for pattern, new in replace.items():
-        expression = re.compile(pattern)
+        expression = Expression(pattern)
         found = [expression.sub(new, text) for text in found]
     return found
 
@@ -81,7 +88,7 @@ def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str]) 
     Raises:
         DataError: A text does not match.
     """
-    expression = re.compile(pattern)
+    expression = Expression(pattern)
     found = []
     for text, place in zip(texts, places, strict=True):
         match = expression.search(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,9 @@ from medbench.storage import files, paths
 if TYPE_CHECKING:
     import pandas as pd
 
+REPEATED = "repeated"
+"""Key of the number of rows, in `attrs` of a samples table, that say again what another row says."""
+
 
 @dataclass
 class Part:
@@ -41,6 +44,26 @@ class Part:
     official: list[str]
     targets: npt.NDArray[np.int64] | npt.NDArray[np.uint8]
     inputs: dict[str, list[str]] = field(default_factory=dict)
+
+    def said(self, row: int) -> tuple[tuple[str, object], ...]:
+        """Return what a row says of its sample: (what, value)."""
+        return (
+            ("image", self.paths[row]),
+            ("label", self.targets[row].tolist()),
+            ("group", self.groups[row]),
+            ("split", self.official[row]),
+            ("input", [names[row] for names in self.inputs.values()]),
+        )
+
+    def picked(self, rows: Sequence[int]) -> Part:
+        """Return only these rows."""
+
+        def of(texts: list[str]) -> list[str]:
+            return [texts[row] for row in rows]
+
+        lists = of(self.ids), of(self.paths), of(self.groups), of(self.official)
+        inputs = {name: of(found) for name, found in self.inputs.items()}
+        return Part(self.columns.picked(rows), *lists, self.targets[list(rows)], inputs)
 
 
 def access_hint(card: DatasetCard) -> str:
@@ -85,7 +108,7 @@ def read_samples(
         One row a sample in the files' order: id, path (posix, below `root`), group (the id where none is known),
         official (train, val, test, or empty where the release has no split), `input_<name>` (path of a further picture
         or folder of slices) for each further input, and `target`, int64, or one uint8 column `target_<class>` per class
-        for multilabel tasks.
+        for multilabel tasks. A row that repeats another counts once; `attrs[REPEATED]` is the number of such rows.
 
     Raises:
         DataError: A file, column or row is missing or wrong; names file, line, column and value.
@@ -195,7 +218,7 @@ def _official(columns: Columns, layout: CsvLayout) -> list[str]:
 def _join(card: DatasetCard, parts: list[Part]) -> pd.DataFrame:
     import pandas as pd
 
-    _refuse_duplicates(parts)
+    parts, repeated = _once(parts)
     frame = pd.DataFrame(
         {
             name: [value for part in parts for value in getattr(part, field)]
@@ -206,22 +229,38 @@ def _join(card: DatasetCard, parts: list[Part]) -> pd.DataFrame:
         frame[f"input_{name}"] = [path for part in parts for path in part.inputs[name]]
     targets = np.concatenate([part.targets for part in parts])
     if targets.ndim == 1:
-        return frame.assign(target=targets.astype(np.int64))
-    hot = pd.DataFrame(targets.astype(np.uint8), columns=[f"target_{name}" for name in card.class_names])
-    return pd.concat([frame, hot], axis=1)
+        frame["target"] = targets.astype(np.int64)
+    else:
+        hot = pd.DataFrame(targets.astype(np.uint8), columns=[f"target_{name}" for name in card.class_names])
+        frame = pd.concat([frame, hot], axis=1)
+    frame.attrs[REPEATED] = repeated
+    return frame
 
 
-def _refuse_duplicates(parts: list[Part]) -> None:
+def _once(parts: list[Part]) -> tuple[list[Part], int]:
+    """Return the parts without rows that say again what another says, and how many these are.
+
+    Raises:
+        DataError: Two rows with one id say different things.
+    """
     ids = [name for part in parts for name in part.ids]
     if len(set(ids)) == len(ids):
-        return
-    seen: dict[str, str] = {}
+        return parts, 0
+    seen: dict[str, tuple[str, tuple[tuple[str, object], ...]]] = {}
+    found = []
     for part in parts:
+        kept = []
         for row, name in enumerate(part.ids):
-            where = part.columns.where(row)
-            if name in seen:
+            where, said = part.columns.where(row), part.said(row)
+            if name not in seen:
+                seen[name] = where, said
+                kept.append(row)
+                continue
+            first, other = seen[name]
+            if differ := [what for (what, mine), (_, theirs) in zip(said, other, strict=True) if mine != theirs]:
                 raise DataError(
-                    f"{where}: duplicate id '{name}', first at {seen[name]}",
+                    f"{where}: duplicate id '{name}' with another {differ[0]}, first at {first}",
                     "remove one of the rows, or give layout.id a template that makes the ids unique",
                 )
-            seen[name] = where
+        found.append(part.picked(kept))
+    return found, len(ids) - len(seen)

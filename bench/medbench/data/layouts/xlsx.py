@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from medbench.errors import DataError
+from medbench.storage.archives import require_sound
+from medbench.storage.files import open_regular
 
 ENDINGS = (".xlsx", ".xlsm")
+MOST_ROWS, MOST_CELLS = 1_048_576, 20_000_000
+"""The rows are those of Excel."""
 
 
 def is_workbook(file: Path) -> bool:
@@ -31,17 +35,21 @@ def workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     import openpyxl
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_regular(file) as held:
             warnings.simplefilter("ignore")  # about colours, drop-down lists and the like
-            book: Any = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            with zipfile.ZipFile(held) as parts:
+                require_sound(parts, file.stat().st_size)
+            book: Any = openpyxl.load_workbook(held, read_only=True, data_only=True)
             try:
                 sheet = book.worksheets[0]
                 sheet.reset_dimensions()  # some programs write a wrong size, by which rows would be cut off
-                rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+                rows = [[_text(value) for value in row] for row in _bounded(sheet)]
             finally:
                 book.close()
     except FileNotFoundError:
         raise
+    except DataError as error:
+        raise DataError(f"{file}: {error.message}", error.hint) from error
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
     except (zipfile.BadZipFile, KeyError, ValueError, IndexError, SyntaxError, TypeError) as error:
@@ -51,6 +59,19 @@ def workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     width = max(map(len, rows), default=0)
     for number, row in enumerate(rows, 1):
         yield number, row + [""] * (width - len(row))
+
+
+def _bounded(sheet: Any) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of a sheet, whose number a small file can make as large as it likes."""
+    cells = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        cells += len(row) + 1
+        if number > MOST_ROWS or cells > MOST_CELLS:
+            raise DataError(
+                f"the sheet has more than {MOST_ROWS:,} rows, or {MOST_CELLS:,} cells",
+                "save the columns that are needed as CSV",
+            )
+        yield row
 
 
 def _text(value: object) -> str:

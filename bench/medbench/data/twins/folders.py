@@ -14,6 +14,7 @@ from medbench.cards.dataset import DatasetCard, FolderLayout, ListLayout, NpzLay
 from medbench.data.layouts import medmnist_npz
 from medbench.data.twins.image_names import Fake, Series, with_part
 from medbench.data.twins.pictures import drawn
+from medbench.storage.patterns import Expression
 
 Images = list[tuple[str, Fake]]
 """Path of each image to draw, below the twin's folder."""
@@ -76,7 +77,7 @@ def _left_out(layout: FolderLayout, found: Images) -> Images:
     path, fake = found[0]
     folder, slash, name = path.rpartition("/")
     for other in (f"{folder}{slash}left-out{Path(name).suffix}", f"left-out/{name}", f"left-out{Path(name).suffix}"):
-        if not re.search(layout.only, other):
+        if not Expression(layout.only).search(other):
             return [(other, fake)]
     return []
 

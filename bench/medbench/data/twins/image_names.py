@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from medbench.cards.example import ExampleError, Named
 from medbench.data.layouts.image_paths import stem
+from medbench.storage.patterns import Expression
 
 DIGITS = re.compile(r"\d+")
 
@@ -85,6 +86,6 @@ def _file(path: str) -> str:
 
 def with_part(pattern: str, part: str, text: str, new: str) -> str:
     """Return a text with another content of the named part of a regular expression that matches it."""
-    match = re.search(pattern, text)
+    match = Expression(pattern).search(text)
     assert match
     return text[: match.start(part)] + new + text[match.end(part) :]

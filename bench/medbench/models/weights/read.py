@@ -21,12 +21,17 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from medbench.cards.model import Weights
-from medbench.errors import CardError, WeightsError
+from medbench.errors import DataError, WeightsError
 from medbench.models.weights.torchscript import is_torchscript, read_torchscript
+from medbench.storage.archives import require_sound
+from medbench.storage.patterns import Expression
 from medbench.storage.tensors import load_tensors
 
 GET_ANOTHER = "get the file again; medbench weights check tests whether a file is complete"
 COUNTER = "num_batches_tracked"  # a batch norm's counter: old torchvision files lack it, and inference does not use it
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 DAMAGED = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, AssertionError,
@@ -59,14 +64,19 @@ def read_file(path: Path) -> Any:
             raise WeightsError(f"{path} is truncated or damaged: {error}", GET_ANOTHER) from error
     zipped = zipfile.is_zipfile(path)
     try:
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                require_sound(archive, path.stat().st_size)
         if zipped and is_torchscript(path):
             return read_torchscript(path)
         # Official files (RETFound, MAE) also store their command line: a Namespace of plain values.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            warnings.simplefilter("ignore")  # about old protocols, and kinds of tensors that `fill` refuses
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from error
+    except DataError as error:
+        raise WeightsError(f"{path} is not a weights file: {error.message}", GET_ANOTHER) from error
     except DAMAGED as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is truncated or not a weights file: {first}", GET_ANOTHER) from error
@@ -122,6 +132,10 @@ def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, 
             continue  # libraries recognise layouts by tensors that are dropped later (DINOv2's mask token)
         if not isinstance(value, Tensor):
             raise WeightsError(f"{path}: '{name}' is not a tensor but {type(value).__name__}", "drop it in the card")
+        if value.layout != torch.strided or value.is_quantized or value.nbytes > value.untyped_storage().nbytes():
+            raise WeightsError(
+                f"{path}: '{name}' is a sparse, packed or repeated tensor, not a plain one", "drop it in the card"
+            )
         if short in found:
             raise WeightsError(f"{path}: two tensors become '{short}'", "fix weights.rename in the card")
         found[short] = value.T if short in weights.transpose and value.ndim == 2 else value
@@ -130,7 +144,7 @@ def map_names(state: dict[str, Any], weights: Weights, path: Path) -> dict[str, 
 
 def dropped(name: str, weights: Weights) -> bool:
     """Return whether a tensor of this name is dropped."""
-    return any(re.fullmatch(pattern, name) for pattern in weights.drop)
+    return any(Expression(pattern).fullmatch(name) for pattern in weights.drop)
 
 
 def _prefix(state: dict[str, Any], weights: Weights, path: Path) -> str:
@@ -148,13 +162,7 @@ def _prefix(state: dict[str, Any], weights: Weights, path: Path) -> str:
 
 def _renamed(name: str, weights: Weights) -> str:
     for pattern, replacement in weights.rename.items():
-        try:
-            name = re.sub(pattern, replacement, name)
-        except (re.error, IndexError) as error:
-            raise CardError(
-                f"weights.rename: cannot replace '{pattern}' by '{replacement}': {error}",
-                "fix it in the model's card: a regular expression, then its replacement",
-            ) from error
+        name = Expression(pattern).sub(replacement, name)
     return name
 
 
@@ -194,6 +202,16 @@ def fill(
         raise WeightsError(
             f"{path} does not fit {type(network).__name__}; {'; '.join(parts)}",
             "the file is for another architecture, or the card's prefix, rename or drop is incomplete",
+        )
+    kinds = [
+        f"{name} ({str(state[name].dtype).removeprefix('torch.')} for {str(value.dtype).removeprefix('torch.')})"
+        for name, value in wanted.items()
+        if state[name].dtype not in (FLOATS if value.is_floating_point() else (*INTEGERS, value.dtype))
+    ]
+    if kinds:
+        raise WeightsError(
+            f"{path} holds tensors of a kind that {type(network).__name__} does not have: {_few(kinds)}",
+            "get weights in float32, float16, bfloat16 or float64; quantised ones need the program that made them",
         )
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()}

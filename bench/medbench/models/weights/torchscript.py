@@ -17,11 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medbench.storage.archives import require_sound
+
 STORAGES = {
     "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
     "DoubleStorage": torch.float64, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
     "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
+
+
+MOST_PICKLE, MOST_PARTS, DEEPEST = 64 << 20, 100_000, 100
+"""Bytes of the list of modules, its modules and tensors, and modules within modules."""
 
 
 def is_torchscript(path: Path) -> bool:
@@ -40,11 +46,14 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
         ValueError: The archive is damaged.
     """
     with zipfile.ZipFile(path) as archive:
+        require_sound(archive, path.stat().st_size)
         listed = archive.namelist()
         data = next((name for name in listed if name.count("/") == 1 and name.endswith("/data.pkl")), "data.pkl")
+        if archive.getinfo(data).file_size > MOST_PICKLE:
+            raise ValueError(f"{data} has {archive.getinfo(data).file_size:,} bytes")
         with archive.open(data) as file:
             module = _Reader(file, archive, data.removesuffix("data.pkl")).load()
-    return dict(_tensors(module, ""))
+    return dict(_tensors(module))
 
 
 class _Attributes:
@@ -57,12 +66,19 @@ class _Attributes:
         self.held = state if isinstance(state, dict) else {}
 
 
-def _tensors(held: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(held, Tensor):
-        yield prefix, held
-    elif isinstance(held, _Attributes):
-        for name, inner in held.held.items():
-            yield from _tensors(inner, f"{prefix}.{name}" if prefix else name)
+def _tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, tensor), in order; a module that is used again and again has as many names."""
+    waiting, seen = [("", module)], 0
+    while waiting:
+        prefix, held = waiting.pop()
+        seen += 1
+        if seen > MOST_PARTS or prefix.count(".") > DEEPEST:
+            raise ValueError("its modules have no end")
+        if isinstance(held, Tensor):
+            yield prefix, held
+        elif isinstance(held, _Attributes):
+            inner = [(f"{prefix}.{name}" if prefix else str(name), part) for name, part in held.held.items()]
+            waiting += reversed(inner)
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:

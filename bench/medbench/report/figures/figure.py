@@ -91,10 +91,14 @@ class FigureData:
         return any(point.series != point.x for point in self.points)
 
     def csv(self) -> str:
-        """Return one line per value, numbers in full precision; the same records give the same text."""
+        """Return one line per value, numbers in full precision; the same records give the same text.
+
+        Intervals have columns where the figure shows some.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        names = [field.name for field in dataclasses.fields(Point)]
+        intervals = any(point.low is not None for point in self.points)
+        names = [field.name for field in dataclasses.fields(Point) if intervals or field.name not in ("low", "high")]
         writer.writerow(names)
         for point in self.points:
             writer.writerow([_text(getattr(point, name)) for name in names])

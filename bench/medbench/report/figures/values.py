@@ -194,7 +194,7 @@ class FigureRecords:
             who = _listed(dict.fromkeys(who for who, _ in self._missing))
             some = f"{len(self._missing)} of {self._sought} values ({who})"
             lines.append(f"not run: {'all' if len(self._missing) == self._sought else some}")
-        lines += commands.lacking(missing)
+        lines += commands.lacking(missing, [wanted for _, wanted in self._missing])
         return tuple(" ".join(line.split()) for line in lines), tuple(run)
 
 

@@ -52,7 +52,7 @@ def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, t
             found[i] = dataclasses.replace(found[i], rank="best")
         elif len(places) > 2 and values[i] == order[1]:
             found[i] = dataclasses.replace(found[i], rank="second")
-    if test and known.higher_is_better:
+    if test:
         for i in _tied([(i, group) for i in places if (group := groups[i]) is not None], metric):
             found[i] = dataclasses.replace(found[i], tied=found[i].rank != "best")
     return found
@@ -65,8 +65,8 @@ def _compares(cell: Cell, group: Group | None) -> bool:
 
 def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
     """Return the places that a paired test on stored predictions does not separate from the best."""
-    best = max((group for _, group in ranked), key=lambda group: group.summary(metric)[0] or 0.0, default=None)
-    if best is None or not stored(best):
+    best = inference.best_of([group for _, group in ranked], metric)
+    if best is None or not stored(ranked[best][1]):
         return []
     return [ranked[k][0] for k in inference.ties([group for _, group in ranked], metric)]
 

@@ -45,6 +45,7 @@ class _PaperTable:
     said: dict[str, list[str]] = field(default_factory=dict)
     otherwise: dict[str, list[str]] = field(default_factory=dict)
     missing: list[CellSpec] = field(default_factory=list)
+    empty: list[CellSpec] = field(default_factory=list)
 
     @property
     def content(self) -> PaperTable:
@@ -113,7 +114,7 @@ def paper_table(
             + list(dict.fromkeys(work.notes))
             + [f"{'; '.join(dict.fromkeys(who))}: {warning}" for warning, who in work.said.items()]
             + _otherwise(work)
-            + work.commands.lacking(work.missing)
+            + work.commands.lacking(work.missing, work.empty)
         ),
         commands=tuple(work.commands.table(f"{card.name}/{name}", work.missing)),
         ranking="its column" + (" in its block" if blocks else "") + _unranked(lines),
@@ -167,6 +168,7 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
     if n < repeats_of(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
+        work.empty.append(one)
         return dataclasses.replace(paper, command=work.commands.cell(one))
     _footnotes(work, group, one)
     low, high = interval(group, one.metric) if work.shown.intervals else (None, None)

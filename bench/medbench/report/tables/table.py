@@ -202,11 +202,18 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in order), rows=rows, lead=len(ids))
 
     def frame(self) -> pd.DataFrame:
-        """Return the same as a DataFrame, one row per row of the table."""
+        """Return the same as a DataFrame, one row per row of the table.
+
+        The first column of numbers, which is the primary metric of a data set, stands behind model and protocol.
+        """
         import pandas as pd
 
         names, rows = self.flat()
-        return pd.DataFrame(rows, columns=names)
+        heads = names[:2] if names[:2] == ["model", "protocol"] else []
+        ends = [end for form in PARTS.values() for end in form]
+        first = [name for name in names if heads and name.removeprefix(self.columns[0].id) in ends]
+        order = [*heads, *first, *(name for name in names if name not in {*heads, *first})]
+        return pd.DataFrame(rows, columns=names)[order]
 
 
 def mean_std(mean: float, std: float | None) -> str:

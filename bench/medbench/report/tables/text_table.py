@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medbench.errors import visible
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
@@ -91,7 +93,7 @@ def grid(
 
     made = Table(header_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for head, to_right, width in zip(heads, right, widths, strict=True):
-        made.add_column(Text(head), justify="right" if to_right else "left", overflow="fold", width=width)
+        made.add_column(Text(visible(head)), justify="right" if to_right else "left", overflow="fold", width=width)
     for row in rows:
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return Group(Text(title), made) if title else made
+        made.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+    return Group(Text(visible(title)), made) if title else made

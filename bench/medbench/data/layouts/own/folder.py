@@ -148,13 +148,13 @@ def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> F
     classes = sorted({name for below in held.values() for name in below}, key=natural)
     if any(map(usual_split, classes)):
         raise DataError(f"{root}: folders of a split lie in folders of a split: {few(classes)}", EXPECTED)
-    note = "by folder: " + ", ".join(f"{split} = {name}" for split, name in folders.items())
+    order: tuple[Split, ...] = ("train", "val", "test")
+    note = "by folder: " + ", ".join(f"{split} = {folders[split]}" for split in order if split in folders)
     if "test" not in folders:
         folders["test"] = folders.pop("val")
         note += "; there is no test folder, so val is the test"
     if "val" not in folders:
         note += "; val is cut from train"
-    order: tuple[Split, ...] = ("train", "val", "test")
     return Found({split: folders[split] for split in order if split in folders}, classes, others, note)
 
 

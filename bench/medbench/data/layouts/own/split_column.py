@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from medbench.cards.dataset.splits import Split
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.own.spelling import MAY_SPLIT, SPLIT, pick, plain, usual_split
+from medbench.data.layouts.targets import HOT
 from medbench.errors import DataError
 
 MOST_FOLDS = 20
+TOLD: dict[str, tuple[Split, Split]] = {
+    **dict.fromkeys(("istrain", "istraining", "intrain"), ("train", "test")),
+    **dict.fromkeys(("istest", "istesting", "intest"), ("test", "train")),
+}
+"""Column of 0 and 1 -> what 1 means, and what 0 means."""
 WORDS = "train, val and test (or validation, dev, …)"
 
 
@@ -44,7 +50,7 @@ def find(columns: Columns, others: Sequence[str], chosen: str | None) -> Splitti
         DataError: A cell is no split, or no row is for training or for testing.
     """
     left = [name for name in columns.cells if name not in others]
-    name = chosen or pick(left, SPLIT) or next((one for one in left if _by_words(columns, one)), None)
+    name = chosen or pick(left, (*SPLIT, *TOLD)) or next((one for one in left if _by_words(columns, one)), None)
     if name is None:
         return Splitting()
     counts = Counter(columns.cells[name])
@@ -53,7 +59,10 @@ def find(columns: Columns, others: Sequence[str], chosen: str | None) -> Splitti
         return Splitting(note=f"; column '{name}' holds '{next(iter(counts))}' in every row and is not used")
     if not counts and not chosen:
         return Splitting(note=f"; column '{name}' is empty and is not used")
-    values, note = _folds(columns, name, counts) if _are_folds(counts) else _words(columns, name, counts)
+    if plain(name) in TOLD:
+        values, note = _told(columns, name, counts)
+    else:
+        values, note = _folds(columns, name, counts) if _are_folds(counts) else _words(columns, name, counts)
     gone = f"; {blank} rows without one are left out" if blank else ""
     return Splitting(name, values, bool(blank), f"{note}{gone}")
 
@@ -69,6 +78,13 @@ def _by_words(columns: Columns, name: str) -> bool:
 
 def _are_folds(counts: Counter[str]) -> bool:
     return 2 < len(counts) <= MOST_FOLDS and all(text.isdecimal() for text in counts)
+
+
+def _told(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str, Split], str]:
+    if strange := [text for text in counts if text not in HOT]:
+        raise _unknown(columns, name, strange[0])
+    one, zero = TOLD[plain(name)]
+    return {text: one if HOT[text] else zero for text in counts}, f": 1 is {one}, 0 is {zero}; val is cut from train"
 
 
 def _folds(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str, Split], str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from medbench.cards.dataset import DatasetCard
@@ -29,7 +30,16 @@ class Taken:
 
     def text(self) -> list[str]:
         """Return the lines as they are printed."""
-        return [f"  {what:<9} {text}" for what, text in self.lines]
+        return [line for what, text in self.lines for line in _wrapped(what, text)]
+
+    def with_rows(self, repeated: int) -> Taken:
+        """Return the account with the number of rows that repeat others, if there are any."""
+        said = ("rows", f"{repeated} that repeat another row count once")
+        return replace(self, lines=(*self.lines, said)) if repeated else self
+
+
+def _wrapped(what: str, text: str) -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent=f"  {what:<9} ", subsequent_indent=" " * 12, break_on_hyphens=False)
 
 
 NOTHING = Taken()
