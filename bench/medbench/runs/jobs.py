@@ -165,6 +165,13 @@ class Job:
         at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
         return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
 
+    @property
+    def choosing(self) -> list[int]:
+        """The seeds that hyper-parameters are chosen on: further seeds take over the choice, and change no number."""
+        searched = getattr(self.settings, "lr_search_seeds", None)
+        alone = searched is not None and len(getattr(self.settings, "learning_rates", ())) == 1
+        return [] if alone else list(self.seeds[:searched])
+
     @cached_property
     def material(self) -> dict[str, Any]:
         """Everything that can change the job's numbers, without the single unit's seed.
@@ -189,7 +196,7 @@ class Job:
             "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
             "image_size": self.image_size,
             "precision": self.precision,
-            "seeds": "folds" if self.fold else list(self.seeds),
+            "seeds": "folds" if self.fold else self.choosing,
             "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
 

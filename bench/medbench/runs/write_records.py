@@ -50,9 +50,13 @@ def write_records(
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "provenance": provenance(job, inputs),
     }
-    runs, records = job.options.runs, []
+    runs = job.options.runs
+    records: list[Record] = []
     for unit, key in job.units:
-        outcome = outcomes[unit.seed]
+        outcome = outcomes.get(unit.seed)
+        if outcome is None:  # finished by an earlier run
+            records += filter(None, [store.read(store.folder_of(runs, unit, key))])
+            continue
         if outcome.failed:
             store.write_failure(runs, unit, key, outcome.failed)
             continue
