@@ -82,3 +82,11 @@ def test_unwritable_cache_only_costs_time(tmp_path, counted, monkeypatch):
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "file" / "home"))
     file = aged(tmp_path / "a", b"one")
     assert digests.file_digests([file, file]) == [hashlib.sha256(b"one").hexdigest()] * 2
+
+
+def test_a_file_larger_than_asked_for_is_not_read(tmp_path, counted):
+    files = [aged(tmp_path / "small", b"1234"), aged(tmp_path / "large", b"12345")]
+    with pytest.raises(DataError, match="large has 5 bytes, more than the limit of 4"):
+        digests.file_digests(files, most=4)
+    assert counted == []
+    assert len(digests.file_digests(files, most=5)) == 2

@@ -31,6 +31,19 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     assert files.sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("a")
+    with files.open_regular(tmp_path / "link") as file:
+        assert file.read() == b"content"
+    os.mkfifo(tmp_path / "pipe")
+    for name in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a regular file"):
+            files.sha256_file(name)
+    with pytest.raises(OSError, match="a folder"):
+        files.open_regular(tmp_path)
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.ENOENT])
 def test_errors_of_the_system_name_the_place(code: int) -> None:
     with pytest.raises(OutputError, match="cannot write some/place") as caught, files.writing(Path("some/place")):

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
+from medbench.data.images.depth import MAX_DIGESTED
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.splits import split_file
+from medbench.storage.digests import file_digests
 from medbench.storage.files import rows_digest
 
 if TYPE_CHECKING:
@@ -84,6 +86,15 @@ def targets_of(samples: pd.DataFrame, card: DatasetCard) -> npt.NDArray[Any]:
     if card.task == "multilabel":
         return samples[[f"target_{name}" for name in card.class_names]].to_numpy(np.uint8)
     return samples["target"].to_numpy(np.int64)
+
+
+def content_digests(card: DatasetCard, root: Path, paths: Iterable[str]) -> list[str]:
+    """Return the sha256 (hex) of each image file of a data set, by its path below `root`.
+
+    Raises:
+        DataError: A file is missing, cannot be read, is no regular file or is larger than any image.
+    """
+    return file_digests([root / path for path in paths], f"hashing {card.name}", MAX_DIGESTED)
 
 
 def samples_digest(samples: pd.DataFrame, card: DatasetCard, content: Iterable[str]) -> str:

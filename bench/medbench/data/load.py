@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medbench import cards
 from medbench.cards.dataset import METHODS, DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
-from medbench.data.dataset import SYNTHETIC, Dataset, samples_digest, split_digest_of
+from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, reader
 from medbench.data.layouts.own.folder import card_from_folder
 from medbench.data.layouts.own.table import card_from_csv
@@ -24,7 +24,7 @@ from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule, with_rule
 from medbench.errors import DataError, MissingDataError
-from medbench.storage import digests, files, paths
+from medbench.storage import files, paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ def load_dataset(
     if lost and missing == "leave-out":
         samples = samples.drop(index=gone).reset_index(drop=True)
         split_file.refuse_empty(samples["split"].to_numpy(), f"{card.name} without its {len(lost)} missing images")
-    content = tuple(digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}"))
+    content = tuple(content_digests(card, place, samples["path"]))
     found = Dataset(
         card=card,
         root=place,

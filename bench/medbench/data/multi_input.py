@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
-from medbench.data.dataset import Dataset, samples_digest, split_digest_of
+from medbench.data.dataset import Dataset, content_digests, samples_digest, split_digest_of
 from medbench.errors import DataError, unknown
-from medbench.storage import digests
 from medbench.storage.patterns import Expression
 
 Owner = npt.NDArray[np.int64]
@@ -52,7 +51,7 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
             f"{len(missing)} pictures of the input '{name}' of {card.name} are missing: {', '.join(missing[:3])}",
             f"medbench data check {card.name}",
         )
-    content = tuple(digests.file_digests([dataset.root / path for path in frame["path"]], f"hashing {own.name}"))
+    content = tuple(content_digests(own, dataset.root, frame["path"]))
     return dataclasses.replace(
         dataset,
         card=own,

@@ -25,7 +25,7 @@ SETTLED = 2.0  # seconds since a file's last change before its digest is cached
 SCHEMA = "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL)"
 
 
-def file_digests(paths: Sequence[Path], what: str = "hashing") -> list[str]:
+def file_digests(paths: Sequence[Path], what: str = "hashing", most: int | None = None) -> list[str]:
     """Return the sha256 (hex) of each file's bytes, in the order given.
 
     Digests are cached in `hashes.sqlite` under the file's absolute path. A cached digest is valid while size,
@@ -35,12 +35,16 @@ def file_digests(paths: Sequence[Path], what: str = "hashing") -> list[str]:
     Args:
         paths: The files; a file may appear more than once.
         what: Text of the progress bar, which is shown if more than one batch must be hashed.
+        most: Bytes a file may have.
 
     Raises:
-        DataError: A file is missing or cannot be read; its digest is not cached.
+        DataError: A file is missing, is no regular file, is too large or cannot be read; its digest is not cached.
     """
     names = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links are not resolved
     stamps = {name: _stamp(name) for name in dict.fromkeys(names)}
+    for name, stamp in stamps.items():
+        if most is not None and (size := int(stamp.partition(":")[0])) > most:
+            raise DataError(f"{name} has {size:,} bytes, more than the limit of {most:,}", "replace it, or take it out")
     with _cache() as cache:
         known = _known(cache, stamps)
         todo = [name for name in stamps if name not in known]
@@ -57,7 +61,7 @@ def _stamp(name: str) -> str:
 
 
 def _unreadable(name: str, error: OSError) -> DataError:
-    return DataError(f"cannot read {name}: {error.strerror}", "check that the file exists and that you may read it")
+    return DataError(f"cannot read {name}: {error.strerror}", "check that it is a file that is there and may be read")
 
 
 def _hash_all(

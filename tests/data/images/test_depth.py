@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medbench.data.images import depth
 from medbench.data.images.depth import Unreadable, eight_bits
 
 
@@ -53,3 +54,13 @@ def test_an_unreadable_file_says_where_why_and_what_to_do() -> None:
     assert (error.message, error.reason) == ("a/b.png: cut off", "cut off")
     assert "--unreadable leave-out" in error.hint
     assert Unreadable("cut off").message == "cut off"
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pieces_are_scaled_alike(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.linspace(0, 4000, 91).reshape(7, 13).astype(kind)
+    whole = eight_bits(values.T)
+    monkeypatch.setattr(depth, "BLOCK", 10)
+    assert np.array_equal(eight_bits(values.T), whole)
+    assert whole.shape == (13, 7)
+    assert whole.max() == 249  # of 4095, not of what is greatest in its piece

@@ -15,7 +15,7 @@ from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
 from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
-from medbench.data.dataset import SYNTHETIC
+from medbench.data.dataset import SYNTHETIC, content_digests
 from medbench.data.layouts import reader
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns
@@ -23,7 +23,7 @@ from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
 from medbench.data.splits import split_file
 from medbench.errors import DataError, MedbenchError
-from medbench.storage import digests, files
+from medbench.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +185,7 @@ def _images(
 ) -> list[Finding]:
     """Look at the files that are there: whether they can be read, and whether one is another again."""
     try:
-        content = digests.file_digests([place / path for path in samples["path"]], f"hashing {card.name}")
+        content = content_digests(card, place, samples["path"])
     except DataError as error:
         return [*unreadable(card, place, samples, decode), Finding("unreadable", "error", str(error))]
     findings: list[Finding] = []

@@ -15,6 +15,7 @@ from medbench import progress
 from medbench.cards.dataset import DatasetCard
 from medbench.data import dataset
 from medbench.errors import MedbenchError
+from medbench.storage.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,8 @@ def _looked_at(card: DatasetCard, root: Path, paths: list[str], decode: bool) ->
 
 def _size(file: Path) -> str:
     try:
-        return "" if file.stat().st_size else "empty file"
+        with open_regular(file) as opened:
+            return "" if opened.read(1) else "empty file"
     except OSError as error:
         return error.strerror or "cannot be read"
 

@@ -30,11 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.cards.dataset import DatasetCard
-from medbench.data.dataset import Dataset
+from medbench.data.dataset import Dataset, content_digests
 from medbench.data.images.square import SquareRule
 from medbench.data.prepared.store import Store, prepare, take
 from medbench.progress import bar
-from medbench.storage import digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,7 +270,7 @@ def near_groups(card: DatasetCard, root: Path, samples: pd.DataFrame, radius: in
         DataError: A file cannot be read.
         OutputError: The cache is full or cannot be written.
     """
-    content = digests.file_digests([root / path for path in samples["path"]], f"hashing {card.name}")
+    content = content_digests(card, root, samples["path"])
     same: dict[str, list[int]] = defaultdict(list)
     for position, sha in enumerate(content):
         same[sha].append(position)

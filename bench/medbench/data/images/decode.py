@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,9 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
-from medbench.data.images.depth import MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
+from medbench.data.images.depth import LARGE, MAX_BYTES, MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
 from medbench.errors import DataError
+from medbench.storage.files import open_regular
 
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "PPM", "TGA", "AVIF")
 """Only raster formats are tried. Pillow's other formats include EPS, which starts an interpreter."""
@@ -39,6 +42,8 @@ OPTIONAL = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
 """Formats that a build of Pillow can lack, and its names for them."""
 
 PILLOW = "install a newer Pillow, whose packages have all decoders: pip install --upgrade pillow"
+
+DECODER_MODULES = r"(PIL|pydicom|pylibjpeg|libjpeg|openjpeg)(\.|$)"
 
 PHOTOMETRIC, BITS_PER_SAMPLE = 262, 258  # TIFF tags
 
@@ -55,7 +60,7 @@ def open_image(path: Path, channels: int, draft_size: int | None = None) -> Imag
         An 8-bit image of mode L or RGB, upright.
 
     Raises:
-        Unreadable: The file is empty, truncated, not an image or larger than `MAX_PIXELS`.
+        Unreadable: The file is empty, truncated, not an image or larger than `MAX_PIXELS` or `MAX_BYTES`.
         MissingDecoderError: The file's compression cannot be decoded by what is installed.
         DataError: The file cannot be read at all.
     """
@@ -69,11 +74,19 @@ def open_image(path: Path, channels: int, draft_size: int | None = None) -> Imag
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes; DataError if the system does not give them (which says nothing about the image)."""
+    """Return a file's bytes.
+
+    Raises:
+        Unreadable: The file is larger than `MAX_BYTES`.
+        DataError: It is no regular file, or the system does not give its bytes (which says nothing about the image).
+    """
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise Unreadable(f"{size:,} bytes, more than the limit of {MAX_BYTES:,}", path)
+            return file.read()
     except OSError as error:
-        hint = "check that the file is there and may be read"
+        hint = "check that it is a file that is there and may be read"
         raise DataError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
@@ -84,17 +97,19 @@ def decode(
     if not data:
         raise Unreadable("empty file (0 bytes)")
     try:
-        if data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
+        if is_dicom(data, name):
             from medbench.data.images import dicom
 
-            return convert(dicom.image(data, window=window), channels)
-        with _lifted(), Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with decoding(), _room(len(data)):
+                return convert(dicom.image(data, window=window), channels)
+        with decoding(), Image.open(io.BytesIO(data), formats=_formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise Unreadable(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")
             if draft_size is not None:
                 image.draft(None, (2 * draft_size, 2 * draft_size))  # has an effect only on JPEG
-            return convert(image, channels)
+            with _room(max(len(data), width * height)):
+                return convert(image, channels)
     except MemoryError as error:
         raise DataError("not enough memory to decode an image", "use fewer --workers") from error
     except DataError:
@@ -105,6 +120,11 @@ def decode(
         raise Unreadable(_reason(error)) from error
 
 
+def is_dicom(data: bytes, name: str) -> bool:
+    """Tell whether the bytes of a file called `name` are to be read as DICOM: by its mark, or by the name."""
+    return data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom"))
+
+
 def convert(image: Image.Image, channels: int) -> Image.Image:
     """Return an opened image upright and in 8 bits: mode L for one channel, RGB for three.
 
@@ -113,7 +133,7 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
         channels: 1 or 3.
     """
     inverted, full = _white_is_zero(image), _declared_full(image)
-    with _lifted(), _unmapped(image):
+    with decoding(), _unmapped(image):
         image.load()
     image, loaded = _upright(image), image  # after loading: Pillow turns TIFF files as they load
     turned = image is not loaded
@@ -221,26 +241,30 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def header_mode(path: Path) -> str:
-    """Return Pillow's mode of an image file, such as `L`; only the header is read, under the rules of `decode`."""
-    with _lifted(), Image.open(path, formats=_formats()) as image:
+def header_mode(data: bytes) -> str:
+    """Return Pillow's mode of an image, such as `L`; only the header is decoded, under the rules of `decode`."""
+    with decoding(), Image.open(io.BytesIO(data), formats=_formats()) as image:
         return image.mode
 
 
-class _Limit:
-    """Pillow's limit on pixels is one for the process and its warning cannot be had per call.
+class _Decoding:
+    """What is one for the process, and differs while at least one image of ours is being decoded, in any thread.
 
-    It is lifted while at least one image of ours is being decoded, in any thread, and then put back.
+    Pillow's limit on pixels is lifted: ours counts. What the decoders' packages warn of, such as odd tags in files that
+    decode well, is not shown.
     """
 
     def __init__(self) -> None:
-        self.lock, self.users, self.saved = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
+        self.lock, self.users, self.held = threading.Lock(), 0, contextlib.ExitStack()
 
     @contextlib.contextmanager
-    def lifted(self) -> Iterator[None]:
+    def __call__(self) -> Iterator[None]:
         with self.lock:
             if self.users == 0:
-                self.saved, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                self.held.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=DECODER_MODULES)
+                self.held.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
             self.users += 1
         try:
             yield
@@ -248,7 +272,15 @@ class _Limit:
             with self.lock:
                 self.users -= 1
                 if self.users == 0:
-                    Image.MAX_IMAGE_PIXELS = self.saved
+                    self.held.close()
 
 
-_lifted = _Limit().lifted
+decoding = _Decoding()
+"""Holds while images are decoded; around many of them it spares each the change."""
+
+_alone = threading.Lock()
+
+
+def _room(size: int) -> contextlib.AbstractContextManager[object]:
+    """Keep large images (of so many bytes or pixels) from being decoded at the same time: memory holds one."""
+    return _alone if size > LARGE else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,20 @@ import numpy as np
 
 from medbench.errors import DataError
 
-MAX_PIXELS = 20_000 * 20_000
-"""Images that declare more are refused: 1.2 GB decoded. Pillow's own limit (89 Mpixel) is below real radiographs."""
+MAX_PIXELS = 2 * 89_478_485
+"""Images that declare more are refused: 0.5 GB decoded. Pillow warns at half of it and refuses more, too."""
+
+MAX_BYTES = 1 << 30
+"""Files that are larger, or are inflated to more, are refused: 0.7 GB hold the most pixels as 32-bit floats."""
+
+MAX_DIGESTED = 16 * MAX_BYTES
+"""Files that are larger are not even digested; smaller ones, whatever is wrong with them, may be left out."""
+
+LARGE = 1 << 26
+"""Images of more bytes or pixels are decoded one at a time, not in several threads."""
+
+BLOCK = 1 << 20
+"""Pixels that are brought to 8 bits at once: what is between the two depths takes several times their room."""
 
 DECODERS = ("pillow", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm")
 DEPTHS = (8, 12, 16, 24, 31)  # Pillow keeps more than 16 bits as signed 32
@@ -65,16 +78,27 @@ def eight_bits(values: np.ndarray[Any, Any], full: float | None = None) -> np.nd
         full: The value that becomes 255, where the file declares it; None: it is told from the values. A file with
             greater values than it declares is taken for one that declares nothing.
     """
-    if values.dtype.kind == "f":
-        values = np.where(np.isfinite(values), values, 0)
-    top = max(float(values.max(initial=0)), 0.0)
+    top = max((float(block.max(initial=0)) for block in _blocks(values)), default=0.0)
     if full is None or top > full:
         full = _full_scale(top, fractions=values.dtype.kind == "f")
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        table = np.floor(np.arange(65536) * (255 / full) + 0.5).clip(0, 255).astype(np.uint8)
-        narrow: np.ndarray[Any, Any] = table[values]
-        return narrow
-    return np.floor(values.astype(np.float64) * (255 / full) + 0.5).clip(0, 255).astype(np.uint8)
+    scale = 255 / full
+    table = _eight(np.arange(65536), scale) if values.dtype == np.uint16 else None
+    flat = np.empty(values.size, np.uint8)
+    for start, block in zip(range(0, flat.size, BLOCK), _blocks(values), strict=True):
+        flat[start : start + BLOCK] = _eight(block, scale) if table is None else table[block]
+    return flat.reshape(values.shape)
+
+
+def _eight(values: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
+    return np.floor(values.astype(np.float64) * scale + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def _blocks(values: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the values piece by piece, those that are no finite number as 0."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        yield np.where(np.isfinite(block), block, 0) if values.dtype.kind == "f" else block
 
 
 def _full_scale(top: float, *, fractions: bool) -> float:

@@ -16,12 +16,16 @@ What is decided here:
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from medbench.data.images.depth import MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
+from medbench.data.images.depth import MAX_BYTES, MAX_PIXELS, MissingDecoderError, Unreadable, eight_bits
+
+INFLATED = 1 << 20
+"""Bytes that are inflated at once."""
 
 PLUGINS = ("pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
 """Packages that decode what pydicom and Pillow cannot; `pip install medbench[dicom]` installs both."""
@@ -38,15 +42,14 @@ def image(data: bytes, *, window: bool = False) -> Image.Image:
         An image of mode L or RGB.
 
     Raises:
-        Unreadable: The file has no picture, several frames, or more pixels than `depth.MAX_PIXELS`.
+        Unreadable: The file has no picture, several frames, more pixels than `depth.MAX_PIXELS`, or inflates
+            to more than `depth.MAX_BYTES`.
         MissingDecoderError: A package that decodes its compression is missing.
         Exception: Whatever a damaged file provokes in pydicom.
     """
-    import pydicom
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd texts in files that decode well
-    found: Any = pydicom.dcmread(io.BytesIO(data), force=True)
+    found = read(data)
     if "Rows" not in found or "Columns" not in found or "PhotometricInterpretation" not in found:
         raise Unreadable("a DICOM file without a picture")
     frames = int(found.get("NumberOfFrames") or 1)
@@ -69,6 +72,41 @@ def image(data: bytes, *, window: bool = False) -> Image.Image:
         return Image.fromarray(_high_bits(pixels, int(found.BitsStored)))
     flat = _grey(found, pixels, window=window)
     return Image.fromarray(255 - flat if found.PhotometricInterpretation == "MONOCHROME1" else flat)
+
+
+def read(data: bytes, *, header: bool = False) -> Any:
+    """Return pydicom's data set of a file's bytes, of the `header` alone if asked.
+
+    Raises:
+        Unreadable: The file inflates to more than `depth.MAX_BYTES`.
+        Exception: Whatever a damaged file provokes in pydicom.
+    """
+    import pydicom
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd texts in files that decode well
+    return pydicom.dcmread(_Inflatable(data), force=True, stop_before_pixels=header)
+
+
+class _Inflatable(io.BytesIO):
+    """A file for pydicom, which inflates deflated ones without a bound: it asks for all that is left only to do so."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size is None or size < 0:
+            _require_bounded(data)
+        return data
+
+
+def _require_bounded(deflated: bytes) -> None:
+    """Inflate piece by piece, keeping nothing."""
+    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        while not inflater.eof and (piece := inflater.decompress(deflated, INFLATED)):
+            deflated, total = inflater.unconsumed_tail, total + len(piece)
+            if total > MAX_BYTES:
+                raise Unreadable(f"a DICOM file that inflates to more than the limit of {MAX_BYTES:,} bytes")
+    except zlib.error:
+        return  # pydicom says so too
 
 
 def _require_decoder(syntax: Any) -> None:

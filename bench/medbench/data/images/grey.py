@@ -13,19 +13,15 @@ GREY = ("L", "LA", "1", "I", "I;16", "I;16B", "I;16L", "F")
 def is_grey(file: Path) -> bool | None:
     """Return whether an image has one channel; None if it cannot be read, so that it says nothing of the others.
 
-    Only the header is read, under the rules of `decode`: large scans are no fault here.
+    Only the header is decoded, under the rules of `decode`: large scans are no fault here.
     """
-    if not file.is_file():
-        return None
     try:
-        with file.open("rb") as handle:
-            start = handle.read(132)
-        if start[128:132] == b"DICM" or file.name.lower().endswith((".dcm", ".dicom")):
-            import pydicom
+        data = decode.read_bytes(file)
+        if not decode.is_dicom(data, file.name):
+            return decode.header_mode(data) in GREY
+        from medbench.data.images import dicom
 
-            pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-            found = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-            return str(found.PhotometricInterpretation).startswith("MONOCHROME")
-        return decode.header_mode(file) in GREY
+        with decode.decoding():
+            return str(dicom.read(data, header=True).PhotometricInterpretation).startswith("MONOCHROME")
     except Exception:  # noqa: BLE001 - decoders raise whatever a damaged file provokes; preparing it says what is wrong
         return None

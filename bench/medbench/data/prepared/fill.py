@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,7 @@ import PIL
 from numpy.typing import NDArray
 
 from medbench.data.dataset import Dataset
-from medbench.data.images.decode import decode, read_bytes
+from medbench.data.images.decode import decode, decoding, read_bytes
 from medbench.data.images.depth import Unreadable, decoders
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
@@ -101,8 +100,7 @@ def fill(work: Work, workers: int | None = None) -> None:
             pixels.truncate(work.n * work.image_bytes)
         done = min(len(entries) * work.chunk, work.n)
         what = f"preparing {work.dataset.card.name}"
-        with steps() as to_stop, warnings.catch_warnings(), bar(what, work.n, done=done) as advance:
-            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")  # about odd tags in files that decode well
+        with steps() as to_stop, decoding(), bar(what, work.n, done=done) as advance:
             for number, chunk, unreadable in _chunks(work, len(entries), workers or cpu_count(), advance):
                 with files.writing(work.folder):
                     _write(pixels, number * work.chunk * work.image_bytes, chunk.tobytes())
@@ -234,11 +232,11 @@ def _gathered(
 
 def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
     """Return one image as (s, s, c), or why it cannot be decoded."""
-    data = read_bytes(work.files[row])
-    if _digest(data) != work.dataset.content[row]:  # else wrong pixels would be kept under the right key
-        raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
     rule = work.rule
     try:
+        data = read_bytes(work.files[row])
+        if _digest(data) != work.dataset.content[row]:  # else wrong pixels would be kept under the right key
+            raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
         image = decode(data, rule.channels, rule.draft_size, work.files[row].name, window=rule.window)
         image = fitted(image, rule)
     except Unreadable as error:
