@@ -40,7 +40,6 @@ def test_a_row_counts_done_and_failed_units(tmp_path, records):
         "weights": "official",
         "split": "paper",
         "data": "unknown",
-        "precision": None,
         "group": records[0].group[:12],
         "precision": None,
         "done": 3,

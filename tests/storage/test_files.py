@@ -144,15 +144,3 @@ def test_a_sealed_file_is_believed_only_as_it_was_written(tmp_path: Path, damage
         other = {"value": text.replace("0.1", "0.2"), "cut": text[:-9], "no digest": '{"value": 1}', "list": "[1]"}
         file.write_text(other[damage])
     assert files.read_sealed(file) is None
-
-
-def test_only_regular_files_are_opened(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    for name in ("a", "link"):
-        with files.open_regular(tmp_path / name) as file:
-            assert file.read() == b"abc"
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", Path("/dev/zero"), Path("/proc/self/status"), tmp_path):
-        with pytest.raises(OSError, match="not a regular file|a folder"):
-            files.open_regular(place)
