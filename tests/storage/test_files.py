@@ -141,5 +141,5 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             assert file.read() == b"abc"
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path / "pipe", Path("/dev/zero"), Path("/proc/self/status"), tmp_path):
-        with pytest.raises(OSError, match="not a regular file|a folder"):
+        with pytest.raises(OSError, match=r"not a regular file|a folder"):
             files.open_regular(place)

@@ -69,8 +69,8 @@ class Options:
     @property
     def seed_list(self) -> list[int]:
         """The seeds: 0 to n - 1 for a number n, or the listed ones."""
-        several = not isinstance(self.seeds, int)
-        listed = list(dict.fromkeys(self.seeds if several else range(min(self.seeds, MOST_SEEDS + 1))))
+        seeds = range(min(self.seeds, MOST_SEEDS + 1)) if isinstance(self.seeds, int) else self.seeds
+        listed = list(dict.fromkeys(seeds))
         if not listed or min(listed) < 0:
             raise MedbenchError(
                 f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
