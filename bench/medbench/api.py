@@ -14,7 +14,7 @@ from medbench.records import store
 from medbench.runs.jobs import Options as Options
 from medbench.runs.jobs import Plan, Result
 from medbench.runs.plan import make_plan
-from medbench.storage import paths
+from medbench.storage import files, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,16 +38,28 @@ def carry_out(plan: Plan, told: Callable[[list[Record]], None] = lambda _: None)
         found = [[r for folder in job.folders() if (r := store.read(folder))] for job in plan.jobs]
         for records in found:
             told(records)
-        return Result(records=[record for records in found for record in records])
-    from medbench.report.tables.dataset_table import write_dataset_tables
-    from medbench.runs.execute import execute
+        result = Result(records=[record for records in found for record in records])
+    else:
+        from medbench.runs.execute import execute
 
-    result = execute(plan, told)
+        result = execute(plan, told)
     if result.writer:
-        tables = paths.tables_dir(plan.options.runs)
-        for name in sorted({record.unit.dataset for record in result.records}):
-            result.tables += write_dataset_tables(plan.options.runs, tables, name)
+        result.tables = _write_tables(plan, result.records)
     return result
+
+
+def _write_tables(plan: Plan, records: list[Record]) -> list[Path]:
+    """Write the tables of the records' data sets that are older than a record, as after a kill, or are not there."""
+    tables, written = paths.tables_dir(plan.options.runs), []
+    files.sweep(tables)
+    for name in sorted({record.unit.dataset for record in records}):
+        newest = max((r.path / store.RECORD).stat().st_mtime for r in records if r.path and r.unit.dataset == name)
+        made = [tables / f"{name}.{ending}" for ending in ("md", "csv")]
+        if not all(path.is_file() and path.stat().st_mtime >= newest for path in made):
+            from medbench.report.tables.dataset_table import write_dataset_tables
+
+            written += write_dataset_tables(plan.options.runs, tables, name)
+    return written
 
 
 def run(

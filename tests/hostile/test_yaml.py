@@ -21,6 +21,7 @@ CARDS = {
     "3,000 mappings": ("links: " + "{a: " * 3000 + "1" + "}" * 3000 + "\n", "brackets within brackets"),
     "not closed": ("links: " + "[" * 10_000, "brackets within brackets"),
     "aliases of aliases": (LAUGHS, "200,000 values"),
+    "an unknown alias": ("title: *.png\n", ":1: not YAML: "),
     "in itself": ("links: &a [*a]\n", "200,000 values"),
     "a million fields": ("".join(f"f{n}: 1\n" for n in range(1_000_000)), "it is longer than"),
     "many fields": ("".join(f"f{n}: 1\n" for n in range(3_000)), "more faults"),

@@ -123,14 +123,16 @@ def _bounded(text: str) -> None:
             anchors[anchor] = size
             sizes[-1] += size
         elif isinstance(event, yaml.AliasEvent):
-            sizes[-1] += anchors.get(event.anchor, MOST_NODES)  # of a collection that is not closed: without end
+            within = event.anchor in open_  # a collection in itself has no end; an unknown name is the composer's fault
+            sizes[-1] += MOST_NODES if within else anchors.get(event.anchor, 0)
         elif isinstance(event, yaml.ScalarEvent):
             sizes[-1] += 1
             anchors[event.anchor] = 1
         if len(sizes) > DEEPEST or sum(sizes) > MOST_NODES:
+            mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(
                 problem=f"more than {DEEPEST} brackets within brackets, or than {MOST_NODES:,} values",
-                problem_mark=event.start_mark,  # type: ignore[arg-type]  # of libyaml, alike
+                problem_mark=mark,
             )
 
 
@@ -179,7 +181,7 @@ def load_card(path: Path, schema: type[C]) -> C:
     return card
 
 
-def _fault(path: Path, node: yaml.Node, schema: type[BaseModel], fault: Any) -> str:
+def _fault(path: Path, node: yaml.Node | None, schema: type[BaseModel], fault: Any) -> str:
     location: tuple[int | str, ...] = fault["loc"]
     line, spot = _line_of(node, location)
     field = ".".join(str(part) for part in spot) or "card"
@@ -194,7 +196,7 @@ def _fault(path: Path, node: yaml.Node, schema: type[BaseModel], fault: Any) -> 
     return f"{path}:{line}: {field}: {text}"
 
 
-def _line_of(node: yaml.Node, location: Sequence[int | str]) -> tuple[int, list[int | str]]:
+def _line_of(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int, list[int | str]]:
     """Follow `location` down the YAML nodes as far as it goes: (line from 1, the part that exists or is missing).
 
     pydantic puts the tags of unions between the steps; those that name no key are passed over.
