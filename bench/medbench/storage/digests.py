@@ -42,8 +42,8 @@ def file_digests(paths: Sequence[Path], what: str = "hashing", most: int | None 
     """
     names = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links are not resolved
     stamps = {name: _stamp(name) for name in dict.fromkeys(names)}
-    for name, stamp in stamps.items() if most is not None else ():
-        if (size := int(stamp.partition(":")[0])) > most:
+    for name, stamp in stamps.items():
+        if most is not None and (size := int(stamp.partition(":")[0])) > most:
             raise DataError(f"{name} has {size:,} bytes, more than the limit of {most:,}", "replace it, or take it out")
     with _cache() as cache:
         known = _known(cache, stamps)

@@ -212,9 +212,9 @@ def test_changed_pixels_are_noticed_and_prepared_again(small: Dataset, capsys: p
 def test_unreadable_images_are_tried_again_by_other_decoders(spoilt: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     unreadable = prepare(spoilt, SMALL).unreadable
     assert unreadable
-    monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
-    assert prepare(spoilt, SMALL).unreadable == unreadable
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:  # undone alone: the cache of the test is the whole test's
+        patch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
+        assert prepare(spoilt, SMALL).unreadable == unreadable
     decoders = {"pillow": "99.0"}
     monkeypatch.setattr(rooms, "decoders", lambda: decoders)
     monkeypatch.setattr(fill, "decoders", lambda: decoders)
