@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench import errors
-from medbench.errors import CardError, MedbenchError, collected, joined, unknown
+from medbench.errors import CardError, MedbenchError, collected, joined, unknown, visible
 
 
 def test_an_error_has_a_message_and_a_hint():
@@ -51,3 +51,8 @@ def test_several_mistakes_are_told_together() -> None:
     assert error.message == "2 things are wrong or missing:\n  one\n  two"
     assert error.hint == "do this"
     assert joined([MedbenchError("one")]).message == "one"
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert visible("a\x1b[31m\x07\r\u202e\x9b\ud800 é\t\n") == r"a\u001b[31m\u0007\u000d\u202e\u009b\ud800 é" + "\t\n"
+    assert MedbenchError("\x1b", "\x1b").message == r"\u001b"

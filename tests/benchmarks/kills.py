@@ -188,7 +188,9 @@ def _finish(place: Path, name: str, data: str, calm: Calm) -> list[str]:
     now = content(place / "runs", timed=name == "timing")
     both = sorted(now.keys() | calm.content.keys())
     faults = [f"differs: {file}" for file in both if now.get(file) != calm.content.get(file)]
-    return faults + [f"left over: {file}" for file in sorted(names_of(place) - calm.files)]
+    files = names_of(place)
+    faults += [f"left over: {file}" for file in sorted(files - calm.files)]
+    return faults + [f"lacks: {file}" for file in sorted(calm.files - files - calm.content.keys())]
 
 
 def content(runs: Path, timed: bool) -> dict[str, object]:

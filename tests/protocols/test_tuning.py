@@ -45,10 +45,11 @@ def trained(monkeypatch: pytest.MonkeyPatch, failures: dict[tuple[int, float], s
     return done
 
 
-def tuned(folder: Path, seeds: list[int], **settings: Any) -> dict[int, Outcome]:
+def tuned(folder: Path, seeds: list[int], chosen: Any = None, **settings: Any) -> dict[int, Outcome]:
     recipe = FinetuneRecipe(learning_rates=RATES, **settings)
     machine: Any = SimpleNamespace(world=1, rank=0)
-    return tuning.tune(job(recipe, folder, None, seeds=seeds, machine=machine), lambda seed: pytest.fail("built"))
+    given = job(recipe, folder, None, seeds=seeds, machine=machine, chosen=chosen)
+    return tuning.tune(given, lambda seed: pytest.fail("built"))
 
 
 def test_the_rate_is_searched_on_the_first_seeds_alone(tmp_path: Path, trained: set[tuple[int, float]]) -> None:
@@ -61,6 +62,19 @@ def test_the_rate_is_searched_on_the_first_seeds_alone(tmp_path: Path, trained: 
     assert outcomes[0].history["candidate"] == [rate for rate in RATES for _ in range(2)]
     assert outcomes[2].history["val"] == [0.2, 0.4]
     assert outcomes[2].counts == {"train_images_per_second": 5.0}
+
+
+def test_further_seeds_take_over_the_rate_and_equal_a_run_of_all(
+    tmp_path: Path, trained: set[tuple[int, float]]
+) -> None:
+    every, first = tuned(tmp_path, [0, 1, 2]), tuned(tmp_path, [0, 1])
+    trained.clear()
+    before: Any = {**first[0].chosen, "selection": first[0].selection}
+    more = tuned(tmp_path, [2], before)
+    assert trained == {(2, 1e-3)}
+    for name in ("chosen", "selection", "history", "warnings", "counts"):
+        for seed, outcome in (first | more).items():
+            assert getattr(outcome, name) == getattr(every[seed], name)
 
 
 def test_of_two_searched_seeds_the_mean_counts(tmp_path: Path) -> None:

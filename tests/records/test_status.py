@@ -41,6 +41,7 @@ def test_a_row_counts_done_and_failed_units(tmp_path, records):
         "split": "paper",
         "data": "unknown",
         "group": records[0].group[:12],
+        "precision": None,
         "done": 3,
         "failed": 1,
         "planned": 0,

@@ -21,7 +21,7 @@ from medbench.errors import MedbenchError, OutputError
 from medbench.features import extract
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
-from medbench.protocols import knn, linear_frozen
+from medbench.protocols import knn, linear_frozen, tuning
 from medbench.records import Record, store
 from medbench.runs.execute import execute
 from medbench.runs.jobs import Options
@@ -184,6 +184,20 @@ def test_checkpointing_changes_nothing(data: Path, linear: list[Record]) -> None
     assert saved[0].metrics["log_loss"] == pytest.approx(linear[0].metrics["log_loss"], rel=1e-3)
 
 
+def test_further_seeds_later_equal_all_seeds_at_once(data: Path, linear: list[Record], monkeypatch) -> None:
+    (first,) = train(data, "linear-unfrozen", seeds=1)
+    made, fit = [], tuning._fit
+    monkeypatch.setattr(tuning, "_fit", lambda *given: made.append(given[3:]) or fit(*given))
+    both = train(data, "linear-unfrozen", seeds=2)
+    assert made == [(1, first.chosen["learning_rate"])], "the first seed and the search are there"
+    assert both[0].provenance == first.provenance
+    for one, other in zip(both, linear, strict=True):
+        for name in ("key", "group", "metrics", "metrics_val", "chosen", "selection", "warnings"):
+            assert getattr(one, name) == getattr(other, name)
+        tables = [pd.read_parquet(record.path / "predictions.parquet") for record in (one, other)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
 def test_rates_are_searched_on_one_seed_or_on_all(data: Path, linear: list[Record]) -> None:
     one = linear
     assert one[0].selection["seeds"] == [0]
@@ -197,7 +211,7 @@ def test_the_log_has_plain_lines_even_when_quiet(data: Path) -> None:
     with medbench.progress.quiet():
         train(data, "linear-unfrozen", seeds=1, changes=QUICK)
     lines = (paths.runs_dir() / "log.txt").read_text().splitlines()
-    assert any("toy-vit · linear-unfrozen · labels: 1 of 1 units to do" in line for line in lines)
+    assert any(f"toy-vit · linear-unfrozen · {data.parent.name}-labels: 1 of 1 units to do" in line for line in lines)
 
 
 def test_curves_go_to_trackers(data: Path, monkeypatch) -> None:

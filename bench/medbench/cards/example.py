@@ -66,7 +66,7 @@ def captured(pattern: str | None, part: str, text: str) -> str:
     match = Expression(pattern).search(text)
     if match is None or not match[part]:
         raise ExampleError(f"'{pattern}' finds no {part} in '{text}'")
-    return match[part]
+    return str(match[part])
 
 
 def check_all(examples: Iterable[Example], find: Callable[[Example], Named]) -> None:

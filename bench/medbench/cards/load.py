@@ -130,7 +130,7 @@ def _bounded(text: str) -> None:
         if len(sizes) > DEEPEST or sum(sizes) > MOST_NODES:
             raise yaml.MarkedYAMLError(
                 problem=f"more than {DEEPEST} brackets within brackets, or than {MOST_NODES:,} values",
-                problem_mark=event.start_mark,
+                problem_mark=event.start_mark,  # type: ignore[arg-type]  # of libyaml, alike
             )
 
 
@@ -167,7 +167,7 @@ def load_card(path: Path, schema: type[C]) -> C:
     try:
         card = schema.model_validate(content)
     except ValidationError as error:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader) or yaml.MappingNode("", [])
         lines = [
             _fault(path, node, schema, fault)
             for fault in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]

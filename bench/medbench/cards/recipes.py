@@ -308,6 +308,7 @@ class DinoPretrain(Settings):
     local_crops: int = Field(6, ge=0, le=1_000)
     global_scale: tuple[float, float] = Field((0.4, 1.0), description="Area of a global crop as a share of the image.")
     local_scale: tuple[float, float] = Field((0.05, 0.4), description="Area of a local crop as a share of the image.")
+    crop_interpolation: Literal["bilinear", "bicubic"] = Field("bicubic", description="Of the crops; DINO's: bicubic.")
     horizontal_flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.8, ge=0, le=1, description="Probability of the colour jitter.")
     brightness: float = Field(0.4, ge=0)

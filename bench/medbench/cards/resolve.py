@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from medbench.cards.find import dataset_kind, find_dataset
+from medbench.cards.find import dataset_kind, find_dataset, is_file_name, names
 from medbench.cards.load import parse_yaml
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import DATASETS, ProtocolCard
@@ -18,6 +18,7 @@ from medbench.errors import CardError, MedbenchError, unknown
 
 S = TypeVar("S", bound=Settings)
 
+OWN = "own"
 SEED = "{seed}"
 """In a split's name: each seed has a split of its own, as FLAIR's five hold-outs."""
 
@@ -49,12 +50,16 @@ def resolve(card: ProtocolCard, preset: str, dataset: str, changes: dict[str, An
 def dataset_entry(name: str) -> str:
     """Return the name under which a protocol card lists a data set's numbers: that of the data set's card.
 
-    A label file or a folder of the user's own has no entry, whatever it is called: the answer is empty then.
+    Sets of one's own share the entry `own`, whatever they are called: a label file, a folder, or a card file whose name
+    no known card has.
 
     Raises:
         CardError: There is no such card.
     """
-    return find_dataset(name).name if dataset_kind(name) == "card" else ""
+    if dataset_kind(name) != "card":
+        return OWN
+    found = find_dataset(name).name
+    return OWN if is_file_name(name) and found not in names("datasets") else found
 
 
 def per_seed(split: str | None) -> bool:

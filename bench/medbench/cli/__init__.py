@@ -24,7 +24,6 @@ app = typer.Typer(
     name="medbench",
     help="Which pretrained vision model serves my medical-image classification task, and can I trust the number?",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from medbench.cli import complete
+
 Runs = Annotated[Path | None, typer.Option("--runs", help="Run store; default: MEDBENCH_RUNS or results/runs.")]
 OutRuns = Annotated[Path | None, typer.Option("--out", hidden=True, help="Old name of --runs.")]
 OutTo = Annotated[Path | None, typer.Option("--out", hidden=True, help="Old name of --to.")]
@@ -22,7 +24,12 @@ TableFormat = Annotated[
 Published = Annotated[bool, typer.Option("--published", help="Show the paper's own numbers too.")]
 Random = Annotated[bool, typer.Option("--random", help="Include results of random weights, marked.")]
 
-Dataset = Annotated[str, typer.Argument(metavar="D", help="A data set, its card file, a labels CSV or a folder.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="D", help="A data set, its card file, a labels CSV or a folder.", autocompletion=complete.datasets
+    ),
+]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets; default: MEDBENCH_DATA.")]
 AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import output
+from medbench.cli import complete, output
 
 if TYPE_CHECKING:
     from medbench.models.weights.locate import WeightsFile
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and download model weights.")
 
-Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card file.")]
+Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card file.", autocompletion=complete.models)]
 
 
 @app.command()

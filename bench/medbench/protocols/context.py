@@ -104,7 +104,7 @@ class Context(Generic[S]):
 
     Attributes:
         settings: The resolved recipe.
-        seeds: The seeds.
+        seeds: The seeds to do.
         classes: Number of classes c.
         multilabel: Whether a sample can have several.
         metric: Id of the data set's metric.
@@ -120,6 +120,7 @@ class Context(Generic[S]):
         depth: The job's own.
         tuned: Weights file of the fine-tuned network that the protocol examines, if it does.
         keep_weights: Whether outcomes should hold the best weights.
+        chosen: What an earlier run of other seeds chose, with its record's `selection`, where these take it over.
         split_digest: Digest of the split: jobs with the same digest have the same images in each split.
     """
 
@@ -141,6 +142,7 @@ class Context(Generic[S]):
     tuned: Path | None = None
     keep_weights: bool = False
     split_digest: str = ""
+    chosen: Mapping[str, Any] | None = None
 
     @property
     def criterion(self) -> Criterion:

@@ -41,24 +41,46 @@ Build = Callable[[int], Built]
 
 
 def tune(context: Context[FinetuneRecipe], build: Build) -> dict[int, Outcome]:
-    """Search the rate, train all seeds at it, score test with the best epoch of each."""
-    settings = context.settings
-    rates = settings.learning_rates
-    searched = context.seeds[: settings.lr_search_seeds] if len(rates) > 1 else context.seeds
-    task = _task(context, settings)
+    """Search the rate, train all seeds at it, score test with the best epoch of each.
+
+    Where an earlier run has searched, its rate is taken over, and only the further seeds are trained.
+    """
+    rates, task = context.settings.learning_rates, _task(context, context.settings)
+    if context.chosen is not None:
+        found: _Search | str = _Search(context.chosen["learning_rate"], {}, context.chosen["selection"])
+    else:
+        found = _Search(rates[0], {}, {}) if len(rates) == 1 else _search(context, task, build)
+    if isinstance(found, str):
+        return {seed: Outcome(failed=found) for seed in context.seeds}
+    outcomes = {}
+    for seed in context.seeds:
+        at = seed, found.rate
+        fits = found.fits if at in found.fits else found.fits | {at: _fit(context, task, build, *at)}
+        selection = found.selection or _selection(fits, Choice(0, None, 0.0, None, context.criterion.warnings), [seed])
+        outcomes[seed] = _outcome(context, task, build, fits, at, selection)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A rate, the trainings of its search by (seed, rate), and what records say of the choice."""
+
+    rate: float
+    fits: dict[tuple[int, float], Fitted]
+    selection: dict[str, Any]
+
+
+def _search(context: Context[FinetuneRecipe], task: FitTask, build: Build) -> _Search | str:
+    """Train the searched seeds at all rates and choose one; or return why all failed."""
+    rates, searched = context.settings.learning_rates, context.seeds[: context.settings.lr_search_seeds]
     fits = {(seed, rate): _fit(context, task, build, seed, rate) for seed in searched for rate in rates}
     sound = [rate for rate in rates if not any(fits[seed, rate].failed for seed in searched)] or [
         rate for rate in rates if not all(fits[seed, rate].failed for seed in searched)
     ]
     if not sound:
-        why = "; ".join(dict.fromkeys(fit.failed for fit in fits.values()))
-        return {seed: Outcome(failed=why) for seed in context.seeds}
+        return "; ".join(dict.fromkeys(fit.failed for fit in fits.values()))
     choice = _choose(context, fits, searched, sound)
-    rate = sound[choice.winner]
-    for seed in context.seeds:
-        if (seed, rate) not in fits:
-            fits[seed, rate] = _fit(context, task, build, seed, rate)
-    return {seed: _outcome(context, task, build, fits, (seed, rate), choice, searched) for seed in context.seeds}
+    return _Search(sound[choice.winner], fits, _selection(fits, choice, searched))
 
 
 def _task(context: Context[FinetuneRecipe], settings: FinetuneRecipe) -> FitTask:
@@ -113,8 +135,7 @@ def _outcome(
     build: Build,
     fits: dict[tuple[int, float], Fitted],
     at: tuple[int, float],
-    choice: Choice,
-    searched: list[int],
+    selection: dict[str, Any],
 ) -> Outcome:
     seed, rate = at
     fitted = fits[at]
@@ -130,9 +151,9 @@ def _outcome(
             "val": finite(fitted.best),
             "val_metric": task.metric,
         },
-        selection=_selection(fits, choice, searched),
+        selection=selection,
         history=_history({r: fit for (s, r), fit in fits.items() if s == seed}),
-        warnings=choice.warnings + _warnings(fits, task),
+        warnings=(*selection["warnings"], *_warnings(task)),
         counts=_counts(fitted),
         weights=fitted.state if context.keep_weights else {},
     )
@@ -153,20 +174,21 @@ def _counts(fitted: Fitted) -> dict[str, float]:
     return facts | {"train_images_per_second": images / seconds if seconds else 0.0}
 
 
-def _warnings(fits: dict[tuple[int, float], Fitted], task: FitTask) -> tuple[str, ...]:
-    found = [f"learning rate {rate:g}, seed {seed}: {fit.failed}" for (seed, rate), fit in fits.items() if fit.failed]
-    if task.machine.world > 1:
-        found.append(f"trained by {task.machine.world} processes: batch statistics of batch norm, if any, differ")
-    return tuple(found)
+def _warnings(task: FitTask) -> tuple[str, ...]:
+    if task.machine.world == 1:
+        return ()
+    return (f"trained by {task.machine.world} processes: batch statistics of batch norm, if any, differ",)
 
 
 def _selection(fits: dict[tuple[int, float], Fitted], choice: Choice, searched: list[int]) -> dict[str, Any]:
     rates = list(dict.fromkeys(rate for _, rate in fits))
+    failed = [f"learning rate {rate:g}, seed {seed}: {fit.failed}" for (seed, rate), fit in fits.items() if fit.failed]
     return {
         "by": "mean over the searched seeds of the best epoch's validation metric",
         "seeds": searched,
         "gap": finite(choice.gap),
         "gap_error": finite(choice.error),
+        "warnings": [*choice.warnings, *failed],
         "candidates": [
             {
                 "learning_rate": rate,

@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         start, tally = time.perf_counter(), Tally()
         inputs = _inputs(job, work, tally)
         prepared = time.perf_counter()
-        context = _context(job, inputs, work)
+        context = _context(job, inputs, work, _Earlier.of(job, [] if overwrite else before))
         outcomes = job.kind.run(context) if job.kind.images or work.first else {}
         timings = {
             "prepare": prepared - start,
@@ -202,11 +203,32 @@ def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInp
     return NetworkInputs(job, work.encoders, work.workers, tally)
 
 
-def _context(job: Job, inputs: Any, work: _Execution) -> Context[Settings]:
+@dataclass(frozen=True)
+class _Earlier:
+    """What an earlier run leaves to do: the seeds, and the choice of hyper-parameters that they take over, if any."""
+
+    seeds: list[int]
+    chosen: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, job: Job, done: list[bool]) -> _Earlier:
+        """Compare a job with its finished units; where the choice depends on all seeds, all are to do."""
+        finished = {seed for seed, is_done in zip(job.seeds, done, strict=False) if is_done}
+        if not finished or not hasattr(job.settings, "lr_search_seeds") or not finished.issuperset(job.choosing):
+            return cls(list(job.seeds))
+        left = [seed for seed in job.seeds if seed not in finished]
+        record = store.read(job.folders()[job.seeds.index(job.choosing[0])]) if job.choosing else None
+        if job.choosing and record is None:
+            return cls(list(job.seeds))
+        return cls(left, {**record.chosen, "selection": record.selection} if record else None)
+
+
+def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier) -> Context[Settings]:
     dataset = inputs.dataset
     return Context(
         settings=job.settings,
-        seeds=list(job.seeds),
+        seeds=earlier.seeds,
+        chosen=earlier.chosen,
         classes=dataset.n_classes,
         multilabel=dataset.multilabel,
         metric=dataset.card.metric,

@@ -95,8 +95,8 @@ class Options:
     @property
     def seed_list(self) -> list[int]:
         """The seeds: 0 to n - 1 for a number n, or the listed ones."""
-        several = not isinstance(self.seeds, int)
-        listed = list(dict.fromkeys(self.seeds if several else range(min(self.seeds, MOST_SEEDS + 1))))
+        asked = range(min(self.seeds, MOST_SEEDS + 1)) if isinstance(self.seeds, int) else self.seeds
+        listed = list(dict.fromkeys(asked))
         if not listed or min(listed) < 0:
             raise MedbenchError(
                 f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
@@ -165,6 +165,13 @@ class Job:
         at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
         return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
 
+    @property
+    def choosing(self) -> list[int]:
+        """The seeds that hyper-parameters are chosen on: further seeds take over the choice, and change no number."""
+        searched = getattr(self.settings, "lr_search_seeds", None)
+        alone = searched is not None and len(getattr(self.settings, "learning_rates", ())) == 1
+        return [] if alone else list(self.seeds[:searched])
+
     @cached_property
     def material(self) -> dict[str, Any]:
         """Everything that can change the job's numbers, without the single unit's seed.
@@ -189,7 +196,7 @@ class Job:
             "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
             "image_size": self.image_size,
             "precision": self.precision,
-            "seeds": "folds" if self.fold else list(self.seeds),
+            "seeds": "folds" if self.fold else self.choosing,
             "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medbench import metrics
 from medbench.cards.model import seen
@@ -18,6 +19,7 @@ from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.provenance import provenance
+from medbench.runs.result_notes import notes_of
 from medbench.storage.tensors import save_tensors
 
 FLAWS = {
@@ -48,9 +50,13 @@ def write_records(
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "provenance": provenance(job, inputs),
     }
-    runs, records = job.options.runs, []
+    runs = job.options.runs
+    records: list[Record] = []
     for unit, key in job.units:
-        outcome = outcomes[unit.seed]
+        outcome = outcomes.get(unit.seed)
+        if outcome is None:  # finished by an earlier run
+            records += filter(None, [store.read(store.folder_of(runs, unit, key))])
+            continue
         if outcome.failed:
             store.write_failure(runs, unit, key, outcome.failed)
             continue
@@ -61,14 +67,15 @@ def write_records(
         if kept is not None:
             records.append(kept)
             continue
+        truth = dataset.targets("test")
         record = Record(
             key=key,
             unit=unit,
             chosen=outcome.chosen,
             selection=outcome.selection,
-            warnings=[*warnings_of(job, inputs), *outcome.warnings],
+            warnings=[*warnings_of(job, inputs), *outcome.warnings, *notes_of(dataset, outcome, truth)],
             counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
-            **_metrics(dataset, outcome),
+            **_metrics(dataset, outcome, truth),
             **shared,
         )
         frame = None
@@ -80,14 +87,14 @@ def write_records(
     return records
 
 
-def _metrics(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
+def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> dict[str, Any]:
     """Return the record's metrics: computed from scores, or given by the protocol."""
     if outcome.log_odds_test is None or outcome.log_odds_val is None:
         return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
     card = dataset.card
     (tested, absent), (validated, _) = (
-        metrics.compute(card.task, metrics.probabilities(log_odds), dataset.targets(split), log_odds)
-        for split, log_odds in (("test", outcome.log_odds_test), ("val", outcome.log_odds_val))
+        metrics.compute(card.task, metrics.probabilities(log_odds), targets, log_odds)
+        for targets, log_odds in ((truth, outcome.log_odds_test), (dataset.targets("val"), outcome.log_odds_val))
     )
     missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
     return {

@@ -39,14 +39,10 @@ def digest(value: Any) -> str:
 
 def sha256_file(path: Path) -> str:
     """Return the sha256 (hex) of a file's bytes; OSError if it is no regular file, or cannot be read."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file: Any) -> str:
     sha = hashlib.sha256()
-    while block := file.read(1 << 20):
-        sha.update(block)
+    with open_regular(path) as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
     return sha.hexdigest()
 
 

@@ -10,6 +10,8 @@ import pytest
 import medbench as package
 from medbench.cards import find_dataset
 from medbench.data.layouts import toy
+from medbench.data.layouts.own.card import card_yaml
+from medbench.data.layouts.own.table import card_from_csv
 
 from ...report.html.conftest import N, put
 
@@ -27,11 +29,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def own_csv(names: dict[int, str]) -> Path:
-    """A label file of one's own on the toy's pictures, called as the toy is, with other words for its classes."""
+    """A card of one's own on the toy's pictures, called as the toy is, with other words for its classes."""
     drawn = toy.ensure(find_dataset("toy-binary"))
     frame = pd.read_csv(drawn / "labels.csv")
     frame.assign(label=frame["label"].map(names)).to_csv(drawn / "toy-binary.csv", index=False)
-    return drawn / "toy-binary.csv"
+    card = card_from_csv(drawn / "toy-binary.csv").card.model_copy(update={"name": "toy-binary"})
+    (drawn / "toy-binary.yaml").write_text(card_yaml(card))
+    return drawn / "toy-binary.yaml"
 
 
 def test_the_report_has_the_worst_images_of_the_run(medbench, runs, monkeypatch):

@@ -60,13 +60,14 @@ def test_no_local_crops() -> None:
 def steps(name: str) -> tuple[dict[str, object], object]:
     return {
         "resized": ({}, lambda picture: picture),
+        "bilinear": ({"crop_interpolation": "bilinear"}, lambda picture: picture),
         "flipped": ({"horizontal_flip": 1.0}, transforms.RandomHorizontalFlip(1.0)),
         "grey": ({"grey": 1.0}, transforms.RandomGrayscale(1.0)),
         "blurred": ({"blur": (1.0, 1.0, 1.0)}, lambda picture: picture.filter(ImageFilter.GaussianBlur(1.5))),
     }[name]
 
 
-@pytest.mark.parametrize("step", ["resized", "flipped", "grey", "blurred"])
+@pytest.mark.parametrize("step", ["resized", "bilinear", "flipped", "grey", "blurred"])
 def test_steps_equal_torchvision_and_pillow(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RADII", (1.5, 1.5))
     changes, expected = steps(step)
@@ -74,7 +75,8 @@ def test_steps_equal_torchvision_and_pillow(step: str, monkeypatch: pytest.Monke
     large, small = crops(images, **(STILL | changes))[[(0, 2)]]
     whole = Image.fromarray(images.images[2])
     for found in (*large[:, 0], *small[:, 0]):
-        resize = transforms.Resize(found.shape[:2], transforms.InterpolationMode.BICUBIC)
+        how = str(changes.get("crop_interpolation", "bicubic"))
+        resize = transforms.Resize(found.shape[:2], transforms.InterpolationMode(how))
         np.testing.assert_array_equal(found, np.asarray(expected(resize(whole))))  # type: ignore[operator]
 
 

@@ -212,7 +212,7 @@ def test_changed_pixels_are_noticed_and_prepared_again(small: Dataset, capsys: p
 def test_unreadable_images_are_tried_again_by_other_decoders(spoilt: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     unreadable = prepare(spoilt, SMALL).unreadable
     assert unreadable
-    with monkeypatch.context() as patch:  # undone alone: the cache of the test is the whole test's
+    with monkeypatch.context() as patch:
         patch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
         assert prepare(spoilt, SMALL).unreadable == unreadable
     decoders = {"pillow": "99.0"}
@@ -229,9 +229,9 @@ def test_a_missing_decoder_is_no_fault_of_the_file(small: Dataset, monkeypatch: 
     def lacking(*_: Any, **__: Any) -> None:
         raise MissingDecoderError("DICOM with the compression 'X'", "pip install x")
 
-    monkeypatch.setattr(fill, "decode", lacking)
-    with pytest.raises(DataError, match="needs a decoder") as caught:
-        prepare(small, SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(fill, "decode", lacking)
+        with pytest.raises(DataError, match="needs a decoder") as caught:
+            prepare(small, SMALL)
     assert caught.value.hint == "pip install x"
-    monkeypatch.undo()
     assert not prepare(small, SMALL).unreadable

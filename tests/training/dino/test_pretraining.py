@@ -185,13 +185,17 @@ def test_too_little_memory_halves_the_micro_batch(tmp_path: Path, monkeypatch: p
         return loss_of(self, *arguments)
 
     monkeypatch.setattr(Pretraining, "loss_of", scarce)
-    made = work(stripes(16, 0)[0], epochs=1)
+    still = {"model": "toy-vit", "local_crops": 0, "epochs": 1}
+    made = work(stripes(16, 0)[0], **still)
     assert made.run(tmp_path / "state.safetensors") == ""
     assert made.facts()["micro_batch"] == 2
     monkeypatch.setattr(Pretraining, "loss_of", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError))
     with pytest.raises(MedbenchError, match="out of memory with a micro-batch of 1") as caught:
-        work(stripes(16, 0)[0], epochs=1).run(tmp_path / "other.safetensors")
+        work(stripes(16, 0)[0], **still).run(tmp_path / "other.safetensors")
     assert "--set local_crops=N" in str(caught.value.hint)
+    with pytest.raises(MedbenchError, match="fewer change batch norm and the result") as caught:
+        work(stripes(16, 0)[0], epochs=1).run(tmp_path / "other.safetensors")
+    assert "--set micro_batch=4" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(("at", "batch"), [(0, 8), (2, 8), (1, 16)])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import options
+from medbench.cli import complete, options
 from medbench.cli.commands.table import write_table
 
 FIRST = ("difference", "p", "p_holm")
@@ -15,10 +15,23 @@ FIRST = ("difference", "p", "p_holm")
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="MODEL, MODEL/PROTOCOL or MODEL/PROTOCOL/PRESET,KEY=VALUE.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with, written in the same way.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="MODEL, MODEL/PROTOCOL or MODEL/PROTOCOL/PRESET,KEY=VALUE.", autocompletion=complete.rows
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="What A is compared with, written in the same way.", autocompletion=complete.rows
+        ),
+    ],
     dataset: Annotated[
-        str | None, typer.Option(help="Names, comma lists or globs; default: all data sets that both have.")
+        str | None,
+        typer.Option(
+            help="Names, comma lists or globs; default: all data sets that both have.", autocompletion=complete.datasets
+        ),
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Default: each data set's primary metric.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only results of this preset.")] = None,

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import options, output
+from medbench.cli import complete, options, output
 
 
 def doctor(
     part: Annotated[
-        str | None, typer.Argument(metavar="PART", help="All about one: libraries, gpu, disk, hub, data or models.")
+        str | None,
+        typer.Argument(
+            metavar="PART",
+            help="All about one: libraries, gpu, disk, hub, data or models.",
+            autocompletion=complete.parts,
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import listing, options, output, plan_text
+from medbench.cli import complete, listing, options, output, plan_text
 
 
 def figure(
-    name: Annotated[str | None, typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.", autocompletion=complete.figures),
+    ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,
     random: options.Random = False,

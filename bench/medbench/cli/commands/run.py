@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import options, output, plan_text
+from medbench.cli import complete, options, output, plan_text
 
 if TYPE_CHECKING:
     from medbench.runs.execute import Told
@@ -18,15 +18,27 @@ Choice = tuple[tuple[str, "str | None"], ...]
 
 
 def run(
-    model: Annotated[str | None, typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Protocol names, comma lists, globs or card files.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.", autocompletion=complete.models),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Protocol names, comma lists, globs or card files.", autocompletion=complete.protocols),
+    ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours."),
+        typer.Option(
+            help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours.",
+            autocompletion=complete.datasets,
+        ),
     ] = None,
     paper: Annotated[
         str | None,
-        typer.Option(help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it."),
+        typer.Option(
+            help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it.",
+            autocompletion=complete.papers,
+        ),
     ] = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,

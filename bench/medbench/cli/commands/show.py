@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medbench.cli import options, output
+from medbench.cli import complete, options, output
 
 if TYPE_CHECKING:
     from medbench.cards.base import Card
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A model, protocol, data set or paper, or a card file; or `card`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, protocol, data set or paper, or a card file; or `card`.", autocompletion=complete.cards
+        ),
+    ],
     kind: Annotated[
         str | None,
         typer.Argument(help="After `card`: dataset, model, protocol or paper, or a kind of protocol such as knn."),

@@ -59,5 +59,15 @@ def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: opti
 
 
 def _telling(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the columns, without those in which all rows say the same, or nothing."""
-    return [name for name in COLUMNS if name not in TELLING or len({row[name] or None for row in rows}) > 1]
+    """Return the columns, without those in which all rows say the same, or nothing.
+
+    Splits and contents of data are told where one data set has several.
+    """
+    return [name for name in COLUMNS if name not in TELLING or _tells(rows, name)]
+
+
+def _tells(rows: list[dict[str, Any]], name: str) -> bool:
+    if name in ("split", "data"):
+        known = {(row["dataset"], row[name]) for row in rows if row[name]}
+        return len(known) > len({dataset for dataset, _ in known})
+    return len({row[name] or None for row in rows}) > 1

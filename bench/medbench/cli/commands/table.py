@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import listing, options, output, plan_text
+from medbench.cli import complete, listing, options, output, plan_text
 from medbench.errors import visible
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
 def table(
-    name: Annotated[str | None, typer.Argument(help="dataset/<name>, or a paper's table; none: list all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="dataset/<name>, or a paper's table; none: list all.", autocompletion=complete.tables),
+    ] = None,
     form: options.TableFormat = None,
     published: options.Published = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals (csv, json: always).")] = False,

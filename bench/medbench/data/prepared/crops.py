@@ -63,7 +63,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def _crop(self, image: NDArray[np.uint8], number: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return crop `number` of an image (s, s, c) as (size, size, c): 0 and 1 are global, the others local.
 
-        Random resized crop (bicubic), horizontal flip, colour jitter, grey, blur, and solarization of global crop 1:
+        Random resized crop, horizontal flip, colour jitter, grey, blur, and solarization of global crop 1:
         the steps of DINO's augmentation in their order, by Pillow, with all draws from `rng`.
         """
         recipe = self.recipe
@@ -71,7 +71,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         left, top, width, height = crop_box(image.shape[0], scale, RATIO, rng)
         part = image[top : top + height, left : left + width]
         picture = Image.fromarray(np.ascontiguousarray(part[..., 0] if part.shape[-1] == 1 else part))
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+        picture = picture.resize((size, size), Image.Resampling[recipe.crop_interpolation.upper()])
         if rng.random() < recipe.horizontal_flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if rng.random() < recipe.jitter:

@@ -101,8 +101,3 @@ def test_files_that_are_no_images(tmp_path):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "x.nii").touch()
     refused(lambda: card_from_folder(tmp_path), "no file in the class folders a, b ends like an image: 2 .nii")
-
-
-@pytest.mark.parametrize("name", ["/", "/proc", "/dev"])
-def test_a_folder_of_the_system_is_none(name):
-    refused(lambda: load_dataset(name), "is a folder of the system")

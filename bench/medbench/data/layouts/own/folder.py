@@ -18,7 +18,6 @@ from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line
 from medbench.data.layouts.own_columns import OwnColumns, task_of
 from medbench.errors import DataError
 
-SYSTEM = ("/", "/proc", "/sys", "/dev")
 EXPECTED = "expected a folder of images per class (perhaps below train/, val/, test/), a CSV of labels, or a card"
 
 
@@ -54,8 +53,6 @@ def card_from_folder(path: Path, columns: OwnColumns | None = None) -> Own:
     Raises:
         DataError: There are no two folders with images, or folders of which it is not clear what they are.
     """
-    if str(path.resolve()) in SYSTEM:
-        raise DataError(f"{path} is a folder of the system, not of a data set", EXPECTED)
     root = _unwrapped(path)
     found = _found(root)
     files = [f"{base}/{name}" if base else name for base, name in _files(root, found)]
