@@ -172,7 +172,7 @@ class FinetuneRecipe(Recipe):
 
 
 EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
-"""Settings that change the cost of a run but not its result; they are not part of a unit's key."""
+"""Settings that change the cost of a run but not its result, so not its key; `outline.together` is the exception."""
 
 
 class LinearUnfrozen(FinetuneRecipe):
