@@ -53,19 +53,15 @@ def write_records(
     runs = job.options.runs
     records: list[Record] = []
     for unit, key in job.units:
-        outcome = outcomes.get(unit.seed)
-        if outcome is None:  # finished by an earlier run
-            records += filter(None, [store.read(store.folder_of(runs, unit, key))])
-            continue
-        if outcome.failed:
+        outcome, folder = outcomes.get(unit.seed), store.folder_of(runs, unit, key)
+        if outcome is not None and outcome.failed:
             store.write_failure(runs, unit, key, outcome.failed)
             continue
-        folder = store.folder_of(runs, unit, key)
-        if outcome.weights and unit.seed in job.keep:
+        if outcome is not None and outcome.weights and unit.seed in job.keep:
             save_tensors(folder / store.WEIGHTS, outcome.weights)
         kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
-        if kept is not None:
-            records.append(kept)
+        if outcome is None or kept is not None:  # without an outcome, an earlier run finished it
+            records += [kept] if kept is not None else []
             continue
         truth = dataset.targets("test")
         record = Record(
@@ -78,9 +74,8 @@ def write_records(
             **_metrics(dataset, outcome, truth),
             **shared,
         )
-        frame = None
-        if outcome.log_odds_test is not None:
-            frame = pd.concat([_predictions(dataset, "val", outcome), _predictions(dataset, "test", outcome)])
+        parts = [] if outcome.log_odds_test is None else [_predictions(dataset, s, outcome) for s in ("val", "test")]
+        frame = pd.concat(parts) if parts else None
         tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
         history = pd.DataFrame(dict(outcome.history))
         records.append(store.write(runs, record, frame, history, tables, outcome.arrays))
