@@ -57,7 +57,7 @@ def wide(image: Path) -> None:
         (endless, f"0.png: {NO_FILE}"),
         (kernel_log, f"0.png: {NO_FILE}"),
         (sparse, "0.png has 549,755,813,888 bytes, more than the limit of 17,179,869,184"),
-        (wide, "images/0.png: 19999x19999 pixels, more than the limit of 178,956,970"),
+        (wide, "images/0.png: 19999x19999 pixels, more than the limit of 200,000,000"),
     ],
 )
 def test_a_run_refuses_an_image(place: Path, refused: Callable, kind: Callable, words: str) -> None:
