@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import medbench
@@ -16,11 +17,12 @@ from medbench.cards.resolve import resolve
 from medbench.cli.plan_text import precision_lines
 from medbench.errors import MedbenchError, UnreachableError
 from medbench.models.weights.locate import WeightsFile
+from medbench.records import Record
 from medbench.runs import plan as planning
 from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 
-from .conftest import run, training_of
+from .conftest import forwards, run, training_of
 
 
 def recipe(dataset: Path | str) -> tuple[int, int | None, int]:
@@ -189,3 +191,28 @@ def test_a_classifier_is_a_model_card_in_every_protocol(protocol: str, data: Pat
     jobs = make_plan("toy-vit", protocol, str(data), Options(changes=changes)).jobs
     assert {job.others["second"][0].name for job in jobs} == {"toy-vit"}
     assert {unit.options["classifier"] for job in jobs for unit, _ in job.units} == {"toy-vit"}
+
+
+def test_folds_are_one_row_and_features_are_extracted_once(pictures: Path) -> None:
+    records = run(pictures, "knn", folds=3, set={"k": 5})
+    assert [record.unit.seed for record in records] == [0, 1, 2]
+    assert len({record.group for record in records}) == 1
+    assert len({record.key for record in records}) == 3
+    assert len({str(record.provenance["input"]) for record in records}) == 1, "the same mean and deviation"
+    assert forwards(records) == 90
+    tested = [frame[frame["split"] == "test"]["id"] for frame in map(predictions_of, records)]
+    assert sorted(pd.concat(tested)) == sorted(pd.read_csv(pictures)["image"]), "each image is tested once"
+    assert run(pictures, "knn", folds=3, set={"k": 5}) == records, "and nothing is run again"
+    (plain,) = run(pictures, "knn", set={"k": 5, "split": "kfold-3@0"})
+    assert plain.key != records[0].key, "here mean and deviation are those of train"
+
+
+@pytest.mark.parametrize(("folds", "changes"), [(2, {}), (5, {"split": "grouped"})])
+def test_folds_that_cannot_be(folds: int, changes: dict[str, Any]) -> None:
+    with pytest.raises(MedbenchError, match=f"--folds {folds}"):
+        make_plan("toy-cnn", "knn", "toy", Options(folds=folds, changes=changes))
+
+
+def predictions_of(record: Record) -> pd.DataFrame:
+    assert record.path is not None
+    return pd.read_parquet(record.path / "predictions.parquet")

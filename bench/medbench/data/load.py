@@ -22,7 +22,7 @@ from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import has_rule, with_rule
+from medbench.data.splits.rule_names import PARTS, has_rule, with_rule
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import files, paths
 
@@ -196,7 +196,7 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
         split_file.refuse_empty(assigned, str(path))
         return path.name, assigned
     method = name.partition("@")[0]
-    if method in METHODS and method not in card.splits.rules:
+    if (method in METHODS or PARTS.fullmatch(method)) and method not in card.splits.rules:
         card = with_rule(card, name)
     return name, split_file.frozen_split(card, samples, name)
 

@@ -40,6 +40,8 @@ class Options:
     Attributes:
         preset: Preset of the protocols: `paper`, `wacv-code`, `fixed` or another that their cards have.
         seeds: A number of seeds (5: the seeds 0 to 4), or the seeds themselves.
+        folds: Cross-validation with this number of parts in place of seeds: seed i has part i as test, the next one as
+            val. Mean and deviation of pixels are then those of all images, so that features are extracted once.
         changes: Setting of the protocol -> value, as `--set`; dots in the name of a nested one (`augment.hue`).
         data_root: Folder of the data sets; None: `MEDBENCH_DATA`.
         weights: Weights file, or `random`; None: the official file.
@@ -65,6 +67,7 @@ class Options:
 
     preset: str = "paper"
     seeds: int | Sequence[int] = 5
+    folds: int | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
     weights: str | None = None
@@ -163,7 +166,8 @@ class Job:
     def name(self) -> str:
         """The name that users see: model, protocol (with the value of its sweep) and data set."""
         at = f" {self.kind.sweep}={getattr(self.settings, self.kind.sweep)}" if self.kind.sweep else ""
-        return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}"
+        split = f" ({self.dataset.split_name})" if self.fold else ""
+        return f"{self.model.name} · {self.protocol.name}{at} · {self.dataset.card.name}{split}"
 
     @property
     def choosing(self) -> list[int]:
@@ -187,6 +191,7 @@ class Job:
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
             **({"together": self.together} if self.together else {}),
             **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
+            **({"statistics": "all images"} if self.options.folds else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
             "weights": self.weights.sha256,

@@ -12,7 +12,7 @@ from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained
 from medbench.cards.recipes import KINDS
-from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
+from medbench.cards.resolve import SEED, dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
@@ -37,6 +37,7 @@ def make_plan(
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
     _check_options(options, models)
+    options = _in_folds(options)
     request = _Request(options, [c.kind for c in protocols])
     request.check(models, protocols, datasets)
     jobs = [
@@ -282,6 +283,23 @@ def _in_order(jobs: list[Job]) -> list[Job]:
     for job in jobs:
         put(job)
     return list(found.values())
+
+
+def _in_folds(options: Options) -> Options:
+    """Return the options with one seed and one split for each fold that is asked for.
+
+    Raises:
+        MedbenchError: The number is below 3, or a split is asked for, too.
+    """
+    if options.folds is None:
+        return options
+    if options.folds < 3 or "split" in options.changes:
+        what = (
+            "a fold each for train, val and test is the least" if options.folds < 3 else "--set split is another split"
+        )
+        raise MedbenchError(f"--folds {options.folds}: {what}", "give 3 or more folds, and no other split")
+    split = {"split": f"kfold-{options.folds}@{SEED}"}
+    return dataclasses.replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})
 
 
 def _check_options(options: Options, models: list[ModelCard]) -> None:

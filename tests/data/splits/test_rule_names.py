@@ -11,7 +11,7 @@ import pytest
 from medbench import cards
 from medbench.data.load import choose_split, load_dataset
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import has_rule, rule_of
+from medbench.data.splits.rule_names import has_rule, rule_of, with_rule
 from medbench.errors import CardError, DataError
 from medbench.storage import paths
 
@@ -151,3 +151,9 @@ def test_a_file_with_an_at_is_still_a_file(card, frame, tmp_path, monkeypatch):
         found, there = choose_split(card, frame, name)
         assert found == name
         assert (there == assigned).all()
+
+
+def test_kfold_has_the_number_of_parts_that_its_name_says() -> None:
+    card = with_rule(cards.find_dataset("toy"), "kfold-7@3")
+    rule = rule_of(card, "kfold-7@3")
+    assert (rule.method, rule.folds, rule.fold) == ("kfold", 7, 3)

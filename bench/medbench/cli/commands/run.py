@@ -42,6 +42,9 @@ def run(
     ] = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", help="Cross-validation in N parts in place of seeds; one row over them.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the protocol; repeatable."),
@@ -86,13 +89,17 @@ def run(
     """
     from medbench import progress
     from medbench.cards.resolve import parse_changes
+    from medbench.errors import MedbenchError
     from medbench.runs.jobs import Options
     from medbench.storage import paths
 
     repeats = options.seeds_of(seeds)
+    if folds is not None and repeats is not None:
+        raise MedbenchError("--seeds does not go with --folds: each fold is one seed", "leave one of them out")
     how = Options(
         preset=preset or "paper",
         seeds=5 if repeats is None else repeats,
+        folds=folds,
         changes=parse_changes(set_ or []),
         data_root=data_root,
         weights=weights,
@@ -172,6 +179,8 @@ def _paper(
     from medbench import cards
     from medbench.errors import MedbenchError
 
+    if how.folds is not None:
+        raise MedbenchError("--folds does not go with --paper: the paper's card has the splits", "leave it out")
     if how.image_size is not None:
         raise MedbenchError(
             f"--image-size {how.image_size} does not go with --paper: the paper's card has the sizes",

@@ -11,6 +11,8 @@ from medbench.errors import CardError, unknown
 
 NUMBERED = re.compile(r"(?P<rule>[^@]+)@(?P<number>0|[1-9][0-9]{0,8})")
 """RULE@N. No rule's own name has an @; one number is written in one way, so that it has one file."""
+PARTS = re.compile(r"kfold-([1-9][0-9]{0,2})")
+"""`kfold` with this number of parts, where a card does not list it."""
 UNDRAWN = ("official", "contiguous")
 """Methods whose test part no seed draws."""
 
@@ -53,11 +55,16 @@ def number_field(rule: SplitRule) -> str:
 def with_rule(card: DatasetCard, name: str) -> DatasetCard:
     """Return the card with a rule called `name`: its own, that of a method it does not list, or RULE@N of either.
 
+    `kfold-7` is `kfold` with 7 parts.
+
     Raises:
         CardError: The card has no such rule and medbench no such method.
     """
     rules, plain = dict(card.splits.rules), name.partition("@")[0]
-    if plain not in rules:
+    if plain not in rules and (parts := PARTS.fullmatch(plain)):
+        rules[plain] = SplitRule(method="kfold", folds=int(parts[1]))
+        card = _with(card, rules)
+    elif plain not in rules:
         if plain not in METHODS:
             raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
         default = rules[card.splits.default]
