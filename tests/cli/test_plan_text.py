@@ -98,17 +98,21 @@ def test_errors_of_a_run_and_its_exit_status(result, status, lines):
     assert all(text.startswith(start) for text, start in zip(said, lines, strict=True))
 
 
-def test_the_summary_has_a_line_per_job_its_warnings_and_the_places(capsys):
+def test_each_job_has_a_line_and_its_new_warnings_and_the_summary_the_places(capsys):
     records = synthetic("dinov2", "knn", "aptos", (0, 1, 2), values={"accuracy": [0.5, 0.7, None]}, chosen={"k": 5})
     records += synthetic(
         "sam", "knn", "toy", (0,), values={"auroc": [None]}, weights="random", toy=True, warnings=["w"]
     )
     tables = [Path("tables/aptos.md"), Path("tables/aptos.csv")]
+    tell = plan_text.teller(as_json=False)
+    for job in (records[:3], records[3:], records[3:]):
+        tell(job)
     plan_text.print_summary(PLAN, Result(records=records, made=1, tables=tables))
     assert capsys.readouterr().out.splitlines() == [
         "dinov2 · knn · aptos: accuracy 0.600 ± 0.141 (n = 2); k 5",
         "sam · knn · toy [random weights] [toy data]: auroc undefined on this test split",
         "  note: w",
+        "sam · knn · toy [random weights] [toy data]: auroc undefined on this test split",
         "1 units run, 3 already done; records in somewhere",
         "table: tables/aptos.md",
     ]

@@ -83,7 +83,8 @@ def test_one_random_or_contaminated_encoder_marks_the_record(pairs: Path, tmp_pa
         "weights": tmp_path / "own.pth",
     }
     (plain,) = medbench.run(**options, set={"k": 3})
-    assert (plain.unit.weights, plain.warnings) == ("file", [])
+    assert plain.unit.weights == "file"
+    assert not any(w.startswith(("random", "contamination")) for w in plain.warnings)
     (mixed,) = medbench.run(**options, set={"k": 3, "encoders": {"oct": str(tmp_path / "seen.yaml")}})
     assert mixed.unit.weights == "random"
     assert any(w.startswith("random weights") for w in mixed.warnings)
