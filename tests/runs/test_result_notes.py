@@ -75,7 +75,7 @@ def test_the_spread_of_random_orders_is_that_of_all_orders() -> None:
 def test_few_images_are_said() -> None:
     truth = np.array([0] * 40 + [1] * 5 + [2] * 2)
     (few,) = notes(truth, said(truth, 3))
-    assert few == "few test images of a class (malignant 2, benign 5): one image moves its recall by up to 50%"
+    assert few == "few test images of a class (malignant: 2, benign: 5): one image moves its recall by up to 50%"
     truth = np.arange(90) % 3
     assert notes(truth, said(truth, 3), validation=7) == [
         "validation has 7 images: what was chosen on it depends on a few of them"

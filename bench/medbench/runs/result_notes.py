@@ -37,7 +37,7 @@ def notes_of(dataset: Dataset, outcome: Outcome, targets: NDArray[np.integer]) -
     per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=len(names))
     few = sorted((int(n), name) for n, name in zip(per_class, names, strict=True) if 0 < n < FEW_TEST)
     if few:
-        listed = ", ".join(f"{name} {n}" for n, name in few[:5]) + (" …" if len(few) > 5 else "")
+        listed = ", ".join(f"{name}: {n}" for n, name in few[:5]) + (" …" if len(few) > 5 else "")
         found.append(f"few test images of a class ({listed}): one image moves its recall by up to {1 / few[0][0]:.0%}")
     return found
 

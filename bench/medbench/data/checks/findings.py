@@ -24,7 +24,7 @@ Severity = Literal["error", "warning", "note"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first."""
 
-SHOWN, SHOWN_MEMBERS = 8, 4  # sets, and images of one, that a text names
+SHOWN, SHOWN_MEMBERS = 4, 4  # sets, and images of one, that a text names
 
 
 @dataclass(frozen=True)
