@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stoppable():
-            typer.main.get_command(app).main(args=args, prog_name="medbench")
+            typer.main.get_command(app).main(args=args, prog_name="medbench", obj=args)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except Stopped as stop:

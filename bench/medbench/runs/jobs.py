@@ -63,6 +63,7 @@ class Options:
         download: Whether missing weights may be downloaded.
         keep_weights: Whether the best weights of trained networks are kept next to their records.
         log: Where curves are sent too: `tensorboard`, `wandb`.
+        command: The command line, for the record; empty if there is none.
     """
 
     preset: str = "paper"
@@ -89,6 +90,7 @@ class Options:
     download: bool = True
     keep_weights: bool = False
     log: Sequence[str] = ()
+    command: str = ""
 
     @property
     def columns(self) -> OwnColumns | None:

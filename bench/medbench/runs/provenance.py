@@ -33,6 +33,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
     device = inputs.encoders.device
     return {
         "medbench": _version("medbench"),
+        **({"command": job.options.command} if job.options.command else {}),
         "commit": commit(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -286,3 +287,10 @@ def test_all_faults_of_a_card_are_said_at_once(own: Path, capsys) -> None:
     assert "bad.yaml:3: weigths: unknown field, did you mean 'weights'?" in said
     assert "bad.yaml:4: input.size" in said
     assert "bad.yaml:2: arch" in said
+
+
+def test_the_record_has_the_command_line(own: Path, medbench) -> None:
+    words = ["run", "--model", "toy-cnn", "--protocol", "knn", "--dataset", str(own / "own.yaml"), "--set", "k=3"]
+    assert medbench(*words).status == 0
+    (record,) = store.read_all(paths.runs_dir())
+    assert shlex.split(record.provenance["command"]) == ["medbench", *words]

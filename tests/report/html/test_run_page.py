@@ -10,7 +10,7 @@ from PIL import Image
 
 from medbench.cli.options import seeds_of
 from medbench.records import store
-from medbench.records.groups import collect
+from medbench.records.groups import Group, collect
 from medbench.report.html.run_page import command_of, page_of
 from medbench.report.tables.marks import interval
 from medbench.runs.jobs import Options
@@ -91,6 +91,14 @@ def test_the_commands_seeds_are_read_as_the_records_seeds(tmp_path, seeds):
     (group,) = collect(store.read_all(tmp_path))
     words = shlex.split(command_of(group))
     assert Options(seeds=seeds_of(words[words.index("--seeds") + 1])).seed_list == list(seeds)
+
+
+def test_the_command_that_was_run_is_the_one_that_is_shown(tmp_path):
+    command = "medbench run --model mz/dino.yaml --protocol knn --dataset './my data'"
+    put(tmp_path, "dino", 1.0, seeds=(0,))
+    (group,) = collect(store.read_all(tmp_path))
+    made = group.first.model_copy(update={"provenance": {"command": command}})
+    assert command_of(Group((made,))) == command
 
 
 def test_folders_are_told_below_the_run_store(page, runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ Choice = tuple[tuple[str, "str | None"], ...]
 
 
 def run(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help="Model names, comma lists, globs (dinov2*) or card files.", autocompletion=complete.models),
@@ -121,6 +123,7 @@ def run(
         download=not dry_run,
         keep_weights=keep_weights,
         log=tuple(log or ()),
+        command=shlex.join(["medbench", *(context.find_root().obj or [])]),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     with progress.quiet(quiet):

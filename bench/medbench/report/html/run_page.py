@@ -138,7 +138,9 @@ def facts(values: Mapping[str, Any]) -> Facts:
 
 
 def command_of(group: Group) -> str:
-    """Return the command that runs a group again."""
+    """Return the command that made the group's last record; where that is not known, one that runs the group again."""
+    if made := group.records[-1].provenance.get("command"):
+        return str(made)
     unit, seeds = group.first.unit, [record.unit.seed for record in group.records]
     words = ["medbench", "run", "--model", unit.model, "--protocol", unit.protocol, "--dataset", unit.dataset]
     words += [] if unit.preset == "paper" else ["--preset", unit.preset]
