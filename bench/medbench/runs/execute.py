@@ -87,7 +87,8 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
                 records, made = _run_job(job, work)
                 result.records += records
                 result.made += made
-                told(records)
+                with contextlib.suppress(BrokenPipeError):  # whoever read the results has gone: the work goes on
+                    told(records)
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
             except Exception as error:  # no error of one job may stop the others
