@@ -35,13 +35,13 @@ def test_every_changed_byte_of_the_content_is_noticed(tmp_path: Path) -> None:
     values = {len(content) - first}
     for at in range(first, len(content)):
         (tmp_path / "f").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(ValueError, match="the digest differs"):
+        with pytest.raises(ValueError, match="the checksum differs"):
             load_tensors(tmp_path / "f", foreign=True)
     assert values != {0}
 
 
-def test_a_file_of_others_has_no_digest(tmp_path: Path) -> None:
+def test_a_file_of_others_has_no_checksum(tmp_path: Path) -> None:
     save_file({"a": torch.ones(2)}, tmp_path / "f")
     assert load_tensors(tmp_path / "f", foreign=True)[0]["a"].tolist() == [1, 1]
-    with pytest.raises(ValueError, match="the digest differs"):
+    with pytest.raises(ValueError, match="the checksum differs"):
         load_tensors(tmp_path / "f")

@@ -43,7 +43,7 @@ def test_a_state_of_another_training_is_not_read(tmp_path: Path, expected: dict[
     assert State.load(tmp_path / "none", expected) is None
 
 
-@pytest.mark.parametrize("at", ["cut", "flipped", "facts", "no digest"])
+@pytest.mark.parametrize("at", ["cut", "flipped", "facts", "no checksum"])
 def test_a_damaged_state_is_ignored_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str) -> None:
     file = tmp_path / "state"
     state().save(file)
@@ -55,7 +55,7 @@ def test_a_damaged_state_is_ignored_and_said(tmp_path: Path, capsys: pytest.Capt
     elif at == "facts":
         content = content.replace(b'seed\\": 1', b'seed\\": 2')
     else:
-        content = content.replace(b'"digest"', b'"dugest"')
+        content = content.replace(b'"checksum"', b'"chacksum"')
     assert bytes(content) != file.read_bytes()
     file.write_bytes(content)
     assert State.load(file) is None

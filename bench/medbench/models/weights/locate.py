@@ -71,7 +71,7 @@ def require_unchanged(weights: WeightsFile) -> None:
     Raises:
         WeightsError: It was replaced while the command ran.
     """
-    if weights.path is None or weights.sha256.startswith("unit:"):  # such a file has its own digest inside
+    if weights.path is None or weights.sha256.startswith("unit:"):  # such a file has a checksum inside
         return
     if file_digests([weights.path]) != [weights.sha256]:
         raise WeightsError(f"{weights.path} was replaced while the command ran", "run the command again")
