@@ -102,3 +102,9 @@ def test_a_path_may_have_commas_and_brackets(tmp_path):
     words = f"toy, {odd / 'a,b.csv'},{odd}"
     assert expand("datasets", words) == ["toy", str(odd / "a,b.csv"), str(odd)]
     assert len(expand("models", ",".join(["toy-cnn"] * 100))) == 1, "longer than any path"
+
+
+@pytest.mark.parametrize("word", ["labels.csv", "no/folder", "no/table.tsv"])
+def test_a_path_that_is_not_there_is_told_as_such(word: str) -> None:
+    with pytest.raises(CardError, match=f"there is no file or folder {word}"):
+        expand("datasets", word)

@@ -184,6 +184,8 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
             found += matches
         elif is_file_name(word) or word in known or _is_elsewhere(kind, word) or _is_trained(kind, word):
             found.append(word)
+        elif kind == "datasets" and (word.lower().endswith((".csv", ".tsv")) or "/" in word or "\\" in word):
+            raise CardError(f"there is no file or folder {word}", "check the path, and the folder you are in")
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
     if not found:
