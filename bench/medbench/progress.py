@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from medbench.errors import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-from medbench.errors import visible
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _log: ContextVar[Path | None] = ContextVar("log", default=None)

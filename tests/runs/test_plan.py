@@ -207,6 +207,17 @@ def test_folds_are_one_row_and_features_are_extracted_once(pictures: Path) -> No
     assert plain.key != records[0].key, "here mean and deviation are those of train"
 
 
+def test_what_is_left_out_is_in_no_statistics_of_folds(pictures: Path) -> None:
+    for name in ("004", "005"):
+        (pictures.parent / "images" / f"{name}.png").write_bytes(b"no picture")
+    (left, *_) = run(pictures, "knn", folds=3, set={"k": 5}, unreadable="leave-out")
+    rows = pictures.read_text().splitlines(keepends=True)
+    pictures.write_text("".join(row for row in rows if "004.png" not in row and "005.png" not in row))
+    (without, *_) = run(pictures, "knn", folds=3, set={"k": 5})
+    for name in ("mean", "std"):
+        assert left.provenance["input"][name] == without.provenance["input"][name]
+
+
 @pytest.mark.parametrize(("folds", "changes"), [(2, {}), (5, {"split": "grouped"})])
 def test_folds_that_cannot_be(folds: int, changes: dict[str, Any]) -> None:
     with pytest.raises(MedbenchError, match=f"--folds {folds}"):

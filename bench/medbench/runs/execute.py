@@ -62,13 +62,13 @@ def execute(plan: Plan, told: Told | None = None) -> Result:
         _check_writable(options.runs)
         files.sweep(options.runs, paths.home())
     result = Result(writer=work.first)
-    _run_jobs(plan, work, result, told or (lambda _: None))
+    _run_jobs(plan, work, result, told)
     for bank in work.banks:
         remove_unless_used(bank.path, bank.lock)
     return result
 
 
-def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
+def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -> None:
     options = plan.options
     units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
@@ -80,15 +80,14 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
         for number, job in enumerate(plan.jobs, start=1):
             if id(job) not in todo:
                 result.records += (records := _done(job))
-                told(records)
+                _tell(told, records)
                 continue
             say(f"job {number} of {len(plan.jobs)}")
             try:
                 records, made = _run_job(job, work)
                 result.records += records
                 result.made += made
-                with contextlib.suppress(BrokenPipeError):  # whoever read the results has gone: the work goes on
-                    told(records)
+                _tell(told, records)
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
             except Exception as error:  # no error of one job may stop the others
@@ -99,6 +98,12 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told) -> None:
                     raise  # the other processes wait for this one
             result.failures += _broken(job)
             advance(1)
+
+
+def _tell(told: Told | None, records: list[Record]) -> None:
+    if told is not None:
+        with contextlib.suppress(BrokenPipeError):  # whoever read the results has gone: the work goes on
+            told(records)
 
 
 def _uncounted(n: int = 1, note: str = "") -> None:

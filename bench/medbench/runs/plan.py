@@ -294,9 +294,7 @@ def _in_folds(options: Options) -> Options:
     if options.folds is None:
         return options
     if options.folds < 3 or "split" in options.changes:
-        what = (
-            "a fold each for train, val and test is the least" if options.folds < 3 else "--set split is another split"
-        )
+        what = "train, val and test need one each" if options.folds < 3 else "--set split asks for another split"
         raise MedbenchError(f"--folds {options.folds}: {what}", "give 3 or more folds, and no other split")
     split = {"split": f"kfold-{options.folds}@{SEED}"}
     return dataclasses.replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})

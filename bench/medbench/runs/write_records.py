@@ -50,7 +50,7 @@ def write_records(
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "provenance": provenance(job, inputs),
     }
-    runs = job.options.runs
+    runs, common = job.options.runs, warnings_of(job, inputs)
     records: list[Record] = []
     for unit, key in job.units:
         outcome, folder = outcomes.get(unit.seed), store.folder_of(runs, unit, key)
@@ -69,7 +69,7 @@ def write_records(
             unit=unit,
             chosen=outcome.chosen,
             selection=outcome.selection,
-            warnings=[*warnings_of(job, inputs), *outcome.warnings, *notes_of(dataset, outcome, truth)],
+            warnings=[*common, *outcome.warnings, *notes_of(dataset, outcome, truth)],
             counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
             **_metrics(dataset, outcome, truth),
             **shared,

@@ -135,7 +135,9 @@ class JobInputs:
             return (mean, std) if same else ([float(np.mean(mean))] * channels, [float(np.mean(std))] * channels)
         if card.mean is not None and card.std is not None:
             return card.mean, card.std
-        rows = np.arange(len(self.dataset.samples)) if self.job.options.folds else self.dataset.rows("train")
+        rows = self.dataset.rows("train")
+        if self.job.options.folds:  # all that is in some fold: what was left out is zeros in the store
+            rows = np.flatnonzero(self.dataset.samples["split"] != "")
         kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
         if (known := files.read_sealed(kept)) is None:
             known = pixels.channel_stats(self.store, rows)
