@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.cards import ModelCard, ProtocolCard, Settings
-from medbench.cards.kinds import Kind
 from medbench.cards.recipes import EXECUTION, KINDS
+from medbench.cards.recipes.kinds import Kind
 from medbench.data.dataset import Dataset
 from medbench.data.layouts.own_columns import OwnColumns, own_columns
 from medbench.data.load import Missing

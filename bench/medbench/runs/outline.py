@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from medbench.cards import ModelCard, Settings
-from medbench.cards.kinds import Kind
+from medbench.cards.recipes.kinds import Kind
 
 if TYPE_CHECKING:
     from torch import nn

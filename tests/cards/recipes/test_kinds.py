@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from medbench.cards.kinds import Kind
 from medbench.cards.recipes import KINDS, SETTINGS
+from medbench.cards.recipes.kinds import Kind
 
 
 @pytest.mark.parametrize(

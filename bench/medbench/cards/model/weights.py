@@ -1,0 +1,58 @@
+"""Where a weights file is, and how its tensors map to a network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from medbench.cards.base import Pattern, Strict
+
+
+class Hub(Strict):
+    """A file in a Hugging Face repository, pinned."""
+
+    repo: str = Field(description="Repository id, owner/name.")
+    file: str = Field(description="The file in it.")
+    alike: list[str] = Field(default_factory=list, description="Other names under which repositories hold this file.")
+    revision: str = Field(description="Commit hash (or tag) the card was written against.")
+
+
+class Weights(Strict):
+    """Where the official file is, and how its tensors map to the network's parameters.
+
+    The mapping runs in this order: `key` selects the state dict, names outside `prefix` are left aside and the
+    prefix is stripped, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
+    one of the network's and every parameter of the network must be filled.
+    """
+
+    url: str | None = Field(None, description="Direct address of the official file.")
+    hub: Hub | None = Field(None, description="Hub file, used when there is no `url`.")
+    file: str | None = Field(None, description="Local file, absolute or relative to the card's folder.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{8,64}$", description="Digest of the file, or its beginning.")
+    bytes: int | None = Field(None, gt=0, description="Size of the file.")
+    key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
+    prefix: str | list[str] = Field(
+        "", description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found."
+    )
+    rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
+    drop: list[Pattern] = Field(
+        default_factory=list, description="Regular expressions (whole name) of tensors left out."
+    )
+    transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
+    lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
+    absent: dict[str, float] = Field(
+        default_factory=dict, description="Parameter that no file of this layout has -> the constant it is set to."
+    )
+    convert: Literal["library"] | None = Field(
+        None, description="`library`: names and tables are adapted by the library's own conversion instead."
+    )
+    licence: str = Field("", description="Licence of the weights.")
+    gated: bool = Field(False, description="Whether a form or a token is needed to get the file.")
+    access: str = Field("", description="How to get the file if it cannot be downloaded directly.")
+
+    @property
+    def filename(self) -> str | None:
+        """The name of the official file."""
+        place = self.url or (self.hub.file if self.hub else self.file)
+        return place.rstrip("/").split("/")[-1] if place else None

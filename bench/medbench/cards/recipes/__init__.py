@@ -1,0 +1,61 @@
+"""The recipes: the settings of each kind of protocol. Papers' numbers are in the protocol cards."""
+
+from __future__ import annotations
+
+from medbench.cards.recipes.analysis import CkaModels, CkaRecipe, Timing
+from medbench.cards.recipes.base import Augment, Recipe, Settings
+from medbench.cards.recipes.heads import Knn, LinearFrozen, LinearProbe, NearestMean
+from medbench.cards.recipes.kinds import Kind
+from medbench.cards.recipes.networks import (
+    EXECUTION,
+    DecapitateFrozen,
+    DecapitateUnfrozen,
+    DeitFrozen,
+    DeitUnfrozen,
+    FinetuneRecipe,
+    Freeze,
+    LinearUnfrozen,
+    LpFt,
+)
+from medbench.cards.recipes.pretraining import DinoPretrain
+
+__all__ = [
+    "EXECUTION",
+    "KINDS",
+    "SETTINGS",
+    "Augment",
+    "CkaModels",
+    "CkaRecipe",
+    "DecapitateFrozen",
+    "DecapitateUnfrozen",
+    "DeitFrozen",
+    "DeitUnfrozen",
+    "DinoPretrain",
+    "FinetuneRecipe",
+    "Freeze",
+    "Kind",
+    "Knn",
+    "LinearFrozen",
+    "LinearProbe",
+    "LinearUnfrozen",
+    "LpFt",
+    "NearestMean",
+    "Recipe",
+    "Settings",
+    "Timing",
+]
+
+
+def _declared(base: type[Settings]) -> dict[str, type[Settings]]:
+    """Return kind -> settings of all classes below `base` that declare a kind."""
+    found = {base.kind.name: base} if "kind" in vars(base) else {}
+    for below in base.__subclasses__():
+        found |= _declared(below)
+    return found
+
+
+SETTINGS: dict[str, type[Settings]] = dict(sorted(_declared(Settings).items()))
+"""The settings that each kind of protocol takes."""
+
+KINDS: dict[str, Kind] = {name: settings.kind for name, settings in SETTINGS.items()}
+"""All kinds of protocols, by name."""

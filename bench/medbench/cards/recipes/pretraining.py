@@ -1,0 +1,60 @@
+"""The recipes of self-supervision on a data set."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from medbench.cards.recipes.base import Positive, Rate, Settings
+from medbench.cards.recipes.kinds import Kind
+
+
+class DinoPretrain(Settings):
+    """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
+
+    kind: ClassVar[Kind] = Kind("dino-pretrain", version=2, seeded=False, keeps=True, thaws=True)
+    epochs: Positive = 100
+    batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
+    global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")
+    local_size: Positive = Field(96, description="Side of the local crops.")
+    local_crops: int = Field(6, ge=0, le=1_000)
+    global_scale: tuple[float, float] = Field((0.4, 1.0), description="Area of a global crop as a share of the image.")
+    local_scale: tuple[float, float] = Field((0.05, 0.4), description="Area of a local crop as a share of the image.")
+    crop_interpolation: Literal["bilinear", "bicubic"] = Field("bicubic", description="Of the crops; DINO's: bicubic.")
+    horizontal_flip: float = Field(0.5, ge=0, le=1)
+    jitter: float = Field(0.8, ge=0, le=1, description="Probability of the colour jitter.")
+    brightness: float = Field(0.4, ge=0)
+    contrast: float = Field(0.4, ge=0)
+    saturation: float = Field(0.2, ge=0)
+    hue: float = Field(0.1, ge=0, le=0.5)
+    grey: float = Field(0.2, ge=0, le=1, description="Probability of a grey crop.")
+    blur: tuple[float, float, float] = Field(
+        (1.0, 0.1, 0.5), description="Probability of blur of global crop 1, global crop 2 and local crops."
+    )
+    solarize: float = Field(0.2, ge=0, le=1, description="Probability of solarisation of the second global crop.")
+    hidden: Positive = Field(2048, description="Width of the head.")
+    bottleneck: Positive = Field(256, description="Width before its last layer.")
+    outputs: Positive = Field(4096, description="Outputs of its last layer.")
+    layers: Positive = Field(3, description="Layers of the head before its last.")
+    student_temperature: float = Field(0.1, gt=0)
+    teacher_temperature: tuple[float, float] = Field((0.04, 0.07), description="Start and end of its warm-up.")
+    teacher_warmup: int = Field(30, ge=0, description="Epochs of that warm-up.")
+    centre_momentum: float = Field(0.9, ge=0, le=1, description="1: no centring.")
+    momentum: float = Field(0.99, ge=0, le=1, description="Momentum of the teacher; rises to 1 along a cosine.")
+    learning_rate: Rate = 1e-4
+    min_rate: float = Field(1e-6, ge=0, description="Where the cosine of the rate ends.")
+    warmup_epochs: int = Field(10, ge=0)
+    warmup_steps: int | None = Field(None, ge=0, description="Steps of the warm-up; overrides `warmup_epochs`.")
+    weight_decay: tuple[float, float] = Field((0.04, 0.4), description="Start and end of its cosine.")
+    freeze_last: int = Field(1, ge=0, description="Epochs with the head's last layer frozen.")
+    clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
+    drop_path: float | None = Field(
+        0.1, ge=0, lt=1, description="Stochastic depth of a student that is a transformer; none: the model card's."
+    )
+    micro_batch: Positive | None = Field(None, description="Images at once; the rest of a step is accumulated.")
+    checkpointing: bool | None = Field(
+        None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
+    )
+    k: Positive = Field(20, description="Neighbours of the k-NN that gives the record's metrics.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
