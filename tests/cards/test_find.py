@@ -34,7 +34,7 @@ def test_the_folder_tells_before_the_fields(tmp_path):
 def test_names_lists_globs_and_files_are_expanded_once_in_order(tmp_path):
     card = tmp_path / "mine.yaml"
     card.write_text("arch: a")
-    assert expand("models", f"toy-vit, {card},toy-*") == ["toy-vit", str(card), "toy-cnn"]
+    assert expand("models", f"toy-vit, {card},toy-*") == ["toy-vit", str(card), "toy-clip", "toy-cnn"]
     assert expand("models", ["timm/resnet18", "toy-vit@dino-pretrain"]) == ["timm/resnet18", "toy-vit@dino-pretrain"]
     assert expand("datasets", [str(tmp_path)]) == [str(tmp_path)], "a folder of one's own"
     for words, said in (

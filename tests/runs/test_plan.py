@@ -172,7 +172,7 @@ def test_without_a_stem_no_frozen_unit_is_a_unit_of_its_own(data: Path) -> None:
 
 def test_on_toy_data_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    jobs = make_plan("toy-vit", "*", "toy", Options()).jobs
+    jobs = make_plan("toy-clip", "*", "toy", Options()).jobs
     assert {job.protocol.kind for job in jobs} == set(KINDS)
     assert {job.others["second"][0].name for job in jobs if "second" in job.others} == {"toy-vit"}
     second = [name for name, kind in KINDS.items() if kind.second and name != "cka"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,12 @@ class TextEncoder(nn.Module):
         if self.projection is not None:
             found = found @ self.projection if isinstance(self.projection, Tensor) else self.projection(found)
         return normalize(found, dim=-1) if self.l2 else found
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Return the embeddings of texts (n, d), which go through the tower in one call."""
+        from open_clip import tokenize
+
+        return self(tokenize(list(texts)).to(next(self.parameters()).device))  # type: ignore[no-any-return]
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return the vectors before the projection and before any L2 norm, (n, width); arguments as in `forward`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.cards.prompts import Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
@@ -99,6 +100,26 @@ class Inputs(Protocol):
 
 
 @dataclass(frozen=True)
+class Language:
+    """The texts of the classes and the text tower, which has the space of the image features.
+
+    Attributes:
+        prompts: The chosen texts.
+        others: Further sets of texts, to see how much the number depends on them.
+        embed: Texts -> their vectors as the tower gives them, (n, d); one call of the tower for all of them, since
+            padding can be part of a vector (FLAIR).
+        scale: Factor on cosines.
+        bias: Added to scaled cosines before a sigmoid (SigLIP); None: the model has none.
+    """
+
+    prompts: Prompts
+    others: tuple[Prompts, ...]
+    embed: Callable[[Sequence[str]], NDArray[np.float32]]
+    scale: float
+    bias: float | None = None
+
+
+@dataclass(frozen=True)
 class Context(Generic[S]):
     """One job: all its seeds.
 
@@ -121,6 +142,9 @@ class Context(Generic[S]):
         tuned: Weights file of the fine-tuned network that the protocol examines, if it does.
         keep_weights: Whether outcomes should hold the best weights.
         chosen: What an earlier run of other seeds chose, with its record's `selection`, where these take it over.
+        language: Texts and text tower, where the settings use them.
+        together: Of siblings, jobs that differ in split or sweep alone: a function of all their contexts -> one result
+            each is called once for all of them; returns this job's result.
         split_digest: Digest of the split: jobs with the same digest have the same images in each split.
     """
 
@@ -143,6 +167,14 @@ class Context(Generic[S]):
     keep_weights: bool = False
     split_digest: str = ""
     chosen: Mapping[str, Any] | None = None
+    language: Language | None = None
+    together: Callable[[Callable[[list[Any]], Sequence[Any]]], Any] | None = None
+
+    @property
+    def words(self) -> Language:
+        """The language side of a job whose settings use it."""
+        assert self.language is not None
+        return self.language
 
     @property
     def criterion(self) -> Criterion:
@@ -164,6 +196,7 @@ class Outcome:
         history: Column -> values, one row per epoch and candidate.
         warnings: What a reader of the number must know.
         metrics: Numbers of a protocol that does not classify; the first is the primary one.
+        spread: Set of prompts -> log-odds on test with its texts, (t, c).
         counts: Costs and counts of this seed.
         weights: Tensors to keep next to the record.
         arrays: Name -> array to keep next to the record as `name.npy`.
@@ -178,6 +211,7 @@ class Outcome:
     history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    spread: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     counts: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)

@@ -64,6 +64,9 @@ class Record(BaseModel):
     metric: Text = Field(description="The primary metric's id.")
     metrics: dict[Text, float | None] = Field(description="On the test split; None: undefined there.")
     metrics_val: dict[Text, float | None]
+    spread: dict[Text, float | None] = Field(
+        default_factory=dict, description="Set of prompts -> the primary metric on test with its texts."
+    )
     absent: dict[str, list[str]] = Field(
         default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."
     )

@@ -28,9 +28,11 @@ from medbench.records import Record, pending, store
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.inputs.towers import Towers
 from medbench.runs.jobs import Job, Plan, Result
-from medbench.runs.provenance import peak_memory_mb
-from medbench.runs.write_records import write_records
+from medbench.runs.results.provenance import peak_memory_mb
+from medbench.runs.results.write_records import write_records
+from medbench.runs.siblings import Siblings
 from medbench.storage import files, paths
 from medbench.storage.locks import exclusive, remove_unless_used
 
@@ -117,6 +119,8 @@ class _Execution:
         device: The device of this process.
         workers: Loader processes.
         encoders: Holds the last encoder.
+        towers: Holds the last text tower.
+        siblings: Jobs that can be solved together.
         machine: Processes and precision, if anything is trained.
         world: Number of processes.
         first: Whether this process writes.
@@ -138,6 +142,8 @@ class _Execution:
         self.device = torch.device(place) if self.machine is None else self.machine.device
         self.first = self.machine is None or self.machine.rank == 0
         self.encoders = Encoders(self.device)
+        self.towers = Towers(self.device)
+        self.siblings = Siblings(plan)
         self.banks: list[FeatureFolder] = []
 
     def machine_of(self, job: Job) -> Machine | None:
@@ -167,7 +173,7 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         start, tally = time.perf_counter(), Tally()
         inputs = _inputs(job, work, tally)
         prepared = time.perf_counter()
-        context = _context(job, inputs, work, _Earlier.of(job, [] if overwrite else before))
+        context = _context(job, inputs, work, _Earlier.of(job, [] if overwrite else before), tally)
         outcomes = job.kind.run(context) if job.kind.images or work.first else {}
         timings = {
             "prepare": prepared - start,
@@ -229,8 +235,12 @@ class _Earlier:
         return cls(left, {**record.chosen, "selection": record.selection} if record else None)
 
 
-def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier) -> Context[Settings]:
+def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier, tally: Tally) -> Context[Settings]:
     dataset = inputs.dataset
+
+    def of(sibling: Job) -> Context[Settings]:
+        return _context(sibling, _inputs(sibling, work, tally), work, _Earlier(list(sibling.seeds)), tally)
+
     return Context(
         settings=job.settings,
         seeds=earlier.seeds,
@@ -251,6 +261,8 @@ def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier) -> Cont
         tuned=next((needed.weights_of(needed.seeds[0]) for needed in job.needs if needed.protocol.seeded), None),
         keep_weights=bool(job.keep),
         split_digest=dataset.split_digest,
+        language=work.towers.language(job.model, job.weights, job.language),
+        together=work.siblings.solver(job, of),
     )
 
 

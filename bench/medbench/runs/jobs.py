@@ -18,13 +18,14 @@ from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
 from medbench.runs.device import choose_device
+from medbench.runs.language import JobLanguage
 from medbench.storage import files, paths
 
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
 """Settings that are used only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision"}
-"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision", "prompts", "template"}
+"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision, texts."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
@@ -141,6 +142,8 @@ class Job:
     """Ids of the images that are left out since they cannot be decoded; None: known only when the job runs."""
     together: tuple[int, int] | None = None
     """Micro-batch (0: as many as fit) and processes, where a trained network's batch norm makes them matter."""
+    language: JobLanguage | None = None
+    """The texts of the classes, where the text tower is used."""
 
     @property
     def kind(self) -> Kind:
@@ -194,6 +197,7 @@ class Job:
             **({"together": self.together} if self.together else {}),
             **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
             **({"statistics": "all images"} if self.options.folds else {}),
+            **({"language": self.language.material(self.model)} if self.language else {}),
             "schema": KEY_SCHEMA,
             "model": self.model.material(),
             "weights": self.weights.sha256,
@@ -211,6 +215,17 @@ class Job:
     def group(self) -> str:
         """Digest of the material: the same for all seeds of a table cell."""
         return files.digest(self.material)
+
+    @property
+    def family(self) -> str:
+        """Digest that jobs of one plan share which differ in their split or in the value of their sweep alone."""
+        settings = self.settings.model_dump(mode="json", exclude={"split", self.kind.sweep})
+        return files.digest([self.model.name, self.protocol.name, self.dataset.digest, self.image_size, settings])
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What tells a job from all others of a plan."""
+        return self.group, self.dataset.split_digest
 
     @property
     def partial(self) -> str:

@@ -22,6 +22,7 @@ from medbench.errors import MedbenchError, UnreachableError, collected, joined, 
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
+from medbench.runs.language import JobLanguage
 from medbench.runs.outline import check_layers, count_units, together
 
 
@@ -145,7 +146,8 @@ class _Request:
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> Job:
         options, kind = self.options, KINDS[recipe.kind]
-        card = model.resolved(options.preset, settings.library, settings.pooled)
+        shared = model.text.image if settings.language and model.text else None
+        card = model.resolved(options.preset, settings.library, settings.pooled or shared)
         settings = native(settings, card)
         check_layers(card, settings)
         data = self._data(dataset, settings.split)
@@ -176,6 +178,7 @@ class _Request:
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
             together=together(card, settings, kind),
+            language=JobLanguage.of(model, data.card, settings),
         )
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
@@ -275,10 +278,9 @@ def _in_order(jobs: list[Job]) -> list[Job]:
     def put(job: Job) -> None:
         for needed in job.needs:
             put(needed)
-        place = (job.group, job.dataset.split_digest)
-        known = found.get(place)
+        known = found.get(job.place)
         keep = tuple(sorted({*job.keep, *(known.keep if known else ())}))
-        found[place] = dataclasses.replace(known or job, keep=keep)
+        found[job.place] = dataclasses.replace(known or job, keep=keep)
 
     for job in jobs:
         put(job)

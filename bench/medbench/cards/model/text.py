@@ -22,3 +22,16 @@ class Text(Strict):
     )
     l2: bool = Field(False, description="Unit length before and after the projection (FLAIR).")
     dim: int = Field(gt=0, description="Length of an embedding.")
+    image: str | None = Field(
+        None, description="The pooled feature in the space shared with texts: one of `alternatives`; none: the card's."
+    )
+    template: str = Field("{}", description="The sentence that the model's authors put a class name into, as {}.")
+    scale: float | None = Field(
+        None, gt=0, description="Factor on cosines in the authors' zero-shot code; none: exp of the file's logit_scale."
+    )
+
+    def material(self) -> dict[str, Any]:
+        """Return what can change an embedding; the texts themselves are in the key with their template."""
+        found = self.model_dump(mode="json", exclude={"dim", "template"}, exclude_defaults=True)
+        found.get("weights", {}).pop("licence", None)
+        return found

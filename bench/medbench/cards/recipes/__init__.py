@@ -6,6 +6,7 @@ from medbench.cards.recipes.analysis import CkaModels, CkaRecipe, Timing
 from medbench.cards.recipes.base import Augment, Recipe, Settings
 from medbench.cards.recipes.heads import Knn, LinearFrozen, LinearProbe, NearestMean
 from medbench.cards.recipes.kinds import Kind
+from medbench.cards.recipes.language import Prompted, Shots, ZeroShot
 from medbench.cards.recipes.networks import (
     EXECUTION,
     DecapitateFrozen,
@@ -40,9 +41,12 @@ __all__ = [
     "LinearUnfrozen",
     "LpFt",
     "NearestMean",
+    "Prompted",
     "Recipe",
     "Settings",
+    "Shots",
     "Timing",
+    "ZeroShot",
 ]
 
 

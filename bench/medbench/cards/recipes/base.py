@@ -64,6 +64,11 @@ class Settings(Strict):
         " run's seed; none: the default split.",
     )
 
+    @property
+    def language(self) -> bool:
+        """Whether the model's text tower is used."""
+        return False
+
 
 class Augment(Strict):
     """Training augmentation of WACV 2024: all draws are per (view, image)."""

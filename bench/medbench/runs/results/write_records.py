@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from medbench.records.groups import ABSENT, LACK, LEAK
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
-from medbench.runs.provenance import provenance
-from medbench.runs.result_notes import notes_of
+from medbench.runs.results.provenance import provenance
+from medbench.runs.results.result_notes import notes_of
 from medbench.storage.tensors import save_tensors
 
 FLAWS = {
@@ -96,8 +97,14 @@ def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> 
         "metric": card.metric,
         "metrics": {**tested, **outcome.metrics},
         "metrics_val": validated,
+        "spread": {name: _spread(card.metric, found, truth) for name, found in outcome.spread.items()},
         "absent": missing,
     }
+
+
+def _spread(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer]) -> float | None:
+    value = metrics.score(metric, metrics.scores_for(metric, log_odds), truth)
+    return value if math.isfinite(value) else None
 
 
 def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:

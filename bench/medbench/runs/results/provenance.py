@@ -58,6 +58,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
             "left_out": inputs.left_out | dict.fromkeys(job.dataset.missing, "not there"),
         },
         "input": inputs.described(),
+        **({"language": job.language.described()} if job.language else {}),
         "seeds": list(job.seeds),
     }
 

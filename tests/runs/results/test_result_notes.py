@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from medbench.protocols.context import Outcome
-from medbench.runs import result_notes
-from medbench.runs.result_notes import notes_of
+from medbench.runs.results import result_notes
+from medbench.runs.results.result_notes import notes_of
 
 NAMES = ["normal", "benign", "malignant"]
 

@@ -14,7 +14,7 @@ import torch
 
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
-from medbench.runs.provenance import LIBRARIES, peak_memory_mb, provenance
+from medbench.runs.results.provenance import LIBRARIES, peak_memory_mb, provenance
 
 
 def test_the_origin_names_machine_weights_data_and_split(pictures: Path) -> None:

@@ -1,0 +1,58 @@
+"""The text towers of a plan's jobs, and what they made of texts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medbench.cards import ModelCard
+from medbench.models.text import TextEncoder, load_text
+from medbench.models.weights.locate import WeightsFile
+from medbench.protocols.context import Language
+from medbench.runs.language import JobLanguage
+from medbench.storage import files
+
+FIRST_SCALE = 1 / 0.07
+"""Factor on cosines of a tower whose file has none (drawn weights): where CLIP's training starts."""
+
+
+@dataclass
+class Towers:
+    """Holds the last text tower and what it said: the jobs of a plan that share a tower follow each other."""
+
+    device: torch.device
+    _key: str = ""
+    _tower: TextEncoder | None = None
+    _known: dict[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
+
+    def get(self, model: ModelCard, weights: WeightsFile) -> TextEncoder:
+        """Return the model's text tower, on the device."""
+        text = model.text.material() if model.text else None
+        key = files.digest([model.material(), text, weights.sha256])
+        if self._tower is None or key != self._key:
+            self._tower, self._known = None, {}
+            self._tower = load_text(model, weights, device=str(self.device))
+            self._key = key
+        return self._tower
+
+    def language(self, model: ModelCard, weights: WeightsFile, asked: JobLanguage | None) -> Language | None:
+        """Return the language side of a job's context; None where the text tower is not used."""
+        if asked is None or model.text is None:
+            return None
+        tower = self.get(model, weights)
+        scale = asked.scale or model.text.scale or tower.logit_scale or FIRST_SCALE
+        embed = functools.partial(self._embed, tower)
+        return Language(asked.prompts, asked.others, embed, scale, getattr(tower, "logit_bias", None))
+
+    def _embed(self, tower: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of texts (n, d), which go through the tower in one call: padding can be part of them."""
+        asked = tuple(texts)
+        if asked not in self._known:
+            with torch.inference_mode():
+                self._known[asked] = tower.embed(asked).float().cpu().numpy()
+        return self._known[asked]

@@ -1,0 +1,66 @@
+"""What a job says of its classes in words. Imports no torch; `inputs.towers` turns words into vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from medbench.cards import DatasetCard, ModelCard, Settings
+from medbench.cards.prompts import Prompts, prompt_sets
+from medbench.cards.recipes import Prompted
+from medbench.errors import CardError
+from medbench.storage import files
+
+
+@dataclass(frozen=True)
+class JobLanguage:
+    """What a job says of its classes in words.
+
+    Attributes:
+        prompts: The chosen texts.
+        others: Further sets of texts, to see how much the number depends on them.
+        prototype: Rule of a class's vector.
+        scale: Factor on cosines that the settings ask for.
+    """
+
+    prompts: Prompts
+    others: tuple[Prompts, ...]
+    prototype: str = "unit"
+    scale: float | None = None
+
+    @classmethod
+    def of(cls, model: ModelCard, dataset: DatasetCard, settings: Settings) -> JobLanguage | None:
+        """Return the language side of a job; None where the text tower is not used.
+
+        Raises:
+            CardError: The model has no text tower, or a class has no text.
+        """
+        if not settings.language:
+            return None
+        assert isinstance(settings, Prompted)
+        if model.text is None:
+            raise CardError(
+                f"{model.name} has no text tower, which this protocol needs",
+                "choose a vision-language model, such as clip, biomedclip or flair",
+            )
+        chosen, *others = prompt_sets(dataset, settings, model.text.template)
+        return cls(chosen, tuple(others), settings.prototype, settings.scale)
+
+    def material(self, model: ModelCard) -> dict[str, Any]:
+        """Return what can change a number: tower, tokenizer and texts."""
+        return {
+            "tower": model.text.material() if model.text else None,
+            "texts": self.prompts.material(),
+            "others": [one.material() for one in self.others],
+        }
+
+    def described(self) -> dict[str, Any]:
+        """Return every text that is embedded, and how, for the record."""
+        sets = [self.prompts, *self.others]
+        return {
+            "prototype": self.prototype,
+            "scale": self.scale,
+            "prompts": self.prompts.source,
+            "sets": {one.source: {"texts": one.texts, "negatives": one.negatives} for one in sets},
+            "digest": files.digest(self.prompts.material()),
+        }

@@ -1,0 +1,1 @@
+"""Records of finished units: what they hold, and where it comes from."""
