@@ -17,7 +17,7 @@ from medbench.records import Record
 from medbench.records.groups import collect
 from medbench.report.html.run_page import command_of
 
-from .conftest import QUICK, SHORT, run, train
+from ..conftest import QUICK, SHORT, run, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
