@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from medbench.cards import find_dataset, find_model
 from medbench.cards.recipes import Knn, ZeroShot
-from medbench.errors import CardError
+from medbench.errors import CardError, WeightsError
 from medbench.runs.jobs import Options
 from medbench.runs.language import JobLanguage
 from medbench.runs.plan import make_plan
+from medbench.storage import paths
 
 
 def test_a_protocol_without_texts_has_no_language() -> None:
@@ -44,6 +47,15 @@ def test_texts_are_in_the_key_and_not_where_they_come_from() -> None:
     assert key(scale=50.0) != plain
 
 
-def test_the_feature_is_that_of_the_shared_space() -> None:
-    (job,) = make_plan("flair", "zero-shot", "toy-multiclass", Options(weights="random")).jobs
-    assert job.model.features.dim == 512, "the projected feature"
+def test_the_feature_is_that_of_the_shared_space(tmp_path: Path) -> None:
+    folder = paths.home() / "weights" / "emilyalsentzer--Bio_ClinicalBERT"
+    with pytest.raises(WeightsError, match=r"the vocabulary of flair \(vocab.txt\) is not in") as told:
+        make_plan("flair", "zero-shot", "toy-multiclass", Options(weights="random", download=False))
+    assert "medbench weights download flair" in told.value.hint
+    folder.mkdir(parents=True)
+    (folder / "vocab.txt").write_text("[PAD]")
+    with pytest.raises(WeightsError, match="is not the file of the card flair"):
+        make_plan("flair", "zero-shot", "toy-multiclass", Options(weights="random"))
+    text = find_model("flair").text
+    assert text is not None
+    assert find_model("flair").resolved(pooled=text.image).features.dim == text.dim

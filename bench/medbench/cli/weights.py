@@ -30,7 +30,8 @@ def check(
     """
     from medbench import cards
     from medbench.models.load import load_model
-    from medbench.models.weights.locate import locate
+    from medbench.models.text import load_text
+    from medbench.models.weights.locate import locate, locate_vocabulary
 
     card = cards.find_model(model)
     if card.toy and weights is None:
@@ -41,16 +42,21 @@ def check(
     millions = sum(p.numel() for p in encoder.network.parameters()) / 1e6
     output.write(f"{card.name}: valid, all tensors fit; {millions:.3f} M parameters, {encoder.dim} features")
     _describe(found)
+    if card.text is not None:
+        tower = load_text(card, found)
+        output.write(f"text tower: valid, {sum(p.numel() for p in tower.parameters()) / 1e6:.3f} M parameters")
+        tower.tokenize(["a text"])
+        _describe_vocabulary(locate_vocabulary(card, found, download=False))
 
 
 @app.command()
 def download(model: Name) -> None:
-    """Download a model's official weights file.
+    """Download a model's official weights file, and its tokenizer's.
 
-    An interrupted download resumes. The file is checked against the digest on the card.
+    An interrupted download resumes. The files are checked against the digests on the card.
     """
     from medbench import cards
-    from medbench.models.weights.locate import locate
+    from medbench.models.weights.locate import locate, locate_vocabulary
 
     card = cards.find_model(model)
     if card.toy:
@@ -59,8 +65,15 @@ def download(model: Name) -> None:
     found = locate(card, None, download=True)
     output.write(f"{card.name}: downloaded")
     _describe(found)
+    _describe_vocabulary(locate_vocabulary(card, found))
     if card.weights and card.weights.licence:
         output.note(f"licence: {card.weights.licence}")
+
+
+def _describe_vocabulary(found: WeightsFile | None) -> None:
+    if found is not None:
+        output.write("vocabulary:")
+        _describe(found)
 
 
 def _describe(found: WeightsFile) -> None:

@@ -110,6 +110,7 @@ class Language:
             padding can be part of a vector (FLAIR).
         scale: Factor on cosines.
         bias: Added to scaled cosines before a sigmoid (SigLIP); None: the model has none.
+        warnings: What a reader of a number must know of the texts.
     """
 
     prompts: Prompts
@@ -117,6 +118,7 @@ class Language:
     embed: Callable[[Sequence[str]], NDArray[np.float32]]
     scale: float
     bias: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,8 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         work.banks += getattr(inputs, "banks", [])
         records = []
         if work.first:
-            records = write_records(job, inputs, outcomes, timings, counts, overwrite=overwrite)
+            told = context.language.warnings if context.language else ()
+            records = write_records(job, inputs, outcomes, timings, counts, told, overwrite=overwrite)
             shutil.rmtree(context.partial, ignore_errors=True)
         work.told(None)
         return records, sum(not outcome.failed for outcome in outcomes.values()) if work.first else 0

@@ -9,6 +9,7 @@ from medbench.cards import DatasetCard, ModelCard, Settings
 from medbench.cards.prompts import Prompts, prompt_sets
 from medbench.cards.recipes import Prompted
 from medbench.errors import CardError
+from medbench.models.weights.locate import RANDOM, WeightsFile, locate_vocabulary
 from medbench.storage import files
 
 
@@ -21,19 +22,30 @@ class JobLanguage:
         others: Further sets of texts, to see how much the number depends on them.
         prototype: Rule of a class's vector.
         scale: Factor on cosines that the settings ask for.
+        vocabulary: The tokenizer's file; None: CLIP's, which open_clip holds.
     """
 
     prompts: Prompts
     others: tuple[Prompts, ...]
     prototype: str = "unit"
     scale: float | None = None
+    vocabulary: WeightsFile | None = None
 
     @classmethod
-    def of(cls, model: ModelCard, dataset: DatasetCard, settings: Settings) -> JobLanguage | None:
+    def of(
+        cls,
+        model: ModelCard,
+        dataset: DatasetCard,
+        settings: Settings,
+        weights: WeightsFile = RANDOM,
+        *,
+        download: bool = True,
+    ) -> JobLanguage | None:
         """Return the language side of a job; None where the text tower is not used.
 
         Raises:
             CardError: The model has no text tower, or a class has no text.
+            WeightsError: The tokenizer's file is missing, or is not the card's.
         """
         if not settings.language:
             return None
@@ -44,12 +56,14 @@ class JobLanguage:
                 "choose a vision-language model, such as clip, biomedclip or flair",
             )
         chosen, *others = prompt_sets(dataset, settings, model.text.template)
-        return cls(chosen, tuple(others), settings.prototype, settings.scale)
+        vocabulary = locate_vocabulary(model, weights, download=download)
+        return cls(chosen, tuple(others), settings.prototype, settings.scale, vocabulary)
 
     def material(self, model: ModelCard) -> dict[str, Any]:
         """Return what can change a number: tower, tokenizer and texts."""
         return {
             "tower": model.text.material() if model.text else None,
+            **({"vocabulary": self.vocabulary.sha256} if self.vocabulary else {}),
             "texts": self.prompts.material(),
             "others": [one.material() for one in self.others],
         }
@@ -60,6 +74,7 @@ class JobLanguage:
         return {
             "prototype": self.prototype,
             "scale": self.scale,
+            "vocabulary": self.vocabulary.sha256 if self.vocabulary else None,
             "prompts": self.prompts.source,
             "sets": {one.source: {"texts": one.texts, "negatives": one.negatives} for one in sets},
             "digest": files.digest(self.prompts.material()),

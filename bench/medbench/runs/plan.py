@@ -178,7 +178,7 @@ class _Request:
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
             together=together(card, settings, kind),
-            language=JobLanguage.of(model, data.card, settings),
+            language=JobLanguage.of(model, data.card, settings, weights, download=options.download),
         )
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:

@@ -221,3 +221,30 @@ def test_a_hub_that_cannot_be_reached_is_one_line_after_one_try(monkeypatch: pyt
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("tried again"))
     with pytest.raises(UnreachableError, match="the Hugging Face hub cannot be reached: Connection refused"):
         locate.locate(card(hub={"repo": "o/r", "file": "m.bin", "revision": COMMIT}))
+
+
+def with_vocabulary(sha256: str | None = None) -> ModelCard:
+    source = {"hub": {"repo": "some/tower", "file": "vocab.txt", "revision": "main"}, "sha256": sha256}
+    tokenizer = {"kind": "bert", "source": source}
+    text = {"library": "transformers", "arch": "bert", "dim": 2, "tokenizer": tokenizer}
+    return ModelCard.model_validate({"name": "pair", "arch": "test_vit", "text": text})
+
+
+def test_a_vocabulary_lies_beside_the_weights_or_in_their_place(tmp_path: Path) -> None:
+    weights = locate.WeightsFile(tmp_path / "w.pth", "", "file")
+    with pytest.raises(WeightsError, match=r"the vocabulary of pair \(vocab.txt\) is not in") as told:
+        locate.locate_vocabulary(with_vocabulary(), weights, download=False)
+    assert "or beside the weights file" in told.value.hint
+    for folder in (locate.weights_folder() / "some--tower", tmp_path):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "vocab.txt").write_bytes(CONTENT)
+        found = locate.locate_vocabulary(with_vocabulary(SHA), weights, download=False)
+        assert found is not None
+        assert (found.path, found.sha256) == (folder / "vocab.txt", SHA)
+    with pytest.raises(WeightsError, match="is not the file of the card pair"):
+        locate.locate_vocabulary(with_vocabulary("0" * 64), weights, download=False)
+
+
+def test_clips_vocabulary_comes_with_open_clip() -> None:
+    for name in ("clip", "toy-clip", "dinov2"):
+        assert locate.locate_vocabulary(cards.find_model(name), locate.RANDOM, download=False) is None

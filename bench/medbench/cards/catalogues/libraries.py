@@ -13,6 +13,7 @@ from medbench.cards.model import ModelCard
 from medbench.errors import CardError, unknown
 
 LIBRARIES = ("timm", "open_clip")
+SIGLIP_TOKENS = 32_000  # of the first SigLIP, which pads with its end token, 1; SigLIP 2 pads with 0
 GELU = "-quickgelu"
 
 
@@ -145,6 +146,22 @@ def _open_clip_text(arch: str, config: dict[str, Any]) -> dict[str, Any] | None:
     text = config["text_cfg"]
     custom = config.get("custom_text") or "hf_model_name" in text
     mapping = {"prefix": "text."} if custom else {"drop": [r"visual\..*"]}
-    if "hf_model_name" in text or "multimodal_cfg" in config:
+    if "hf_model_name" in text:
         return None
-    return {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}
+    found = {"library": "open_clip", "arch": arch, "weights": mapping, "dim": config["embed_dim"]}
+    return {**found, "template": "a photo of a {}.", "tokenizer": _open_clip_tokenizer(text)}
+
+
+def _open_clip_tokenizer(text: dict[str, Any]) -> dict[str, Any]:
+    """Return the tokenizer of a text configuration: CLIP's, or one of the hub (SigLIP's)."""
+    context = text.get("context_length", 77)
+    if "hf_tokenizer_name" not in text:
+        return {"kind": "clip", "context": context}
+    return {
+        "kind": "sentencepiece",
+        "source": {"hub": {"repo": text["hf_tokenizer_name"], "file": "tokenizer.json", "revision": "main"}},
+        "tokens": text["vocab_size"],
+        "context": context,
+        "pad_id": 1 if text["vocab_size"] == SIGLIP_TOKENS else 0,
+        "clean": text.get("tokenizer_kwargs", {}).get("clean", "whitespace"),
+    }

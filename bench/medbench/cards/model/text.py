@@ -1,20 +1,48 @@
-"""The text tower of a vision-language pair."""
+"""The text tower of a vision-language pair, and how texts become its token ids."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medbench.cards.base import Strict
-from medbench.cards.model.weights import Weights
+from medbench.cards.model.weights import Vocabulary, Weights
+
+
+class Tokenizer(Strict):
+    """How a text becomes token ids."""
+
+    kind: Literal["clip", "bert", "sentencepiece"] = Field(
+        description="`clip`: the byte pairs of CLIP, which open_clip holds; `bert`: word pieces, of a vocab.txt;"
+        " `sentencepiece`: of a tokenizer.json, as the library `tokenizers` writes it."
+    )
+    source: Vocabulary | None = Field(None, description="The vocabulary's file; none: `clip`'s.")
+    tokens: int | None = Field(None, gt=0, description="Number of tokens, checked; none: not checked.")
+    lower: bool = Field(True, description="Whether texts are lower-cased, whatever the vocabulary is.")
+    context: int = Field(77, gt=2, le=100_000, description="Most tokens; what goes beyond is cut.")
+    padding: Literal["fixed", "longest"] = Field(
+        "fixed", description="Pad to the context, or to the longest text of the call (FLAIR)."
+    )
+    pad_id: int = Field(0, ge=0, description="Id of the padding.")
+    clean: Literal["none", "whitespace", "canonicalize"] = Field(
+        "none", description="What is done to a text first; `canonicalize` deletes punctuation (SigLIP)."
+    )
+
+    @model_validator(mode="after")
+    def _file_where_needed(self) -> Tokenizer:
+        if (self.source is None) != (self.kind == "clip"):
+            raise ValueError("source: clip's vocabulary comes with open_clip, the others need a file")
+        return self
 
 
 class Text(Strict):
     """The text tower that belongs to an image encoder; it is in the same file."""
 
     library: Literal["open_clip", "transformers"] = Field(description="The library that builds it.")
-    arch: str = Field(description="The library's name of the architecture: open_clip's model, or `bert`.")
+    arch: str = Field(
+        description="The library's name of the architecture: open_clip's model, or `bert`, `siglip` of transformers."
+    )
     args: dict[str, Any] = Field(default_factory=dict, description="Fields of the library's configuration.")
     weights: Weights = Field(default_factory=Weights, description="How the file's tensors map to the tower.")
     hidden: list[int] = Field(
@@ -22,6 +50,9 @@ class Text(Strict):
     )
     l2: bool = Field(False, description="Unit length before and after the projection (FLAIR).")
     dim: int = Field(gt=0, description="Length of an embedding.")
+    tokenizer: Tokenizer = Field(
+        default_factory=lambda: Tokenizer(kind="clip"), description="How a text becomes token ids; none: as CLIP's."
+    )
     image: str | None = Field(
         None, description="The pooled feature in the space shared with texts: one of `alternatives`; none: the card's."
     )
@@ -31,7 +62,8 @@ class Text(Strict):
     )
 
     def material(self) -> dict[str, Any]:
-        """Return what can change an embedding; the texts themselves are in the key with their template."""
+        """Return what can change an embedding; the texts and the vocabulary's digest are in the key beside it."""
         found = self.model_dump(mode="json", exclude={"dim", "template"}, exclude_defaults=True)
         found.get("weights", {}).pop("licence", None)
+        found.get("tokenizer", {}).pop("source", None)
         return found

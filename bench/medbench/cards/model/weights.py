@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class Weights(Strict):
     prefix is stripped, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
     one of the network's and every parameter of the network must be filled.
     """
+
+    noun: ClassVar[str] = "weights"  # what messages call it
 
     url: str | None = Field(None, description="Direct address of the official file.")
     hub: Hub | None = Field(None, description="Hub file, used when there is no `url`.")
@@ -56,3 +58,9 @@ class Weights(Strict):
         """The name of the official file."""
         place = self.url or (self.hub.file if self.hub else self.file)
         return place.rstrip("/").split("/")[-1] if place else None
+
+
+class Vocabulary(Weights):
+    """The file of a tokenizer: places and digest are as those of weights."""
+
+    noun: ClassVar[str] = "vocabulary"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from medbench.cards import ModelCard
-from medbench.cards.model import Hub
+from medbench.cards.model import Hub, Vocabulary, Weights
 from medbench.errors import UnreachableError, WeightsError
 from medbench.progress import say
 from medbench.storage import paths
@@ -63,6 +63,29 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
     cached = held(card) or (fetch(card) if download else _absent(card, ""))
     hint = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
     return WeightsFile(cached, _digest(card, cached, hint), "official")
+
+
+def locate_vocabulary(card: ModelCard, weights: WeightsFile, *, download: bool = True) -> WeightsFile | None:
+    """Return the file of a model's tokenizer; None for CLIP's, which open_clip holds.
+
+    It is looked for beside the weights file, then in the places of weights.
+
+    Args:
+        card: The model, with a text tower.
+        weights: Its weights file.
+        download: Whether downloading is allowed.
+
+    Raises:
+        WeightsError: The file does not exist and cannot be fetched, or its digest is not the card's.
+    """
+    source = card.text.tokenizer.source if card.text else None
+    if source is None:
+        return None
+    card = card.model_copy(update={"weights": source})
+    beside = weights.path.with_name(source.filename) if weights.path and source.filename else None
+    if beside is not None and beside.is_file():
+        return WeightsFile(beside, _digest(card, beside, "get the right file and put it there"), "file")
+    return locate(card, download=download)
 
 
 def require_unchanged(weights: WeightsFile) -> None:
@@ -179,10 +202,18 @@ def _absent(card: ModelCard, reason: str, kind: type[WeightsError] = WeightsErro
     size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
     gate = f" It is gated: {weights.access}" if weights.gated else ""
     raise kind(
-        f"the weights of {card.name} ({weights.filename}{size}) are not in {place(card).parent}"
+        f"the {weights.noun} of {card.name} ({weights.filename}{size}) {_verb(weights)} not in {place(card).parent}"
         + (f"; {reason}" if reason else ""),
-        f"run: medbench weights download {card.name}; or get {source} and put it there, or pass --weights FILE.{gate}",
+        f"run: medbench weights download {card.name}; or get {source} and put it there, {_other(weights)}.{gate}",
     )
+
+
+def _verb(weights: Weights) -> str:
+    return "are" if weights.noun.endswith("s") else "is"
+
+
+def _other(weights: Weights) -> str:
+    return "or beside the weights file" if isinstance(weights, Vocabulary) else "or pass --weights FILE"
 
 
 def _nowhere(card: ModelCard) -> NoReturn:
@@ -191,8 +222,8 @@ def _nowhere(card: ModelCard) -> NoReturn:
     if card.weights is not None and card.weights.file is not None:
         path = card.folder / Path(card.weights.file).expanduser()
         raise WeightsError(
-            f"the weights of {card.name} are neither at {path} nor in {weights_folder()}",
-            f"{how or 'see weights.file in the card'}; put the file there, or pass it with --weights FILE",
+            f"the {card.weights.noun} of {card.name} {_verb(card.weights)} neither at {path} nor in {weights_folder()}",
+            f"{how or 'see the card'}; put the file there, {_other(card.weights)}",
         )
     raise WeightsError(
         f"the card of {card.name} has no address of a weights file",

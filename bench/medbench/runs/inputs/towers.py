@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -30,13 +31,13 @@ class Towers:
     _tower: TextEncoder | None = None
     _known: dict[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
 
-    def get(self, model: ModelCard, weights: WeightsFile) -> TextEncoder:
+    def get(self, model: ModelCard, weights: WeightsFile, vocabulary: WeightsFile | None) -> TextEncoder:
         """Return the model's text tower, on the device."""
         text = model.text.material() if model.text else None
-        key = files.digest([model.material(), text, weights.sha256])
+        key = files.digest([model.material(), text, weights.sha256, vocabulary and vocabulary.sha256])
         if self._tower is None or key != self._key:
             self._tower, self._known = None, {}
-            self._tower = load_text(model, weights, device=str(self.device))
+            self._tower = load_text(model, weights, vocabulary=vocabulary, device=str(self.device))
             self._key = key
         return self._tower
 
@@ -44,10 +45,10 @@ class Towers:
         """Return the language side of a job's context; None where the text tower is not used."""
         if asked is None or model.text is None:
             return None
-        tower = self.get(model, weights)
+        tower = self.get(model, weights, asked.vocabulary)
         scale = asked.scale or model.text.scale or tower.logit_scale or FIRST_SCALE
         embed = functools.partial(self._embed, tower)
-        return Language(asked.prompts, asked.others, embed, scale, getattr(tower, "logit_bias", None))
+        return Language(asked.prompts, asked.others, embed, scale, tower.logit_bias, _warnings(tower, asked))
 
     def _embed(self, tower: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of texts (n, d), which go through the tower in one call: padding can be part of them."""
@@ -56,3 +57,14 @@ class Towers:
             with torch.inference_mode():
                 self._known[asked] = tower.embed(asked).float().cpu().numpy()
         return self._known[asked]
+
+
+def _warnings(tower: TextEncoder, asked: JobLanguage) -> tuple[str, ...]:
+    """Return a warning that texts are longer than the tower's context, if some are."""
+    sets = [asked.prompts, *asked.others]
+    texts = dict.fromkeys(text for one in sets for side in (one.texts, one.negatives or ()) for text in chain(*side))
+    if not (cut := tower.tokenize(list(texts)).cut):
+        return ()
+    assert tower.card.text is not None
+    most = tower.card.text.tokenizer.context
+    return (f"{len(cut)} of {len(texts)} texts are longer than the {most} tokens that {tower.card.name} reads: cut",)

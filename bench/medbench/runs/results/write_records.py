@@ -39,6 +39,7 @@ def write_records(
     outcomes: dict[int, Outcome],
     timings: dict[str, float],
     counts: dict[str, float],
+    told: tuple[str, ...] = (),
     *,
     overwrite: bool,
 ) -> list[Record]:
@@ -51,7 +52,7 @@ def write_records(
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "provenance": provenance(job, inputs),
     }
-    runs, common = job.options.runs, warnings_of(job, inputs)
+    runs, common = job.options.runs, [*warnings_of(job, inputs), *told]
     records: list[Record] = []
     for unit, key in job.units:
         outcome, folder = outcomes.get(unit.seed), store.folder_of(runs, unit, key)

@@ -11,7 +11,7 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, SiglipTextConfig, SiglipTextModel
 
 import medbench
 from medbench.cards import ModelCard
@@ -170,7 +170,7 @@ def test_tensors_that_do_not_fit_are_named(flair: State, tmp_path: Path) -> None
     assert "1 unknown: model.cls.bias" in refused({**flair, "text_model.model.cls.bias": torch.zeros(2)})
     assert "1 of another shape: projection.weight (16, 32) for (8, 32)" in refused(flair, dim=8)
     for wrong in (torch.tensor(torch.nan), torch.tensor(900.0), torch.zeros(2)):
-        assert "logit_scale is not the logarithm" in refused({**flair, "logit_scale": wrong})
+        assert "logit_scale is not" in refused({**flair, "logit_scale": wrong})
 
 
 def test_the_scale_is_the_files_or_none(flair: State, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_cards_that_mean_no_tower_are_told() -> None:
     assert refused(None).message == "model card mine has no text tower"
     assert "unknown text tower of mine 'ViT-B-32-quickgel'" in refused(CLIP, arch="ViT-B-32-quickgel").message
     assert "ViT-B-32-quickgelu" in refused(CLIP, arch="ViT-B-32-quickgel").hint
-    assert refused(FLAIR, arch="gpt2").hint == "known: bert"
+    assert refused(FLAIR, arch="gpt2").hint == "known: bert, siglip"
     assert "is on the hub" in refused(CLIP, arch="roberta-ViT-B-32").message
     assert "nonsense" in refused(CLIP, args={"nonsense": 1}).message
     assert "a BERT has no nonsense" in refused(FLAIR, args={"nonsense": 1}).message
@@ -210,3 +210,42 @@ def test_from_the_package(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps({"name": "mine", "arch": "test_vit", "text": CLIP}), encoding="utf-8")
     assert medbench.load_text_model(path, "random").dim == DIM
+
+
+SIGLIP: dict[str, Any] = {
+    "library": "transformers", "arch": "siglip", "dim": DIM,
+    "args": {"vocab_size": 40, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "intermediate_size": 64, "max_position_embeddings": 9, "projection_size": DIM},
+    "weights": {"prefix": "text_model.", "rename": {r"^(?!head\.)": "model.", r"^head\.": "projection."}},
+}  # fmt: skip
+
+
+def test_siglip_takes_the_last_position_and_has_a_bias(tmp_path: Path) -> None:
+    plain = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
+    official = drawn(SiglipTextModel(SiglipTextConfig(**SIGLIP["args"], **plain)))
+    state = {f"text_model.{name}": value for name, value in official.state_dict().items()}
+    extra = {"logit_scale": torch.tensor(2.0), "logit_bias": torch.tensor([-10.0]), "vision_model.x": torch.zeros(2)}
+    tower = load({**state, **extra}, tmp_path, SIGLIP)
+    ids = ids_of(9)
+    with torch.inference_mode():
+        torch.testing.assert_close(tower(ids), official(ids).pooler_output, rtol=1e-6, atol=1e-6)
+    assert (tower.logit_scale, tower.logit_bias) == (pytest.approx(np.exp(2)), -10)
+    with pytest.raises(MedbenchError, match="8 token ids per text; mine takes 9"):
+        tower(ids[:, :8])
+
+
+def test_texts_are_embedded_in_one_call(tmp_path: Path) -> None:
+    """FLAIR averages over the padding, which is to the longest text of the call."""
+    torch.manual_seed(0)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "eye", "long", "text", *(f"x{i}" for i in range(33))]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    rule = {"kind": "bert", "source": {"file": "vocab.txt"}, "tokens": 40, "context": 20, "padding": "longest"}
+    bert, projection = drawn(BertModel(BertConfig(**BERT))), torch.randn(DIM, WIDTH)
+    state = {f"text_model.model.{name}": value for name, value in bert.state_dict().items()}
+    state["text_model.projection_head_text.projection.weight"] = projection
+    tower = load(state, tmp_path, FLAIR, tokenizer=rule)
+    alone, beside = tower.embed(["eye"]), tower.embed(["eye", "long text text"])
+    assert alone.shape == (1, DIM)
+    torch.testing.assert_close(beside[1:], tower.embed(["long text text"]))
+    assert (alone - beside[:1]).norm() > 0.01
+    torch.testing.assert_close(beside, tower(*tower.tokenize(["eye", "long text text"])[:2]))
