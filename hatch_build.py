@@ -9,6 +9,7 @@ CARDS = (
     "model_zoo/*.yaml",
     "datasets/*.yaml",
     "datasets/catalogues/*.yaml",
+    "datasets/prompts/*.yaml",
     "datasets/splits/*.csv",
     "protocols/*.yaml",
     "results/published/*.yaml",

@@ -1,4 +1,4 @@
-"""Write docs/cards.md (all models, protocols and data sets) and docs/card-fields.md (what a card may hold)."""
+"""Write docs/cards.md (all models, protocols, data sets and prompts) and docs/card-fields.md (what a card may hold)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medbench.cli.commands.ls import COLUMNS, Kind
 from medbench.cli.listing import listed
 from medbench.cli.output import as_text
 
-HEAD = """# Models, protocols and data sets
+HEAD = """# Models, protocols, data sets and prompts
 
 medbench comes with a card for each of these. `medbench show NAME` prints a card in full.
 `make docs` writes this page.
@@ -19,17 +19,20 @@ medbench comes with a card for each of these. `medbench show NAME` prints a card
 
 FIELDS = """# The fields of cards
 
-A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`) prints these lists in a terminal,
-and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a card. `make docs`
-writes this page.
+A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`, `prompts`) prints these lists in a
+terminal, and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a card.
+`make docs` writes this page.
 """
-TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper"}
+TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper", "prompts": "Prompts"}
+
+
+LISTS = {Kind.models: "Models", Kind.protocols: "Protocols", Kind.datasets: "Data sets", Kind.prompts: "Prompts"}
 
 
 def page() -> str:
     """Return the page: one table for each kind of card."""
     parts = [HEAD]
-    for kind, title in ((Kind.models, "Models"), (Kind.protocols, "Protocols"), (Kind.datasets, "Data sets")):
+    for kind, title in LISTS.items():
         rows, errors = listed(kind.value)
         assert not errors, errors
         columns = COLUMNS[kind]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from medbench.cards import find
+from medbench.storage import paths
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bench" / "medbench"
@@ -180,7 +181,7 @@ def length(function: ast.FunctionDef) -> int:
 
 
 def shipped() -> list[tuple[str, Path]]:
-    folders = {"models": "model_zoo", "datasets": "datasets", "protocols": "protocols", "papers": "results/published"}
+    folders = paths.CARD_FOLDERS
     return [(kind, path) for kind, folder in folders.items() for path in sorted((ROOT / folder).glob("*.yaml"))]
 
 

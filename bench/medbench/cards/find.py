@@ -16,6 +16,7 @@ from medbench.cards.dataset import DatasetCard
 from medbench.cards.load import C, load_card, read_yaml
 from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
+from medbench.cards.prompts.card import PromptsCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.errors import CardError, unknown
 from medbench.storage import paths
@@ -25,19 +26,27 @@ SCHEMAS: dict[str, type[Card]] = {
     "datasets": DatasetCard,
     "protocols": ProtocolCard,
     "papers": PaperCard,
+    "prompts": PromptsCard,
 }
-FOLDER_KINDS = {"model_zoo": "models", "datasets": "datasets", "protocols": "protocols", "published": "papers"}
+FOLDER_KINDS = {
+    "model_zoo": "models",
+    "datasets": "datasets",
+    "protocols": "protocols",
+    "published": "papers",
+    "prompts": "prompts",
+}
 TELLING_FIELDS = {
     "models": {"arch", "library", "weights", "pretraining", "features"},
     "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
     "protocols": {"defaults", "presets", "kind"},
     "papers": {"tables"},
+    "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
 
 
 def card_files(kind: str) -> dict[str, Path]:
-    """Return name -> file of all cards of `kind` (`models`, `datasets`, `protocols`, `papers`), first place wins."""
+    """Return name -> file of all cards of `kind`, a key of `SCHEMAS`; the first place wins."""
     found: dict[str, Path] = {}
     for folder in paths.card_dirs(kind):
         for path in sorted(folder.glob("*.yaml")):
@@ -101,6 +110,11 @@ def find_protocol(name: str) -> ProtocolCard:
 def find_paper(name: str) -> PaperCard:
     """Return the paper card called `name`."""
     return _find(PaperCard, name)
+
+
+def find_prompts(name: str) -> PromptsCard:
+    """Return the prompts card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    return _find(PromptsCard, name)
 
 
 def _find(schema: type[C], name: str) -> C:
@@ -239,7 +253,7 @@ def kind_of(path: Path) -> str:
     kind = max(TELLING_FIELDS, key=lambda k: len(TELLING_FIELDS[k] & fields))
     if not TELLING_FIELDS[kind] & fields:
         raise CardError(
-            f"{path}:1: card: no field tells whether this is a model, data set, protocol or paper card",
+            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper or prompts card",
             f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
         )
     return kind

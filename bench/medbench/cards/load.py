@@ -181,6 +181,11 @@ def load_card(path: Path, schema: type[C]) -> C:
     return card
 
 
+def line_of(path: Path, *keys: str) -> int:
+    """Return the line, from 1, of a field in a YAML file that was read before."""
+    return _line_of(yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader), ("prompts", *keys))[0]
+
+
 def _fault(path: Path, node: yaml.Node | None, schema: type[BaseModel], fault: Any) -> str:
     location: tuple[int | str, ...] = fault["loc"]
     line, spot = _line_of(node, location)

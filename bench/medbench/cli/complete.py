@@ -27,7 +27,7 @@ def papers(incomplete: str) -> list[str]:
 
 def cards(incomplete: str) -> list[str]:
     """Return the cards of all kinds that a word may become."""
-    return _starting([*_names("models", "protocols", "datasets", "papers"), "card"], incomplete)
+    return _starting([*_names("models", "protocols", "datasets", "papers", "prompts"), "card"], incomplete)
 
 
 def rows(incomplete: str) -> list[str]:

@@ -20,7 +20,7 @@ def listed(kind: str, runs: Path | None = None) -> tuple[list[Row], list[str]]:
     from medbench.cards.find import load_all
     from medbench.errors import CardError
 
-    describe = {"models": _model, "protocols": _protocol, "datasets": _dataset}[kind]
+    describe = {"models": _model, "protocols": _protocol, "datasets": _dataset, "prompts": _prompts}[kind]
     found = [card for _, card in load_all(kind)]
     rows = [describe(card) for card in found if not isinstance(card, CardError)]
     return rows, [error.message for error in found if isinstance(error, CardError)]
@@ -64,6 +64,17 @@ def _dataset(card: Any) -> Row:
         "access": card.access.kind,
         "licence": card.licence,
         "modality": card.modality,
+    }
+
+
+def _prompts(card: Any) -> Row:
+    return {
+        "name": card.name,
+        "title": card.title,
+        "classes": len(card.prompts),
+        "texts": sum(map(len, card.prompts.values())),
+        "template": card.template,
+        "licence": card.licence,
     }
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-CARD_FOLDERS = {"models": "model_zoo", "datasets": "datasets", "protocols": "protocols", "papers": "results/published"}
+CARD_FOLDERS = {
+    "models": "model_zoo",
+    "datasets": "datasets",
+    "protocols": "protocols",
+    "papers": "results/published",
+    "prompts": "datasets/prompts",
+}
 
 
 def home() -> Path:

@@ -28,8 +28,16 @@ class ClassInfo(Strict):
     """One class (or, for multilabel tasks, one finding)."""
 
     name: Cell = Field(description="Its name in tables and figures.")
+    terms: list[str] = Field(
+        default_factory=list,
+        description="Its names and signs as a description has them, the most common first: each goes into a template.",
+    )
     prompts: list[str] = Field(
-        default_factory=list, description="Texts for zero-shot classification, the most common first."
+        default_factory=list, description="Whole descriptions of an image of it; no template goes around them."
+    )
+    absent: list[str] = Field(
+        default_factory=list,
+        description="Terms for an image without the finding (multilabel); none: `no` and the first term.",
     )
 
 

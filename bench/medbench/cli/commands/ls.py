@@ -16,6 +16,7 @@ class Kind(str, enum.Enum):
     models = "models"
     protocols = "protocols"
     datasets = "datasets"
+    prompts = "prompts"
     tables = "tables"
     figures = "figures"
     runs = "runs"
@@ -25,6 +26,7 @@ COLUMNS = {
     Kind.models: ("name", "title", "arch", "M params", "input", "licence", "gated"),
     Kind.protocols: ("name", "title", "kind", "presets"),
     Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
+    Kind.prompts: ("name", "title", "classes", "texts", "template", "licence"),
     Kind.tables: ("name", "title"),
     Kind.figures: ("name", "kind", "title"),
     Kind.runs: ("dataset", "model", "protocol", "settings", "weights", "seed", "metric", "score", "split", "key"),
@@ -34,6 +36,7 @@ LAST = {
     Kind.models: ("arch", "input", "licence", "gated", "title"),
     Kind.protocols: ("kind", "presets"),
     Kind.datasets: ("licence", "access", "classes", "images", "title"),
+    Kind.prompts: ("licence", "template", "title"),
     Kind.tables: (),
     Kind.figures: ("kind",),
     Kind.runs: ("split", "weights", "key", "metric", "settings"),
@@ -49,7 +52,7 @@ def ls(
 ) -> None:
     """List models, protocols, data sets or results.
 
-    WHAT is one of: models, protocols, datasets, tables, figures, runs (finished units).
+    WHAT is one of: models, protocols, datasets, prompts, tables, figures, runs (finished units).
     """
     rows, errors = listing.listed(kind.value, runs)
     rows = [row for row in rows if listing.matches(row, select)]

@@ -17,12 +17,15 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A model, protocol, data set or paper, or a card file; or `card`.", autocompletion=complete.cards
+            help="A model, protocol, data set, paper or prompts, or a card file; or `card`.",
+            autocompletion=complete.cards,
         ),
     ],
     kind: Annotated[
         str | None,
-        typer.Argument(help="After `card`: dataset, model, protocol or paper, or a kind of protocol such as knn."),
+        typer.Argument(
+            help="After `card`: dataset, model, protocol, paper or prompts, or a kind of protocol such as knn."
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -53,13 +56,13 @@ def _reference(word: str, kind: str, as_json: bool) -> None:
     from medbench.cli import card_fields
     from medbench.errors import MedbenchError, unknown
 
-    schemas = {name.removesuffix("s"): schema for name, schema in find.SCHEMAS.items()} | SETTINGS
+    schemas = {name.removesuffix("s"): schema for name, schema in find.SCHEMAS.items()} | find.SCHEMAS | SETTINGS
     if word != "card":
         raise MedbenchError(
             f"show {word} {kind}: one name at a time", "for the fields of a kind of card: medbench show card dataset"
         )
     if kind not in schemas:
-        raise unknown("kind of card", kind, schemas, "Cards: dataset, model, paper, protocol")
+        raise unknown("kind of card", kind, schemas, "Cards: dataset, model, paper, prompts, protocol")
     parts = card_fields.parts_of(schemas[kind])
     if as_json:
         output.write_json(card_fields.as_json(parts))
@@ -92,7 +95,7 @@ def described(name: str) -> list[dict[str, Any]]:
     if not kinds:
         everything = {n for known in files.values() for n in known}
         fields = ". Fields of a card: medbench show card dataset" if name == "card" else ""
-        raise unknown("card", name, everything, f"All: medbench ls models|protocols|datasets|tables{fields}")
+        raise unknown("card", name, everything, f"All: medbench ls models|protocols|datasets|prompts|tables{fields}")
     return [
         _entry(kind, find.load_file(find.SCHEMAS[kind], files[kind][name]), str(files[kind][name])) for kind in kinds
     ]
@@ -138,10 +141,10 @@ def _lines(fields: dict[str, Any], *, keep: tuple[Any, ...] = ()) -> list[str]:
         if isinstance(value, dict):
             inner = _lines(value, keep=({},) if key == "presets" else ())  # a preset that changes nothing is shown too
             lines += [f"{key}:", *("  " + line for line in inner)] if inner else [f"{key}: same as the defaults"]
-        elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        elif isinstance(value, list) and any(isinstance(part, dict) or "," in str(part) for part in value):
             lines.append(f"{key}:")
             for part in value:
-                inner = _lines(part) if isinstance(part, dict) else [str(part)]
+                inner = _lines(part) if isinstance(part, dict) else [str(part)]  # of a text with commas, too
                 lines += [("  - " if i == 0 else "    ") + line for i, line in enumerate(inner)]
         elif isinstance(value, list):
             lines.append(f"{key}: {', '.join(map(str, value)) or 'none known'}")

@@ -9,7 +9,13 @@ import typer
 
 from medbench.cli import output
 
-CARD_NAMES = {"models": "model", "datasets": "data set", "protocols": "protocol", "papers": "paper"}
+CARD_NAMES = {
+    "models": "model",
+    "datasets": "data set",
+    "protocols": "protocol",
+    "papers": "paper",
+    "prompts": "prompts",
+}
 
 
 def validate(files: Annotated[list[Path], typer.Argument(help="Card files, or folders of them.")]) -> None:

@@ -1,0 +1,137 @@
+"""From a data set's classes to the texts that describe them: its names, its card's prompts, a prompts card's.
+
+A template goes around names and terms alone; whole sentences are taken as they are. Nothing here depends on a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset.card import ClassInfo
+from medbench.cards.find import find_prompts, is_file_name, names
+from medbench.cards.load import line_of
+from medbench.cards.prompts.card import PromptsCard, filled
+from medbench.errors import CardError, unknown
+
+AUTO, NAMES, CARD = "auto", "names", "card"
+"""Prompt sets that are no prompts card: the data set card's where every class has some, the class names, the card's."""
+
+CHOICE = "see: medbench ls prompts; or write `CLASS: [texts]` into a YAML file"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The texts that stand for the classes of one data set.
+
+    Attributes:
+        name: `names`, `card`, or the name of the prompts card.
+        template: What went around the names; None: nothing.
+        texts: Texts of each class, in the order of the classes; none is empty.
+        negatives: Of a multilabel task the texts of the absence of each finding; else empty.
+    """
+
+    name: str
+    template: str | None
+    texts: tuple[tuple[str, ...], ...]
+    negatives: tuple[tuple[str, ...], ...] = ()
+
+
+def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = None, own: str | None = None) -> Prompts:
+    """Return one prompt set of a data set.
+
+    Args:
+        dataset: Its card.
+        which: `auto`, `names`, `card`, the name of a prompts card, or a YAML file.
+        template: The user's, before the prompts card's own; None: not given.
+        own: The model's, for names where nothing else is given.
+
+    Raises:
+        CardError: There is no such prompts card; a class has no text; the file names a class that the data set lacks.
+    """
+    if which == AUTO:
+        which = CARD if _missing(dataset) is None else NAMES
+    if which == NAMES:
+        return _named(dataset, template or own)
+    if which == CARD:
+        return _of_dataset(dataset, template or own)
+    return _of_card(dataset, find_prompts(which), which, template, own)
+
+
+def others(dataset: DatasetCard, but: str, *, template: str | None = None, own: str | None = None) -> list[Prompts]:
+    """Return all further prompt sets that describe every class: the names, the card's, those of the prompts cards.
+
+    A prompts card that knows none of the classes is left out, and a set with the same texts as another.
+    """
+    found = [_named(dataset, template or own)]
+    if _missing(dataset) is None:
+        found.append(_of_dataset(dataset, template or own))
+    for name in names("prompts"):
+        card = find_prompts(name)
+        known = {*dataset.class_names} & {*card.prompts}
+        if known == {*dataset.class_names} or (known and card.append_name):
+            found.append(_of_card(dataset, card, name, template, own))
+    different = {(prompts.texts, prompts.negatives): prompts for prompts in reversed(found)}
+    return [prompts for prompts in reversed(different.values()) if prompts.name != but]
+
+
+def _missing(dataset: DatasetCard) -> ClassInfo | None:
+    """Return the first class for which the data set card has no text."""
+    return next((one for one in dataset.classes if not one.terms and not one.prompts), None)
+
+
+def _absent(one: ClassInfo, template: str | None) -> tuple[str, ...]:
+    """Return the texts of the absence of a finding."""
+    return tuple(filled(template, term) for term in one.absent or [f"no {(one.terms or [one.name])[0]}"])
+
+
+def _negatives(dataset: DatasetCard, template: str | None) -> tuple[tuple[str, ...], ...]:
+    return tuple(_absent(one, template) for one in dataset.classes) if dataset.task == "multilabel" else ()
+
+
+def _named(dataset: DatasetCard, template: str | None) -> Prompts:
+    texts = tuple((filled(template, name),) for name in dataset.class_names)
+    return Prompts(NAMES, template, texts, _negatives(dataset, template))
+
+
+def _of_dataset(dataset: DatasetCard, template: str | None) -> Prompts:
+    if (one := _missing(dataset)) is not None:
+        raise CardError(
+            f"data set card {dataset.name}: the class '{one.name}' has no prompts", "take prompts=names, or " + CHOICE
+        )
+    texts = tuple((*(filled(template, term) for term in one.terms), *one.prompts) for one in dataset.classes)
+    return Prompts(CARD, template, texts, _negatives(dataset, template))
+
+
+def _of_card(dataset: DatasetCard, card: PromptsCard, which: str, template: str | None, own: str | None) -> Prompts:
+    if not card.append_name:
+        _require_same_classes(dataset, card, which)
+    around = (template or card.template) if card.template is not None else None
+    name_in = around or template or own
+    texts = []
+    for name in dataset.class_names:
+        listed = card.prompts.get(name, [])
+        added = [filled(name_in, name)] if card.append_name and name not in listed else []
+        texts.append((*(filled(around, text) for text in listed), *added))
+    negatives = []
+    for one in dataset.classes if dataset.task == "multilabel" else []:
+        listed = card.prompts.get(f"no {one.name}", [])
+        negatives.append(tuple(filled(around, text) for text in listed) or _absent(one, name_in))
+    return Prompts(card.name, name_in if card.append_name else around, tuple(texts), tuple(negatives))
+
+
+def _require_same_classes(dataset: DatasetCard, card: PromptsCard, which: str) -> None:
+    """Check that a prompts card has an entry for each class, and no entry without a class."""
+    known = list(dataset.class_names)
+    absences = [f"no {name}" for name in known] if dataset.task == "multilabel" else []
+    for name in card.prompts:
+        if name not in [*known, *absences]:
+            fault = unknown("class", name, known)
+            place = f"{which}:{line_of(Path(which).expanduser(), name)}" if is_file_name(which) else f"prompts {which}"
+            raise CardError(f"{place}: {dataset.name} has no class '{name}'", fault.hint)
+    if lacking := [name for name in known if name not in card.prompts]:
+        raise CardError(
+            f"prompts {which}: no text for the class '{lacking[0]}' of {dataset.name}",
+            f"add a line: {lacking[0]}: [a text that describes it]",
+        )
