@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench.cards.prompts import Prompts
+from medbench.cards.prompts.sets import ByClass, Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
+from medbench.models.prototypes import Rule, prototypes
 from medbench.training.machine import Machine
 from medbench.training.selection import Criterion, criterion
 
@@ -111,6 +112,7 @@ class Language:
         scale: Factor on cosines.
         bias: Added to scaled cosines before a sigmoid (SigLIP); None: the model has none.
         warnings: What a reader of a number must know of the texts.
+        rule: How the vectors of a class's texts become one.
     """
 
     prompts: Prompts
@@ -119,6 +121,14 @@ class Language:
     scale: float
     bias: float | None = None
     warnings: tuple[str, ...] = ()
+    rule: Rule = "unit"
+
+    def prototypes(self, texts: ByClass | None = None) -> NDArray[np.float32]:
+        """Return one vector for each class by the rule, (c, d); none: of the chosen texts.
+
+        The texts of a class go through the tower in one call, and those of no other class with them (FLAIR).
+        """
+        return prototypes([self.embed(one) for one in texts or self.prompts.texts], self.rule)
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,7 @@ class Context(Generic[S]):
         seeds: The seeds to do.
         classes: Number of classes c.
         multilabel: Whether a sample can have several.
+        ordinal: Whether they are in order, such as grades.
         metric: Id of the data set's metric.
         train_targets: (n,) int64 or (n, c) 0/1.
         val_targets: (m,) or (m, c).
@@ -168,6 +179,7 @@ class Context(Generic[S]):
     tuned: Path | None = None
     keep_weights: bool = False
     split_digest: str = ""
+    ordinal: bool = False
     chosen: Mapping[str, Any] | None = None
     language: Language | None = None
     together: Callable[[Callable[[list[Any]], Sequence[Any]]], Any] | None = None
@@ -185,6 +197,18 @@ class Context(Generic[S]):
         return criterion(asked, self.val_targets, self.classes)
 
 
+class Further(NamedTuple):
+    """A further number of one seed.
+
+    Attributes:
+        metric: Id of the metric that it is.
+        scores: What the metric is computed of on test, (t, c): log-odds, or for a ranking any scores.
+    """
+
+    metric: str
+    scores: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of one seed.
@@ -198,6 +222,7 @@ class Outcome:
         history: Column -> values, one row per epoch and candidate.
         warnings: What a reader of the number must know.
         metrics: Numbers of a protocol that does not classify; the first is the primary one.
+        further: Id in the record's metrics -> a further number of the same images.
         spread: Set of prompts -> log-odds on test with its texts, (t, c).
         counts: Costs and counts of this seed.
         weights: Tensors to keep next to the record.
@@ -213,6 +238,7 @@ class Outcome:
     history: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, Further] = field(default_factory=dict)
     spread: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     counts: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)

@@ -248,6 +248,7 @@ def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier, tally: 
         chosen=earlier.chosen,
         classes=dataset.n_classes,
         multilabel=dataset.multilabel,
+        ordinal=dataset.card.task == "ordinal",
         metric=dataset.card.metric,
         train_targets=dataset.targets("train"),
         val_targets=dataset.targets("val"),

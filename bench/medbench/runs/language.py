@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from medbench.cards import DatasetCard, ModelCard, Settings
-from medbench.cards.prompts import Prompts, prompt_sets
+from medbench.cards.prompts.sets import Prompts, prompt_sets
 from medbench.cards.recipes import Prompted
 from medbench.errors import CardError
+from medbench.models.prototypes import Rule
 from medbench.models.weights.locate import RANDOM, WeightsFile, locate_vocabulary
 from medbench.storage import files
 
@@ -27,7 +28,7 @@ class JobLanguage:
 
     prompts: Prompts
     others: tuple[Prompts, ...]
-    prototype: str = "unit"
+    prototype: Rule = "unit"
     scale: float | None = None
     vocabulary: WeightsFile | None = None
 
@@ -57,7 +58,7 @@ class JobLanguage:
             )
         chosen, *others = prompt_sets(dataset, settings, model.text.template)
         vocabulary = locate_vocabulary(model, weights, download=download)
-        return cls(chosen, tuple(others), settings.prototype, settings.scale, vocabulary)
+        return cls(chosen, tuple(others), settings.prototype or model.text.prototype, settings.scale, vocabulary)
 
     def material(self, model: ModelCard) -> dict[str, Any]:
         """Return what can change a number: tower, tokenizer and texts."""
@@ -76,6 +77,8 @@ class JobLanguage:
             "scale": self.scale,
             "vocabulary": self.vocabulary.sha256 if self.vocabulary else None,
             "prompts": self.prompts.source,
-            "sets": {one.source: {"texts": one.texts, "negatives": one.negatives} for one in sets},
+            "sets": {
+                one.source: {"template": one.template, "texts": one.texts, "negatives": one.negatives} for one in sets
+            },
             "digest": files.digest(self.prompts.material()),
         }

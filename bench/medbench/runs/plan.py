@@ -11,7 +11,7 @@ from typing import Any
 from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained
-from medbench.cards.recipes import KINDS
+from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED, dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
@@ -151,11 +151,7 @@ class _Request:
         settings = native(settings, card)
         check_layers(card, settings)
         data = self._data(dataset, settings.split)
-        if kind.images and (data.inputs or settings.inputs):
-            raise MedbenchError(
-                f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
-                f"run one of {', '.join(name for name, known in KINDS.items() if not known.images)} on it",
-            )
+        _check_data(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -245,6 +241,22 @@ class _Request:
             chosen = "random" if self.options.weights == "random" else None
             found[name] = (card, locate(card, chosen, download=self.options.download))
         return found
+
+
+def _check_data(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a data set that a protocol cannot take: several inputs, or a split without a part that it needs."""
+    one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
+    if recipe.kind in one and (data.inputs or settings.inputs):
+        raise MedbenchError(
+            f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
+            f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",
+        )
+    if lacking := [part for part in settings.parts if not len(data.rows(part))]:
+        raise MedbenchError(
+            f"{recipe.name} needs images in {', '.join(lacking)}: the split {data.split_name} of {data.card.name} has"
+            " none there",
+            "choose another split, or run zero-shot, which needs only test",
+        )
 
 
 def _classifiers(asked: str | list[str] | None) -> list[Any]:

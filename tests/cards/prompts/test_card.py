@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from medbench.cards.find import find_prompts, load_any, names
-from medbench.cards.prompts import PromptsCard, filled
+from medbench.cards.prompts.card import PromptsCard, filled
 from medbench.errors import CardError
 
 

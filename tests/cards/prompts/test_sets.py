@@ -5,7 +5,8 @@ import json
 import pytest
 
 from medbench.cards import DatasetCard, find_dataset
-from medbench.cards.prompts.sets import chosen, others
+from medbench.cards.prompts.sets import chosen, prompt_sets
+from medbench.cards.recipes import ZeroShot
 from medbench.errors import CardError
 
 
@@ -43,8 +44,8 @@ def test_a_template_goes_around_names_and_terms_alone():
 
 
 def test_auto_takes_the_cards_prompts_where_every_class_has_some():
-    assert chosen(card(classes=DESCRIBED)).name == "card"
-    assert chosen(card(classes=(*DESCRIBED, "other"))).name == "names"
+    assert chosen(card(classes=DESCRIBED)).source == "card"
+    assert chosen(card(classes=(*DESCRIBED, "other"))).source == "names"
     with pytest.raises(CardError, match="the class 'other' has no prompts"):
         chosen(card(classes=(*DESCRIBED, "other")), "card")
 
@@ -86,7 +87,7 @@ def test_findings_have_texts_of_their_absence(tmp_path):
     assert chosen(made, "names", own="x {}").negatives == (("x a disease",), ("x no mass",), ("x no Edema",))
     file = own(tmp_path, "No Finding: [fine]\nMass: [a mass]\nno Mass: [no mass seen]\nEdema: [an edema]\n")
     assert chosen(made, file).negatives == (("a disease",), ("no mass seen",), ("no Edema",))
-    assert chosen(card(), "names").negatives == ()
+    assert chosen(card(), "names").negatives is None
 
 
 def test_the_repositorys_prompts_are_those_of_the_official_code(shared):
@@ -104,9 +105,18 @@ def test_a_dictionary_adds_the_name_and_knows_more_classes():
 
 
 def test_the_other_sets_are_those_that_describe_every_class():
-    assert [one.name for one in others(find_dataset("idrid"), "card")] == ["names", "flair-code", "flair-expert"]
-    assert [one.name for one in others(find_dataset("idrid"), "flair-code")] == ["names", "card", "flair-expert"]
-    assert [one.name for one in others(find_dataset("busi"), "card")] == ["names", "flair-expert"]  # `normal` is known
-    assert others(card(), "names") == []
+    def found(dataset, which):
+        return [one.source for one in prompt_sets(dataset, ZeroShot(prompts=which), "a {}")]
+
+    assert found(find_dataset("idrid"), "card") == ["card", "names", "flair-code", "flair-expert"]
+    assert found(find_dataset("idrid"), "flair-code") == ["flair-code", "names", "card", "flair-expert"]
+    assert found(find_dataset("busi"), "auto") == ["card", "names", "flair-expert"], "`normal` is in the dictionary"
+    assert found(card(), "auto") == ["names"]
     same = tuple({"name": name, "terms": [name]} for name in "abc")
-    assert [one.name for one in others(card(classes=same), "x")] == ["names"], "the same texts are one set"
+    assert found(card(classes=same), "auto") == ["card"], "the same texts are one set"
+
+
+def test_the_template_of_the_settings_goes_before_the_models():
+    first, *_ = prompt_sets(card(), ZeroShot(template="my {}"), "a {}")
+    assert first.texts[0] == ("my a",)
+    assert first.material() == [(("my a",), ("my b",), ("my c",)), None]

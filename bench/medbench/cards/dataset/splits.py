@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from medbench.cards.base import Name, Strict
 
 Split = Literal["train", "val", "test"]
-Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
+Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous", "whole"]
 METHODS: tuple[Method, ...] = get_args(Method)
+PARTS: tuple[Split, ...] = get_args(Split)
 
 
 class SplitRule(Strict):
@@ -27,7 +28,8 @@ class SplitRule(Strict):
       val then test by halves, the rest is train;
     - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
       by halves, the rest is train. With `disjoint: false` its slices are copied exactly, but the row in both val and
-      test is val here, and the row in both test and train is train (a row has one split).
+      test is val here, and the row in both test and train is train (a row has one split);
+    - `whole` takes all samples for test, for what needs neither training nor validation (zero-shot).
     """
 
     method: Method = Field(description="How it is made; see above.")
@@ -50,6 +52,11 @@ class SplitRule(Strict):
         default_factory=dict, description="`shuffle`: published first row numbers of each split; checked on reading."
     )
     source: str = Field("", description="Source of the split.")
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts that the split has; a part without images is an error."""
+        return ("test",) if self.method == "whole" else PARTS
 
 
 class Splits(Strict):

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from medbench.cards.base import Strict
 from medbench.cards.model.weights import Vocabulary, Weights
+from medbench.cards.prompts.card import Template
 
 
 class Tokenizer(Strict):
@@ -56,7 +57,10 @@ class Text(Strict):
     image: str | None = Field(
         None, description="The pooled feature in the space shared with texts: one of `alternatives`; none: the card's."
     )
-    template: str = Field("{}", description="The sentence that the model's authors put a class name into, as {}.")
+    template: Template = Field("{}", description="The sentence that the model's authors put a class name into, as {}.")
+    prototype: Literal["unit", "flair", "raw"] = Field(
+        "unit", description="How the authors make one vector of a class's texts; see the setting `prototype`."
+    )
     scale: float | None = Field(
         None, gt=0, description="Factor on cosines in the authors' zero-shot code; none: exp of the file's logit_scale."
     )

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.dataset.card import ClassInfo
 from medbench.cards.find import find_prompts, is_file_name, names
 from medbench.cards.load import line_of
 from medbench.cards.prompts.card import PromptsCard, filled
+from medbench.cards.recipes import Prompted
 from medbench.errors import CardError, unknown
 
 AUTO, NAMES, CARD = "auto", "names", "card"
@@ -21,21 +23,44 @@ AUTO, NAMES, CARD = "auto", "names", "card"
 CHOICE = "see: medbench ls prompts; or write `CLASS: [texts]` into a YAML file"
 
 
+ByClass = tuple[tuple[str, ...], ...]
+"""Texts of each class, in the order of the classes; no class has none."""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """The texts that stand for the classes of one data set.
 
     Attributes:
-        name: `names`, `card`, or the name of the prompts card.
+        source: `names`, `card`, or the name of the prompts card.
         template: What went around the names; None: nothing.
-        texts: Texts of each class, in the order of the classes; none is empty.
-        negatives: Of a multilabel task the texts of the absence of each finding; else empty.
+        texts: The texts of each class, with the template around them.
+        negatives: Of a multilabel task the texts of the absence of each finding; else None.
     """
 
-    name: str
+    source: str
     template: str | None
-    texts: tuple[tuple[str, ...], ...]
-    negatives: tuple[tuple[str, ...], ...] = ()
+    texts: ByClass
+    negatives: ByClass | None = None
+
+    def material(self) -> list[Any]:
+        """Return what can change a number: the texts in their order."""
+        return [self.texts, self.negatives]
+
+
+def prompt_sets(dataset: DatasetCard, settings: Prompted, own: str) -> list[Prompts]:
+    """Return the sets of texts that describe all classes, the chosen one first.
+
+    Args:
+        dataset: The data set's card.
+        settings: What is asked for.
+        own: The model's template, for settings that have none.
+
+    Raises:
+        CardError: There is no such set, it lacks a class, or it has one that the data set lacks.
+    """
+    first = chosen(dataset, settings.prompts, template=settings.template, own=own)
+    return [first, *others(dataset, first, template=settings.template, own=own)]
 
 
 def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = None, own: str | None = None) -> Prompts:
@@ -59,12 +84,14 @@ def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = No
     return _of_card(dataset, find_prompts(which), which, template, own)
 
 
-def others(dataset: DatasetCard, but: str, *, template: str | None = None, own: str | None = None) -> list[Prompts]:
+def others(
+    dataset: DatasetCard, first: Prompts, *, template: str | None = None, own: str | None = None
+) -> list[Prompts]:
     """Return all further prompt sets that describe every class: the names, the card's, those of the prompts cards.
 
-    A prompts card that knows none of the classes is left out, and a set with the same texts as another.
+    A prompts card that knows none of the classes is left out, and a set with the same texts as `first` or another.
     """
-    found = [_named(dataset, template or own)]
+    found = [first, _named(dataset, template or own)]
     if _missing(dataset) is None:
         found.append(_of_dataset(dataset, template or own))
     for name in names("prompts"):
@@ -73,7 +100,7 @@ def others(dataset: DatasetCard, but: str, *, template: str | None = None, own: 
         if known == {*dataset.class_names} or (known and card.append_name):
             found.append(_of_card(dataset, card, name, template, own))
     different = {(prompts.texts, prompts.negatives): prompts for prompts in reversed(found)}
-    return [prompts for prompts in reversed(different.values()) if prompts.name != but]
+    return [prompts for prompts in reversed(different.values()) if prompts is not first]
 
 
 def _missing(dataset: DatasetCard) -> ClassInfo | None:
@@ -86,8 +113,8 @@ def _absent(one: ClassInfo, template: str | None) -> tuple[str, ...]:
     return tuple(filled(template, term) for term in one.absent or [f"no {(one.terms or [one.name])[0]}"])
 
 
-def _negatives(dataset: DatasetCard, template: str | None) -> tuple[tuple[str, ...], ...]:
-    return tuple(_absent(one, template) for one in dataset.classes) if dataset.task == "multilabel" else ()
+def _negatives(dataset: DatasetCard, template: str | None) -> ByClass | None:
+    return tuple(_absent(one, template) for one in dataset.classes) if dataset.task == "multilabel" else None
 
 
 def _named(dataset: DatasetCard, template: str | None) -> Prompts:
@@ -118,7 +145,7 @@ def _of_card(dataset: DatasetCard, card: PromptsCard, which: str, template: str 
     for one in dataset.classes if dataset.task == "multilabel" else []:
         listed = card.prompts.get(f"no {one.name}", [])
         negatives.append(tuple(filled(around, text) for text in listed) or _absent(one, name_in))
-    return Prompts(card.name, name_in if card.append_name else around, tuple(texts), tuple(negatives))
+    return Prompts(card.name, name_in if card.append_name else around, tuple(texts), tuple(negatives) or None)
 
 
 def _require_same_classes(dataset: DatasetCard, card: PromptsCard, which: str) -> None:

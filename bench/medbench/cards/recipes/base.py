@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Side, Strict
+from medbench.cards.dataset.splits import PARTS, Split
 from medbench.cards.recipes.kinds import Kind
 
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -68,6 +69,11 @@ class Settings(Strict):
     def language(self) -> bool:
         """Whether the model's text tower is used."""
         return False
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts of a split that must have images."""
+        return PARTS
 
 
 class Augment(Strict):

@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from medbench.cards.dataset.splits import Split
+from medbench.cards.prompts.card import Template
 from medbench.cards.recipes.base import Positive, Settings
 from medbench.cards.recipes.kinds import Kind
 
@@ -20,16 +22,16 @@ class Prompted(Settings):
     )
     prompts: str = Field(
         "auto",
-        description="`names`: the classes' names; `card`: the data set card's prompts; a prompt card; a YAML file"
-        " (class -> texts); `auto`: the card's where each class has some, else the names.",
+        description="`names`: the classes' names; `card`: the data set card's terms and prompts; a prompts card; a YAML"
+        " file (class -> texts); `auto`: the data set card's where each class has some, else the names.",
     )
-    template: str | None = Field(
-        None, description="Sentence around a class name, which stands for {}; none: the model card's."
+    template: Template | None = Field(
+        None, description="Sentence around a name or a term, which stands for {}; none: the model card's."
     )
-    prototype: Literal["unit", "flair", "raw"] = Field(
-        "unit",
+    prototype: Literal["unit", "flair", "raw"] | None = Field(
+        None,
         description="A class's vector: the mean of its texts' unit vectors, at unit length again (CLIP) or not (FLAIR);"
-        " or the mean of the vectors as the tower gives them (CLAP).",
+        " or the mean of the vectors as the tower gives them (CLAP). None: as the model's authors do.",
     )
     scale: float | None = Field(None, gt=0, description="Factor on cosines; none: the model's own.")
 
@@ -43,6 +45,11 @@ class ZeroShot(Prompted):
     """Cosine between an image and the texts of each class; nothing is trained."""
 
     kind: ClassVar[Kind] = Kind("zero-shot", seeded=False, images=False)
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts of a split that must have images: only test."""
+        return ("test",)
 
 
 class Shots(Settings):

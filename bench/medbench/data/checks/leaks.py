@@ -51,12 +51,18 @@ def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
     hot, assigned = hot_of(card, samples), samples["split"].to_numpy()
     counts = {name: hot[assigned == name].sum(axis=0) for name in SPLITS}
     found = []
-    if gone := _named(card, counts["train"] == 0):
+    held = {*assigned}  # a part without any image is meant to be so
+    gone = _named(card, counts["train"] == 0) if "train" in held else []
+    if gone:
         found.append(Finding("absent-train", "warning", f"train holds no image of {_classes(gone)}"))
-    if card.task == "multilabel" and (every := _named(card, counts["train"] == (assigned == "train").sum())):
+    if (
+        card.task == "multilabel"
+        and "train" in held
+        and (every := _named(card, counts["train"] == (assigned == "train").sum()))
+    ):
         found.append(Finding("absent-train", "warning", f"every image of train has {_classes(every)}"))
     for name, effect in (("val", "choices are made without these"), ("test", "metrics leave these out")):
-        if gone := _named(card, counts[name] == 0):
+        if name in held and (gone := _named(card, counts[name] == 0)):
             text = f"{name} holds no image of {_classes(gone)}: {effect}"
             found.append(Finding(f"absent-{name}", "note", text))
     return found

@@ -13,7 +13,7 @@ NUMBERED = re.compile(r"(?P<rule>[^@]+)@(?P<number>0|[1-9][0-9]{0,8})")
 """RULE@N. No rule's own name has an @; one number is written in one way, so that it has one file."""
 PARTS = re.compile(r"kfold-([1-9][0-9]{0,2})")
 """`kfold` with this number of parts, where a card does not list it."""
-UNDRAWN = ("official", "contiguous")
+UNDRAWN = ("official", "contiguous", "whole")
 """Methods whose test part no seed draws."""
 
 

@@ -200,6 +200,11 @@ def contiguous(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Ass
     return assigned
 
 
+def whole(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
+    """Take all samples for test."""
+    return np.full(len(samples), "test", object)
+
+
 RULES: dict[str, Rule] = {
     "official": official,
     "stratified": stratified,
@@ -208,6 +213,7 @@ RULES: dict[str, Rule] = {
     "holdout": holdout,
     "shuffle": shuffle,
     "contiguous": contiguous,
+    "whole": whole,
 }
 """Method -> function; `fewshot` is not among them, since it draws from another rule's split."""
 

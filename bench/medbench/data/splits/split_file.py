@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
         assigned = rules.fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
     else:
         assigned = rules.RULES[rule.method](card, rule, samples)
-    refuse_empty(assigned, f"{card.name}, split {name}")
+    refuse_empty(assigned, f"{card.name}, split {name}", rule.parts)
     return assigned
 
 
@@ -70,14 +70,19 @@ def _base(card: DatasetCard, name: str) -> str:
     )
 
 
-def refuse_empty(assigned: Assigned | Sequence[str], where: str) -> None:
+def refuse_empty(assigned: Assigned | Sequence[str], where: str, parts: Collection[str] = SPLITS) -> None:
     """Refuse a split without training, validation or test samples.
 
+    Args:
+        assigned: The part of each sample.
+        where: The split, for the message.
+        parts: Those that must have samples.
+
     Raises:
-        DataError: One of the three is empty.
+        DataError: One of them is empty.
     """
     present = set(assigned)
-    if empty := [split for split in SPLITS if split not in present]:
+    if empty := [split for split in SPLITS if split in parts and split not in present]:
         raise DataError(
             f"{where}: no samples in {', '.join(empty)}",
             "every split needs samples: more data, other shares (val, test) in the card's rule, or a split file",
@@ -123,7 +128,7 @@ def frozen_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigne
     if not path.is_file():
         write_split(path, ids, make_split(card, samples, name), data)
     assigned = read_split(path, ids, data, frozen=True)
-    refuse_empty(assigned, str(path))
+    refuse_empty(assigned, str(path), rule_of(card, name).parts)
     return assigned
 
 

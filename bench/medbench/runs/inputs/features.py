@@ -16,6 +16,7 @@ from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
 from medbench.data.prepared.transforms import Clean, Views
 from medbench.data.splits.split_file import refuse_empty
+from medbench.errors import DataError
 from medbench.features.extract import Extraction, Tally, features
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
@@ -136,6 +137,12 @@ class JobInputs:
         if card.mean is not None and card.std is not None:
             return card.mean, card.std
         rows = self.dataset.rows("train")
+        if not len(rows):
+            raise DataError(
+                f"{card.name}: the split {self.dataset.split_name} has no training images, of which the mean and"
+                " deviation would be taken",
+                "take the model's: --set transform=native, or --set normalise=model",
+            )
         if self.job.options.folds:  # all that is in some fold: what was left out is zeros in the store
             rows = np.flatnonzero(self.dataset.samples["split"] != "")
         kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
@@ -150,5 +157,6 @@ def without(dataset: Dataset, ids: set[str]) -> Dataset:
     """Return the data set with some samples in no split; their rows stay, since the prepared store has them."""
     samples = dataset.samples.copy()
     samples.loc[samples["id"].isin(ids), "split"] = ""
-    refuse_empty(samples["split"].to_numpy(), f"{dataset.card.name} without its {len(ids)} unreadable images")
+    where = f"{dataset.card.name} without its {len(ids)} unreadable images"
+    refuse_empty(samples["split"].to_numpy(), where, set(dataset.samples["split"]))
     return dataclasses.replace(dataset, samples=samples)

@@ -48,7 +48,9 @@ class Towers:
         tower = self.get(model, weights, asked.vocabulary)
         scale = asked.scale or model.text.scale or tower.logit_scale or FIRST_SCALE
         embed = functools.partial(self._embed, tower)
-        return Language(asked.prompts, asked.others, embed, scale, tower.logit_bias, _warnings(tower, asked))
+        return Language(
+            asked.prompts, asked.others, embed, scale, tower.logit_bias, _warnings(tower, asked), asked.prototype
+        )
 
     def _embed(self, tower: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of texts (n, d), which go through the tower in one call: padding can be part of them."""

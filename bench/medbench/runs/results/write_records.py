@@ -93,17 +93,18 @@ def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> 
         metrics.compute(card.task, metrics.probabilities(log_odds), targets, log_odds)
         for targets, log_odds in ((truth, outcome.log_odds_test), (dataset.targets("val"), outcome.log_odds_val))
     )
+    further = {name: _value(metric, scores, truth) for name, (metric, scores) in outcome.further.items()}
     missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
     return {
         "metric": card.metric,
-        "metrics": {**tested, **outcome.metrics},
+        "metrics": {**tested, **outcome.metrics, **further},
         "metrics_val": validated,
-        "spread": {name: _spread(card.metric, found, truth) for name, found in outcome.spread.items()},
+        "spread": {name: _value(card.metric, found, truth) for name, found in outcome.spread.items()},
         "absent": missing,
     }
 
 
-def _spread(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer]) -> float | None:
+def _value(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer]) -> float | None:
     value = metrics.score(metric, metrics.scores_for(metric, log_odds), truth)
     return value if math.isfinite(value) else None
 
