@@ -37,7 +37,7 @@ def test_names_are_completed(medbench, monkeypatch: pytest.MonkeyPatch, words: s
 
 
 def test_a_comma_list_has_no_name_twice() -> None:
-    assert complete.models("toy-vit,toy-") == ["toy-vit,toy-cnn"]
+    assert complete.models("toy-vit,toy-") == ["toy-vit,toy-clip", "toy-vit,toy-cnn"]
     assert complete.protocols("kn") == ["knn"]
     assert complete.papers("wacv") == ["wacv2024"]
 
