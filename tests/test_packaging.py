@@ -20,7 +20,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("model_zoo", "datasets", "protocols", "results/published")
-PATTERNS = (*(f"{folder}/*.yaml" for folder in FOLDERS), "datasets/catalogues/*.yaml", "datasets/splits/*.csv")
+PATTERNS = (
+    *(f"{folder}/*.yaml" for folder in FOLDERS),
+    "datasets/catalogues/*.yaml",
+    "datasets/splits/*.csv",
+    "datasets/prompts/*.yaml",
+)
 
 
 def left_behind(folder: str, names: list[str]) -> set[str]:

@@ -84,7 +84,8 @@ def expected(log_odds: Array) -> NDArray[np.int64]:
     """
     shares = metrics.probabilities(log_odds)
     mean = shares @ np.arange(shares.shape[1]) / shares.sum(axis=1)
-    return np.floor(mean + 0.5).astype(np.int64)
+    found: NDArray[np.int64] = np.floor(mean + 0.5).astype(np.int64)
+    return found
 
 
 def one_hot(classes: NDArray[np.int64], number: int) -> Array:

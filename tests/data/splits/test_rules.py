@@ -410,6 +410,14 @@ def test_holdout_faults(card_of):
         made(card_of("holdout", task="multilabel"), frame_of(np.tile(np.eye(3), (30, 1))))
 
 
+def test_whole_tests_every_sample_and_takes_no_seed(card_of):
+    assert sizes(made(card_of("whole"), frame_of([0, 1, 2, 0]))) == (0, 0, 4, 0)
+    card = card_of("whole", task="multilabel")
+    assert split_file.frozen_split(card, frame_of(np.eye(3)), "it").tolist() == ["test"] * 3
+    with pytest.raises(CardError, match=r"the rule 'it' \(whole\) draws nothing"):
+        split_file.make_split(card_of("whole"), frame_of([0, 1]), "it@1")
+
+
 # files
 
 

@@ -91,3 +91,10 @@ def test_what_was_left_out_is_part_of_the_key(pictures: Path) -> None:
     (record,) = run(pictures, "knn", set={"k": 5}, unreadable="leave-out")
     assert {record.key} == left
     assert record.material["unreadable"] == ["images/004.png"]
+
+
+def test_no_training_images_have_no_mean(pictures: Path) -> None:
+    settings = {"split": "whole", "transform": "protocol"}
+    with pytest.raises(MedbenchError, match="no training images, of which the mean") as caught:
+        run(pictures, "zero-shot", "toy-clip", weights="random", set=settings)
+    assert "transform=native" in caught.value.hint
