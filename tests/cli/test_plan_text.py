@@ -116,3 +116,11 @@ def test_each_job_has_a_line_and_its_new_warnings_and_the_summary_the_places(cap
         "1 units run, 3 already done; records in somewhere",
         "table: tables/aptos.md",
     ]
+
+
+def test_a_number_that_depends_on_texts_has_its_spread_beside_it(capsys):
+    (record,) = synthetic("clip", "zero-shot", "aptos", (0,), values={"accuracy": [0.5]}, chosen={"prompts": "card"})
+    record.metric, record.spread = "accuracy", {"names": 0.25}
+    plan_text.teller(as_json=False)([record])
+    beside = "0.500 (n = 1; 0.250 (names) to 0.500 (card) over 2 sets of texts)"
+    assert capsys.readouterr().out == f"clip · zero-shot · aptos: accuracy {beside}\n"

@@ -93,3 +93,15 @@ def test_warnings_say_how_many_seeds(synthetic):
     records[1].warnings.append("only here")
     (group,) = collect(records)
     assert group.warnings() == ["edge of the grid", "only here (1 of 3 seeds)"]
+
+
+def test_the_spread_is_over_all_sets_of_texts(synthetic):
+    first, second = synthetic(seeds=(0, 1), values={"auroc": [0.5, 0.7]}, chosen={"prompts": "names"})
+    for record, other in ((first, 0.8), (second, 0.6)):
+        record.metric, record.spread = "auroc", {"card": other, "mine": None}
+    (group,) = collect([first, second])
+    assert group.spread == "0.600 (names) to 0.700 (card) over 2 sets of texts"
+    first.spread = second.spread = {"mine": None}
+    assert collect([first, second])[0].spread == "", "there is nothing to compare"
+    first.spread = second.spread = {}
+    assert collect([first, second])[0].spread == ""

@@ -250,12 +250,14 @@ def print_summary(plan: Plan, result: Result) -> None:
 
 def _line(records: list[Record]) -> str:
     """Return one job's line: what was run, the primary metric over its seeds, and the chosen hyper-parameters."""
+    from medbench.records.groups import Group
     from medbench.stats import summary
 
     first, unit = records[0], records[0].unit
     mean, deviation, n = summary(r.score for r in records)
     spread = f" ± {deviation:.3f}" if deviation is not None else ""
-    text = f"{mean:.3f}{spread} (n = {n})" if mean is not None else "undefined on this test split"
+    texts = f"; {found}" if (found := Group(tuple(records)).spread) else ""
+    text = f"{mean:.3f}{spread} (n = {n}{texts})" if mean is not None else "undefined on this test split"
     marks = (" [random weights]" if unit.weights == "random" else "") + (" [toy data]" if unit.toy else "")
     chosen = "".join(
         f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen

@@ -104,7 +104,7 @@ def cells_of(table: PaperTable, place: str) -> list[list[CellSpec]]:
                 protocol=row.protocol,
                 dataset=column.dataset,
                 set={key: value for key, value in row.set.items() if key != "split"},
-                preset=table.preset,
+                preset=row.preset or table.preset,
                 seeds=row.seeds or table.seeds,
                 split=row.set.get("split", table.splits.get(column.dataset)),
                 metric=column.metric,

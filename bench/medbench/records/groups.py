@@ -129,6 +129,22 @@ class Group:
                 counted[text] = counted.get(text, 0) + 1
         return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
 
+    @property
+    def spread(self) -> str:
+        """The least and the greatest primary metric over the sets of texts that were tried; empty: there is one set."""
+        if not self.first.spread:
+            return ""
+        own = str(self.first.chosen.get("prompts", "these"))
+        sets = {own: self.summary(self.first.metric)[0]}
+        sets |= {
+            name: stats.summary(record.spread.get(name) for record in self.records)[0] for name in self.first.spread
+        }
+        known = {name: value for name, value in sets.items() if value is not None}
+        if len(known) < 2:
+            return ""
+        least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+        return f"{known[least]:.3f} ({least}) to {known[most]:.3f} ({most}) over {len(known)} sets of texts"
+
     def left_out(self) -> list[str]:
         """Return one line per set of classes that metrics leave out because the test split has none of them."""
         metrics: dict[tuple[str, ...], list[str]] = {}

@@ -19,6 +19,7 @@ from medbench.cards import PaperCard
 from medbench.papers.matching import paper_records
 from medbench.records.groups import SEEN, SEEN_MARK
 from medbench.report.inference import best_of
+from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
 from medbench.report.tables.render import render
@@ -415,15 +416,41 @@ def test_the_average_is_the_unweighted_mean_of_the_row(shipped, synthetic):
 
 def test_best_is_of_a_block_where_the_table_has_blocks(shipped, synthetic):
     card = cards.find_paper("flair")
-    more = {"dataset": "refuge", "options": {"transform": "native"}, "seeds": (0,), "split": "flair-holdout@0"}
+    native = {"options": {"transform": "native"}, "split": "flair-holdout@0"}
     records = []
-    for protocol, models in (("zero-shot", {"clip": 0.4, "flair": 0.9}), ("linear-probe", {"clip": 0.7, "flair": 0.8})):
+    for protocol, models, more in (
+        ("zero-shot", {"clip": 0.4, "flair": 0.9}, {"preset": "flair", "split": "whole"}),
+        ("linear-probe", {"clip": 0.7, "flair": 0.8}, native),
+    ):
         for model, value in models.items():
-            records += synthetic(model=model, protocol=protocol, values={"recall_macro": [value]}, **more)
+            made = synthetic(
+                model=model, protocol=protocol, dataset="refuge", values={"recall_macro": [value]}, seeds=(0,), **more
+            )
+            records += made
     made = paper_table(card, "transfer", records)
     best = [(row.section, row.heads[0]) for row in made.rows if row.cells[2].rank == "best"]
     assert best == [("Zero-shot", "FLAIR"), ("Linear probing", "FLAIR")]
     assert "its block" in made.ranking
+    assert made.notes[0].startswith("preset paper, flair for Zero-shot; ")
+    assert not any(SPLIT_MARK in row.cells[2].mark for row in made.rows[:3]), "all images are the paper's split there"
+
+
+def test_the_spread_over_texts_stands_in_a_note(shipped, synthetic):
+    (record,) = synthetic(
+        model="flair",
+        protocol="zero-shot",
+        dataset="refuge",
+        values={"recall_macro": [0.9]},
+        seeds=(0,),
+        preset="flair",
+        split="whole",
+    )
+    record.metric = "recall_macro"
+    record.spread, record.chosen = {"names": 0.7, "card": 0.95}, {"prompts": "flair-expert"}
+    made = paper_table(cards.find_paper("flair"), "transfer", [record])
+    said = "flair · zero-shot · refuge: recall_macro is 0.700 (names) to 0.950 (card) over 3 sets of texts"
+    assert said in made.notes
+    assert any(said.partition(": ")[2] in note for note in dataset_table("refuge", [record]).notes)
 
 
 def test_the_papers_split_comes_before_more_seeds(card, synthetic):

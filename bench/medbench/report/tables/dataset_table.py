@@ -229,6 +229,7 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
     notes += [FLAW] if any(group.flawed for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
+    notes += [f"{title(group)}: {group.first.metric} is {group.spread}" for group in groups if group.spread]
     said: dict[str, list[str]] = {}
     for group in groups:
         for warning in spoken(group):

@@ -254,6 +254,8 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
         work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
     if classes := group.first.absent.get(one.metric):
         work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
+    if group.spread and group.first.metric == one.metric:
+        work.notes.append(f"{who}: {one.metric} is {group.spread}")
     for warning in spoken(group):
         work.said.setdefault(warning, []).append(who)
 
@@ -263,6 +265,10 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     cells = [cell for line in lines for cell in line.cells[: len(content.columns)]]
     preset = f"preset {shown.preset or content.preset}"
     preset += "" if shown.preset in (None, content.preset) else f" (the paper's table is preset {content.preset})"
+    own = [
+        (row.preset, row.section or ", ".join(row.labels)) for row in content.rows if row.preset and not shown.preset
+    ]
+    preset += "".join(f", {name} for {rows}" for name, rows in dict.fromkeys(own))
     counts = {cell.n for cell in cells if cell.n}
     over = f"{counts.pop()} seeds" if len(counts) == 1 else "n seeds"
     found = [f"{preset}; mean ± sample standard deviation over {over}, test split"]
