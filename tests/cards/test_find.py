@@ -16,6 +16,8 @@ from medbench.errors import CardError
         ("task: binary\nclasses: [a, b]", "datasets"),
         ("kind: knn\npresets: {paper: {}}", "protocols"),
         ("tables: {}", "papers"),
+        ("template: 'x {}'", "prompts"),
+        ("glaucoma: [a text]\nnormal: []", "prompts"),
     ],
 )
 def test_the_kind_is_told_by_the_fields(tmp_path, text, kind):

@@ -241,7 +241,7 @@ def load_any(name: str) -> tuple[str, Card, str]:
 
 
 def kind_of(path: Path) -> str:
-    """Tell a card's kind: by its folder, else by its fields.
+    """Tell a card's kind: by its folder, else by its fields; lists of texts alone are prompts.
 
     Raises:
         CardError: The file is not YAML, or no field tells the kind.
@@ -252,6 +252,8 @@ def kind_of(path: Path) -> str:
     fields = set(content) if isinstance(content, dict) else set()
     kind = max(TELLING_FIELDS, key=lambda k: len(TELLING_FIELDS[k] & fields))
     if not TELLING_FIELDS[kind] & fields:
+        if fields and all(isinstance(value, list) for value in content.values()):
+            return "prompts"  # nothing but `class: [texts]`
         raise CardError(
             f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper or prompts card",
             f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",

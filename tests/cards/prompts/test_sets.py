@@ -76,7 +76,7 @@ def test_a_users_file_must_have_the_same_classes(tmp_path, text, message, hint):
 
 
 def test_an_unknown_prompts_card_is_named():
-    with pytest.raises(CardError, match="unknown prompt 'flair-expirt'") as caught:
+    with pytest.raises(CardError, match="unknown set of prompts 'flair-expirt'") as caught:
         chosen(card(), "flair-expirt")
     assert "flair-expert" in caught.value.hint
 

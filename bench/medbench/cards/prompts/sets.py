@@ -20,7 +20,7 @@ from medbench.errors import CardError, unknown
 AUTO, NAMES, CARD = "auto", "names", "card"
 """Prompt sets that are no prompts card: the data set card's where every class has some, the class names, the card's."""
 
-CHOICE = "see: medbench ls prompts; or write `CLASS: [texts]` into a YAML file"
+CHOICE = "a card of medbench ls prompts, or a YAML file of `CLASS: [texts]`"
 
 
 ByClass = tuple[tuple[str, ...], ...]
@@ -81,6 +81,8 @@ def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = No
         return _named(dataset, template or own)
     if which == CARD:
         return _of_dataset(dataset, template or own)
+    if not is_file_name(which) and which not in (known := names("prompts")):
+        raise unknown("set of prompts", which, [AUTO, NAMES, CARD, *known], "Or a YAML file of `CLASS: [texts]`")
     return _of_card(dataset, find_prompts(which), which, template, own)
 
 
@@ -125,7 +127,7 @@ def _named(dataset: DatasetCard, template: str | None) -> Prompts:
 def _of_dataset(dataset: DatasetCard, template: str | None) -> Prompts:
     if (one := _missing(dataset)) is not None:
         raise CardError(
-            f"data set card {dataset.name}: the class '{one.name}' has no prompts", "take prompts=names, or " + CHOICE
+            f"data set card {dataset.name}: the class '{one.name}' has no prompts", f"take prompts=names, {CHOICE}"
         )
     texts = tuple((*(filled(template, term) for term in one.terms), *one.prompts) for one in dataset.classes)
     return Prompts(CARD, template, texts, _negatives(dataset, template))
