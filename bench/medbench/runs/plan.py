@@ -253,9 +253,9 @@ def _check_data(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None
         )
     if lacking := [part for part in settings.parts if not len(data.rows(part))]:
         raise MedbenchError(
-            f"{recipe.name} needs images in {', '.join(lacking)}: the split {data.split_name} of {data.card.name} has"
-            " none there",
-            "choose another split, or run zero-shot, which needs only test",
+            f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
+            f" {data.card.name} has none",
+            "choose another split, or zero-shot, which needs test alone",
         )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from medbench.data.images.square import rule_of
 from medbench.data.load import load_dataset
+from medbench.data.prepared.store import prepare
 from medbench.errors import DataError, MedbenchError
 from medbench.runs.inputs.features import Encoders, without
 from medbench.runs.jobs import Options
@@ -93,8 +95,10 @@ def test_what_was_left_out_is_part_of_the_key(pictures: Path) -> None:
     assert record.material["unreadable"] == ["images/004.png"]
 
 
-def test_no_training_images_have_no_mean(pictures: Path) -> None:
-    settings = {"split": "whole", "transform": "protocol"}
-    with pytest.raises(MedbenchError, match="no training images, of which the mean") as caught:
-        run(pictures, "zero-shot", "toy-clip", weights="random", set=settings)
-    assert "transform=native" in caught.value.hint
+def test_the_mean_is_of_all_images_where_none_is_trained_on(pictures: Path) -> None:
+    settings = {"split": "whole", "transform": "protocol", "image_size": 64}
+    (record,) = run(pictures, "zero-shot", "toy-clip", weights="random", set=settings)
+    (job,) = make_plan("toy-clip", "zero-shot", str(pictures), Options(changes=settings, weights="random")).jobs
+    store = prepare(job.dataset, rule_of(job.settings, 64, 3))
+    assert record.provenance["input"]["store"] == store.digest
+    np.testing.assert_allclose(record.provenance["input"]["mean"], store.images.mean(axis=(0, 1, 2)) / 255, rtol=1e-12)

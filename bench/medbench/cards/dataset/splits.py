@@ -11,7 +11,7 @@ from medbench.cards.base import Name, Strict
 Split = Literal["train", "val", "test"]
 Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous", "whole"]
 METHODS: tuple[Method, ...] = get_args(Method)
-PARTS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class SplitRule(Strict):
@@ -55,8 +55,8 @@ class SplitRule(Strict):
 
     @property
     def parts(self) -> tuple[Split, ...]:
-        """The parts that the split has; a part without images is an error."""
-        return ("test",) if self.method == "whole" else PARTS
+        """The parts that a split of this rule must have; the others may be empty."""
+        return ("test",) if self.method == "whole" else SPLITS
 
 
 class Splits(Strict):

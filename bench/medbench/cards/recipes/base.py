@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Side, Strict
-from medbench.cards.dataset.splits import PARTS, Split
+from medbench.cards.dataset.splits import SPLITS, Split
 from medbench.cards.recipes.kinds import Kind
 
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -66,14 +66,14 @@ class Settings(Strict):
     )
 
     @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts that a split must have: all, unless nothing is chosen on validation, or nothing is learned."""
+        return SPLITS
+
+    @property
     def language(self) -> bool:
         """Whether the model's text tower is used."""
         return False
-
-    @property
-    def parts(self) -> tuple[Split, ...]:
-        """The parts of a split that must have images."""
-        return PARTS
 
 
 class Augment(Strict):

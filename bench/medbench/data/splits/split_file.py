@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +70,13 @@ def _base(card: DatasetCard, name: str) -> str:
     )
 
 
-def refuse_empty(assigned: Assigned | Sequence[str], where: str, parts: Collection[str] = SPLITS) -> None:
-    """Refuse a split without training, validation or test samples.
+def refuse_empty(assigned: Assigned | Sequence[str], where: str, parts: Iterable[str] = SPLITS) -> None:
+    """Refuse a split without samples in one of the parts that it must have.
 
     Args:
-        assigned: The part of each sample.
-        where: The split, for the message.
-        parts: Those that must have samples.
+        assigned: The split of each sample.
+        where: What is split, for the message.
+        parts: The parts that must have samples: those of the rule, or those that it had before samples were left out.
 
     Raises:
         DataError: One of them is empty.

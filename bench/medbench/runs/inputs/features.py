@@ -16,7 +16,6 @@ from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
 from medbench.data.prepared.transforms import Clean, Views
 from medbench.data.splits.split_file import refuse_empty
-from medbench.errors import DataError
 from medbench.features.extract import Extraction, Tally, features
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
@@ -137,13 +136,7 @@ class JobInputs:
         if card.mean is not None and card.std is not None:
             return card.mean, card.std
         rows = self.dataset.rows("train")
-        if not len(rows):
-            raise DataError(
-                f"{card.name}: the split {self.dataset.split_name} has no training images, of which the mean and"
-                " deviation would be taken",
-                "take the model's: --set transform=native, or --set normalise=model",
-            )
-        if self.job.options.folds:  # all that is in some fold: what was left out is zeros in the store
+        if self.job.options.folds or not len(rows):  # all that is in some part: what was left out is zeros in the store
             rows = np.flatnonzero(self.dataset.samples["split"] != "")
         kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
         if (known := files.read_sealed(kept)) is None:
