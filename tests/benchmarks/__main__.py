@@ -53,6 +53,7 @@ def benchmarks(device: str) -> list:
         tables,
         training,
         unit,
+        zero_shot,
         zoo,
     )
 
@@ -62,6 +63,7 @@ def benchmarks(device: str) -> list:
         ("heads", heads.run),
         ("training", training.run),
         ("unit", unit.run),
+        ("zero-shot", zero_shot.run),
         ("zoo", zoo.run),
     ]
     on_cpu = [
