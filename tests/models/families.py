@@ -76,9 +76,12 @@ def shrunk(name: str, library: str | None = None, arch: str | None = None) -> Mo
 
 
 def kinds() -> list[str]:
-    """Return one card of each family: cards that differ only in size or weights are one family."""
+    """Return one card of each family: cards that differ only in size or weights are one family.
+
+    CoCa's is not among them, since open_clip takes no size: `networks/test_builders` has it.
+    """
     found: dict[str, str] = {}
-    for name in names("models"):
+    for name in (name for name in names("models") if not name.startswith("coca")):
         card = shrunk(name)
         arch = re.sub("_(small|base_plus|base|large|tiny)(?=_|$)|_patch[0-9]+|(_|(?<=resnet))[0-9]+", "", card.arch)
         found.setdefault(json.dumps([arch, card.args, card.features.model_dump(), card.alternatives]), name)
