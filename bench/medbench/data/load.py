@@ -154,7 +154,8 @@ def load_dataset(
     samples, lost = _with_split(samples, assigned), samples["id"].iloc[gone].tolist()
     if lost and missing == "leave-out":
         samples = samples.drop(index=gone).reset_index(drop=True)
-        split_file.refuse_empty(samples["split"].to_numpy(), f"{card.name} without its {len(lost)} missing images")
+        where = f"{card.name} without its {len(lost)} missing images"
+        split_file.refuse_empty(samples["split"].to_numpy(), where, set(assigned))
     content = tuple(content_digests(card, place, samples["path"]))
     found = Dataset(
         card=card,

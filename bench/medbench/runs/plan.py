@@ -79,7 +79,7 @@ class _Request:
         for name, recipe in itertools.product(datasets, protocols):
             with collected(found):
                 settings, _, _ = self._settings(recipe, name, self.options.changes)
-                self._data(name, settings.split and split_of(settings.split, self.options.seed_list[0]))
+                self._data(recipe, name, _with_split(settings, self.options.seed_list[0]))
         for card in [] if found else models:
             with collected(found):
                 self.weights(card)
@@ -129,13 +129,7 @@ class _Request:
             return [self._job(model, recipe, settings, dataset, changes)]
         return [
             dataclasses.replace(
-                self._job(
-                    model,
-                    recipe,
-                    settings.model_copy(update={"split": split_of(settings.split, seed)}),
-                    dataset,
-                    changes,
-                ),
+                self._job(model, recipe, _with_split(settings, seed), dataset, changes),
                 seeds=(seed,),
                 fold=settings.split,
             )
@@ -150,7 +144,7 @@ class _Request:
         card = model.resolved(options.preset, settings.library, settings.pooled or shared)
         settings = native(settings, card)
         check_layers(card, settings)
-        data = self._data(dataset, settings.split)
+        data = self._data(recipe, dataset, settings)
         if kind.images and (data.inputs or settings.inputs):
             raise MedbenchError(
                 f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
@@ -206,7 +200,8 @@ class _Request:
             ]
         return found
 
-    def _data(self, name: str, split: str | None) -> Dataset:
+    def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
+        split = settings.split
         if (name, split) not in self.loaded:
             options = self.options
             outside, missing = options.allow_outside, options.missing
@@ -214,7 +209,9 @@ class _Request:
             data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
             metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
             self.loaded[name, split] = data
-        return self.loaded[name, split]
+        found = self.loaded[name, split]
+        _check_parts(recipe, settings, found)
+        return found
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file: `chosen`, else that of the options."""
@@ -245,6 +242,25 @@ class _Request:
             chosen = "random" if self.options.weights == "random" else None
             found[name] = (card, locate(card, chosen, download=self.options.download))
         return found
+
+
+def _with_split(settings: Settings, seed: int) -> Settings:
+    """Return the settings with the name of one seed's split."""
+    return settings.model_copy(update={"split": settings.split and split_of(settings.split, seed)})
+
+
+def _check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a split that lacks a part which the protocol needs.
+
+    Raises:
+        MedbenchError: It lacks one.
+    """
+    if lacking := [part for part in settings.parts if not len(data.rows(part))]:
+        raise MedbenchError(
+            f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
+            f" {data.card.name} has none",
+            "choose another split, or settings that do without: a fixed C, few shots with val=none",
+        )
 
 
 def _classifiers(asked: str | list[str] | None) -> list[Any]:

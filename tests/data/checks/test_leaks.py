@@ -57,6 +57,16 @@ def test_what_is_in_no_split_does_not_leak(make_csv):
     assert leaks_of(data) == []
 
 
+def test_a_part_that_a_split_does_not_have_lacks_no_class(make_csv):
+    rows = [(f"{i}.png", i % 3, f"p{i}", split) for i, split in enumerate(SPLITS)]
+    root = make_csv("image,label,patient,split", rows)
+    found(root)
+    data = load_dataset(str(root / "mine.yaml"))
+    for part in ("val", "train"):
+        data.samples.loc[data.samples["split"] == part, "split"] = ""
+        assert leaks_of(data) == []
+
+
 def test_labels_that_all_or_no_training_images_have(make_csv):
     rows = [(f"{i}.png", 1, int(i > 13), i % 2, f"p{i}", split) for i, split in enumerate(SPLITS)]
     root = make_csv("image,healthy,ill,other,patient,split", rows)

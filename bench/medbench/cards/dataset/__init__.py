@@ -3,12 +3,13 @@
 from medbench.cards.dataset.card import METRICS, Access, ClassInfo, Counts, DatasetCard, Download, Task
 from medbench.cards.dataset.csv_layout import CsvLayout, Join, LabelTable, Slices
 from medbench.cards.dataset.layouts import ENDINGS, FolderLayout, Layout, ListLayout, NpzLayout, ToyLayout
-from medbench.cards.dataset.splits import METHODS, Method, Split, SplitRule, Splits
+from medbench.cards.dataset.splits import METHODS, SPLITS, Method, Split, SplitRule, Splits
 
 __all__ = [
     "ENDINGS",
     "METHODS",
     "METRICS",
+    "SPLITS",
     "Access",
     "ClassInfo",
     "Counts",

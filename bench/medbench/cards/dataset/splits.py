@@ -11,6 +11,7 @@ from medbench.cards.base import Name, Strict
 Split = Literal["train", "val", "test"]
 Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous"]
 METHODS: tuple[Method, ...] = get_args(Method)
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class SplitRule(Strict):
@@ -40,6 +41,12 @@ class SplitRule(Strict):
     folds: int = Field(5, gt=2, le=1_000, description="`kfold`: number of parts.")
     fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
     shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
+    unit: Literal["sample", "group"] = Field(
+        "sample", description="`fewshot`: what `shots` counts: samples, or groups with all their samples of the class."
+    )
+    validation: bool = Field(
+        True, description="`fewshot`, `holdout`: false: no validation part, for what chooses nothing on it."
+    )
     base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
@@ -50,6 +57,11 @@ class SplitRule(Strict):
         default_factory=dict, description="`shuffle`: published first row numbers of each split; checked on reading."
     )
     source: str = Field("", description="Source of the split.")
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts that a split of this rule must have; the others may be empty."""
+        return SPLITS if self.validation else ("train", "test")
 
 
 class Splits(Strict):

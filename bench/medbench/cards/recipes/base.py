@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Side, Strict
+from medbench.cards.dataset.splits import SPLITS, Split
 from medbench.cards.recipes.kinds import Kind
 
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -63,6 +64,11 @@ class Settings(Strict):
         description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `{seed}`: the"
         " run's seed; none: the default split.",
     )
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts that a split must have: all, unless nothing is chosen on validation, or nothing is learned."""
+        return SPLITS
 
     @property
     def language(self) -> bool:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import SPLITS, DatasetCard, Split
 from medbench.data.checks.findings import Finding, duplicates_across, listed
-from medbench.data.dataset import Dataset, targets_of
-from medbench.data.splits.split_file import SPLITS
+from medbench.data.dataset import Dataset
+from medbench.data.splits.rules import hot_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,28 +47,21 @@ def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
     """Find classes that a split does not hold, and labels that all training images have.
 
     What train lacks cannot be learned: a warning. What val or test lacks is left out by the metrics there: a note.
+    A part that the split does not have at all lacks nothing.
     """
     hot, assigned = hot_of(card, samples), samples["split"].to_numpy()
     counts = {name: hot[assigned == name].sum(axis=0) for name in SPLITS}
-    found = []
-    if gone := _named(card, counts["train"] == 0):
+    found, learned = [], int((assigned == "train").sum())
+    if learned and (gone := _named(card, counts["train"] == 0)):
         found.append(Finding("absent-train", "warning", f"train holds no image of {_classes(gone)}"))
-    if card.task == "multilabel" and (every := _named(card, counts["train"] == (assigned == "train").sum())):
+    if learned and card.task == "multilabel" and (every := _named(card, counts["train"] == learned)):
         found.append(Finding("absent-train", "warning", f"every image of train has {_classes(every)}"))
-    for name, effect in (("val", "choices are made without these"), ("test", "metrics leave these out")):
-        if gone := _named(card, counts[name] == 0):
+    effects: dict[Split, str] = {"val": "choices are made without these", "test": "metrics leave these out"}
+    for name, effect in effects.items():
+        if (assigned == name).any() and (gone := _named(card, counts[name] == 0)):
             text = f"{name} holds no image of {_classes(gone)}: {effect}"
             found.append(Finding(f"absent-{name}", "note", text))
     return found
-
-
-def hot_of(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return the labels of a samples table as (n, classes) booleans, whatever the task."""
-    targets = targets_of(samples, card)
-    if targets.ndim == 2:
-        return targets.astype(bool)
-    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
-    return hot
 
 
 def _named(card: DatasetCard, chosen: npt.NDArray[np.bool_]) -> list[str]:

@@ -136,7 +136,7 @@ class JobInputs:
         if card.mean is not None and card.std is not None:
             return card.mean, card.std
         rows = self.dataset.rows("train")
-        if self.job.options.folds:  # all that is in some fold: what was left out is zeros in the store
+        if self.job.options.folds or not len(rows):  # all that is in some part: what was left out is zeros in the store
             rows = np.flatnonzero(self.dataset.samples["split"] != "")
         kept = self.store.path / f"stats-{files.digest(rows.tolist())[:12]}.json"
         if (known := files.read_sealed(kept)) is None:
@@ -150,5 +150,6 @@ def without(dataset: Dataset, ids: set[str]) -> Dataset:
     """Return the data set with some samples in no split; their rows stay, since the prepared store has them."""
     samples = dataset.samples.copy()
     samples.loc[samples["id"].isin(ids), "split"] = ""
-    refuse_empty(samples["split"].to_numpy(), f"{dataset.card.name} without its {len(ids)} unreadable images")
+    where = f"{dataset.card.name} without its {len(ids)} unreadable images"
+    refuse_empty(samples["split"].to_numpy(), where, set(dataset.samples["split"]))
     return dataclasses.replace(dataset, samples=samples)

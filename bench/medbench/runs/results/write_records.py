@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medbench import metrics
+from medbench.cards.dataset import Task
 from medbench.cards.model import seen
 from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
@@ -76,7 +77,8 @@ def write_records(
             **_metrics(dataset, outcome, truth),
             **shared,
         )
-        parts = [] if outcome.log_odds_test is None else [_predictions(dataset, s, outcome) for s in ("val", "test")]
+        scored = [split for split in ("val", "test") if len(dataset.rows(split))]
+        parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in scored]
         frame = pd.concat(parts) if parts else None
         tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
         history = pd.DataFrame(dict(outcome.history))
@@ -89,10 +91,9 @@ def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> 
     if outcome.log_odds_test is None or outcome.log_odds_val is None:
         return {"metric": next(iter(outcome.metrics)), "metrics": dict(outcome.metrics), "metrics_val": {}}
     card = dataset.card
-    (tested, absent), (validated, _) = (
-        metrics.compute(card.task, metrics.probabilities(log_odds), targets, log_odds)
-        for targets, log_odds in ((truth, outcome.log_odds_test), (dataset.targets("val"), outcome.log_odds_val))
-    )
+    tested, absent = _computed(card.task, outcome.log_odds_test, truth)
+    held = dataset.targets("val")
+    validated = _computed(card.task, outcome.log_odds_val, held)[0] if len(held) else {}
     missing = {name: [card.class_names[i] for i in classes] for name, classes in absent.items() if classes}
     return {
         "metric": card.metric,
@@ -101,6 +102,12 @@ def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> 
         "spread": {name: _spread(card.metric, found, truth) for name, found in outcome.spread.items()},
         "absent": missing,
     }
+
+
+def _computed(
+    task: Task, log_odds: NDArray[np.float64], truth: NDArray[np.integer]
+) -> tuple[dict[str, float | None], dict[str, list[int]]]:
+    return metrics.compute(task, metrics.probabilities(log_odds), truth, log_odds)
 
 
 def _spread(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer]) -> float | None:
