@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import METHODS, DatasetCard
+from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, reader
@@ -22,7 +22,7 @@ from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import PARTS, has_rule, with_rule
+from medbench.data.splits.rule_names import has_rule, is_told, with_rule
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import files, paths
 
@@ -196,8 +196,7 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
         assigned = split_file.read_split(path, samples["id"].tolist(), split_file.data_digest(samples))
         split_file.refuse_empty(assigned, str(path))
         return path.name, assigned
-    method = name.partition("@")[0]
-    if (method in METHODS or PARTS.fullmatch(method)) and method not in card.splits.rules:
+    if is_told(card, name):
         card = with_rule(card, name)
     return name, split_file.frozen_split(card, samples, name)
 

@@ -79,7 +79,8 @@ class _Request:
         for name, recipe in itertools.product(datasets, protocols):
             with collected(found):
                 settings, _, _ = self._settings(recipe, name, self.options.changes)
-                self._data(recipe, name, _with_split(settings, self.options.seed_list[0]))
+                for at in _swept(recipe, settings):
+                    self._data(recipe, name, _with_split(at, self.options.seed_list[0]))
         for card in [] if found else models:
             with collected(found):
                 self.weights(card)
@@ -125,15 +126,13 @@ class _Request:
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> list[Job]:
         """Return one job, or one per seed where each seed has its own split."""
-        if settings.split is None or not per_seed(settings.split):
+        split = settings.split_name
+        if split is None or not per_seed(split):
             return [self._job(model, recipe, settings, dataset, changes)]
+        jobs = ((seed, _with_split(settings, seed)) for seed in self.options.seed_list)
         return [
-            dataclasses.replace(
-                self._job(model, recipe, _with_split(settings, seed), dataset, changes),
-                seeds=(seed,),
-                fold=settings.split,
-            )
-            for seed in self.options.seed_list
+            dataclasses.replace(self._job(model, recipe, at, dataset, changes), seeds=(seed,), fold=split)
+            for seed, at in jobs
         ]
 
     def _job(
@@ -246,7 +245,15 @@ class _Request:
 
 def _with_split(settings: Settings, seed: int) -> Settings:
     """Return the settings with the name of one seed's split."""
-    return settings.model_copy(update={"split": settings.split and split_of(settings.split, seed)})
+    name = settings.split_name
+    return settings.model_copy(update={"split": name and split_of(name, seed)})
+
+
+def _swept(recipe: ProtocolCard, settings: Settings) -> list[Settings]:
+    """Return the settings at each value of the sweep, where a request names values."""
+    sweep = KINDS[recipe.kind].sweep
+    asked = getattr(settings, sweep) if sweep else None
+    return [settings.model_copy(update={sweep: value}) for value in asked] if isinstance(asked, list) else [settings]
 
 
 def _check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 
 import numpy as np
@@ -290,8 +291,50 @@ def test_holdout_faults(card_of):
         made(card_of("holdout", train=0.9, test=0.2), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="no samples in val"):
         made(card_of("holdout", val=0.0), frame_of([0, 1, 2] * 20))
+    with pytest.raises(DataError, match=r"9 rows of each class for train and val need 18, and test leaves 17 of a"):
+        made(card_of("holdout", per_class=9), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="holdout needs one class per sample"):
         made(card_of("holdout", task="multilabel"), frame_of(np.tile(np.eye(3), (30, 1))))
+
+
+def flair_shots(shared):
+    """FLAIR's splits of 24 rows: the rows' labels, and setting -> part -> rows."""
+    found = json.loads((shared / "parity_vl" / "flair_few_shot_splits" / "manifest.json").read_text())
+    return found["rows"], found["splits"]
+
+
+FLAIR_RULES = {
+    "train=80% val=0% test=20% balance=False": {"train": 0.8, "test": 0.2, "validation": False},
+    "train=1 val=1 test=20% balance=False": {"per_class": 1, "test": 0.2},
+    "train=60% val=20% test=20% balance=True": {"train": 0.6, "test": 0.2, "validation": False},
+}
+"""FLAIR's settings -> ours. Of the last one val is left out, and a row that was repeated is there once."""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+@pytest.mark.parametrize("setting", FLAIR_RULES)
+def test_holdout_draws_what_flairs_code_draws(card_of, shared, setting, seed):
+    rows, golden = flair_shots(shared)
+    labels = sorted(set(rows))
+    theirs, frame = golden[f"{setting} seed={seed}"], frame_of([labels.index(row) for row in rows])
+    assigned = made(card_of("holdout", seed=seed, **FLAIR_RULES[setting]), frame)
+    for part in ("train", "test") if "60%" in setting else ("train", "val", "test"):
+        assert sorted(np.flatnonzero(assigned == part)) == sorted(set(theirs[part]))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_holdout_refuses_where_flairs_code_takes_fewer(card_of, shared, seed):
+    rows, golden = flair_shots(shared)
+    labels = sorted(set(rows))
+    frame = frame_of([labels.index(row) for row in rows])
+    theirs = golden[f"train=5 val=0% test=20% balance=False seed={seed}"]
+    with pytest.raises(DataError, match=r"5 rows of each class for train need 5, and test leaves 4 of c\n"):
+        made(card_of("holdout", seed=seed, per_class=5, test=0.2, validation=False), frame)
+    assigned = made(card_of("holdout", seed=seed, per_class=4, test=0.2, validation=False), frame)
+    first = [row for label in labels for row in [r for r in theirs["train"] if rows[r] == label][:4]]
+    assert sorted(np.flatnonzero(assigned == "train")) == sorted(first)
+    assert sorted(np.flatnonzero(assigned == "test")) == sorted(theirs["test"])
+    assert not (assigned == "val").any()
 
 
 # files

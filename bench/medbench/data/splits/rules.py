@@ -69,11 +69,15 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
 
     `random.seed(seed)` and `random.shuffle` order the rows, which must stand as in FLAIR's table. Then of each class
     the first `int(test * n)` are test and the next `int(train * n)` train; the few rows that rounding leaves over are
-    dropped. Groups are cut and classes kept, as there. FLAIR linear-probes without validation; here every choice needs
-    it, so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
+    dropped. Groups are cut and classes kept, as there. FLAIR linear-probes without validation; here a choice needs it,
+    so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
+    `validation: false` leaves it in train.
+
+    With `per_class` (FLAIR's shots) the next so many rows are train instead, and the next so many val. FLAIR takes
+    fewer where a class has no more; that is an error here.
 
     Raises:
-        DataError: A multilabel task, shares above 1, or train is too small to be cut.
+        DataError: A multilabel task, shares above 1, train is too small to be cut, or a class has too few rows.
     """
     targets = _single(card, rule, samples)
     if rule.train is not None and rule.train + rule.test > 1 + 1e-9:
@@ -86,10 +90,28 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
     for index in range(len(card.classes)):
         rows = [row for row in order if targets[row] == index]
         test = int(rule.test * len(rows))
-        train = len(rows) - test if rule.train is None else int(rule.train * len(rows))
         assigned[rows[:test]] = "test"
+        if rule.per_class is not None:
+            _deal(card, rule, card.class_names[index], rows[test:], assigned)
+            continue
+        train = len(rows) - test if rule.train is None else int(rule.train * len(rows))
         assigned[rows[test : test + train]] = "train"
-    return _with_val(card, rule, samples, assigned)
+    cut = rule.validation and rule.per_class is None
+    return _with_val(card, rule, samples, assigned) if cut else assigned
+
+
+def _deal(card: DatasetCard, rule: SplitRule, name: str, rows: list[int], assigned: Assigned) -> None:
+    """Give a class's first rows to train and the next ones to val, in place."""
+    parts = [part for part in ("train", "val") if part in rule.parts]
+    n = rule.per_class or 0
+    if len(rows) < n * len(parts):
+        raise DataError(
+            f"{card.name}: {n} rows of each class for {' and '.join(parts)} need {n * len(parts)}, and test leaves"
+            f" {len(rows)} of {name}",
+            "take fewer (per_class), or a smaller share for test",
+        )
+    for at, part in enumerate(parts):
+        assigned[rows[at * n : (at + 1) * n]] = part
 
 
 def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:

@@ -30,7 +30,7 @@ DATA_MARK = f"{COMMENT}data sha256="
 FIRST_METHODS = ("official", "stratified", "grouped", "shuffle")
 LATER_FIELDS = {"train", "folds", "fold", "shots", "base", "extra", "disjoint"}
 """Of no meaning to the first methods; left out of the names of their files, which were there before these fields."""
-LAST_FIELDS = {"unit": "sample", "validation": True}
+LAST_FIELDS = {"unit": "sample", "validation": True, "per_class": None}
 """Later still; left out of the names of all files where they have these values, which is what was done before."""
 
 
