@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from medbench.cards.dataset.splits import SPLITS, Split
 from medbench.cards.recipes.base import Positive, Rate, Settings
@@ -59,6 +59,14 @@ class Shots(Settings):
         "sample", description="What is counted: samples, or groups (patients) with all their samples of the class."
     )
     val: Literal["same", "none"] = Field("same", description="Validation: as many of each class, or none at all.")
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _numbers(cls, shots: Any) -> Any:
+        listed = shots if isinstance(shots, list) else [shots]
+        if not listed or not all(n == "all" or (type(n) is int and n > 0) for n in listed):
+            raise ValueError("give whole numbers from 1 up, `all`, or a list of them")
+        return shots
 
     @property
     def split_name(self) -> str | None:

@@ -22,11 +22,14 @@ Rule = Callable[[DatasetCard, SplitRule, "pd.DataFrame"], Assigned]
 
 
 def official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
-    """Take the release's split; if it has no validation, cut it from train, keeping known groups together."""
+    """Take the release's split; if it has no validation, cut it from train, keeping known groups together.
+
+    `validation: false` cuts nothing.
+    """
     assigned: Assigned = samples["official"].to_numpy(object).copy()
     if not any(assigned):
         raise DataError(f"{card.name} has no official split on disk", _others(card))
-    return assigned if "val" in assigned else _with_val(card, rule, samples, assigned)
+    return assigned if "val" in assigned or not rule.validation else _with_val(card, rule, samples, assigned)
 
 
 def stratified(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
@@ -198,7 +201,7 @@ def _with_val(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, assigne
 
 
 def _others(card: DatasetCard) -> str:
-    others = [name for name, rule in card.splits.rules.items() if rule.method != "official"]
+    others = [name for name, rule in card.splits.rules.items() if rule.method not in ("official", "fewshot")]
     return f"choose another rule: {', '.join(others)}" if others else "give a split file, or add a rule to the card"
 
 
