@@ -9,19 +9,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, TypeVar
 
-from medbench.cards.recipes import FewShot, LinearProbe, NearestMean
+from medbench.cards.recipes import FewShot, LinearProbe, NearestMean, Settings
 from medbench.errors import MedbenchError
 from medbench.protocols import linear_probe, nearest_mean
 from medbench.protocols.context import Context, Outcome
+
+S = TypeVar("S", bound=Settings)
 
 
 def run(context: Context[FewShot]) -> dict[int, Outcome]:
     """Fit the head on train, choose on validation where that can be done, score test once."""
     settings = context.settings
     if settings.head == "nearest-mean":
-        means = NearestMean(temperature=settings.temperature)
-        return nearest_mean.run(dataclasses.replace(context, settings=means))
+        return nearest_mean.run(_with(context, NearestMean(temperature=settings.temperature)))
     if settings.head == "logistic":
         return _logistic(context)
     raise MedbenchError(
@@ -39,7 +41,7 @@ def _logistic(context: Context[FewShot]) -> dict[int, Outcome]:
         refit=False,
         max_iter=settings.max_iter,
     )
-    found = linear_probe.run(dataclasses.replace(context, settings=probe))
+    found = linear_probe.run(_with(context, probe))
     if not why:
         return found
     said = f"C = {settings.C_fixed:g} is fixed: {why}"
@@ -47,6 +49,11 @@ def _logistic(context: Context[FewShot]) -> dict[int, Outcome]:
         seed: dataclasses.replace(outcome, selection={**outcome.selection, "by": said})
         for seed, outcome in found.items()
     }
+
+
+def _with(context: Context[Any], settings: S) -> Context[S]:
+    """Return the same job under another protocol's settings."""
+    return dataclasses.replace(context, settings=settings)
 
 
 def _fixed(settings: FewShot) -> str:

@@ -52,8 +52,7 @@ class SplitRule(Strict):
         "sample", description="`fewshot`: what `shots` counts: samples, or groups with all their samples of the class."
     )
     validation: bool = Field(
-        True,
-        description="`official`, `fewshot`, `holdout`: false: none is drawn, for what chooses nothing on it.",
+        True, description="`official`, `fewshot`, `holdout`: false: none is drawn, for what chooses nothing on it."
     )
     base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
