@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medbench.records import store
-from medbench.records.groups import collect, differing, leaves, pick
+from medbench.records.groups import collect, differing, leaves, pick, shared_tests
 
 
 def test_a_group_is_its_seeds(synthetic):
@@ -105,3 +105,27 @@ def test_the_spread_is_over_all_sets_of_texts(synthetic):
     assert collect([first, second])[0].spread == "", "there is nothing to compare"
     first.spread = second.spread = {}
     assert collect([first, second])[0].spread == ""
+
+
+def with_split(records, split, template, digests):
+    """The records with a split, and with the digests of their test images where they tell them."""
+    told = [{"test_digest": digest} for digest in digests] or [{}] * len(records)
+    return [
+        record.model_copy(update={
+            "provenance": {**record.provenance, "data": {"split": split, **more}},
+            "material": {**record.material, "split": template},
+        })
+        for record, more in zip(records, told, strict=True)
+    ]  # fmt: skip
+
+
+def test_results_compare_whose_test_images_are_the_same(synthetic):
+    probe = with_split(synthetic(seeds=(0,)), "official", "a1", ["t"])
+    few = with_split(synthetic(model="few", seeds=(0, 1)), "fewshot-5@0", "fewshot-5@{seed}", ["t", "t"])
+    folds = with_split(synthetic(model="folds", seeds=(0, 1)), "kfold@0", "kfold@{seed}", ["t", "u"])
+    early = with_split(synthetic(model="early", seeds=(0,)), "official", "a1", ())
+    other = with_split(synthetic(model="other", seeds=(0,)), "official", "b2", ())
+    groups = collect([*probe, *few, *folds, *early, *other])
+    keys = dict(zip((group.first.unit.model for group in groups), shared_tests(groups), strict=True))
+    assert keys["dinov2"] == keys["few"] == keys["early"], "the same images, whichever were trained on"
+    assert len({keys[name] for name in ("dinov2", "folds", "other")}) == 3

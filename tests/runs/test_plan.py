@@ -218,6 +218,75 @@ def test_what_is_left_out_is_in_no_statistics_of_folds(pictures: Path) -> None:
         assert left.provenance["input"][name] == without.provenance["input"][name]
 
 
+def few(data: Path, seeds: int = 2, **changes: Any) -> Plan:
+    return make_plan("toy-vit", "few-shot", str(data), Options(seeds=seeds, changes={"val": "none", **changes}))
+
+
+def test_each_number_of_shots_and_each_seed_has_its_own_split(pictures: Path) -> None:
+    jobs = few(pictures, shots=[1, 2, "all"]).jobs
+    assert [(job.dataset.split_name, job.seeds) for job in jobs] == [
+        ("fewshot-1-noval@0", (0,)), ("fewshot-1-noval@1", (1,)), ("fewshot-2-noval@0", (0,)),
+        ("fewshot-2-noval@1", (1,)), ("grouped", (0,)),
+    ]  # fmt: skip
+    assert [len(job.dataset.rows("train")) for job in jobs[:4]] == [3, 3, 6, 6]
+    assert len({job.group for job in jobs}) == 3, "the seeds of one number of shots are one row"
+    assert len({key for job in jobs for _, key in job.units}) == 5
+    assert len({job.family for job in jobs}) == 1, "and all can be solved together"
+    assert [unit.options["shots"] for job in jobs for unit, _ in job.units] == [1, 1, 2, 2, "all"]
+    assert len({tuple(job.dataset.rows("test")) for job in jobs}) == 1, "the test part is never drawn"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"val": "same"}, "fewshot-2@1"),
+        ({"unit": "group"}, "fewshot-2-group-noval@1"),
+        ({"split": "stratified"}, "stratified+fewshot-2-noval@1"),
+        ({"split": "kfold-3@{seed}"}, "kfold-3@1+fewshot-2-noval@1"),
+    ],
+)
+def test_the_name_of_a_few_shot_split(pictures: Path, changes: dict[str, Any], name: str) -> None:
+    assert [job.dataset.split_name for job in few(pictures, shots=2, **changes).jobs][1] == name
+
+
+def test_all_shots_are_the_linear_probe_to_the_last_digit(pictures: Path) -> None:
+    own = {"transform": "native", "C": [0.1, 1.0]}
+    (few_shot,) = run(pictures, "few-shot", set={"shots": "all", **own})
+    (probe,) = run(pictures, "linear-probe", set={"refit": False, **own})
+    assert few_shot.metrics == probe.metrics
+    assert few_shot.metrics_val == probe.metrics_val
+    assert few_shot.chosen == probe.chosen
+
+
+def test_features_of_all_shots_are_extracted_once(pictures: Path) -> None:
+    records = run(pictures, "few-shot", set={"shots": [1, 2]})
+    assert [(r.unit.options["shots"], r.unit.seed) for r in records] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert forwards(records) == 90
+
+
+def test_too_many_shots_are_refused_before_anything_is_run(pictures: Path) -> None:
+    with pytest.raises(MedbenchError, match=r"500 shots for train need 500 samples of a class"):
+        few(pictures, shots=[1, 500])
+
+
+@pytest.mark.parametrize("shots", [0, [], [1, 0], "some", True, 1.5])
+def test_what_is_no_number_of_shots(pictures: Path, shots: Any) -> None:
+    with pytest.raises(MedbenchError, match=r"--set: shots=.*give whole numbers from 1 up, `all`, or a list"):
+        few(pictures, shots=shots)
+
+
+@pytest.mark.parametrize("protocol", ["linear-frozen", "knn"])
+def test_what_chooses_on_validation_refuses_a_split_without_it(pictures: Path, protocol: str) -> None:
+    options = Options(changes={"split": "fewshot-2-noval@0"})
+    with pytest.raises(MedbenchError, match=f"{protocol} needs samples in val, and the split 'fewshot-2-noval@0' of"):
+        make_plan("toy-vit", protocol, str(pictures), Options(changes={**options.changes, **auto(protocol)}))
+    make_plan("toy-vit", "linear-probe,nearest-mean", str(pictures), options)
+
+
+def auto(protocol: str) -> dict[str, Any]:
+    return {"k": "auto"} if protocol == "knn" else {}
+
+
 @pytest.mark.parametrize(("folds", "changes"), [(2, {}), (5, {"split": "grouped"})])
 def test_folds_that_cannot_be(folds: int, changes: dict[str, Any]) -> None:
     with pytest.raises(MedbenchError, match=f"--folds {folds}"):

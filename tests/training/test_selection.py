@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medbench.errors import MedbenchError
-from medbench.training.selection import Criterion, choose, criterion, finite
+from medbench.training.selection import Criterion, choose, criterion, finite, scores_on
 
 
 def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -108,3 +108,10 @@ def test_where_nothing_is_defined_nothing_is_chosen() -> None:
     for value in (np.nan, -np.inf):
         with pytest.raises(MedbenchError, match="no learning rate can be chosen: accuracy on validation is undefined"):
             choose(np.full((1, 2), value), found, targets, Criterion("accuracy"), [1e-5, 1e-4], "learning rate")
+
+
+def test_scores_of_candidates_and_of_no_images() -> None:
+    found, targets = scores([0.5, 0.9], seeds=1)
+    shares = [(one.argmax(axis=1) == targets).mean() for one in found[0]]
+    assert scores_on(targets, found[0], Criterion("accuracy")) == pytest.approx(shares)
+    assert np.isnan(scores_on(targets[:0], found[0][:, :0], Criterion("accuracy"))).tolist() == [True, True]

@@ -11,7 +11,7 @@ from medbench.data.checks.near_duplicates import near_groups
 from medbench.data.dataset import targets_of
 from medbench.data.layouts.reader import read_samples
 from medbench.data.load import find_source
-from medbench.data.splits.rule_names import number_field, with_rule
+from medbench.data.splits.rule_names import SHOTS, number_field, with_rule
 from medbench.data.splits.split_file import data_digest, make_split, write_split
 from medbench.errors import CardError
 
@@ -71,6 +71,8 @@ def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[Dat
     method = rule.method
     if "@" in name and (twice := number_field(rule)) in given:
         raise CardError(f"'{name}' and --{twice} both tell the {twice}", f"leave out @N or --{twice}")
+    if "shots" in given and SHOTS.fullmatch(name):
+        raise CardError(f"'{name}' and --shots both tell the shots", "leave out one of them")
     for key in given:
         if method not in (methods := TAKEN_BY.get(key, METHODS)):
             raise CardError(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import METHODS, DatasetCard
+from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, reader
@@ -22,7 +22,7 @@ from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
-from medbench.data.splits.rule_names import PARTS, has_rule, with_rule
+from medbench.data.splits.rule_names import has_rule, is_told, with_rule
 from medbench.errors import DataError, MissingDataError
 from medbench.storage import files, paths
 
@@ -132,7 +132,8 @@ def load_dataset(
         name: A card's name, a card file (.yaml), a .csv of labels, or a folder of class folders.
         root: The data folder; see `find_source`.
         split: Name of one of the card's split rules; RULE@N, which is that rule with the seed N (`kfold`: with the
-            part N as test); or path of a split file (CSV with id and split). None: the card's default.
+            part N as test); few shots (`splits.rule_names`); or path of a split file (CSV with id and split), which
+            may have no train or no val. None: the card's default.
         allow_outside: Let the image paths of a CSV lead out of the data folder.
         missing: What to do about images that are not there. `leave-out`: the split is drawn with them, so that the
             others stay where they are, and then they are taken out; the digest of the data tells the difference.
@@ -194,10 +195,9 @@ def choose_split(card: DatasetCard, samples: pd.DataFrame, chosen: str | None) -
     path = Path(name).expanduser()
     if not has_rule(card, name) and (path.is_file() or name.endswith(".csv") or os.sep in name):
         assigned = split_file.read_split(path, samples["id"].tolist(), split_file.data_digest(samples))
-        split_file.refuse_empty(assigned, str(path))
+        split_file.refuse_empty(assigned, str(path), ("test",))  # a plan refuses what its protocols need
         return path.name, assigned
-    method = name.partition("@")[0]
-    if (method in METHODS or PARTS.fullmatch(method)) and method not in card.splits.rules:
+    if is_told(card, name):
         card = with_rule(card, name)
     return name, split_file.frozen_split(card, samples, name)
 

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from medbench import metrics
 from medbench.cards.recipes import Knn, Settings
 from medbench.protocols.context import Context, Outcome
-from medbench.training.selection import Criterion, best_of, finite
+from medbench.training.selection import Criterion, best_of, finite, scores_on
 
 CHUNK_BYTES = 16 << 20  # of similarities held at a time
 
@@ -35,7 +35,7 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     by = context.criterion if len(ks) > 1 else Criterion(context.metric)
     with torch.inference_mode():
         val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
-        values = metrics.score_many(by.metric, metrics.scores_for(by.metric, val), context.val_targets)
+        values = scores_on(context.val_targets, val, by)
         best = int(best_of(values, by, "k")[0]) if len(ks) > 1 else 0
         test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
     curve = [finite(v) for v in values]

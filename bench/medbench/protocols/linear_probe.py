@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medbench import metrics
 from medbench.cards.recipes import LinearProbe
 from medbench.protocols.context import Context, Outcome
 from medbench.training.heads.linear import predict
 from medbench.training.heads.logistic import Logistic, fit_logistic
-from medbench.training.selection import Choice, Criterion, choose, finite
+from medbench.training.selection import Choice, Criterion, choose, finite, scores_on
 
 
 def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
@@ -27,7 +26,7 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     train, val = (np.asarray(context.inputs.clean(split)) for split in ("train", "val"))
     fits = _fits(context, train, context.train_targets, strengths)
     log_odds = np.stack([_log_odds(context, fit, val) for fit in fits])
-    values = metrics.score_many(by.metric, metrics.scores_for(by.metric, log_odds), context.val_targets)
+    values = scores_on(context.val_targets, log_odds, by)
     choice = choose(values[None], log_odds[None], context.val_targets, by, strengths, "C", context.val_groups)
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]

@@ -22,6 +22,10 @@ FLAW_MARK = "¶"
 FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two splits, or a class that train lacks"
 
 
+Tested = tuple[str, str, int, str]
+"""What groups of records must share so that their results compare."""
+
+
 @dataclass(frozen=True)
 class Group:
     """Records that differ only in their seed, sorted by seed."""
@@ -66,11 +70,20 @@ class Group:
         return str(self.first.material.get("data") or "unknown")[:8]
 
     @property
-    def tested(self) -> tuple[str, str, int, str]:
-        """What groups must share so that their results compare: content of the data, split, test images."""
+    def drawn(self) -> Tested:
+        """The content of the data, the split, the number of test images, and the split's digest, or template."""
         record = self.first
         images = record.n["test"].images if "test" in record.n else 0
         return self.content, str(self.split), images, str(record.material.get("split", ""))
+
+    @property
+    def tested(self) -> Tested:
+        """The same of the test images alone, where the records tell which those are: few shots share them."""
+        content, split, images, template = self.drawn
+        found = [str(record.provenance.get("data", {}).get("test_digest", "")) for record in self.records]
+        if not all(found):
+            return content, split, images, template
+        return content, found[0], images, template if len(set(found)) > 1 else ""
 
     @property
     def options(self) -> str:
@@ -161,6 +174,15 @@ def collect(records: Iterable[Record]) -> list[Group]:
         found.setdefault((unit.dataset, unit.model, unit.protocol, record.group), []).append(record)
     groups = [Group(tuple(sorted(members, key=lambda r: (r.unit.seed, r.key)))) for members in found.values()]
     return sorted(groups, key=lambda g: (g.label, g.first.group))
+
+
+def shared_tests(groups: Sequence[Group]) -> list[Tested]:
+    """Return for each group what those groups share whose results compare: they have the same test images.
+
+    Records of earlier versions do not tell their test images: theirs are those of other records with the same split.
+    """
+    known = {group.drawn: group.tested for group in groups if group.tested != group.drawn}
+    return [known.get(group.drawn, group.drawn) for group in groups]
 
 
 def pick(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:

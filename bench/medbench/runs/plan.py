@@ -79,7 +79,8 @@ class _Request:
         for name, recipe in itertools.product(datasets, protocols):
             with collected(found):
                 settings, _, _ = self._settings(recipe, name, self.options.changes)
-                self._data(name, settings.split and split_of(settings.split, self.options.seed_list[0]))
+                for at in _swept(recipe, settings):
+                    self._data(recipe, name, _with_split(at, self.options.seed_list[0]))
         for card in [] if found else models:
             with collected(found):
                 self.weights(card)
@@ -125,21 +126,13 @@ class _Request:
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> list[Job]:
         """Return one job, or one per seed where each seed has its own split."""
-        if settings.split is None or not per_seed(settings.split):
+        split = settings.split_name
+        if split is None or not per_seed(split):
             return [self._job(model, recipe, settings, dataset, changes)]
+        jobs = ((seed, _with_split(settings, seed)) for seed in self.options.seed_list)
         return [
-            dataclasses.replace(
-                self._job(
-                    model,
-                    recipe,
-                    settings.model_copy(update={"split": split_of(settings.split, seed)}),
-                    dataset,
-                    changes,
-                ),
-                seeds=(seed,),
-                fold=settings.split,
-            )
-            for seed in self.options.seed_list
+            dataclasses.replace(self._job(model, recipe, at, dataset, changes), seeds=(seed,), fold=split)
+            for seed, at in jobs
         ]
 
     def _job(
@@ -150,8 +143,8 @@ class _Request:
         card = model.resolved(options.preset, settings.library, settings.pooled or shared)
         settings = native(settings, card)
         check_layers(card, settings)
-        data = self._data(dataset, settings.split)
-        _check_data(recipe, settings, data)
+        data = self._data(recipe, dataset, settings)
+        _check_inputs(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -202,7 +195,8 @@ class _Request:
             ]
         return found
 
-    def _data(self, name: str, split: str | None) -> Dataset:
+    def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
+        split = settings.split
         if (name, split) not in self.loaded:
             options = self.options
             outside, missing = options.allow_outside, options.missing
@@ -210,7 +204,9 @@ class _Request:
             data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
             metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
             self.loaded[name, split] = data
-        return self.loaded[name, split]
+        found = self.loaded[name, split]
+        _check_parts(recipe, settings, found)
+        return found
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file: `chosen`, else that of the options."""
@@ -243,19 +239,44 @@ class _Request:
         return found
 
 
-def _check_data(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set that a protocol cannot take: several inputs, or a split without a part that it needs."""
+def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a data set with several inputs where a protocol takes one image per sample.
+
+    Raises:
+        MedbenchError: It has several.
+    """
     one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
     if recipe.kind in one and (data.inputs or settings.inputs):
         raise MedbenchError(
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",
         )
+
+
+def _with_split(settings: Settings, seed: int) -> Settings:
+    """Return the settings with the name of one seed's split."""
+    name = settings.split_name
+    return settings.model_copy(update={"split": name and split_of(name, seed)})
+
+
+def _swept(recipe: ProtocolCard, settings: Settings) -> list[Settings]:
+    """Return the settings at each value of the sweep, where a request names values."""
+    sweep = KINDS[recipe.kind].sweep
+    asked = getattr(settings, sweep) if sweep else None
+    return [settings.model_copy(update={sweep: value}) for value in asked] if isinstance(asked, list) else [settings]
+
+
+def _check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a split that lacks a part which the protocol needs.
+
+    Raises:
+        MedbenchError: It lacks one.
+    """
     if lacking := [part for part in settings.parts if not len(data.rows(part))]:
         raise MedbenchError(
             f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
             f" {data.card.name} has none",
-            "choose another split, or zero-shot, which needs test alone",
+            "choose another split; zero-shot needs test alone, and few shots do with val=none",
         )
 
 

@@ -78,6 +78,19 @@ def criterion(metric: str, targets: NDArray[np.integer], classes: int) -> Criter
     return Criterion(FALL_BACK, (f"{metric} cannot choose, since the {held}: log loss on validation chose",))
 
 
+def scores_on(targets: NDArray[np.integer], log_odds: NDArray[np.float64], by: Criterion) -> NDArray[np.float64]:
+    """Return the criterion's metric of each candidate on validation, (l,); nan where there are no validation images.
+
+    Args:
+        targets: Validation targets, (m,) or (m, c).
+        log_odds: Of the validation images, (l, m, c).
+        by: The criterion.
+    """
+    if not len(targets):
+        return np.full(len(log_odds), np.nan)
+    return metrics.score_many(by.metric, metrics.scores_for(by.metric, log_odds), targets)
+
+
 def best_of(values: NDArray[np.float64], by: Criterion, what: str) -> NDArray[np.intp]:
     """Return the indices of candidates from the best on, equal ones in their order, undefined ones last.
 

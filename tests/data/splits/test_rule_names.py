@@ -157,3 +157,65 @@ def test_kfold_has_the_number_of_parts_that_its_name_says() -> None:
     card = with_rule(cards.find_dataset("toy"), "kfold-7@3")
     rule = rule_of(card, "kfold-7@3")
     assert (rule.method, rule.folds, rule.fold) == ("kfold", 7, 3)
+
+
+# few shots by name
+
+
+def few(frame, card, name):
+    return choose_split(card, frame, name)[1]
+
+
+def parts_of(assigned):
+    return tuple(int((assigned == part).sum()) for part in ("train", "val"))
+
+
+def test_a_name_tells_all_of_few_shots(make_card, card, frame):
+    assert parts_of(few(frame, card, "fewshot-4")) == (12, 12)
+    assert parts_of(few(frame, card, "fewshot-4-noval@2")) == (12, 0)
+    assert parts_of(few(frame, card, "fewshot-4-group@2")) == (24, 24)
+    assert parts_of(few(frame, card, "fewshot-4-group-noval")) == (24, 0)
+    assert (
+        few(frame, card, "fewshot-5@3") == split_file.make_split(told(make_card, "few", seed=3), frame, "few")
+    ).all()
+    assert (few(frame, card, "fewshot-5") == few(frame, card, "fewshot-5@0")).all()
+    assert (few(frame, card, "fewshot-5") != few(frame, card, "fewshot-5@1")).any()
+
+
+@pytest.mark.parametrize("base", ["stratified", "flair-holdout@3", "k@1", "kfold-3@2", "grouped"])
+def test_few_shots_over_another_rule(card, frame, base):
+    test = few(frame, card, base) == "test"
+    assigned = few(frame, card, f"{base}+fewshot-3@1")
+    assert ((assigned == "test") == test).all()
+    assert parts_of(assigned) == (9, 9)
+
+
+def test_a_rule_of_the_card_goes_before_a_name_that_tells_one(make_card, frame):
+    rules = {**RULES, "fewshot-5": {"method": "fewshot", "shots": 2, "base": "stratified"}}
+    card = make_card(splits={"default": "fewshot-5", "rules": rules})
+    assert parts_of(few(frame, card, "fewshot-5")) == (6, 6)
+    assert parts_of(few(frame, card, "fewshot-5@4")) == (6, 6)
+    assert ((few(frame, card, "fewshot-3") == "test") == (few(frame, card, "stratified") == "test")).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fewshot-0", "fewshot-", "fewshot-05", "fewshot-1.5", "fewshot--3", "fewshot-9999999", "fewshot-5-groups",
+     "fewshot-5-noval-group", "fewshot-5@", "fewshot-5@x", "fewshot-5@1@2", "+fewshot-5", "fewshot-5+",
+     "fewshot-5+grouped", "grouped+fewshot-5\n", "fewshot-٣"],
+)  # fmt: skip
+def test_what_tells_no_few_shots(card, frame, name):
+    with pytest.raises(CardError, match="has no split") as caught:
+        few(frame, card, name)
+    assert caught.value.hint.startswith("few shots are fewshot-K@SEED")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("nowhere+fewshot-5", "nowhere"), ("official@1+fewshot-5", "draws nothing"),
+     ("few+fewshot-5", "'few.fewshot-5' names 'few' as base"), ("fewshot-2+fewshot-5", "names 'fewshot-2' as base")],
+)  # fmt: skip
+def test_few_shots_over_what_gives_no_training_part(card, frame, name, match):
+    with pytest.raises(CardError, match=match) as caught:
+        few(frame, card, name)
+    assert caught.value.hint

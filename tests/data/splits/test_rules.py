@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
-from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -15,51 +15,7 @@ from medbench.data.layouts.reader import read_samples
 from medbench.data.splits import split_file
 from medbench.errors import CardError, DataError
 
-SIZES = ("train", "val", "test", "")
-
-
-def frame_of(targets, groups=None, official="", paths=None):
-    n = len(targets)
-    ids = [f"i{k:06d}" for k in range(n)]
-    columns = {"id": ids, "path": ids if paths is None else paths, "group": ids if groups is None else groups}
-    frame = pd.DataFrame({**columns, "official": official})
-    if np.ndim(targets) == 1:
-        return frame.assign(target=np.asarray(targets, np.int64))
-    hot = pd.DataFrame(np.asarray(targets, np.uint8), columns=[f"target_{name}" for name in "abc"])
-    return pd.concat([frame, hot], axis=1)
-
-
-@pytest.fixture
-def card_of(make_card):
-    def make(method, classes="abc", task="multiclass", more=None, counts=None, **rule):
-        rules = {"it": {"method": method, **rule}, "base": {"method": "grouped", "seed": 9}, **(more or {})}
-        layout = {"label": None, "labels": list(classes)} if task == "multilabel" else {}
-        splits = {"default": "it", "rules": rules}
-        return make_card(classes=list(classes), task=task, layout=layout, splits=splits, counts=counts or {})
-
-    return make
-
-
-def made(card, frame):
-    return split_file.make_split(card, frame, "it")
-
-
-def sizes(assigned):
-    return tuple(int((assigned == name).sum()) for name in SIZES)
-
-
-def patients(seed, n=600):
-    """Patients of 1 to 6 images, mostly of one class."""
-    rng = np.random.default_rng(seed)
-    groups = np.sort(rng.integers(0, n // 3, n))
-    base = rng.choice(3, n // 3, p=(0.6, 0.3, 0.1))[groups]
-    return frame_of(np.where(rng.random(n) < 0.9, base, rng.choice(3, n)), [f"p{g}" for g in groups])
-
-
-def reordered(frame):
-    order = np.random.default_rng(0).permutation(len(frame))
-    return order, frame.iloc[order].reset_index(drop=True)
-
+from .conftest import frame_of, made, patients, reordered, sizes
 
 # the four data sets of the WACV 2024 paper
 
@@ -261,77 +217,6 @@ def test_kfold_faults(card_of):
         made(card_of("kfold"), frame_of([0, 1, 2] * 8, ["p", "q", "r", "s"] * 6))
 
 
-# few-shot
-
-
-@pytest.mark.parametrize("shots", [1, 2, 5, 10])
-@pytest.mark.parametrize("seed", range(3))
-def test_fewshot_is_exact_and_leaves_the_test_part(card_of, shots, seed):
-    frame = patients(seed)
-    card = card_of("fewshot", shots=shots, seed=seed, base="base")
-    base, assigned = split_file.make_split(card, frame, "base"), made(card, frame)
-    assert ((assigned == "test") == (base == "test")).all()
-    used = np.isin(assigned, ("train", "val"))
-    assert (base[used] == "train").all()
-    for part in ("train", "val"):
-        assert Counter(frame["target"][assigned == part]) == dict.fromkeys(range(3), shots)
-    groups = [set(frame["group"][assigned == name]) for name in split_file.SPLITS]
-    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
-    order, moved = reordered(frame)
-    assert (made(card, moved) == assigned[order]).all()
-
-
-def test_fewshot_more_shots_hold_the_fewer_and_seeds_differ(card_of):
-    frame = patients(0)
-    by_shots = {n: made(card_of("fewshot", shots=n, base="base"), frame) for n in (1, 5, 10)}
-    for few, more in ((1, 5), (5, 10)):
-        for part in ("train", "val"):
-            assert (by_shots[more][by_shots[few] == part] == part).all()
-    other = made(card_of("fewshot", shots=5, base="base", seed=1), frame)
-    assert ((other == "test") == (by_shots[5] == "test")).all()
-    assert ((other == "train") & (by_shots[5] == "train")).sum() < 10
-
-
-def test_fewshot_takes_whole_groups_where_they_fit(card_of):
-    frame = frame_of(np.arange(240) // 80, [f"p{k // 2}" for k in range(240)])
-    assigned = made(card_of("fewshot", shots=6, base="base"), frame)
-    taken = frame[np.isin(assigned, ("train", "val"))]
-    assert (taken.groupby("group").size() == 2).all()
-
-
-def test_fewshot_uses_all_if_need_be(card_of):
-    rules = {"base": {"method": "official"}}
-    official = ["train"] * 60 + ["val"] * 3 + ["test"] * 6
-    frame = frame_of([0, 1, 2] * 23, official=official)
-    assigned = made(card_of("fewshot", shots=10, base="base", more=rules), frame)
-    assert sizes(assigned) == (30, 30, 6, 3)
-
-
-def test_fewshot_takes_the_base_as_it_was_frozen(card_of, monkeypatch):
-    frame, card = patients(0), card_of("fewshot", shots=5, base="base")
-    base = split_file.frozen_split(card, frame, "base")
-    monkeypatch.setitem(split_file.rules.RULES, "grouped", lambda *_: pytest.fail("drawn anew"))
-    assert ((split_file.frozen_split(card, frame, "it") == "test") == (base == "test")).all()
-
-
-def test_fewshot_faults(card_of):
-    frame = frame_of([0] * 60 + [1] * 60 + [2] * 20)
-    with pytest.raises(DataError, match=r"need 20 samples of a class.* 'base' has fewer of c \(14\)"):
-        made(card_of("fewshot", shots=10, base="base"), frame)
-    lumps = frame_of([0] * 60 + [1] * 60 + [2] * 20, [f"p{k}" for k in range(120)] + ["q"] * 15 + list("rstuv"))
-    official = card_of("fewshot", shots=9, base="base", more={"base": {"method": "official"}})
-    lumps["official"] = ["train"] * 140
-    lumps.loc[[0, 60], "official"] = ["val", "test"]
-    with pytest.raises(DataError, match=r"whole groups leave 5 samples of c for (train|val), not 9"):
-        made(official, lumps)
-    for base in (None, "nowhere", "it"):
-        with pytest.raises(CardError, match=r"'it' names .* as base") as caught:
-            made(card_of("fewshot", base=base), frame)
-        assert caught.value.hint.endswith(": base")
-    with pytest.raises(DataError, match="fewshot needs one class per sample"):
-        made(card_of("fewshot", base="base", task="multilabel"), frame_of(np.tile(np.eye(3), (30, 1))))
-
-
 # FLAIR
 
 
@@ -406,6 +291,8 @@ def test_holdout_faults(card_of):
         made(card_of("holdout", train=0.9, test=0.2), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="no samples in val"):
         made(card_of("holdout", val=0.0), frame_of([0, 1, 2] * 20))
+    with pytest.raises(DataError, match=r"9 rows of each class for train and val need 18, and test leaves 17 of a"):
+        made(card_of("holdout", per_class=9), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="holdout needs one class per sample"):
         made(card_of("holdout", task="multilabel"), frame_of(np.tile(np.eye(3), (30, 1))))
 
@@ -416,6 +303,46 @@ def test_whole_tests_every_sample_and_takes_no_seed(card_of):
     assert split_file.frozen_split(card, frame_of(np.eye(3)), "it").tolist() == ["test"] * 3
     with pytest.raises(CardError, match=r"the rule 'it' \(whole\) draws nothing"):
         split_file.make_split(card_of("whole"), frame_of([0, 1]), "it@1")
+
+
+def flair_shots(shared):
+    """FLAIR's splits of 24 rows: the rows' labels, and setting -> part -> rows."""
+    found = json.loads((shared / "parity_vl" / "flair_few_shot_splits" / "manifest.json").read_text())
+    return found["rows"], found["splits"]
+
+
+FLAIR_RULES = {
+    "train=80% val=0% test=20% balance=False": {"train": 0.8, "test": 0.2, "validation": False},
+    "train=1 val=1 test=20% balance=False": {"per_class": 1, "test": 0.2},
+    "train=60% val=20% test=20% balance=True": {"train": 0.6, "test": 0.2, "validation": False},
+}
+"""FLAIR's settings -> ours. Of the last one val is left out, and a row that was repeated is there once."""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+@pytest.mark.parametrize("setting", FLAIR_RULES)
+def test_holdout_draws_what_flairs_code_draws(card_of, shared, setting, seed):
+    rows, golden = flair_shots(shared)
+    labels = sorted(set(rows))
+    theirs, frame = golden[f"{setting} seed={seed}"], frame_of([labels.index(row) for row in rows])
+    assigned = made(card_of("holdout", seed=seed, **FLAIR_RULES[setting]), frame)
+    for part in ("train", "test") if "60%" in setting else ("train", "val", "test"):
+        assert sorted(np.flatnonzero(assigned == part)) == sorted(set(theirs[part]))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_holdout_refuses_where_flairs_code_takes_fewer(card_of, shared, seed):
+    rows, golden = flair_shots(shared)
+    labels = sorted(set(rows))
+    frame = frame_of([labels.index(row) for row in rows])
+    theirs = golden[f"train=5 val=0% test=20% balance=False seed={seed}"]
+    with pytest.raises(DataError, match=r"5 rows of each class for train need 5, and test leaves 4 of c\n"):
+        made(card_of("holdout", seed=seed, per_class=5, test=0.2, validation=False), frame)
+    assigned = made(card_of("holdout", seed=seed, per_class=4, test=0.2, validation=False), frame)
+    first = [row for label in labels for row in [r for r in theirs["train"] if rows[r] == label][:4]]
+    assert sorted(np.flatnonzero(assigned == "train")) == sorted(first)
+    assert sorted(np.flatnonzero(assigned == "test")) == sorted(theirs["test"])
+    assert not (assigned == "val").any()
 
 
 # files

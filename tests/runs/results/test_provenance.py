@@ -15,11 +15,13 @@ import torch
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 from medbench.runs.results.provenance import LIBRARIES, peak_memory_mb, provenance
+from medbench.storage import files
 
 
 def test_the_origin_names_machine_weights_data_and_split(pictures: Path) -> None:
     (job,) = make_plan("toy-vit", "knn", str(pictures), Options(changes={"k": 5})).jobs
     inputs = SimpleNamespace(
+        dataset=job.dataset,
         encoders=SimpleNamespace(device=torch.device("cpu")),
         left_out={"images/004.png": "truncated"},
         described=lambda: {"mean": [0.5]},
@@ -30,6 +32,8 @@ def test_the_origin_names_machine_weights_data_and_split(pictures: Path) -> None
     assert (found["python"], found["device"]) == (platform.python_version(), f"cpu ({platform.machine()})")
     assert found["weights"] == {"file": None, "sha256": "random:0", "origin": "random", "licence": ""}
     assert found["data"]["split_digest"] == job.dataset.split_digest
+    tested = job.dataset.samples["id"][job.dataset.samples["split"] == "test"]
+    assert found["data"]["test_digest"] == files.digest(sorted(tested))
     assert found["data"]["left_out"] == {"images/004.png": "truncated"}
     assert (found["input"], found["seeds"]) == ({"mean": [0.5]}, [0])
 

@@ -49,6 +49,18 @@ def test_a_run_writes_complete_records_that_agree_with_their_predictions(picture
     assert records[0].score > 0.5, "three classes of stripes are easier than chance"
 
 
+def test_records_without_validation_hold_none(pictures: Path) -> None:
+    (record, _) = run(pictures, "few-shot", set={"shots": 3, "val": "none"})
+    assert record.metrics_val == {}
+    assert (record.n["train"].images, record.n["val"].images) == (9, 0)
+    frame = pd.read_parquet(record.path / "predictions.parquet")
+    assert set(frame["split"]) == {"test"}
+    assert len(frame) == record.n["test"].images
+    assert not any("val" in warning for warning in record.warnings)
+    assert record.chosen["val"] is None
+    assert record.selection["by"] == "C = 0.316 is fixed: no validation is used"
+
+
 def test_history_and_selection_hold_every_candidate(pictures: Path) -> None:
     record = run(pictures, "linear-frozen")[0]
     history = pd.read_csv(record.path / "history.csv")

@@ -20,10 +20,12 @@ class SplitRule(Strict):
     - `official` takes the release's own split (and draws `val` from train if the release has none);
     - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
     - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
-    - `fewshot` draws `shots` training and `shots` validation samples of each class, no group in both, from the training
-      part of the rule `base`; its test part stays the same;
+    - `fewshot` draws `shots` training and `shots` validation samples (`unit: group`: groups, such as patients) of each
+      class, no group in both, from the training part of the rule `base`; its test part stays the same; of several
+      labels each takes its own, and a part is their union;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
-      next `int(train * n)` train; we draw `val` from train, because every choice here needs one;
+      next `int(train * n)` train; we draw `val` from train, because every choice here needs one; with `per_class` the
+      next so many rows are train, and the next so many val;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
       val then test by halves, the rest is train;
     - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
@@ -39,9 +41,20 @@ class SplitRule(Strict):
     )
     test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
     train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: all that is not test.")
+    per_class: int | None = Field(
+        None,
+        gt=0,
+        description="`holdout`: so many rows of each class are train, as many val, in place of shares (FLAIR's shots).",
+    )
     folds: int = Field(5, gt=2, le=1_000, description="`kfold`: number of parts.")
     fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
     shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
+    unit: Literal["sample", "group"] = Field(
+        "sample", description="`fewshot`: what `shots` counts: samples, or groups with all their samples of the class."
+    )
+    validation: bool = Field(
+        True, description="`official`, `fewshot`, `holdout`: false: none is drawn, for what chooses nothing on it."
+    )
     base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
@@ -56,7 +69,9 @@ class SplitRule(Strict):
     @property
     def parts(self) -> tuple[Split, ...]:
         """The parts that a split of this rule must have; the others may be empty."""
-        return ("test",) if self.method == "whole" else SPLITS
+        if self.method == "whole":
+            return ("test",)
+        return SPLITS if self.validation else ("train", "test")
 
 
 class Splits(Strict):

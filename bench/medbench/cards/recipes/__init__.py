@@ -6,7 +6,7 @@ from medbench.cards.recipes.analysis import CkaModels, CkaRecipe, Timing
 from medbench.cards.recipes.base import Augment, Recipe, Settings
 from medbench.cards.recipes.heads import Knn, LinearFrozen, LinearProbe, NearestMean
 from medbench.cards.recipes.kinds import Kind
-from medbench.cards.recipes.language import Prompted, Shots, ZeroShot
+from medbench.cards.recipes.language import FewShot, Prompted, Shots, ZeroShot
 from medbench.cards.recipes.networks import (
     EXECUTION,
     DecapitateFrozen,
@@ -32,6 +32,7 @@ __all__ = [
     "DeitFrozen",
     "DeitUnfrozen",
     "DinoPretrain",
+    "FewShot",
     "FinetuneRecipe",
     "Freeze",
     "Kind",

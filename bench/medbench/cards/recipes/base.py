@@ -66,6 +66,11 @@ class Settings(Strict):
     )
 
     @property
+    def split_name(self) -> str | None:
+        """The name of the split, which may follow from other settings, with `{seed}` where each seed has its own."""
+        return self.split
+
+    @property
     def parts(self) -> tuple[Split, ...]:
         """The parts that a split must have: all, unless nothing is chosen on validation, or nothing is learned."""
         return SPLITS

@@ -6,8 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from medbench.cards.dataset.splits import SPLITS, Split
 from medbench.cards.recipes.base import Positive, Rate, Recipe, Settings, Views
 from medbench.cards.recipes.kinds import Kind
+
+UNCHOSEN: tuple[Split, ...] = ("train", "test")
+"""The parts that are needed where nothing is chosen on validation."""
 
 
 class LinearFrozen(Recipe):
@@ -27,12 +31,22 @@ class Knn(Settings):
     bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
     batch_size: Positive = Field(64)
 
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """Validation is needed to choose k."""
+        return SPLITS if self.k == "auto" else UNCHOSEN
+
 
 class NearestMean(Settings):
     """Cosine between an image and the mean of each class's training images."""
 
     kind: ClassVar[Kind] = Kind("nearest-mean", version=2, seeded=False, images=False)
     temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """Nothing is chosen."""
+        return UNCHOSEN
 
 
 class LinearProbe(Settings):
@@ -46,3 +60,8 @@ class LinearProbe(Settings):
         False, description="Fit again at the chosen C on train and val together before test; val scores stay."
     )
     max_iter: Positive = 1000
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """Validation is needed to choose among several C."""
+        return SPLITS if len(set(self.C)) > 1 else UNCHOSEN

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from medbench.cards.dataset.splits import Split
+from medbench.cards.dataset.splits import SPLITS, Split
 from medbench.cards.prompts.card import Template
-from medbench.cards.recipes.base import Positive, Settings
+from medbench.cards.recipes.base import Positive, Rate, Settings
 from medbench.cards.recipes.kinds import Kind
 
 ShotNumber = Positive | Literal["all"]
@@ -65,3 +65,49 @@ class Shots(Settings):
         "sample", description="What is counted: samples, or groups (patients) with all their samples of the class."
     )
     val: Literal["same", "none"] = Field("same", description="Validation: as many of each class, or none at all.")
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _numbers(cls, shots: Any) -> Any:
+        listed = shots if isinstance(shots, list) else [shots]
+        if not listed or not all(n == "all" or (type(n) is int and n > 0) for n in listed):
+            raise ValueError("give whole numbers from 1 up, `all`, or a list of them")
+        return shots
+
+    @property
+    def split_name(self) -> str | None:
+        """Few shots over `split`, drawn anew for each seed; all shots are that split itself."""
+        if self.shots == "all":
+            return self.split
+        told = f"fewshot-{self.shots}{'-group' * (self.unit == 'group')}{'-noval' * (self.val == 'none')}@{{seed}}"
+        return told if self.split is None else f"{self.split}+{told}"
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """Without validation nothing is chosen on it."""
+        return SPLITS if self.val == "same" else ("train", "test")
+
+
+class FewShot(Prompted, Shots):
+    """A head on the frozen features of a few samples of each class."""
+
+    kind: ClassVar[Kind] = Kind("few-shot", seeded=False, images=False, sweep="shots")
+    head: Literal["logistic", "nearest-mean", "zs-lp"] = Field(
+        "logistic",
+        description="Logistic regression, the nearest class mean, or a linear probe that starts at the classes' texts.",
+    )
+    C: list[Rate] = Field(
+        default=[1e-3, 3.16e-3, 1e-2, 3.16e-2, 0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0],
+        min_length=1,
+        description="`logistic`: inverse strengths; chosen on validation.",
+    )
+    C_fixed: Rate = Field(0.316, description="`logistic`: C where nothing can be chosen: 1 shot, or no validation.")
+    balanced: bool = Field(True, description="`logistic`: weigh classes n / (c n_k).")
+    scale_features: bool = Field(False, description="`logistic`: standardise features by training mean and deviation.")
+    max_iter: Positive = Field(1000, description="`logistic`: iterations of a fit.")
+    temperature: float = Field(0.1, gt=0, description="`nearest-mean`: cosines are divided by it before the softmax.")
+
+    @property
+    def language(self) -> bool:
+        """Whether the text tower is used."""
+        return self.head == "zs-lp"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import SPLITS, DatasetCard
 from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
-from medbench.data.checks.leaks import absent_classes, groups_across, hot_of
+from medbench.data.checks.leaks import absent_classes, groups_across
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
 from medbench.data.dataset import SYNTHETIC, content_digests
 from medbench.data.layouts import reader
@@ -21,7 +21,7 @@ from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, absent_files, choose_split, find_source
 from medbench.data.prepared.store import Store
-from medbench.data.splits import split_file
+from medbench.data.splits.rules import hot_of
 from medbench.errors import DataError, MedbenchError
 from medbench.storage import files
 
@@ -113,7 +113,7 @@ def check(
     findings += groups_across(samples)
     findings += absent_classes(card, samples) if chosen else []
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    heads = ("class", "card", "found", *split_file.SPLITS)
+    heads = ("class", "card", "found", *SPLITS)
     taken = source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0))
     rows = _table(card, samples, bool(chosen))
     return CheckReport(card.name, place, chosen, heads, rows, findings, taken)
@@ -134,7 +134,7 @@ def _table(card: DatasetCard, samples: pd.DataFrame, with_split: bool) -> list[t
     hot = hot_of(card, samples)
     assigned = samples["split"].to_numpy()
     expected: Sequence[int | None] = card.counts.classes or [None] * len(card.classes)
-    masks = [assigned == name for name in split_file.SPLITS]
+    masks = [assigned == name for name in SPLITS]
     rows: list[tuple[str | int | None, ...]] = []
     for index, name in enumerate(card.class_names):
         per_split = [int(hot[mask, index].sum()) if with_split else None for mask in masks]

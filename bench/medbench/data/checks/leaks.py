@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import SPLITS, DatasetCard, Split
 from medbench.data.checks.findings import Finding, duplicates_across, listed
-from medbench.data.dataset import Dataset, targets_of
+from medbench.data.dataset import Dataset
+from medbench.data.splits.rules import hot_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,15 +62,6 @@ def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
             text = f"{name} holds no image of {_classes(gone)}: {effect}"
             found.append(Finding(f"absent-{name}", "note", text))
     return found
-
-
-def hot_of(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return the labels of a samples table as (n, classes) booleans, whatever the task."""
-    targets = targets_of(samples, card)
-    if targets.ndim == 2:
-        return targets.astype(bool)
-    hot: npt.NDArray[np.bool_] = np.eye(len(card.classes), dtype=bool)[targets]
-    return hot
 
 
 def _named(card: DatasetCard, chosen: npt.NDArray[np.bool_]) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.cards.dataset import SPLITS
 from medbench.data.checks.check import CheckReport
 from medbench.data.checks.findings import Finding, Member
 from medbench.data.checks.near_duplicates import ALIKE, SIDE
 from medbench.data.checks.thumbnails import thumbnail
-from medbench.data.splits.split_file import SPLITS
 from medbench.storage import files, html_pages
 
 SETS = 60

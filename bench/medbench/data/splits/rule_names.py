@@ -1,10 +1,15 @@
-"""A card's split rules by name, and RULE@N: the same rule with another seed."""
+"""A card's split rules by name, RULE@N, which is the same rule with another seed, and names that tell the whole rule.
+
+Few shots: `fewshot-K[-group][-noval]` draws K samples (`-group`: patients) of each class from the training part of the
+card's default rule, and as many for validation (`-noval`: none); `BASE+fewshot-K…` draws from the rule BASE, which can
+be RULE@M. With `@N` behind it the draw has the seed N: `official+fewshot-5-group@3`. No rule's own name holds @ or +.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from typing import Any, Literal
 
 from medbench.cards.dataset import METHODS, DatasetCard, SplitRule
 from medbench.errors import CardError, unknown
@@ -13,6 +18,11 @@ NUMBERED = re.compile(r"(?P<rule>[^@]+)@(?P<number>0|[1-9][0-9]{0,8})")
 """RULE@N. No rule's own name has an @; one number is written in one way, so that it has one file."""
 PARTS = re.compile(r"kfold-([1-9][0-9]{0,2})")
 """`kfold` with this number of parts, where a card does not list it."""
+SHOTS = re.compile(
+    r"(?:(?P<base>.+)\+)?fewshot-(?P<shots>[1-9][0-9]{0,5})(?P<group>-group)?(?P<noval>-noval)?"
+    r"(?:@(?P<seed>0|[1-9][0-9]{0,8}))?"
+)
+"""`fewshot` with all that it decides."""
 UNDRAWN = ("official", "contiguous", "whole")
 """Methods whose test part no seed draws."""
 
@@ -21,6 +31,13 @@ def has_rule(card: DatasetCard, name: str) -> bool:
     """Tell whether a name is that of a rule of the card, or RULE@N of one."""
     numbered = NUMBERED.fullmatch(name)
     return name in card.splits.rules or bool(numbered and numbered["rule"] in card.splits.rules)
+
+
+def is_told(card: DatasetCard, name: str) -> bool:
+    """Tell whether a name is that of no rule of the card, but tells a rule: a method, `kfold-N`, few shots."""
+    plain = name.partition("@")[0]
+    known = plain in METHODS or PARTS.fullmatch(plain) or SHOTS.fullmatch(name)
+    return bool(known) and not has_rule(card, name)
 
 
 def rule_of(card: DatasetCard, name: str) -> SplitRule:
@@ -55,26 +72,43 @@ def number_field(rule: SplitRule) -> str:
 def with_rule(card: DatasetCard, name: str) -> DatasetCard:
     """Return the card with a rule called `name`: its own, that of a method it does not list, or RULE@N of either.
 
-    `kfold-7` is `kfold` with 7 parts.
+    `kfold-7` is `kfold` with 7 parts; `SHOTS` says how few shots are told.
 
     Raises:
         CardError: The card has no such rule and medbench no such method.
     """
     rules, plain = dict(card.splits.rules), name.partition("@")[0]
+    if (told := SHOTS.fullmatch(name)) and not has_rule(card, name):
+        base = told["base"] or _default_base(card)
+        return _with(with_rule(card, base), {name: _few(base, told)})
     if plain not in rules and (parts := PARTS.fullmatch(plain)):
         rules[plain] = SplitRule(method="kfold", folds=int(parts[1]))
         card = _with(card, rules)
     elif plain not in rules:
         if plain not in METHODS:
             raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
-        default = rules[card.splits.default]
-        base = default.base if default.method == "fewshot" else card.splits.default
-        rules[plain] = SplitRule.model_validate({"method": plain, "base": base if plain == "fewshot" else None})
+        base = _default_base(card) if plain == "fewshot" else None
+        rules[plain] = SplitRule.model_validate({"method": plain, "base": base})
         card = _with(card, rules)
-    return _with(card, {**rules, name: rule_of(card, name)})
+    return _with(card, {name: rule_of(card, name)})
+
+
+def _few(base: str, told: re.Match[str]) -> SplitRule:
+    """Return the rule that a name of few shots tells."""
+    unit: Literal["sample", "group"] = "group" if told["group"] else "sample"
+    shots, seed = int(told["shots"]), int(told["seed"] or 0)
+    rule = SplitRule(method="fewshot", shots=shots, unit=unit, validation=not told["noval"], seed=seed)
+    return rule.model_copy(update={"base": base})  # which can be RULE@N, unlike that of a card
+
+
+def _default_base(card: DatasetCard) -> str:
+    """Return the rule that few shots draw from unless another is named."""
+    default = card.splits.rules[card.splits.default]
+    return (default.method == "fewshot" and default.base) or card.splits.default
 
 
 def _with(card: DatasetCard, rules: dict[str, SplitRule]) -> DatasetCard:
+    rules = {**card.splits.rules, **rules}
     return card.model_copy(update={"splits": card.splits.model_copy(update={"rules": rules})})
 
 
@@ -92,6 +126,12 @@ def _drawn(card: DatasetCard) -> list[str]:
 def _unknown(card: DatasetCard, name: str) -> CardError:
     base, at, number = name.partition("@")
     near = difflib.get_close_matches(base, _drawn(card) if at else card.splits.rules, cutoff=0.5)
+    if "fewshot-" in name:
+        return CardError(
+            f"data set '{card.name}' has no split '{name}'",
+            "few shots are fewshot-K@SEED with K from 1 up; -group behind K counts patients, -noval has no validation,"
+            " and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
+        )
     meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
     return CardError(
         f"data set '{card.name}' has no split '{name}'",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard, SplitRule
-from medbench.data.splits.stratify import draw, shuffled
+from medbench.data.splits.stratify import draw
 from medbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,21 +22,24 @@ Rule = Callable[[DatasetCard, SplitRule, "pd.DataFrame"], Assigned]
 
 
 def official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
-    """Take the release's split; if it has no validation, cut it from train, keeping known groups together."""
+    """Take the release's split; if it has no validation, cut it from train, keeping known groups together.
+
+    `validation: false` cuts nothing.
+    """
     assigned: Assigned = samples["official"].to_numpy(object).copy()
     if not any(assigned):
         raise DataError(f"{card.name} has no official split on disk", _others(card))
-    return assigned if "val" in assigned else _with_val(card, rule, samples, assigned)
+    return assigned if "val" in assigned or not rule.validation else _with_val(card, rule, samples, assigned)
 
 
 def stratified(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
     """Draw single samples, keeping class shares."""
-    return _drawn(card, samples, _shares(rule), rule.seed, grouped=False)
+    return drawn(card, samples, _shares(rule), rule.seed, grouped=False)
 
 
 def grouped(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
     """Draw whole groups, keeping class shares."""
-    return _drawn(card, samples, _shares(rule), rule.seed, grouped=True)
+    return drawn(card, samples, _shares(rule), rule.seed, grouped=True)
 
 
 def kfold(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
@@ -55,7 +58,7 @@ def kfold(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned
         raise DataError(f"{card.name}: fewer groups than the {rule.folds} folds", "take fewer folds")
     shares = {str(part): 1 / rule.folds for part in range(rule.folds)}
     try:
-        parts = _drawn(card, samples, shares, rule.seed, grouped=True)
+        parts = drawn(card, samples, shares, rule.seed, grouped=True)
     except DataError as error:
         raise DataError(error.message, f"take fewer folds than {rule.folds}; or {error.hint}") from error
     assigned: Assigned = np.full(len(samples), "train", object)
@@ -64,66 +67,20 @@ def kfold(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned
     return assigned
 
 
-def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Assigned) -> Assigned:
-    """Draw `shots` training and `shots` validation samples of each class from the training part of another split.
-
-    The groups of that part are drawn into halves, keeping class shares: one for train, one for val. From its half, a
-    class takes its shots group by group in an order that the seed gives. The last group is taken only as far as it is
-    needed, so the shots are exact; what remains of it is in no split. More shots under the same seed hold the fewer.
-    The test part stays complete; the validation part of the other split is left out.
-
-    Args:
-        card: The card.
-        rule: The rule.
-        samples: What `read_samples` returns.
-        base: The other split.
-
-    Raises:
-        DataError: A multilabel task, or a class has too few samples.
-    """
-    targets = _single(card, rule, samples)
-    rows = np.flatnonzero(base == "train")
-    counts = np.bincount(targets[rows], minlength=len(card.classes))
-    if short := [f"{name} ({n})" for name, n in zip(card.class_names, counts, strict=True) if n < 2 * rule.shots]:
-        raise DataError(
-            f"{card.name}: {rule.shots} shots each for train and val need {2 * rule.shots} samples of a class, and the"
-            f" training part of '{rule.base}' has fewer of {', '.join(short)}",
-            "take fewer shots, or a base rule that trains on more",
-        )
-    halves = _drawn(card, samples.iloc[rows], {"train": 0.5, "val": 0.5}, rule.seed, grouped=True)
-    order = _by_group(samples, rule.seed)
-    assigned: Assigned = np.where(base == "test", "test", "").astype(object)
-    for part in ("train", "val"):
-        half = set(rows[halves == part].tolist())
-        for index, name in enumerate(card.class_names):
-            taken = [row for row in order if row in half and targets[row] == index][: rule.shots]
-            if len(taken) < rule.shots:
-                raise DataError(
-                    f"{card.name}: whole groups leave {len(taken)} samples of {name} for {part}, not {rule.shots}",
-                    "take fewer shots, or another seed",
-                )
-            assigned[taken] = part
-    return assigned
-
-
-def _by_group(samples: pd.DataFrame, seed: int) -> list[int]:
-    """Return the rows group by group in an order that the seed gives, and by id within a group."""
-    names = sorted(set(samples["group"]))
-    rank = {names[at]: place for place, at in enumerate(shuffled(names, f"{seed}/shots"))}
-    groups, ids = samples["group"].tolist(), samples["id"].tolist()
-    return sorted(range(len(ids)), key=lambda row: (rank[groups[row]], ids[row]))
-
-
 def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
     """Follow FLAIR (jusiro/FLAIR, `get_dataloader_splits`), with the fold's number as the seed.
 
     `random.seed(seed)` and `random.shuffle` order the rows, which must stand as in FLAIR's table. Then of each class
     the first `int(test * n)` are test and the next `int(train * n)` train; the few rows that rounding leaves over are
-    dropped. Groups are cut and classes kept, as there. FLAIR linear-probes without validation; here every choice needs
-    it, so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
+    dropped. Groups are cut and classes kept, as there. FLAIR linear-probes without validation; here a choice needs it,
+    so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
+    `validation: false` leaves it in train.
+
+    With `per_class` (FLAIR's shots) the next so many rows are train instead, and the next so many val. FLAIR takes
+    fewer where a class has no more; that is an error here.
 
     Raises:
-        DataError: A multilabel task, shares above 1, or train is too small to be cut.
+        DataError: A multilabel task, shares above 1, train is too small to be cut, or a class has too few rows.
     """
     targets = _single(card, rule, samples)
     if rule.train is not None and rule.train + rule.test > 1 + 1e-9:
@@ -136,10 +93,28 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
     for index in range(len(card.classes)):
         rows = [row for row in order if targets[row] == index]
         test = int(rule.test * len(rows))
-        train = len(rows) - test if rule.train is None else int(rule.train * len(rows))
         assigned[rows[:test]] = "test"
+        if rule.per_class is not None:
+            _deal(card, rule, card.class_names[index], rows[test:], assigned)
+            continue
+        train = len(rows) - test if rule.train is None else int(rule.train * len(rows))
         assigned[rows[test : test + train]] = "train"
-    return _with_val(card, rule, samples, assigned)
+    cut = rule.validation and rule.per_class is None
+    return _with_val(card, rule, samples, assigned) if cut else assigned
+
+
+def _deal(card: DatasetCard, rule: SplitRule, name: str, rows: list[int], assigned: Assigned) -> None:
+    """Give a class's first rows to train and the next ones to val, in place."""
+    parts = [part for part in ("train", "val") if part in rule.parts]
+    n = rule.per_class or 0
+    if len(rows) < n * len(parts):
+        raise DataError(
+            f"{card.name}: {n} rows of each class for {' and '.join(parts)} need {n * len(parts)}, and test leaves"
+            f" {len(rows)} of {name}",
+            "take fewer (per_class), or a smaller share for test",
+        )
+    for at, part in enumerate(parts):
+        assigned[rows[at * n : (at + 1) * n]] = part
 
 
 def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned:
@@ -227,12 +202,12 @@ def _with_val(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, assigne
     if rule.val:
         rows = np.flatnonzero(assigned == "train")
         shares = {"train": 1 - rule.val, "val": rule.val}
-        assigned[rows] = _drawn(card, samples.iloc[rows], shares, rule.seed, grouped=True)
+        assigned[rows] = drawn(card, samples.iloc[rows], shares, rule.seed, grouped=True)
     return assigned
 
 
 def _others(card: DatasetCard) -> str:
-    others = [name for name, rule in card.splits.rules.items() if rule.method != "official"]
+    others = [name for name, rule in card.splits.rules.items() if rule.method not in ("official", "fewshot")]
     return f"choose another rule: {', '.join(others)}" if others else "give a split file, or add a rule to the card"
 
 
@@ -245,19 +220,21 @@ def _single(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> npt.ND
     return samples["target"].to_numpy(np.int64)
 
 
-def _drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
+def drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
     """Draw whole groups (or single samples) into splits in the given shares, class by class."""
     if min(shares.values()) < 0 or shares.get("train", 1) <= 0:
         raise DataError(f"{card.name}: shares of val and test leave nothing for train", "fix val and test in the card")
-    columns = [name for name in samples.columns if name.startswith("target")]
-    targets = samples[columns].to_numpy()
-    hot = targets.astype(bool) if card.task == "multilabel" else _one_hot(targets[:, 0], len(card.classes))
     units = samples["group" if grouped else "id"].tolist()
     strict = card.task != "multilabel"
-    return draw(units, hot, card.class_names, shares, seed, where=card.name, strict=strict)
+    return draw(units, hot_of(card, samples), card.class_names, shares, seed, where=card.name, strict=strict)
 
 
-def _one_hot(targets: npt.NDArray[Any], n: int) -> npt.NDArray[np.bool_]:
-    hot = np.zeros((len(targets), n), bool)
-    hot[np.arange(len(targets)), targets] = True
+def hot_of(card: DatasetCard, samples: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return the classes of each sample as (n, classes) booleans, whatever the task."""
+    columns = [name for name in samples.columns if name.startswith("target")]
+    targets = samples[columns].to_numpy()
+    if card.task == "multilabel":
+        return targets.astype(bool)
+    hot = np.zeros((len(targets), len(card.classes)), bool)
+    hot[np.arange(len(targets)), targets[:, 0]] = True
     return hot

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import SPLITS, DatasetCard
 from medbench.data.layouts.csv_table import read_columns
 from medbench.data.splits import rules
+from medbench.data.splits.few_shot import fewshot
 from medbench.data.splits.rule_names import rule_of
 from medbench.data.splits.rules import Assigned
 from medbench.errors import CardError, DataError, MissingDataError
@@ -23,13 +24,14 @@ from medbench.storage.files import rows_digest
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "val", "test")
 COMMENT = "# medbench "
 MARK = f"{COMMENT}split sha256="
 DATA_MARK = f"{COMMENT}data sha256="
 FIRST_METHODS = ("official", "stratified", "grouped", "shuffle")
 LATER_FIELDS = {"train", "folds", "fold", "shots", "base", "extra", "disjoint"}
 """Of no meaning to the first methods; left out of the names of their files, which were there before these fields."""
+LAST_FIELDS = {"unit": "sample", "validation": True, "per_class": None}
+"""Later still; left out of the names of all files where they have these values, which is what was done before."""
 
 
 def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
@@ -51,7 +53,7 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
     rule = rule_of(card, name)
     if rule.method == "fewshot":
         # from the frozen file: the test part is then the one that runs under the other rule are tested on
-        assigned = rules.fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
+        assigned = fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
     else:
         assigned = rules.RULES[rule.method](card, rule, samples)
     refuse_empty(assigned, f"{card.name}, split {name}", rule.parts)
@@ -112,7 +114,8 @@ def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
 
 def _fields(card: DatasetCard, name: str) -> dict[str, Any]:
     rule = rule_of(card, name)
-    left_out = {"source", *(LATER_FIELDS if rule.method in FIRST_METHODS else ())}
+    usual = {field for field, value in LAST_FIELDS.items() if getattr(rule, field) == value}
+    left_out = {"source", *usual, *(LATER_FIELDS if rule.method in FIRST_METHODS else ())}
     return rule.model_dump(mode="json", exclude=left_out)
 
 

@@ -12,7 +12,19 @@ from pathlib import Path
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
 from medbench.records import Record
-from medbench.records.groups import ABSENT, FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, collect, pick, rank_of, title
+from medbench.records.groups import (
+    ABSENT,
+    FLAW,
+    FLAW_MARK,
+    SEEN,
+    SEEN_MARK,
+    Group,
+    collect,
+    pick,
+    rank_of,
+    shared_tests,
+    title,
+)
 from medbench.records.store import gc_paused, records_of
 from medbench.report.cache import counted
 from medbench.report.tables.marks import SPLIT_MARK, interval, ranked, stored
@@ -165,9 +177,10 @@ def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[C
 def _alike(groups: Sequence[Group]) -> set[str]:
     """Return the groups (by digest) whose test images are those of most: the others do not compare with them."""
     random = {group.first.group for group in groups if group.first.unit.weights == "random"}
-    counts = Counter(group.tested for group in groups if group.first.group not in random)
+    keys = dict(zip((group.first.group for group in groups), shared_tests(groups), strict=True))
+    counts = Counter(keys[group.first.group] for group in groups if group.first.group not in random)
     usual = max(counts, key=lambda test: (counts[test], test[2:], test), default=None)
-    return random | {group.first.group for group in groups if group.tested == usual}
+    return random | {group.first.group for group in groups if keys[group.first.group] == usual}
 
 
 def _unranked(rows: list[Row]) -> str:

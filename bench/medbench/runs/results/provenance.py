@@ -12,6 +12,7 @@ import torch
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
+from medbench.storage import files
 from medbench.storage.version import commit
 
 LIBRARIES = (
@@ -30,7 +31,7 @@ LIBRARIES = (
 
 def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
     """Return the origin of a number: code, libraries, machine, weights, data and split."""
-    device = inputs.encoders.device
+    device, data = inputs.encoders.device, inputs.dataset
     return {
         "medbench": _version("medbench"),
         **({"command": job.options.command} if job.options.command else {}),
@@ -55,6 +56,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
             "licence": job.dataset.card.licence,
             "split": job.dataset.split_name,
             "split_digest": job.dataset.split_digest,
+            "test_digest": files.digest(sorted(data.samples["id"].iloc[data.rows("test")])),
             "left_out": inputs.left_out | dict.fromkeys(job.dataset.missing, "not there"),
         },
         "input": inputs.described(),
