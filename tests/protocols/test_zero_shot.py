@@ -53,7 +53,7 @@ def context(*, multilabel: bool = False, ordinal: bool = False, bias: float | No
         inputs=Features(),
         device=torch.device("cpu"),
         partial=Path(),
-        language=Language(CHOSEN, (OTHER,), embed, 20.0, bias, "flair"),
+        language=Language(CHOSEN, (OTHER,), embed, 20.0, bias, rule="flair"),
     )
 
 
