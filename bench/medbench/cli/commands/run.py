@@ -35,6 +35,19 @@ def run(
             autocompletion=complete.datasets,
         ),
     ] = None,
+    test_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Other data sets to read the result on, too: names, comma lists, your own.",
+            autocompletion=complete.datasets,
+        ),
+    ] = None,
+    test_part: Annotated[
+        str, typer.Option(metavar="all|test", help="Of these, all images or their own test part.")
+    ] = "all",
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
+    ] = False,
     paper: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +117,9 @@ def run(
         folds=folds,
         changes=parse_changes(set_ or []),
         data_root=data_root,
+        test_on=test_on or (),
+        test_part=test_part,  # type: ignore[arg-type]
+        closed=closed,
         weights=weights,
         image_size=image_size,
         device=device,
