@@ -127,10 +127,9 @@ def _warnings_on(job: Job, shift: Shifted, inputs: JobInputs) -> list[str]:
     data = replace(shift.dataset, card=shift.original)
     found = [*_about(job, data), *_left_out(data, inputs.left_out)]
     if gone := sum(shift.dropped.values()):
-        why = "; ".join(f"{name}: {n}" for name, n in shift.dropped.items())
-        found.append(
-            f"{gone} images of {shift.name} have no class of {job.dataset.card.name} and were left out: {why[:300]}"
-        )
+        order = sorted(shift.dropped.items(), key=lambda pair: -pair[1])
+        why = listed([f"{name}: {n}" for name, n in order], 4)
+        found.append(f"{gone} images of {shift.name} have no class of {job.dataset.card.name} and were left out: {why}")
     classes, scored = job.dataset.card.class_names, shift.dataset.card.class_names
     if len(scored) < len(classes):
         left = [name for name in classes if name not in scored]
