@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from medbench import metrics, stats
 from medbench.errors import MedbenchError
-from medbench.metrics import METRICS
+from medbench.metrics import METRICS, log_odds_of, score
 from medbench.records import Record
 from medbench.records.groups import SEEN, SEEN_MARK, TESTED, Group, collect, pick, spelt
 from medbench.report import cache
-from medbench.report.inference import DRAWS, predicted
+from medbench.report.inference import DRAWS, Predicted, predicted
 from medbench.report.tables.dataset_table import spoken
 from medbench.report.tables.marks import RANDOM_MARK, interval, stored
 from medbench.report.tables.table import Cell, Column, Row, Table
 from medbench.stats.unpaired import Sample, unpaired
 
-NUMBERS = ("value", "low", "high")
+NUMBERS = ("value", "low", "high", "mean", "std", "own_low", "own_high")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Drop:
         shifted: The records on the other data set.
         in_domain: The records of the same job on its own data set; None: they have gone.
         metric: The metric.
-        value: in_domain - shifted, over the seeds that both have; None: not known.
+        own: Its mean, standard deviation and 95 % interval in domain, on the classes that are scored on the other set.
+        value: In domain minus shifted, over the seeds that both have; None: not known.
         low: Lower end of its 95 % interval; None: no predictions are stored.
         high: Its upper end.
     """
@@ -38,6 +40,7 @@ class Drop:
     shifted: Group
     in_domain: Group | None
     metric: str
+    own: Cell = field(default_factory=Cell)
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -79,17 +82,21 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
 
 def _drop(shifted: Group, base: Group | None, draws: int) -> Drop:
     metric = shifted.first.metric
-    if base is None:
-        return Drop(shifted, None, metric)
-    common = {r.unit.seed for r in base.records} & {r.unit.seed for r in shifted.records}
-    one, two = (Group(tuple(r for r in group.records if r.unit.seed in common)) for group in (base, shifted))
-    if not common:
+    seeds = [{record.unit.seed for record in group.records} for group in (base or shifted, shifted)]
+    common = seeds[0] & seeds[1]
+    if base is None or not common:
         return Drop(shifted, base, metric)
-    ends = cache.cached_numbers("drop", NUMBERS, metric, draws, [one, two], lambda: _computed(one, two, metric, draws))
-    if ends and not any(map(np.isnan, ends.values())):
-        return Drop(shifted, base, metric, **{name: ends[name] for name in NUMBERS})
+    one, two = (Group(tuple(r for r in group.records if r.unit.seed in common)) for group in (base, shifted))
+    found = cache.cached_numbers("drop", NUMBERS, metric, draws, [one, two], lambda: _computed(one, two, metric, draws))
+    known = {name: None if np.isnan(value) else value for name, value in found.items()}
+    if known.get("value") is not None:
+        own = Cell(known["mean"], known["std"], one.n, low=known["own_low"], high=known["own_high"])
+        return Drop(shifted, base, metric, own, known["value"], known["low"], known["high"])
+    if len(_scored(one)) > len(_scored(two)):  # over other classes: no drop
+        return Drop(shifted, base, metric)
     means = [group.summary(metric)[0] for group in (one, two)]
-    return Drop(shifted, base, metric, None if None in means else float(np.subtract(*means)))  # type: ignore[arg-type]
+    gap = None if None in means else float(np.subtract(*means))  # type: ignore[arg-type]
+    return Drop(shifted, base, metric, Cell(*one.summary(metric)), gap)
 
 
 def _computed(base: Group, shifted: Group, metric: str, draws: int) -> cache.Numbers:
@@ -98,10 +105,37 @@ def _computed(base: Group, shifted: Group, metric: str, draws: int) -> cache.Num
     one, two = predicted(base), predicted(shifted)
     if one is None or two is None:
         return {}
+    one = among(one, [i for i, name in enumerate(_scored(base)) if name in _scored(shifted)])
     a, b = (Sample(side.of(metric), side.targets, side.groups) for side in (one, two))
-    drawn = unpaired(metric, a, b, draws)
-    found = drawn.interval()
-    return {"value": drawn.value, "low": found.low, "high": found.high}
+    drawn, alone = unpaired(metric, a, b, draws), stats.bootstrap(metric, *a, draws=draws)
+    ends, own = drawn.interval(), alone.interval()
+    values = [score(metric, scores, a.targets) for scores in a.scores]
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return dict(zip(NUMBERS, (drawn.value, ends.low, ends.high, alone.value, spread, own.low, own.high), strict=True))
+
+
+def _scored(group: Group) -> list[str]:
+    return list(group.first.n["test"].classes) if "test" in group.first.n else []
+
+
+def among(found: Predicted, columns: Sequence[int]) -> Predicted:
+    """Return predictions of some classes alone: of images that have one of them, by the softmax over them.
+
+    Of findings the others are left out, and all images stay.
+    """
+    ranks = found.scores if found.ranks is None else found.ranks
+    if len(columns) == ranks.shape[2]:
+        return found
+    if found.targets.ndim == 2:
+        kept, at = ranks[:, :, columns], np.arange(len(found.ids))
+        targets = found.targets[:, columns]
+    else:
+        at = np.flatnonzero(np.isin(found.targets, columns))
+        log_odds = log_odds_of(found.scores) if found.ranks is None else found.ranks
+        kept, targets = metrics.among(log_odds[:, at], columns), np.searchsorted(columns, found.targets[at])
+    scores = found.scores[:, :, columns] if found.targets.ndim == 2 else metrics.probabilities(kept)
+    groups = None if found.groups is None else found.groups[at]
+    return Predicted(tuple(np.array(found.ids)[at]), scores, targets, groups, kept)
 
 
 def shift_table(dataset: str, records: Iterable[Record], include_random: bool = False) -> Table:
@@ -131,16 +165,16 @@ def shift_table(dataset: str, records: Iterable[Record], include_random: bool = 
         " on those of another data set, and the drop with its 95 % interval",
         heads=("tested on", "model", "protocol", "settings", "weights", "seeds"),
         columns=tuple(Column(name, title, primary, dataset) for name, title in heads),
-        rows=tuple(_row(drop) for drop in found),
+        rows=tuple(_row(drop, several=len({drop.shifted.content for drop in found}) > 1) for drop in found),
         notes=(*notes, *_notes(found)),
         intervals=True,
     )
 
 
-def _row(drop: Drop) -> Row:
+def _row(drop: Drop, *, several: bool) -> Row:
     group, unit = drop.shifted, drop.shifted.first.unit
     marks = SEEN_MARK * group.contaminated + RANDOM_MARK * (unit.weights == "random")
-    numbers = [_cell(one, drop.metric, marks) for one in (drop.in_domain, group)]
+    numbers = [replace(drop.own, mark=marks if drop.own.value is not None else ""), _cell(group, drop.metric, marks)]
     gap = Cell(drop.value, low=drop.low, high=drop.high, form="difference")
     options = spelt({key: value for key, value in unit.options.items() if key not in TESTED})
     about = {
@@ -163,12 +197,10 @@ def _row(drop: Drop) -> Row:
         group.weights,
         str(group.n),
     )
-    return Row(heads, (*numbers, gap), about)
+    return Row(heads, (*numbers, gap), about, f"data {group.data}" if several else "")
 
 
-def _cell(group: Group | None, metric: str, marks: str) -> Cell:
-    if group is None:
-        return Cell()
+def _cell(group: Group, metric: str, marks: str) -> Cell:
     mean, std, n = group.summary(metric)
     low, high = interval(group, metric)
     return Cell(mean, std, n, low=low, high=high, mark=marks)
@@ -179,11 +211,17 @@ def _notes(found: list[Drop]) -> list[str]:
         "drop: in domain minus shifted; its interval draws the patients (images where none are known) of each test set"
         " separately, and the training seeds"
     ]
+    if any(drop.shifted.first.unit.options.get("closed") for drop in found):
+        notes.append("closed: both numbers are over the classes that the other set has; in domain on images of these")
     notes += [SEEN] if any(drop.shifted.contaminated for drop in found) else []
     if any(drop.shifted.first.unit.weights == "random" for drop in found):
         notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")
     said: dict[str, list[str]] = {}
     for drop in found:
-        for warning in spoken(drop.shifted):
-            said.setdefault(warning, []).append(f"{drop.shifted.first.unit.model} on {drop.on}")
+        model, away = drop.shifted.first.unit.model, spoken(drop.shifted)
+        here = [] if drop.in_domain is None else spoken(drop.in_domain)
+        for warning in away:
+            said.setdefault(warning, []).append(f"{model} on {drop.on}")
+        for warning in (text for text in here if text not in away):
+            said.setdefault(warning, []).append(f"{model} in domain")
     return notes + [f"{'; '.join(dict.fromkeys(who))}: {warning}" for warning, who in said.items()]
