@@ -35,7 +35,7 @@ def carry_out(plan: Plan, told: Callable[[list[Record]], None] = lambda _: None)
     If nothing is missing, the records are read and torch is not imported. `told` is called with each job's records.
     """
     if not plan.todo:
-        found = [[r for folder in job.folders() if (r := store.read(folder))] for job in plan.jobs]
+        found = [job.records() for job in plan.jobs]
         for records in found:
             told(records)
         result = Result(records=[record for records in found for record in records])

@@ -63,3 +63,18 @@ def test_ranks_are_those_of_the_logits_where_single_precision_has_ties(kind: str
     if kind == "binary":  # of two classes the log-odds are the difference of the logits
         assert found["ap"] == pytest.approx(average_precision_score(y, plain[:, 1] - plain[:, 0]), abs=1e-12)
     assert found["log_loss"] == metrics.score("log_loss", scores_for("log_loss", values), targets)
+
+
+def test_some_classes_alone_are_the_softmax_over_them() -> None:
+    logits = np.random.default_rng(5).normal(scale=4, size=(20, 5))
+    kept = [0, 2, 3]
+    exact = np.exp(logits[:, kept])
+    exact /= exact.sum(axis=1, keepdims=True)
+    found = metrics.among(log_odds(logits, multilabel=False), kept)
+    np.testing.assert_allclose(probabilities(found), exact, rtol=1e-9)
+    np.testing.assert_allclose(metrics.among(found, range(3)), found, atol=1e-9)
+
+
+def test_classes_stay_in_order_where_another_one_is_certain() -> None:
+    found = metrics.among(log_odds(np.array([[900.0, 3.0, 5.0]]), multilabel=False), [1, 2])
+    np.testing.assert_allclose(probabilities(found), [[1 / (1 + np.exp(2.0)), 1 / (1 + np.exp(-2.0))]])

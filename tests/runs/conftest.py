@@ -53,8 +53,8 @@ def pictures(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "pictures")
 
 
-def write_pictures(folder: Path, n: int = 90) -> Path:
-    source = np.random.default_rng(0)
+def write_pictures(folder: Path, n: int = 90, seed: int = 0) -> Path:
+    source = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = ["image,label,patient"]
     for i in range(n):

@@ -160,10 +160,14 @@ def job_lines(plan: Plan) -> Iterator[str]:
     """Yield one line per job, then the totals."""
     total = done = 0
     for job in plan.jobs:
-        finished = job.done()
+        finished = job.finished()
         total, done = total + len(finished), done + sum(finished)
         state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
         yield f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}"
+        for shift in job.shifts:
+            gone = f", {sum(shift.dropped.values())} left out" if shift.dropped else ""
+            scored = f", {len(shift.columns)} of {job.dataset.n_classes} classes" if shift.closed else ""
+            yield f"  tested on {shift.name}: {len(shift.dataset.rows('test'))} images{gone}{scored}"
     yield f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do"
     yield from precision_lines(plan)
 
@@ -262,7 +266,8 @@ def _line(records: list[Record]) -> str:
     chosen = "".join(
         f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen
     )
-    return f"{unit.model} · {unit.protocol} · {unit.dataset}{marks}: {first.metric} {text}{chosen}"
+    where = unit.dataset if first.test_on is None else f"{unit.dataset}, tested on {first.test_on}"
+    return f"{unit.model} · {unit.protocol} · {where}{marks}: {first.metric} {text}{chosen}"
 
 
 def _brief(value: object) -> str:

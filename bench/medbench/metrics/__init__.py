@@ -7,7 +7,7 @@ the union of both would be over different classes for different models. A class 
 has a precision and an F1 of 0.
 """
 
-from medbench.metrics.log_odds import MOST, log_odds, log_odds_of, probabilities, scores_for
+from medbench.metrics.log_odds import MOST, among, log_odds, log_odds_of, probabilities, scores_for
 from medbench.metrics.registry import METRICS, Metric, compute, get, ids_for, score, score_many
 from medbench.metrics.scores import Scores
 
@@ -16,6 +16,7 @@ __all__ = [
     "MOST",
     "Metric",
     "Scores",
+    "among",
     "compute",
     "get",
     "ids_for",

@@ -6,6 +6,8 @@ rank images would see ties that the model did not make.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from medbench.metrics.scores import Array, Floats
@@ -35,6 +37,20 @@ def log_odds(logits: Floats, *, multilabel: bool) -> Array:
         behind = z - first - np.log(total - others)
         found: Array = np.where(alone, ahead, behind)
     return np.clip(found, -MOST, MOST)
+
+
+def among(values: Floats, columns: Sequence[int]) -> Array:
+    """Return the log-odds of some classes, given that the image has one of them: the softmax over these alone.
+
+    Args:
+        values: Log-odds of all classes, (…, c), as `log_odds` gives them.
+        columns: The classes that stay, k of them.
+
+    Returns:
+        (…, k).
+    """
+    # log p = -log(1 + exp(-x)): the logarithm of a softmax is a logit
+    return log_odds(-np.logaddexp(0.0, -np.asarray(values, np.float64)[..., list(columns)]), multilabel=False)
 
 
 def log_odds_of(probabilities: Floats) -> Array:

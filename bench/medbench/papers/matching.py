@@ -40,7 +40,7 @@ class RecordIndex:
     def __init__(self, records: Iterable[Record]) -> None:
         self.groups: dict[tuple[str, str, str], list[Group]] = {}
         contents: dict[str, Counter[str]] = {}
-        for group in collect(records):
+        for group in collect(record for record in records if record.test_on is None):
             unit = group.first.unit
             self.groups.setdefault((unit.model, unit.protocol, unit.dataset), []).append(group)
             contents.setdefault(unit.dataset, Counter())[group.content] += unit.weights != "random"

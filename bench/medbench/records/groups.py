@@ -12,6 +12,8 @@ from medbench import stats
 from medbench.records import Record
 from medbench.storage import files
 
+TESTED = ("test_on", "test_part", "closed")
+"""Options that say on what other data set it was tested, and how; they change nothing of what was trained."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
@@ -74,7 +76,10 @@ class Group:
         """The content of the data, the split, the number of test images, and the split's digest, or template."""
         record = self.first
         images = record.n["test"].images if "test" in record.n else 0
-        return self.content, str(self.split), images, str(record.material.get("split", ""))
+        rows = [record.material.get("split", "")]
+        if (elsewhere := record.material.get("test_on")) is not None:
+            rows.append(elsewhere)
+        return self.content, str(self.split), images, str(rows[0]) if len(rows) == 1 else files.canonical(rows)
 
     @property
     def tested(self) -> Tested:
@@ -88,8 +93,7 @@ class Group:
     @property
     def options(self) -> str:
         """The changed options, as `key=value` pairs."""
-        changed = self.first.unit.options
-        return ", ".join(f"{key}={plain(changed[key])}" for key in sorted(changed))
+        return spelt(self.first.unit.options)
 
     @property
     def settings(self) -> str:
@@ -232,6 +236,11 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Return the paths at which two materials differ, except the seed."""
     one, two = dict(leaves(a)), dict(leaves(b))
     return sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k) and k.split(".")[-1] != "seed")
+
+
+def spelt(options: Mapping[str, Any]) -> str:
+    """Return changed options as `key=value` pairs, sorted by their names."""
+    return ", ".join(f"{key}={plain(options[key])}" for key in sorted(options))
 
 
 def plain(value: Any) -> str:

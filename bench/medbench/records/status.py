@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.records import pending, store
-from medbench.records.groups import Group, collect, plain, rank_of
+from medbench.records.groups import Group, collect, rank_of, spelt
 from medbench.records.schema import Unit
 
 Place = tuple[str, ...]
@@ -43,8 +43,7 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
 
 
 def _place(unit: Unit) -> Place:
-    options = ", ".join(f"{key}={plain(unit.options[key])}" for key in sorted(unit.options))
-    return unit.dataset, unit.model, unit.protocol, unit.preset, options, unit.weights
+    return unit.dataset, unit.model, unit.protocol, unit.preset, spelt(unit.options), unit.weights
 
 
 def _row(place: Place, group: Group | None, failures: list[dict[str, Any]], left: list[bool]) -> dict[str, Any]:

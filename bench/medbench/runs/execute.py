@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
 from medbench.features.store import FeatureFolder
 from medbench.progress import say
-from medbench.protocols.context import Context
+from medbench.protocols.context import Context, Outcome
 from medbench.records import Record, pending, store
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.inputs.features import Encoders, JobInputs
@@ -72,7 +72,7 @@ def execute(plan: Plan, told: Told | None = None) -> Result:
 
 def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -> None:
     options = plan.options
-    units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.units]
+    units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.all_units]
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
     hushed = progress.quiet(not work.first or progress.is_quiet())
@@ -81,7 +81,7 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -
     with noted, hushed, logged, progress.stoppable(), whole as advance:
         for number, job in enumerate(plan.jobs, start=1):
             if id(job) not in todo:
-                result.records += (records := _done(job))
+                result.records += (records := job.records())
                 _tell(told, records)
                 continue
             say(f"job {number} of {len(plan.jobs)}")
@@ -167,9 +167,10 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         overwrite = job.options.overwrite == "always"
         before = work.told(job.done())
         if all(before) and not overwrite:  # another process finished it while this one waited
-            return _done(job), 0
+            return job.records(), 0
         _check_needs(job)
-        say(f"{job.name}: {len(before) - (0 if overwrite else sum(before))} of {len(before)} units to do")
+        units = [False] * len(job.all_units) if overwrite else job.finished()
+        say(f"{job.name}: {len(units) - sum(units)} of {len(units)} units to do")
         start, tally = time.perf_counter(), Tally()
         inputs = _inputs(job, work, tally)
         prepared = time.perf_counter()
@@ -189,11 +190,16 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         work.banks += getattr(inputs, "banks", [])
         records = []
         if work.first:
-            told = context.language.warnings if context.language else ()
-            records = write_records(job, inputs, outcomes, timings, counts, told, overwrite=overwrite)
+            records = write_records(job, inputs, _with_told(outcomes, context), timings, counts, overwrite=overwrite)
             shutil.rmtree(context.partial, ignore_errors=True)
         work.told(None)
-        return records, sum(not outcome.failed for outcome in outcomes.values()) if work.first else 0
+        return records, sum(job.finished()) - sum(units) if work.first else 0
+
+
+def _with_told(outcomes: dict[int, Outcome], context: Context[Settings]) -> dict[int, Outcome]:
+    """Return outcomes with the warnings of the texts, where a job uses some."""
+    told = context.language.warnings if context.language else ()
+    return {seed: replace(one, warnings=(*told, *one.warnings)) for seed, one in outcomes.items()}
 
 
 @contextlib.contextmanager
@@ -277,10 +283,6 @@ def _check_needs(job: Job) -> None:
             )
 
 
-def _done(job: Job) -> list[Record]:
-    return [record for folder in job.folders() if (record := store.read(folder))]
-
-
 def _broken(job: Job) -> list[tuple[str, str]]:
     """Return the seeds of a job that failed (such as with a loss of nan) while its other seeds finished."""
     known = store.failures_of(job.folders())
@@ -289,7 +291,7 @@ def _broken(job: Job) -> list[tuple[str, str]]:
 
 def _note_failure(job: Job, error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
-    for (unit, key), done in zip(job.units, job.done(), strict=True):
+    for (unit, key), done in zip(job.all_units, job.finished(), strict=True):
         if not done:
             with contextlib.suppress(MedbenchError):
                 store.write_failure(job.options.runs, unit, key, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from medbench.cards.recipes.kinds import Kind
 from medbench.data.dataset import Dataset
 from medbench.data.layouts.own_columns import OwnColumns, own_columns
 from medbench.data.load import Missing
+from medbench.data.shift import Part, Shifted
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
@@ -45,6 +46,9 @@ class Options:
             val. Mean and deviation of pixels are then those of all images, so that features are extracted once.
         changes: Setting of the protocol -> value, as `--set`; dots in the name of a nested one (`augment.hue`).
         data_root: Folder of the data sets; None: `MEDBENCH_DATA`.
+        test_on: Other data sets that what is fitted is read on too, once each: names, comma lists, own data.
+        test_part: Which of their images: `all`, or their own `test` part.
+        closed: Whether classes that such a set lacks are left out of the scores on it.
         weights: Weights file, or `random`; None: the official file.
         image_size: Side of the network's input in pixels; None: the model's.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
@@ -72,6 +76,9 @@ class Options:
     folds: int | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
+    test_on: str | Sequence[str] = ()
+    test_part: Part = "all"
+    closed: bool = False
     weights: str | None = None
     image_size: int | None = None
     device: str = "auto"
@@ -144,6 +151,8 @@ class Job:
     """Micro-batch (0: as many as fit) and processes, where a trained network's batch norm makes them matter."""
     language: JobLanguage | None = None
     """The texts of the classes, where the text tower is used."""
+    shifts: tuple[Shifted, ...] = ()
+    """Further data sets that the outcome is read on; they change nothing that is fitted or chosen."""
 
     @property
     def kind(self) -> Kind:
@@ -234,13 +243,31 @@ class Job:
 
     @cached_property
     def units(self) -> list[tuple[Unit, str]]:
-        """The job's units with their keys."""
+        """The job's units with their keys: one for each seed, on its own data set."""
+        return self._units({}, {})
+
+    def units_on(self, shift: Shifted) -> list[tuple[Unit, str]]:
+        """Return the units of the job's seeds on another data set, with their keys."""
+        shown = {"test_on": shift.name} | ({"test_part": shift.part} if shift.part != "all" else {})
+        return self._units(shown | ({"closed": True} if shift.closed else {}), {"test_on": shift.material})
+
+    @property
+    def all_units(self) -> list[tuple[Unit, str]]:
+        """The job's units on its own data set, then those on each of the others."""
+        return [*self.units, *(unit for shift in self.shifts for unit in self.units_on(shift))]
+
+    def group_on(self, shift: Shifted) -> str:
+        """Return the digest that the records of all seeds on another data set share."""
+        return files.digest({**self.material, "test_on": shift.material})
+
+    def _units(self, options: dict[str, Any], material: dict[str, Any]) -> list[tuple[Unit, str]]:
         shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
         fold = {"fold": self.dataset.split_digest} if self.fold else {}
         own = self.options.columns
         shown |= {} if own is None else own.as_options()
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
+        shown |= options
         return [
             (
                 Unit(
@@ -253,24 +280,38 @@ class Job:
                     weights=self.origin,
                     toy=self.dataset.toy,
                 ),
-                files.digest({**self.material, **fold, "seed": seed}),
+                files.digest({**self.material, **material, **fold, "seed": seed}),
             )
             for seed in self.seeds
         ]
 
+    def finished(self) -> list[bool]:
+        """Tell for each of `all_units` whether its record exists, and its weights if they are to be kept."""
+        gone = [unit.seed in self.keep and not self.weights_of(unit.seed).is_file() for unit, _ in self.units]
+        there = [store.is_done(self.options.runs, *unit) for unit in self.all_units]
+        return [is_there and not (at < len(gone) and gone[at]) for at, is_there in enumerate(there)]
+
     def done(self) -> list[bool]:
-        """Tell for each unit whether its record exists, and its weights if they are to be kept."""
-        runs = self.options.runs
-        kept = [unit.seed not in self.keep or self.weights_of(unit.seed).is_file() for unit, _ in self.units]
-        return [is_kept and store.is_done(runs, *unit) for is_kept, unit in zip(kept, self.units, strict=True)]
+        """Tell for each seed whether all its units are finished."""
+        finished = self.finished()
+        return [all(finished[at :: len(self.seeds)]) for at in range(len(self.seeds))]
 
     def weights_of(self, seed: int) -> Path:
         """Return the file of one seed's best weights, which exists if they were kept."""
         return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
 
     def folders(self) -> list[Path]:
-        """Return the folder of each unit."""
+        """Return the folder of each unit on the job's own data set."""
         return [store.folder_of(self.options.runs, unit, key) for unit, key in self.units]
+
+    def records(self) -> list[Record]:
+        """Return the records of all finished units."""
+        folders = (store.folder_of(self.options.runs, unit, key) for unit, key in self.all_units)
+        return [record for folder in folders if (record := store.read(folder))]
+
+    def elsewhere(self, shift: Shifted) -> Job:
+        """Return a job on the images of another data set alone, which are prepared as this job's are."""
+        return replace(self, dataset=shift.dataset, shifts=())
 
 
 @dataclass(frozen=True)

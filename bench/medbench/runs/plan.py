@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medbench import cards, metrics
@@ -24,6 +23,7 @@ from medbench.runs.device import choose_device, choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage
 from medbench.runs.outline import check_layers, count_units, together
+from medbench.runs.targets import Targets, check_targets
 
 
 def make_plan(
@@ -46,7 +46,7 @@ def make_plan(
         for name in datasets
         for card in models
         for recipe in protocols
-        for job in request.jobs(card, recipe, name, options.changes)
+        for job in request.tested(request.jobs(card, recipe, name, options.changes), name)
     ]
     return Plan(_in_order(jobs), options)
 
@@ -61,6 +61,7 @@ class _Request:
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
         reachable: Whether downloads may work: none has found no network yet.
+        targets: What jobs are tested on beside their own data set.
     """
 
     options: Options
@@ -68,6 +69,10 @@ class _Request:
     loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
     reachable: bool = True
+    targets: Targets = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.targets = Targets(self.options)
 
     def check(self, models: list[ModelCard], protocols: list[ProtocolCard], datasets: list[str]) -> None:
         """Look for all that is wrong or missing: in settings and data first, for weights can be large downloads.
@@ -80,7 +85,8 @@ class _Request:
             with collected(found):
                 settings, _, _ = self._settings(recipe, name, self.options.changes)
                 for at in _swept(recipe, settings):
-                    self._data(recipe, name, _with_split(at, self.options.seed_list[0]))
+                    data = self._data(recipe, name, _with_split(at, self.options.seed_list[0]))
+                    self.targets.of(data, name, recipe)
         for card in [] if found else models:
             with collected(found):
                 self.weights(card)
@@ -95,6 +101,10 @@ class _Request:
         kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
         own = fitting(recipe.kind, changes, kinds)
         return resolve(recipe, self.options.preset, dataset_entry(dataset), own), own, kinds
+
+    def tested(self, jobs: list[Job], dataset: str) -> list[Job]:
+        """Return jobs with what they are tested on beside their own data set; not so the jobs that they need."""
+        return [replace(job, shifts=self.targets.of(job.dataset, dataset, job.protocol)) for job in jobs]
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
         """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
@@ -119,7 +129,7 @@ class _Request:
             named = own.get(kind.sweep) if value == "deit" else None  # timing: `deit` or a model card
             shown = {kind.sweep: named if isinstance(named, str) else value}
             made = self._folds(model, recipe, at, dataset, own | shown)
-            found += [dataclasses.replace(job, sweep=inner) for job in made]
+            found += [replace(job, sweep=inner) for job in made]
         return found
 
     def _folds(
@@ -130,10 +140,7 @@ class _Request:
         if split is None or not per_seed(split):
             return [self._job(model, recipe, settings, dataset, changes)]
         jobs = ((seed, _with_split(settings, seed)) for seed in self.options.seed_list)
-        return [
-            dataclasses.replace(self._job(model, recipe, at, dataset, changes), seeds=(seed,), fold=split)
-            for seed, at in jobs
-        ]
+        return [replace(self._job(model, recipe, at, dataset, changes), seeds=(seed,), fold=split) for seed, at in jobs]
 
     def _job(
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
@@ -190,7 +197,7 @@ class _Request:
             other = cards.find_protocol(tuned)
             own = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].tunes])
             found += [
-                dataclasses.replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
+                replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
                 for job in self.jobs(model, other, dataset, own)
             ]
         return found
@@ -313,7 +320,8 @@ def _in_order(jobs: list[Job]) -> list[Job]:
             put(needed)
         known = found.get(job.place)
         keep = tuple(sorted({*job.keep, *(known.keep if known else ())}))
-        found[job.place] = dataclasses.replace(known or job, keep=keep)
+        shifts = job.shifts or (known.shifts if known else ())
+        found[job.place] = replace(known or job, keep=keep, shifts=shifts)
 
     for job in jobs:
         put(job)
@@ -332,7 +340,7 @@ def _in_folds(options: Options) -> Options:
         what = "train, val and test need one each" if options.folds < 3 else "--set split asks for another split"
         raise MedbenchError(f"--folds {options.folds}: {what}", "give 3 or more folds, and no other split")
     split = {"split": f"kfold-{options.folds}@{SEED}"}
-    return dataclasses.replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})
+    return replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})
 
 
 def _check_options(options: Options, models: list[ModelCard]) -> None:
@@ -354,5 +362,6 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
         raise MedbenchError(
             f"--image-size {options.image_size}: the size must be above 0", "give pixels, such as --image-size 224"
         )
+    check_targets(options)
     choose_device(options.device)
     _ = options.seed_list

@@ -24,6 +24,7 @@ from medbench.data.prepared.store import Store, prepare
 from medbench.data.prepared.transforms import (
     Clean,
     Drawn,
+    InTurn,
     Still,
     Transform,
     Views,
@@ -108,6 +109,19 @@ def test_clean_gives_the_rows_asked_for(store: Store) -> None:
     assert (clean[[3, 1]].numpy() == expected[[3, 1]]).all()
     found[:] = 0  # a copy: the store is not written to
     assert (Clean(store, rows, 36).__getitems__([0, 1]).numpy() == store.images[4:6]).all()
+
+
+def test_images_of_several_sets_come_in_turn_in_any_order(store: Store) -> None:
+    first, second = Clean(store, np.array([4, 9]), 32), Clean(store, np.array([7, 1, 3]), 32)
+    both = InTurn([first, second])
+    assert len(both) == 5
+    single = [torch.stack([part[i] for i in range(len(part))]) for part in (first, second)]
+    every = torch.cat(single)
+    for asked in ([0, 1, 2, 3, 4], [3, 0, 4, 1, 3], [2]):
+        assert torch.equal(both[asked], every[asked])
+        assert torch.equal(both.__getitems__(asked), every[asked])
+    assert torch.equal(both[4], every[4])
+    assert torch.equal(pickle.loads(pickle.dumps(both))[[1, 2]], every[[1, 2]])
 
 
 def test_clean_at_the_stores_own_size_is_a_copy(store: Store) -> None:

@@ -107,6 +107,11 @@ class DatasetCard(Card):
     counts: Counts = Field(default_factory=Counts, description="What a complete copy contains; `data check` compares.")
     verified: bool = Field(True, description="False: counts are from memory or a third party; runs carry a warning.")
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
+    shift: dict[str, dict[Cell, Cell | None]] = Field(
+        default_factory=dict,
+        description="For --test-on: data set trained on -> (class here -> class there, or null: left out). `'*'`: all"
+        " other classes here; `no finding`: images without one (multilabel). None: classes of the same name.",
+    )
 
     @property
     def toy(self) -> bool:

@@ -13,7 +13,9 @@ from medbench.cards.recipes.kinds import Kind
 class Timing(Settings):
     """Time of one instance and throughput, warmed up and synchronised."""
 
-    kind: ClassVar[Kind] = Kind("timing", seeded=False, sweep="classifier", second="second", timed=True)
+    kind: ClassVar[Kind] = Kind(
+        "timing", seeded=False, sweep="classifier", second="second", timed=True, classifies=False
+    )
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
         None,
         description="Classifier on top of the encoder: `linear`, `deit` or a model card, which is stacked then; a list;"
@@ -47,7 +49,11 @@ class CkaRecipe(Settings):
     """Linear CKA between the layers of a network before and after fine-tuning."""
 
     kind: ClassVar[Kind] = Kind(
-        "cka", seeded=False, second="second", tunes=("linear-unfrozen", "deit-frozen", "deit-unfrozen")
+        "cka",
+        seeded=False,
+        second="second",
+        tunes=("linear-unfrozen", "deit-frozen", "deit-unfrozen"),
+        classifies=False,
     )
 
     tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
@@ -73,7 +79,7 @@ class CkaModels(Settings):
     """Pooled features of a fine-tuned network on test images, to be compared among models."""
 
     kind: ClassVar[Kind] = Kind(
-        "cka-models", module="cka", function="run_models", seeded=False, tunes=("linear-unfrozen",)
+        "cka-models", module="cka", function="run_models", seeded=False, tunes=("linear-unfrozen",), classifies=False
     )
 
     tuned: Literal["linear-unfrozen"] = "linear-unfrozen"

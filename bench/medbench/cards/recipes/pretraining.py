@@ -13,7 +13,7 @@ from medbench.cards.recipes.kinds import Kind
 class DinoPretrain(Settings):
     """DINO self-supervision on a data set's training images (Caron et al. 2021)."""
 
-    kind: ClassVar[Kind] = Kind("dino-pretrain", version=2, seeded=False, keeps=True, thaws=True)
+    kind: ClassVar[Kind] = Kind("dino-pretrain", version=2, seeded=False, keeps=True, thaws=True, classifies=False)
     epochs: Positive = 100
     batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
     global_size: Positive | None = Field(None, description="Side of the two global crops; none: the image size.")

@@ -35,6 +35,19 @@ def run(
             autocompletion=complete.datasets,
         ),
     ] = None,
+    test_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Other data sets to read the result on, too: names, comma lists, your own.",
+            autocompletion=complete.datasets,
+        ),
+    ] = None,
+    test_part: Annotated[
+        str, typer.Option(metavar="all|test", help="Of these, all images or their own test part.")
+    ] = "all",
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
+    ] = False,
     paper: Annotated[
         str | None,
         typer.Option(
@@ -91,19 +104,19 @@ def run(
     """
     from medbench import progress
     from medbench.cards.resolve import parse_changes
-    from medbench.errors import MedbenchError
     from medbench.runs.jobs import Options
     from medbench.storage import paths
 
-    repeats = options.seeds_of(seeds)
-    if folds is not None and repeats is not None:
-        raise MedbenchError("--seeds does not go with --folds: each fold is one seed", "leave one of them out")
+    repeats = _repeats(seeds, folds)
     how = Options(
         preset=preset or "paper",
         seeds=5 if repeats is None else repeats,
         folds=folds,
         changes=parse_changes(set_ or []),
         data_root=data_root,
+        test_on=test_on or (),
+        test_part=test_part,  # type: ignore[arg-type]
+        closed=closed,
         weights=weights,
         image_size=image_size,
         device=device,
@@ -128,6 +141,16 @@ def run(
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     with progress.quiet(quiet):
         _run_and_print(how, choose, paper, repeats, preset, dry_run=dry_run, as_json=as_json)
+
+
+def _repeats(seeds: str | None, folds: int | None) -> int | list[int] | None:
+    """Return what `--seeds` asks for; folds have seeds of their own."""
+    from medbench.errors import MedbenchError
+
+    repeats = options.seeds_of(seeds)
+    if folds is not None and repeats is not None:
+        raise MedbenchError("--seeds does not go with --folds: each fold is one seed", "leave one of them out")
+    return repeats
 
 
 def _run_and_print(

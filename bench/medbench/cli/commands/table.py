@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
+SHIFT = "shift/"
+"""Tables that always show intervals: of a drop, they are the point."""
 SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
 def table(
     name: Annotated[
         str | None,
-        typer.Argument(help="dataset/<name>, or a paper's table; none: list all.", autocompletion=complete.tables),
+        typer.Argument(
+            help="dataset/<name>, shift/<name>, or a paper's table; none: list all.", autocompletion=complete.tables
+        ),
     ] = None,
     form: options.TableFormat = None,
     published: options.Published = False,
@@ -67,7 +71,8 @@ def table(
     from medbench.report.tables.choose import chosen
 
     found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset)
-    write_table(chosen(found, _words(metrics), _words(columns), sort), form, intervals, SEE_ALL)
+    shown = chosen(found, _words(metrics), _words(columns), sort)
+    write_table(shown, form, intervals or name.startswith(SHIFT), SEE_ALL)
     if status:
         raise typer.Exit(status)
 

@@ -89,6 +89,37 @@ class Clean(Dataset[Tensor]):
         return torch.from_numpy(take(centre_crop(self.store.images, self.size), self.rows[np.asarray(indices)]))
 
 
+class InTurn(Dataset[Tensor]):
+    """The images of several data sets of one size, one set after the other.
+
+    Attributes:
+        parts: The data sets.
+        starts: (k,) number of images before each.
+        ends: (k,) number of images up to the end of each.
+    """
+
+    def __init__(self, parts: Sequence[Dataset[Tensor]]) -> None:
+        self.parts = list(parts)
+        lengths = np.array([len(part) for part in self.parts])  # type: ignore[arg-type]
+        self.ends = np.cumsum(lengths)
+        self.starts = self.ends - lengths
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Return (size, size, c) uint8 for one index, (b, size, size, c) for a list of them."""
+        return self.__getitems__(index) if isinstance(index, (list, range)) else self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:
+        """Return (b, size, size, c) uint8."""
+        wanted = np.asarray(indices)
+        owner = np.searchsorted(self.ends, wanted, side="right")
+        order = np.argsort(owner, kind="stable")
+        pieces = [self.parts[k][(wanted[owner == k] - self.starts[k]).tolist()] for k in np.unique(owner)]
+        return torch.cat(pieces)[torch.from_numpy(np.argsort(order))]
+
+
 class Views(Clean):
     """Augmented images. The draws depend only on (seed, view, position in the store)."""
 

@@ -104,9 +104,13 @@ def meant(groups: Iterable[Group], side: Side, protocol: str) -> list[Group]:
 
 
 def having(groups: Iterable[Group], settings: Iterable[str]) -> list[Group]:
-    """Return the groups that have all of some settings: those that change nothing else, if there are any."""
+    """Return the groups that have all of some settings: those that change nothing else, if there are any.
+
+    What was tested on another data set than its own is meant only where the settings name that (`test_on=NAME`).
+    """
     wanted = {_spelt(word) for word in settings}
-    found = [group for group in groups if wanted <= _settings(group)]
+    elsewhere = any(word.startswith("test_on=") for word in wanted)
+    found = [g for g in groups if wanted <= _settings(g) and elsewhere == (g.first.test_on is not None)]
     exact = [group for group in found if _settings(group) - wanted <= {group.first.unit.preset}]
     return exact if wanted and exact else found
 

@@ -23,6 +23,7 @@ from medbench.report.html.run_page import Facts, Page, Picture, Pictures, anchor
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import interval
 from medbench.report.tables.paper_table import paper_table
+from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")
@@ -62,7 +63,7 @@ class Content:
 
     Attributes:
         records: How many records there are.
-        tables: One per data set, with a plot of its first column.
+        tables: One per data set, with a plot of its first column; then one of domain shift for each that has some.
         papers: Papers' tables of which something was run.
         figures: Papers' figures of which something was run, drawn as PNG.
         pages: One per group.
@@ -108,12 +109,14 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
         raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")
     groups = collect(records)
     tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
+    elsewhere = sorted({record.unit.dataset for record in records if record.test_on is not None})
+    drops = [shift_table(name, records, True) for name in elsewhere]
     views, data = _of_papers(records, include_random)
     pages = tuple(_pages(groups, tables, runs, pictures, thumbnails))
     shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}
     return Content(
         records=len(records),
-        tables=tuple((table, _ranking(table)) for table in tables),
+        tables=(*((table, _ranking(table)) for table in tables), *((table, None) for table in drops)),
         papers=tuple(view for view in views if view.run),
         figures=tuple((one, _drawn(one)) for one in data if _has_ours(one)),
         pages=pages,

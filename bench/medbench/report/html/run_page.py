@@ -12,7 +12,7 @@ from typing import Any
 from medbench.cards.recipes import KINDS
 from medbench.metrics import METRICS
 from medbench.records import Record
-from medbench.records.groups import Group, leaves, plain
+from medbench.records.groups import TESTED, Group, leaves, plain
 from medbench.report import inference
 from medbench.report.html import diagnostics, plots
 from medbench.report.tables.table import DASH
@@ -81,7 +81,9 @@ class Page:
     @property
     def title(self) -> str:
         """Model · protocol · data set."""
-        return f"{self.unit.model} · {self.unit.protocol} · {self.unit.dataset}"
+        on = self.group.first.test_on
+        where = self.unit.dataset if on is None else f"{self.unit.dataset}, tested on {on}"
+        return f"{self.unit.model} · {self.unit.protocol} · {where}"
 
     @property
     def score(self) -> tuple[float | None, float | None, int]:
@@ -112,7 +114,7 @@ def page_of(
     shown: tuple[Wrong, ...] = ()
     classes = tuple(first.n["test"].classes) if "test" in first.n else ()
     if found is not None and len(classes) == found.scores.shape[2]:
-        shown = _worst(found, classes, first.unit.dataset, pictures, thumbnails)
+        shown = _worst(found, classes, first.test_on or first.unit.dataset, pictures, thumbnails)
     return Page(
         anchor=anchor(group),
         group=group,
@@ -148,6 +150,9 @@ def command_of(group: Group) -> str:
     # A protocol on fine-tuned networks draws nothing itself: `--seeds` would count the seeds of those networks.
     words += [] if kind in KINDS and KINDS[kind].tunes else ["--seeds", _seeds(seeds)]
     for key, value in sorted(unit.options.items()):
+        if key in TESTED:
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [plain(value)])]
+            continue
         words += [key, plain(value)] if key.startswith("--") else ["--set", f"{key}={plain(value)}"]
     words += {"random": ["--weights", "random"], "file": ["--weights", "FILE"]}.get(unit.weights, [])
     return shlex.join(words)

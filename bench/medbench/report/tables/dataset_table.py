@@ -50,7 +50,8 @@ def dataset_table(
     Raises:
         MedbenchError: Nothing has been run on it.
     """
-    found, notes = pick(collect(record for record in records if record.unit.dataset == dataset))
+    records = [record for record in records if record.unit.dataset == dataset]
+    found, notes = pick(collect(record for record in records if record.test_on is None))
     if not found:
         raise MedbenchError(
             f"nothing has been run on '{dataset}' yet",
@@ -63,6 +64,8 @@ def dataset_table(
     with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values):
         for part in parts:
             rows += _rows(part, columns, intervals)
+    if others := sorted({record.test_on for record in records if record.test_on is not None}):
+        notes.append(f"what was tested on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
     if random and not include_random:
         notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")

@@ -11,6 +11,7 @@ from medbench.records import store
 from medbench.records.store import gc_paused, records_of
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.paper_table import paper_table
+from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 from medbench.storage import paths
 
@@ -46,6 +47,8 @@ def table(
     with gc_paused():
         if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
             return dataset_table(rest, records_of(place, rest), include_random, intervals)
+        if kind == "shift" and f"dataset/{rest}" in list_tables(runs):
+            return shift_table(rest, records_of(place, rest), include_random)
         if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
             records = paper_records(paper, place, [rest])
             return paper_table(paper, rest, records, published, include_random, intervals, preset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from medbench.runs.jobs import Job
 from medbench.storage import files
 
 VIEW_SEED = 0
+
+Statistics = tuple[list[float], list[float]]
+"""Mean and standard deviation of each channel."""
 
 
 class Encoders:
@@ -61,9 +64,12 @@ class JobInputs:
         left_out: Id of each image left out -> the reason.
         mean: Mean used for normalisation.
         std: Standard deviation used for normalisation.
+        elsewhere: The same of each further data set that the job is tested on; its images are normalised as the job's.
     """
 
-    def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
+    def __init__(
+        self, job: Job, encoders: Encoders, workers: int, tally: Tally, statistics: Statistics | None = None
+    ) -> None:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
         self.banks: list[FeatureFolder] = []  # removed at the end of the plan: they can be large
         card = job.dataset.card
@@ -73,11 +79,22 @@ class JobInputs:
         if self.left_out and job.options.unreadable == "stop":
             pixels.refuse_unreadable(self.store)
         self.dataset = without(job.dataset, set(self.left_out)) if self.left_out else job.dataset
-        self.mean, self.std = self._statistics()
+        self.mean, self.std = statistics or self._statistics()
+        shown = self.mean, self.std
+        self.elsewhere: Sequence[JobInputs] = [
+            type(self)(job.elsewhere(shift), encoders, workers, tally, shown) for shift in job.shifts
+        ]
+        for inputs in self.elsewhere:
+            inputs.banks = self.banks
 
     def clean(self, split: str) -> NDArray[np.float32]:
-        """Return the features of a split's images under the evaluation transform, (n, d)."""
-        return self.everything()[self.dataset.rows(split)]
+        """Return the features of a split's images under the evaluation transform, (n, d).
+
+        After the job's own test images come those of each further data set that it is tested on.
+        """
+        own = self.everything()[self.dataset.rows(split)]
+        further = [inputs.clean(split) for inputs in self.elsewhere] if split == "test" else []
+        return np.concatenate([own, *further]) if further else own
 
     def described(self) -> dict[str, Any]:
         """Return a description of the network's input, for the record."""
@@ -126,7 +143,7 @@ class JobInputs:
             rows="all",
         )
 
-    def _statistics(self) -> tuple[list[float], list[float]]:
+    def _statistics(self) -> Statistics:
         """Return mean and standard deviation as the settings say: the model's, the card's, or the training split's."""
         card, channels = self.dataset.card, self.dataset.card.channels
         if self.job.settings.normalise == "model":

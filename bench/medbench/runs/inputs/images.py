@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment, DinoPretrain
 from medbench.data.prepared.crops import Crops
-from medbench.data.prepared.transforms import Clean, Drawn, Still, Views, normalise
+from medbench.data.prepared.transforms import Clean, Drawn, InTurn, Still, Views, normalise
 from medbench.errors import MedbenchError
 from medbench.features.extract import Extraction, Outputs
 from medbench.features.store import FeatureFolder
@@ -27,6 +28,8 @@ from medbench.storage import files, paths
 
 class NetworkInputs(JobInputs):
     """A job's features, images and networks (`protocols.context.Inputs`)."""
+
+    elsewhere: Sequence[NetworkInputs]
 
     @property
     def image_size(self) -> int:
@@ -64,8 +67,14 @@ class NetworkInputs(JobInputs):
         raise MedbenchError(f"{self.job.name} needs a second model", "name a model card: --set classifier=NAME")
 
     def images(self, split: str) -> Dataset[Tensor]:
-        """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
-        return Clean(self.store, self.dataset.rows(split), self.job.image_size)
+        """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8.
+
+        After the job's own test images come those of each further data set that it is tested on.
+        """
+        own = Clean(self.store, self.dataset.rows(split), self.job.image_size)
+        if split != "test" or not self.elsewhere:
+            return own
+        return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
@@ -109,17 +118,17 @@ class NetworkInputs(JobInputs):
             made = next(iter(outputs.values()))(encoder, one.to(self.encoders.device))
         numbers = sum(value[0].numel() for value in made)
         size = 4 if self.job.precision == "fp32" else 2
-        images = len(self.dataset.samples) + views * len(self.dataset.rows("train"))
+        images = sum(len(one.dataset.samples) for one in (self, *self.elsewhere))
+        images += views * len(self.dataset.rows("train"))
         free = shutil.disk_usage(_existing(paths.home())).free
         return numbers * size * images <= min(limit_gb * 2**30, free / 2)
 
     def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int, augment: Augment) -> FeatureBank:
         names, make = list(outputs), next(iter(outputs.values()))
         at, size = names.index(wanted), self.job.image_size
-        what = f"{self.job.model.name} on {self.dataset.card.name}: {names[0]}" + (" …" if len(names) > 1 else "")
+        what = self._named(outputs)
         specs = [self._spec().of_output(name) for name in names]
-        every = Clean(self.store, range(len(self.dataset.samples)), size)  # type: ignore[arg-type]
-        clean = self._made(Extraction(specs, every, len(every), f"{what}, clean", make))[at]
+        clean = self._clean(outputs, at)
         rows, drawn = self.dataset.rows("train"), []
         marked = files.digest(rows.tolist())
         for view in range(views):
@@ -127,7 +136,21 @@ class NetworkInputs(JobInputs):
             own = [spec.of_view(view, marked, augment, VIEW_SEED) for spec in specs]
             drawn.append(self._made(Extraction(own, images, len(rows), f"{what}, view {view + 1}/{views}", make))[at])
         splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
+        if self.elsewhere:
+            further = [one._clean(outputs, at)[one.dataset.rows("test")] for one in self.elsewhere]
+            splits["test"] = np.concatenate([splits["test"], *further])
         return FeatureBank(splits, drawn or [clean[rows]])
+
+    def _clean(self, outputs: dict[str, Outputs], at: int) -> NDArray[np.float32]:
+        """Return one of several outputs of the frozen encoder for all images under the evaluation transform."""
+        specs = [self._spec().of_output(name) for name in outputs]
+        every = Clean(self.store, range(len(self.dataset.samples)), self.job.image_size)  # type: ignore[arg-type]
+        what = f"{self._named(outputs)}, clean"
+        return self._made(Extraction(specs, every, len(every), what, next(iter(outputs.values()))))[at]
+
+    def _named(self, outputs: dict[str, Outputs]) -> str:
+        more = " …" if len(outputs) > 1 else ""
+        return f"{self.job.model.name} on {self.dataset.card.name}: {next(iter(outputs))}{more}"
 
     def _made(self, task: Extraction) -> list[NDArray[np.float32]]:
         self.banks += [FeatureFolder(spec, task.n) for spec in task.specs]

@@ -28,11 +28,13 @@ class CombinedInputs:
         dataset: The data set; samples of which an input has no readable image are in no split.
         left_out: Id of each such sample -> the reason.
         parts: Input -> its features.
+        elsewhere: Nothing.
     """
 
     def __init__(self, job: Job, encoders: Encoders, workers: int, tally: Tally) -> None:
         self.job, self.encoders = job, encoders
         settings = job.settings
+        self.elsewhere: tuple[JobInputs, ...] = ()  # such a job is tested on its own data set alone
         self.parts: dict[str, JobInputs] = {}
         for name in choose_inputs(job.dataset.card, settings.inputs, settings.encoders):
             data = job.dataset.inputs.get(name)

@@ -32,7 +32,7 @@ def notes_of(dataset: Dataset, outcome: Outcome, targets: NDArray[np.integer]) -
             found.append(f"predicts one class only: {names[called[0]]}, for all {len(targets)} test images")
         found += _below_chance(outcome.log_odds_test, targets)
     validation = len(dataset.targets("val"))
-    if _chose(outcome) and validation < FEW_VALIDATION:
+    if _chose(outcome) and 0 < validation < FEW_VALIDATION:
         found.append(f"validation has {validation} images: what was chosen on it depends on a few of them")
     per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=len(names))
     few = sorted((int(n), name) for n, name in zip(per_class, names, strict=True) if 0 < n < FEW_TEST)

@@ -11,27 +11,15 @@ from numpy.typing import NDArray
 
 from medbench import metrics
 from medbench.cards.dataset import Task
-from medbench.cards.model import seen
-from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
-from medbench.records import Record, SplitCount, store
-from medbench.records.groups import ABSENT, LACK, LEAK
+from medbench.records import Record, Unit, store
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
-from medbench.runs.results.provenance import provenance
+from medbench.runs.results.parts import Part, parts_of
 from medbench.runs.results.result_notes import notes_of
 from medbench.storage.tensors import save_tensors
-
-FLAWS = {
-    "groups-across": LEAK,
-    "duplicates-across": LEAK,
-    "absent-train": LACK,
-    "absent-val": ABSENT,
-    "absent-test": ABSENT,
-}
-"""Kind of a finding about the split -> how a record's warning of it begins."""
 
 
 def write_records(
@@ -40,50 +28,58 @@ def write_records(
     outcomes: dict[int, Outcome],
     timings: dict[str, float],
     counts: dict[str, float],
-    told: tuple[str, ...] = (),
     *,
     overwrite: bool,
 ) -> list[Record]:
-    """Score each seed on validation and test and write its record; existing records stay unless `overwrite`."""
-    dataset = inputs.dataset
-    shared = {
-        "group": job.group,
-        "material": job.material,
-        "n": {split: _count(dataset, split) for split in ("train", "val", "test")},
-        "timings": {name: round(value, 3) for name, value in timings.items()},
-        "provenance": provenance(job, inputs),
-    }
-    runs, common = job.options.runs, [*warnings_of(job, inputs), *told]
+    """Score each seed on validation and test and write its record; existing records stay unless `overwrite`.
+
+    A job that is tested on further data sets has one more record a seed for each.
+    """
+    spent = {name: round(value, 3) for name, value in timings.items()}
     records: list[Record] = []
-    for unit, key in job.units:
-        outcome, folder = outcomes.get(unit.seed), store.folder_of(runs, unit, key)
-        if outcome is not None and outcome.failed:
-            store.write_failure(runs, unit, key, outcome.failed)
-            continue
-        if outcome is not None and outcome.weights and unit.seed in job.keep:
-            save_tensors(folder / store.WEIGHTS, outcome.weights)
-        kept = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
-        if outcome is None or kept is not None:  # without an outcome, an earlier run finished it
-            records += [kept] if kept is not None else []
-            continue
-        truth = dataset.targets("test")
-        record = Record(
-            key=key,
-            unit=unit,
-            chosen=outcome.chosen,
-            selection=outcome.selection,
-            warnings=[*common, *outcome.warnings, *notes_of(dataset, outcome, truth)],
-            counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
-            **_metrics(dataset, outcome, truth),
-            **shared,
-        )
-        scored = [split for split in ("val", "test") if len(dataset.rows(split))]
-        parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in scored]
-        frame = pd.concat(parts) if parts else None
-        tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
-        history = pd.DataFrame(dict(outcome.history))
-        records.append(store.write(runs, record, frame, history, tables, outcome.arrays))
+    for part in parts_of(job, inputs):
+        for unit, key in part.units:
+            outcome = outcomes.get(unit.seed)
+            if outcome is not None and outcome.failed:
+                store.write_failure(job.options.runs, unit, key, outcome.failed)
+                continue
+            record = _kept(job, part, unit, key, outcome, overwrite=overwrite)
+            if record is None and outcome is not None:
+                record = _write(job, part, (unit, key), part.of(outcome), spent, counts)
+            records += [] if record is None else [record]
     return records
+
+
+def _kept(job: Job, part: Part, unit: Unit, key: str, outcome: Outcome | None, *, overwrite: bool) -> Record | None:
+    """Return the record of an earlier run that stays; the weights of this one are kept beside it, where asked for."""
+    runs = job.options.runs
+    folder = store.folder_of(runs, unit, key)
+    if outcome is not None and outcome.weights and unit.seed in job.keep and part.shift is None:
+        save_tensors(folder / store.WEIGHTS, outcome.weights)
+    return store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
+
+
+def _write(
+    job: Job, part: Part, unit: tuple[Unit, str], outcome: Outcome, timings: dict[str, float], counts: dict[str, float]
+) -> Record:
+    dataset, truth = part.dataset, part.dataset.targets("test")
+    record = Record(
+        key=unit[1],
+        unit=unit[0],
+        chosen=outcome.chosen,
+        selection=outcome.selection,
+        warnings=[*part.warnings, *outcome.warnings, *notes_of(dataset, outcome, truth)],
+        counts={name: round(value, 3) for name, value in {**counts, **outcome.counts}.items()},
+        timings=timings,
+        **_metrics(dataset, outcome, truth),
+        **part.shared,
+    )
+    held = [split for split in ("val", "test") if len(dataset.rows(split))]
+    parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in held]
+    frame = pd.concat(parts) if parts else None
+    tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
+    history = pd.DataFrame(dict(outcome.history))
+    return store.write(job.options.runs, record, frame, history, tables, outcome.arrays)
 
 
 def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> dict[str, Any]:
@@ -114,37 +110,6 @@ def _computed(
 def _value(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer]) -> float | None:
     value = metrics.score(metric, metrics.scores_for(metric, log_odds), truth)
     return value if math.isfinite(value) else None
-
-
-def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
-    """Return the warnings that do not depend on the outcome."""
-    card, found = job.dataset.card, []
-    if job.origin == "random":
-        found.append("random weights: this is a sanity row, not a result")
-    if job.dataset.toy:
-        found.append("toy data: generated images that say nothing about medicine")
-    for model in {model.name: model for model, _ in job.encoders}.values():
-        if named := seen(model, card):
-            found.append(f"contamination: {model.name} was pre-trained on {', '.join(named)}")
-    if not card.verified:
-        found.append(f"unverified data: the counts in card {card.name} have not been checked against the release")
-    found += job.dataset.taken.doubts
-    found += [FLAWS[leak.kind] + leak.text for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
-    for what, ids in (("unreadable", sorted(inputs.left_out)), ("missing", job.dataset.missing)):
-        if ids:
-            found.append(f"{len(ids)} {what} images were left out: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
-    return found
-
-
-def _count(dataset: Dataset, split: str) -> SplitCount:
-    targets = dataset.targets(split)
-    per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=dataset.n_classes)
-    groups = dataset.samples["group"].to_numpy()[dataset.rows(split)]
-    return SplitCount(
-        images=len(targets),
-        groups=len(set(groups)) if dataset.grouped else None,
-        classes=dict(zip(dataset.card.class_names, (int(n) for n in per_class), strict=True)),
-    )
 
 
 def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:

@@ -1,0 +1,73 @@
+"""One model on two test sets: how much a metric falls from one to the other, and how sure that is.
+
+The sets share no patient, so each is drawn by itself, within strata of its own; a draw of both is one draw of a design
+that has the units of both. Training seeds are a further level and are the same on both sides: the model is one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench.metrics.scores import Array, Floats
+from medbench.metrics.weighted import weighted
+from medbench.metrics.weighted_ranking import Weights
+from medbench.stats.bootstrap import DRAWS, Draws, combine
+from medbench.stats.jackknife import Term
+from medbench.stats.resampling import Design, design
+
+
+class Sample(NamedTuple):
+    """Predictions on one test set.
+
+    Attributes:
+        scores: (s, n, c) probabilities of the training seeds, or (n, c).
+        targets: (n,) class numbers, or (n, c) zeros and ones.
+        groups: (n,) patient or lesion of each image: groups are drawn; None: images are drawn.
+    """
+
+    scores: Floats
+    targets: NDArray[np.generic]
+    groups: NDArray[np.generic] | None = None
+
+
+def unpaired(metric_id: str, a: Sample, b: Sample, draws: int = DRAWS, seed: int = 0) -> Draws:
+    """Return the bootstrap distribution of metric(a) - metric(b) on two sets without a common patient.
+
+    Args:
+        metric_id: The metric.
+        a: The model's predictions on one set.
+        b: On the other, with the same training seeds in the same order; their classes may be others.
+        draws: How many.
+        seed: Of the draws.
+
+    Raises:
+        CardError: The metric is unknown, or not for this form of targets.
+        ValueError: The shapes do not fit, a set is empty, or the two have different numbers of seeds.
+    """
+    first, second = (weighted(metric_id, _stacked(one.scores), one.targets) for one in (a, b))
+    if len(_stacked(a.scores)) != len(_stacked(b.scores)):
+        raise ValueError(f"{len(_stacked(a.scores))} and {len(_stacked(b.scores))} training seeds cannot be the same")
+    n = len(a.targets)
+    plan = beside(design(a.targets, a.groups), design(b.targets, b.groups))
+
+    def gap(weights: Weights) -> Array:
+        return np.asarray(first(weights[:n]) - second(weights[n:]))
+
+    split = gap(np.ones((n + len(b.targets), 1), np.float32))[:, 0]
+    drawn = np.concatenate([gap(part).T for part in plan.weights(draws, seed)])
+    lacking = np.concatenate([gap(part).T for part in plan.lacking(seed)])
+    term = Term(split, drawn, tuple(np.split(lacking, np.cumsum(plan.blocks)[:-1])))
+    return combine([term], plan, seed, skewed=False)
+
+
+def beside(a: Design, b: Design) -> Design:
+    """Return the design that draws the units of both, each within its own strata; the images of `b` come second."""
+    member = np.concatenate([a.member, b.member + a.units])
+    return Design(member, (*a.strata, *(units + a.units for units in b.strata)))
+
+
+def _stacked(scores: Floats) -> Floats:
+    return scores if scores.ndim == 3 else scores[None]
