@@ -2,8 +2,8 @@
 
 Bars are rich's on a terminal, and a plain line every 20 seconds elsewhere.
 
-SIGINT (Ctrl-C) and SIGTERM raise `Stopped` at once, but inside `steps` only after the step that is being made: whoever
-makes steps saves first. A second signal never waits.
+SIGINT (Ctrl-C), SIGTERM and SIGUSR2 (of a cluster, before a time limit) raise `Stopped` at once, but inside `steps`
+only after the step that is being made: whoever makes steps saves first. A second signal never waits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _display: ContextVar[Progress | None] = ContextVar("display", default=None)
 _stopping: ContextVar[_Stopping | None] = ContextVar("stopping", default=None)
 NARROW = 100  # columns of a terminal on which bars are short, so that names and numbers fit
 PLAIN_EVERY = 20.0  # seconds between lines when standard error is not a terminal
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))
+"""What stops work in order."""
 
 
 class Stopped(BaseException):
@@ -73,8 +77,11 @@ def is_quiet() -> bool:
 
 @contextlib.contextmanager
 def logged(file: Path, wanted: bool = True) -> Iterator[None]:
-    """Also write each message of this block to `file`, with the time, even if quiet; only if `wanted`."""
-    token = _log.set(file if wanted else None)
+    """Also write each message of this block to `file`, with the time, even if quiet; only if `wanted`.
+
+    Inside another such block its file stays: a task of a cluster has a log of its own.
+    """
+    token = _log.set((_log.get() or file) if wanted else None)
     try:
         yield
     finally:
@@ -99,7 +106,7 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped` inside this block; it has an effect in the main thread alone."""
+    """Turn `SIGNALS` into `Stopped` inside this block; it has an effect in the main thread alone."""
     if _stopping.get() is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,7 +114,7 @@ def stoppable() -> Iterator[None]:
 
     def stop(number: int, _: Any) -> None:
         if os.getpid() != owner:  # a loader process, forked from this one, which ends it
-            if number == signal.SIGTERM:
+            if number != signal.SIGINT:
                 os._exit(128 + number)
         elif state.loops and not state.signal:
             state.signal = number
@@ -115,7 +122,7 @@ def stoppable() -> Iterator[None]:
         else:
             raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
     token = _stopping.set(state)
     try:
         yield

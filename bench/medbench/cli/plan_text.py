@@ -94,13 +94,14 @@ def fill(
     choose: Sequence[tuple[str, str | None]] = (),
     dry_run: bool = False,
     told: Callable[[list[Record]], None] = lambda _: None,
+    carry: Callable[[Plan, Callable[[list[Record]], None]], Result] | None = None,
 ) -> tuple[Plan, Result] | None:
     """Show the plan of a paper's cells and run it; return None after a dry run.
 
     The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output. `places`
     are names of tables and figures (None: all); `seeds` (a number or a list) and `preset` replace the paper's; `choose`
     has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a cell must match. `told` is
-    called with each job's records when the job ends.
+    called with each job's records when the job ends. `carry` runs the plan; None: this process does.
     """
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of
@@ -120,7 +121,7 @@ def fill(
     write = output.write if dry_run else output.note
     for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
         write(line)
-    return None if dry_run else (found.plan, carry_out(found.plan, told))
+    return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 
 
 def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> list[CellSpec]:

@@ -46,17 +46,23 @@ def choose_device(asked: str) -> str:
     return asked
 
 
-def choose_precision(asked: str, device: str, preset: str | None = None) -> str:
+def choose_precision(asked: str, device: str, preset: str | None = None, elsewhere: str | None = None) -> str:
     """Return `fp32`, `bf16` or `fp16`; `auto` is `preset`, or without one bf16 on a GPU that has it, fp32 elsewhere.
+
+    Args:
+        asked: What the user says.
+        device: The machine's, from `choose_device`.
+        preset: What the recipe says.
+        elsewhere: What `auto` is on another machine, for which the plan is; None: it is for this one.
 
     Raises:
         MedbenchError: The name is none of these, or half precision was asked of a CPU.
     """
     if asked not in PRECISIONS:
         raise unknown("precision", asked, PRECISIONS)
-    place = choose_device(device)
     if asked == "auto":
-        asked = preset or "auto"
+        asked = preset or elsewhere or "auto"
+    place = device if elsewhere else choose_device(device)
     if asked == "auto":
         if place == "cpu":
             return "fp32"

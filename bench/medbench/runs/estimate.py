@@ -37,6 +37,32 @@ class Estimate:
     device: str
 
 
+@dataclass(frozen=True)
+class Speeds:
+    """What finished jobs tell of others' time.
+
+    Attributes:
+        images: Images per second.
+        heads: (kind, data set) -> seconds of the protocol itself, where features come from the store.
+    """
+
+    images: dict[Speed, float]
+    heads: dict[tuple[str, str], float]
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Speeds:
+        """Return the medians over the finished jobs of the same model, kind, size and precision."""
+        return cls(*_measured(records))
+
+    def minutes(self, job: Job) -> float:
+        """Return the minutes of a job, its features not counted; a minute where nothing like it was measured."""
+        kind = job.protocol.kind
+        if _from_features(kind):
+            return self.heads.get((kind, job.dataset.card.name), 60.0) / 60
+        speed = self.images.get((job.model.name, kind, job.image_size, job.precision))
+        return trained_forwards(job) / speed / 60 if speed else 1.0
+
+
 def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
     """Return the cost of a plan's unfinished jobs.
 

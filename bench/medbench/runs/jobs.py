@@ -69,6 +69,8 @@ class Options:
         keep_weights: Whether the best weights of trained networks are kept next to their records.
         log: Where curves are sent too: `tensorboard`, `wandb`.
         command: The command line, for the record; empty if there is none.
+        elsewhere: The plan is for another machine, which has `device` and on which this is the precision `auto`; None:
+            it is for this one.
     """
 
     preset: str = "paper"
@@ -99,6 +101,12 @@ class Options:
     keep_weights: bool = False
     log: Sequence[str] = ()
     command: str = ""
+    elsewhere: str | None = None
+
+    @property
+    def machine(self) -> str:
+        """The device that the plan is for; checked where it is this machine's."""
+        return choose_device(self.device) if self.elsewhere is None else self.device
 
     @property
     def columns(self) -> OwnColumns | None:
@@ -204,7 +212,7 @@ class Job:
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
             **({"together": self.together} if self.together else {}),
-            **({"device": choose_device(self.options.device)} if self.kind.timed else {}),
+            **({"device": self.options.machine} if self.kind.timed else {}),
             **({"statistics": "all images"} if self.options.folds else {}),
             **({"language": self.language.material(self.model)} if self.language else {}),
             "schema": KEY_SCHEMA,

@@ -19,7 +19,7 @@ from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
 from medbench.models.weights.locate import WeightsFile, locate
-from medbench.runs.device import choose_device, choose_precision
+from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage
 from medbench.runs.outline import check_layers, count_units, together
@@ -166,7 +166,7 @@ class _Request:
             dataset=data,
             seeds=seeds,
             image_size=size,
-            precision=choose_precision(options.precision, options.device, settings.precision),
+            precision=choose_precision(options.precision, options.machine, settings.precision, options.elsewhere),
             changes=changes,
             options=options,
             others=self._others(data.card, settings, recipe),
@@ -363,5 +363,4 @@ def _check_options(options: Options, models: list[ModelCard]) -> None:
             f"--image-size {options.image_size}: the size must be above 0", "give pixels, such as --image-size 224"
         )
     check_targets(options)
-    choose_device(options.device)
-    _ = options.seed_list
+    _ = options.machine, options.seed_list

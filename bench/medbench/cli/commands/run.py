@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import complete, options, output, plan_text
+from medbench.cli.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
     from medbench.runs.execute import Told
     from medbench.runs.jobs import Options, Plan, Result
 
+    Carry = Callable[[Plan, Told], Result]
 Choice = tuple[tuple[str, "str | None"], ...]
 """`model`, `protocol` and `dataset`, each with what was given for it."""
 
@@ -94,6 +99,13 @@ def run(
     task: options.TaskKind = None,
     metric: options.Metric = None,
     allow_outside: options.AllowOutside = False,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="slurm|node|commands", help="Who runs it; default: this process, one by one."),
+    ] = None,
+    site: Annotated[Path | None, typer.Option(help="--on slurm: the site file of the cluster.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs; default: all.")] = None,
+    per_gpu: Annotated[int, typer.Option(help="--on node: tasks at once on a GPU.")] = 1,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
@@ -139,8 +151,9 @@ def run(
         command=shlex.join(["medbench", *(context.find_root().obj or [])]),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
+    place = Elsewhere.of(on, site, gpus, per_gpu)
     with progress.quiet(quiet):
-        _run_and_print(how, choose, paper, repeats, preset, dry_run=dry_run, as_json=as_json)
+        _run_and_print(how, choose, paper, repeats, preset, place, dry_run=dry_run, as_json=as_json)
 
 
 def _repeats(seeds: str | None, folds: int | None) -> int | list[int] | None:
@@ -159,17 +172,22 @@ def _run_and_print(
     paper: str | None,
     seeds: int | list[int] | None,
     preset: str | None,
+    place: Elsewhere | None,
     *,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run what is asked for and print the results; exit with 2 on a user's mistake, with 1 if a job failed."""
+    """Run what is asked for, here or elsewhere, and print it; exit with 2 on a user's mistake, with 1 if a job failed."""
+    from medbench.api import carry_out
+
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     told = plan_text.teller(as_json=as_json) if first else lambda _: None
+    carry = carry_out if place is None else functools.partial(place.start, dry_run=dry_run)
+    how, dry_run = (how, dry_run) if place is None else (place.options(how), False)
     if paper is not None:
-        done = _paper(paper, how, seeds, preset, choose, dry_run, told)
+        done = _paper(paper, how, seeds, preset, choose, dry_run, told, carry)
     else:
-        done = _named(how, choose, dry_run, told)
+        done = _named(how, choose, dry_run, told, carry)
     if done is not None and first:
         if not as_json:
             plan_text.print_summary(*done)
@@ -177,16 +195,15 @@ def _run_and_print(
             raise typer.Exit(status)
 
 
-def _named(how: Options, choose: Choice, dry_run: bool, told: Told) -> tuple[Plan, Result] | None:
+def _named(how: Options, choose: Choice, dry_run: bool, told: Told, carry: Carry) -> tuple[Plan, Result] | None:
     """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
-    from medbench.api import carry_out
     from medbench.runs.plan import make_plan
 
     models, protocols, datasets = (_needed(option, value) for option, value in choose)
     plan = make_plan(models, protocols, datasets, how)
     plan_text.say_sources(plan)
     if not dry_run:
-        return plan, carry_out(plan, told)
+        return plan, carry(plan, told)
     for line in plan_text.job_lines(plan):
         output.write(line)
     return None
@@ -200,6 +217,7 @@ def _paper(
     choose: Choice,
     dry_run: bool,
     told: Told,
+    carry: Carry,
 ) -> tuple[Plan, Result] | None:
     """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
     from medbench import cards
@@ -213,7 +231,9 @@ def _paper(
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
     paper = cards.find_paper(name)
-    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run, told=told)
+    return plan_text.fill(
+        paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run, told=told, carry=carry
+    )
 
 
 def _needed(option: str, value: str | None) -> str:

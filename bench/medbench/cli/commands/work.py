@@ -1,0 +1,86 @@
+"""`medbench work`: one task of a submission, on whatever machine it is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medbench.cli import plan_text
+
+INDICES = (("SLURM_ARRAY_TASK_ID", 0), ("PBS_ARRAY_INDEX", 0), ("LSB_JOBINDEX", 1), ("JOB_COMPLETION_INDEX", 0))
+"""Variable in which a scheduler tells a task its number, and the number of its first task."""
+
+
+def work(
+    folder: Annotated[Path, typer.Argument(help="The folder of a submission.")],
+    stage: Annotated[str, typer.Argument(help="The stage, such as heads.")],
+    number: Annotated[
+        int | None, typer.Argument(help="The task's number; none: that of the scheduler's array.")
+    ] = None,
+) -> None:
+    """Do one task of a submission. What is done already is passed over."""
+    from medbench.runs.cluster.submit import TABLES
+
+    if stage == TABLES:
+        tables(folder)
+        return
+    from medbench.runs.cluster.work import work as do
+
+    if status := plan_text.complain(do(folder, stage, _index() if number is None else number)):
+        raise typer.Exit(status)
+
+
+def _index() -> int:
+    from medbench.errors import MedbenchError
+
+    for name, first in INDICES:
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name]) - first
+    raise MedbenchError("no task number, and no scheduler's variable tells it", "give it: medbench work FOLDER STAGE N")
+
+
+def tables(folder: Path) -> None:
+    """Write the tables of the data sets of a submission."""
+    from medbench.report.tables.dataset_table import write_dataset_tables
+    from medbench.runs.cluster.frozen import thaw
+    from medbench.storage import paths
+
+    plan = thaw(folder)
+    for name in sorted({job.dataset.card.name for job in plan.jobs}):
+        write_dataset_tables(plan.options.runs, paths.tables_dir(plan.options.runs), name)
+
+
+class Worker:
+    """What a scheduler's process runs: a task, again after each requeue."""
+
+    def __init__(self, folder: Path, stage: str, number: int) -> None:
+        self.folder, self.stage, self.number = folder, stage, number
+
+    def __call__(self) -> int:
+        """Do the task and return the exit status; told that the time is up, save and ask to be queued again."""
+        from medbench.cli import main
+
+        requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which asks the scheduler and ends the process
+        _join_ranks()
+        status = main(["work", str(self.folder), self.stage, str(self.number)])
+        if status == 128 + signal.SIGUSR2 and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        return status
+
+    def checkpoint(self) -> Any:
+        """Return what is run after a requeue: the same, since all state is in files."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _join_ranks() -> None:
+    """Let the processes of one task find each other, as torchrun does."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        from submitit.helpers import TorchDistributedEnvironment
+
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)

@@ -1,0 +1,148 @@
+"""`--on`: the tasks of a plan on a cluster, on the GPUs of this machine, or as shell lines."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.cli import output
+from medbench.errors import MedbenchError, unknown
+
+if TYPE_CHECKING:
+    from medbench.records import Record
+    from medbench.runs.cluster.site import Site
+    from medbench.runs.cluster.submit import Prepared
+    from medbench.runs.jobs import Options, Plan, Result
+
+ENGINES = ("slurm", "node", "commands")
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where the tasks of a run go.
+
+    Attributes:
+        engine: `slurm`, `node` or `commands`.
+        site: The cluster; None: this machine.
+        gpus: `node`: numbers of GPUs; one stands there as often as it takes tasks at once.
+    """
+
+    engine: str
+    site: Site | None
+    gpus: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, engine: str | None, site: Path | None, gpus: str | None, per_gpu: int) -> Elsewhere | None:
+        """Return what the options say; None without `--on`.
+
+        Raises:
+            MedbenchError: An option does not go with the engine, or there is no site file.
+        """
+        if engine is None:
+            if site or gpus:
+                raise MedbenchError("--site and --gpus say where --on runs", "add --on slurm or --on node")
+            return None
+        if engine not in ENGINES:
+            raise unknown("engine", engine, ENGINES)
+        from medbench.runs.cluster.site import find_site
+
+        asked = site or os.environ.get("MEDBENCH_SITE")
+        found = find_site(site) if engine == "slurm" or (engine == "commands" and asked) else None
+        return cls(engine, found, _numbers(gpus, per_gpu) if engine == "node" else ())
+
+    def options(self, how: Options) -> Options:
+        """Return the options of a plan for the machine that works."""
+        from medbench.runs.cluster.submit import for_site
+
+        return how if self.site is None else for_site(how, self.site)
+
+    def start(self, plan: Plan, told: Callable[[list[Record]], None], *, dry_run: bool) -> Result:
+        """Give the plan's tasks to the engine; return what is known of them when it has them, or has done them."""
+        from medbench.cli.commands.work import Worker
+        from medbench.records import store
+        from medbench.runs.cluster import submit
+        from medbench.runs.device import choose_device
+        from medbench.runs.jobs import Result
+
+        device = self.site.device if self.site else choose_device(plan.options.device)
+        chunk = self.site.chunk_minutes if self.site else 1.0
+        records = store.read_all(plan.options.runs)
+        made = submit.prepare(plan, records, device, chunk, needs=self.engine == "commands")
+        for line in _lines(made, self.site):
+            output.note(line)
+        if dry_run:
+            shutil.rmtree(made.folder)
+            return Result()
+        if self.engine == "commands":
+            return self._commands(made)
+        worker = functools.partial(Worker, made.folder)
+        if self.engine == "node":
+            return self._node(made, worker)
+        assert self.site is not None
+        submission = submit.to_slurm(made, self.site, plan.options.command, worker)
+        jobs = dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks)
+        output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
+        output.note("medbench status --jobs shows them; medbench cancel ends them; the same command adds what is lost")
+        return Result()
+
+    def _commands(self, made: Prepared) -> Result:
+        from medbench.runs.cluster.engines.commands import lines
+        from medbench.runs.jobs import Result
+
+        python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
+        for line in lines(made.stages, made.folder, python):
+            output.write(line)
+        return Result()
+
+    def _node(self, made: Prepared, worker: Callable[[str, int], Callable[[], Any]]) -> Result:
+        from joblib import cpu_count
+
+        from medbench.cli.commands.work import tables
+        from medbench.runs.cluster.engines import node
+        from medbench.runs.jobs import Result
+
+        runs = made.jobs[0].options.runs
+        logs = runs / "logs" / made.name
+        failed = node.run(made.stages, self.gpus, logs / "submitit", cpu_count(), worker)
+        tables(made.folder)
+        output.write(f"{sum(len(stage.tasks) for stage in made.stages)} tasks, {len(failed)} failed; records in {runs}")
+        return Result(failures=[(name, f"see {logs / f'{name}.txt'}") for name in failed])
+
+
+def _numbers(gpus: str | None, per_gpu: int) -> tuple[int, ...]:
+    """Return the GPUs of a comma list, or all of this machine, each as often as it takes tasks at once."""
+    if per_gpu < 1:
+        raise MedbenchError(f"--per-gpu {per_gpu} is below 1", "give the number of tasks that share a GPU")
+    if gpus is None:
+        from medbench.runs.device import has_gpu
+
+        if not has_gpu():
+            return ()
+        import torch
+
+        return tuple(range(torch.cuda.device_count())) * per_gpu
+    words = [word.strip() for word in gpus.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise MedbenchError(f"--gpus {gpus}: not a list of numbers", "for example --gpus 0,1,2,3")
+    return tuple(int(word) for word in words) * per_gpu
+
+
+def _lines(made: Prepared, site: Site | None) -> Iterator[str]:
+    """Yield what will be submitted: stages, tasks, and the most hours they may take."""
+    for stage in made.stages:
+        after = f", after {' and '.join(stage.after)}" if stage.after else ""
+        jobs = sum(len(task.jobs) for task in stage.tasks)
+        yield f"{stage.name}: {len(stage.tasks)} tasks for {jobs} jobs{after}"
+    if made.queued:
+        yield f"{made.queued} units are queued already and are not submitted again"
+    if site is not None:
+        from medbench.runs.cluster.submit import hours
+
+        yield "; ".join(f"{kind}: at most {spent:.1f} hours" for kind, spent in hours(made, site).items())

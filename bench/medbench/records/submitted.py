@@ -1,0 +1,80 @@
+"""What was given to a scheduler: a note of each submission, so that nothing is submitted twice and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from medbench.records.schema import Unit
+from medbench.storage import files
+
+FOLDER = ".submitted"
+
+
+@dataclass(frozen=True)
+class SubmittedTask:
+    """One task of a submission.
+
+    Attributes:
+        stage: Name of its stage.
+        number: Its place in the stage.
+        job: The scheduler's name of it, such as 1234_5; empty: not submitted.
+        units: The units that it makes, with their keys; none for tasks that prepare or extract.
+    """
+
+    stage: str
+    number: int
+    job: str
+    units: tuple[tuple[Unit, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one command submitted.
+
+    Attributes:
+        name: Its name, and that of the folder of its plan.
+        engine: The scheduler.
+        folder: The frozen plan.
+        logs: Folder of the tasks' logs.
+        command: The command line.
+        tasks: Its tasks.
+    """
+
+    name: str
+    engine: str
+    folder: Path
+    logs: Path
+    command: str
+    tasks: tuple[SubmittedTask, ...]
+
+    def log(self, task: SubmittedTask) -> Path:
+        """Return the log of a task."""
+        return self.logs / f"{task.stage}-{task.number}.txt"
+
+
+SUBMISSION = TypeAdapter(Submission)
+
+
+def note(runs: Path, submission: Submission) -> Path:
+    """Write the note of a submission and return its path.
+
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    place = runs / FOLDER / f"{submission.name}.json"
+    files.write_json(place, SUBMISSION.dump_python(submission, mode="json"))
+    return place
+
+
+def submissions(runs: Path) -> Iterator[Submission]:
+    """Yield the submissions of a run store, the oldest first; a damaged note is passed over."""
+    for file in sorted((runs / FOLDER).glob("*.json")):
+        try:
+            yield SUBMISSION.validate_python(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, ValidationError):
+            continue

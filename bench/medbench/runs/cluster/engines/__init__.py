@@ -1,0 +1,1 @@
+"""Who starts the tasks of a submission: one module each."""

@@ -1,0 +1,22 @@
+"""One shell line a task, which may be run any number of times: for PBS, LSF, Kubernetes, xargs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medbench.runs.cluster.stages import Stage
+
+
+def lines(stages: Sequence[Stage], folder: Path, python: str) -> Iterator[str]:
+    """Yield one line a task, stage by stage; the lines of a stage may run at the same time, the next stage after them.
+
+    Args:
+        stages: The stages.
+        folder: The frozen plan.
+        python: Command that runs Python where the lines run.
+    """
+    for stage in stages:
+        for number in range(len(stage.tasks)):
+            yield f"{python} -m medbench work {shlex.quote(str(folder))} {stage.name} {number}"

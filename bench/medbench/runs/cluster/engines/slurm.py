@@ -1,0 +1,143 @@
+"""Slurm by submitit: a stage is an array of jobs; a task that runs into its time limit saves and is queued again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from medbench.errors import MedbenchError
+from medbench.runs.cluster.site import Resources, Site
+from medbench.runs.cluster.stages import Stage
+
+Worker = Callable[[str, int], Callable[[], Any]]
+"""Stage and number of a task -> what a process runs for it."""
+MOST_AT_ONCE = 1001
+"""Slurm's own limit of an array, where its configuration cannot be asked."""
+
+
+def check() -> None:
+    """Refuse to submit where nothing can be submitted.
+
+    Raises:
+        MedbenchError: There is no sbatch here, or submitit is not installed.
+    """
+    if absent := [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]:
+        raise MedbenchError(
+            f"--on slurm: there is no {absent[0]} on this machine",
+            "submit on a login node of the cluster; on one machine with several GPUs take --on node",
+        )
+    try:
+        import submitit  # noqa: F401
+    except ImportError as error:
+        raise MedbenchError("--on slurm needs the package submitit", "pip install 'medbench[slurm]'") from error
+
+
+def submit(stage: Stage, site: Site, after: Sequence[str], logs: Path, name: str, worker: Worker) -> list[str]:
+    """Submit a stage and return Slurm's name of each task, such as 12_0.
+
+    Tasks wait until all of `after` have ended, however they ended: what they did not do is named by those that need it.
+
+    Args:
+        stage: The stage.
+        site: The cluster.
+        after: Slurm's names of jobs.
+        logs: Folder of submitit's files.
+        name: Of the submission, shown in the queue.
+        worker: Makes what a process runs.
+
+    Raises:
+        MedbenchError: Slurm refuses it.
+    """
+    found: dict[int, str] = {}
+    groups: dict[Resources, list[int]] = {}
+    for number, task in enumerate(stage.tasks):
+        groups.setdefault(site.resources(stage.kind, task.model), []).append(number)
+    for resources, numbers in groups.items():
+        for part in _parts(numbers, longest_array()):
+            executor = _executor(stage, site, resources, after, logs, name)
+            calls = [worker(stage.name, number) for number in part]
+            found |= dict(zip(part, _submitted(executor, calls), strict=True))
+    return [found[number] for number in range(len(stage.tasks))]
+
+
+def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], logs: Path, name: str) -> Any:
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=own.requeues, python=site.python)
+    several = own.gpus > 1
+    given = {
+        "job_name": f"{name}-{stage.name}",
+        "time": own.minutes,
+        "cpus_per_task": own.cpus,
+        "mem": f"{own.memory_gb:g}GB",
+        "partition": own.partition,
+        "constraint": own.constraint,
+        "gpus_per_node": own.gpus or None,
+        "ntasks_per_node": own.gpus if several else 1,
+        "array_parallelism": site.at_once,
+        "signal_delay_s": site.signal_seconds,
+        "stderr_to_stdout": True,
+        "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in site.env.items()), *site.setup],
+        "srun_args": [f"--cpus-per-task={own.cpus}", *site.srun_args],  # srun takes it over from sbatch in few versions
+        "dependency": f"afterany:{':'.join(after)}" if after else None,
+        "additional_parameters": dict(site.extra),
+    }
+    executor.update_parameters(**{key: value for key, value in given.items() if value is not None})
+    return executor
+
+
+def _submitted(executor: Any, calls: list[Callable[[], Any]]) -> list[str]:
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        with executor.batch():
+            jobs = [executor.submit(call) for call in calls]
+        return [str(job.job_id) for job in jobs]
+    except (FailedJobError, FailedSubmissionError) as error:
+        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), str(error))
+        raise MedbenchError(
+            f"Slurm refuses the jobs: {told.strip()}", "fix the site file; medbench doctor --site FILE checks it"
+        ) from error
+
+
+def longest_array() -> int:
+    """Return the most tasks that one array of this cluster may have."""
+    told = re.search(r"MaxArraySize\s*=\s*(\d+)", _told("scontrol", "show", "config"))
+    return max(1, int(told[1]) - 1) if told else MOST_AT_ONCE - 1
+
+
+def _parts(numbers: Sequence[int], most: int) -> list[Sequence[int]]:
+    return [numbers[start : start + most] for start in range(0, len(numbers), most)]
+
+
+def queue() -> dict[str, tuple[str, str]] | None:
+    """Return the state and the reason (or the node) of each task that Slurm knows; None: it cannot be asked."""
+    text = _told("squeue", "--me", "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
+    if not text and shutil.which("squeue") is None:
+        return None
+    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
+    return {name.strip(): (state.strip(), why.strip()) for name, state, why in rows}
+
+
+ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESIZING")
+"""States of a task that will go on."""
+
+
+def cancel(names: Sequence[str]) -> None:
+    """End tasks, whether they run or wait."""
+    for part in _parts([*range(len(names))], 500):
+        _told("scancel", *(names[number] for number in part))
+
+
+def _told(*words: str) -> str:
+    """Return what one of Slurm's commands prints; nothing if it fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

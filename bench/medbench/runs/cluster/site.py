@@ -1,0 +1,107 @@
+"""The site file: what a cluster's machines are, which tasks run on which, and how a worker starts there."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from medbench.cards.base import Card, Strict
+from medbench.cards.load import load_card
+from medbench.errors import MedbenchError
+
+Class = Literal["prepare", "features", "heads", "train"]
+"""What a task needs a machine for."""
+CLASSES: tuple[Class, ...] = ("prepare", "features", "heads", "train")
+
+EXAMPLE = """\
+# lab.yaml: give it with --site, in MEDBENCH_SITE, or put it to ~/.config/medbench/site.yaml
+engine: slurm
+device: cuda          # the workers'; nothing is looked up on the machine that submits
+precision: bf16       # what --precision auto is on the workers
+env: {MEDBENCH_HOME: /scratch/lab/medbench, MEDBENCH_DATA: /data/med, HF_HUB_OFFLINE: "1"}
+setup: [module load cuda]
+python: /proj/lab/venv/bin/python
+extra: {account: med-ai}
+at_once: 64
+classes:
+  prepare:  {partition: cpu, cpus: 16, memory_gb: 32, minutes: 240}
+  features: {partition: gpu, gpus: 1, cpus: 8, memory_gb: 64, minutes: 120}
+  heads:    {partition: cpu, cpus: 4, memory_gb: 16, minutes: 120}
+  train:    {partition: gpu, gpus: 1, cpus: 8, memory_gb: 64, minutes: 1440, requeues: 20}
+models: {"*-giant": {train: {gpus: 4}}}
+"""
+
+
+class Resources(Strict):
+    """What one task of a class gets."""
+
+    partition: str | None = Field(None, description="Slurm's partition; none: the default one.")
+    gpus: int = Field(0, ge=0, le=64, description="GPUs; more than one: as many processes, for `train` alone.")
+    cpus: int = Field(4, gt=0, le=1024, description="Processors, of each process.")
+    memory_gb: float = Field(16, gt=0, description="Memory in GB, of all processes.")
+    minutes: int = Field(120, gt=0, le=43_200, description="Time limit of one life.")
+    requeues: int = Field(10, ge=0, le=1_000, description="How often a task that ran into the limit goes on.")
+    constraint: str | None = Field(None, description="Features that the node must have.")
+
+
+class Site(Card):
+    """A cluster, or a machine with several GPUs."""
+
+    engine: Literal["slurm"] = Field("slurm", description="Who starts the tasks.")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="The workers' device, in classes with GPUs.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="What `--precision auto` is on the workers.")
+    env: dict[str, str] = Field(default_factory=dict, description="Variables, written into the script.")
+    setup: list[str] = Field(default_factory=list, description="Shell lines before Python starts.")
+    python: str | None = Field(None, description="Command that runs Python there; none: the one that submits.")
+    extra: dict[str, str] = Field(default_factory=dict, description="Further options of sbatch, such as account.")
+    srun_args: list[str] = Field(default_factory=list, description="Arguments of srun.")
+    at_once: int = Field(64, gt=0, description="Most tasks of one array that run at once.")
+    signal_seconds: int = Field(120, gt=0, description="How long before its time limit a task is told to save.")
+    chunk_minutes: float = Field(20, gt=0, description="Small jobs share a task until it takes about as long.")
+    classes: dict[Class, Resources] = Field(description="Class of tasks -> what one task gets.")
+    models: dict[str, dict[Class, dict[str, Any]]] = Field(
+        default_factory=dict, description="Pattern of model names -> class -> what differs there."
+    )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _settled(cls, value: Any) -> Any:
+        if value == "auto":
+            raise ValueError("'auto' would be another number on each machine: name the workers' (bf16 on new GPUs)")
+        return value
+
+    @field_validator("classes")
+    @classmethod
+    def _complete(cls, classes: dict[Class, Resources]) -> dict[Class, Resources]:
+        if absent := [name for name in CLASSES if name not in classes]:
+            raise ValueError(f"no resources for {', '.join(absent)}")
+        return classes
+
+    def resources(self, kind: Class, model: str = "") -> Resources:
+        """Return what a task gets: its class's, with what the first pattern that fits the model changes."""
+        own = self.classes[kind]
+        for pattern, changed in self.models.items():
+            if fnmatch.fnmatchcase(model, pattern) and kind in changed:
+                return Resources.model_validate({**own.model_dump(), **changed[kind]})
+        return own
+
+
+def find_site(given: Path | None, environment: Mapping[str, str] = os.environ) -> Site:
+    """Return the site of a file: the given one, else that of MEDBENCH_SITE, else the user's own.
+
+    Raises:
+        MedbenchError: There is none, or it is not valid.
+    """
+    named = given or (Path(environment["MEDBENCH_SITE"]) if environment.get("MEDBENCH_SITE") else None)
+    path = named or Path.home() / ".config" / "medbench" / "site.yaml"
+    if not path.is_file():
+        raise MedbenchError(
+            f"--on slurm needs a site file, and there is none at {path}",
+            f"write one and give it with --site FILE, such as:\n{EXAMPLE}",
+        )
+    return load_card(path, Site)

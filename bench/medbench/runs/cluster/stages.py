@@ -1,0 +1,151 @@
+"""Jobs to tasks: what runs where, what waits for what, and what shares a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from medbench.cards.recipes import Settings
+from medbench.data.images.square import rule_of
+from medbench.data.prepared.store import store_path
+from medbench.runs.cluster.site import Class
+from medbench.runs.jobs import Job
+from medbench.storage import files
+
+Minutes = Callable[[Job], float]
+"""Estimated minutes of a job on the machine of its class."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process does.
+
+    Attributes:
+        jobs: Numbers of its jobs in the frozen plan.
+        model: Name of their model, which can change what the task gets.
+        minutes: Estimate.
+    """
+
+    jobs: tuple[int, ...]
+    model: str
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tasks that may run at the same time.
+
+    Attributes:
+        name: The class, with a number from the second level of needs on.
+        kind: Class of resources.
+        tasks: Its tasks, the longest first.
+        after: Names of the stages that it waits for.
+    """
+
+    name: str
+    kind: Class
+    tasks: tuple[Task, ...]
+    after: tuple[str, ...]
+
+
+Numbered = dict[int, Job]
+"""Jobs that are to do by their number in the frozen plan, each after those of them that it needs."""
+
+
+def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
+    """Return the stages of jobs, in an order in which they can run.
+
+    Images are prepared first, then features are extracted; heads and trained networks follow. Jobs that need others'
+    weights wait for them, and so do their features.
+
+    Args:
+        jobs: The jobs.
+        minutes: Estimate of one job.
+        chunk: Small jobs of a model and data set share a task until it takes so many minutes.
+    """
+    level = _levels(jobs)
+    found: list[Stage] = []
+    last: tuple[str, ...] = ()
+    stores = {_store(job): number for number, job in reversed(jobs.items())}
+    if stores:
+        tasks = tuple(Task((number,), jobs[number].model.name, 0.0) for number in sorted(stores.values()))
+        found.append(Stage("prepare", "prepare", tasks, ()))
+        last = ("prepare",)
+    for depth in range(max(level.values(), default=-1) + 1):
+        here = [number for number in jobs if level[number] == depth]
+        end = f"-{depth + 1}" if depth else ""
+        heads = [number for number in here if not jobs[number].kind.images]
+        trained = [number for number in here if jobs[number].kind.images]
+        ends = []
+        if heads:
+            found.append(Stage(f"features{end}", "features", _features(jobs, heads), last))
+            found.append(Stage(f"heads{end}", "heads", _chunks(jobs, heads, minutes, chunk), (f"features{end}",)))
+            ends.append(f"heads{end}")
+        if trained:
+            found.append(Stage(f"train{end}", "train", _chunks(jobs, trained, minutes, 0.0), last))
+            ends.append(f"train{end}")
+        last = tuple(ends) or last
+    return found
+
+
+def _levels(jobs: Numbered) -> dict[int, int]:
+    """Return the number of jobs that stand, one after the other, before each job."""
+    places = {job.place: number for number, job in jobs.items()}
+    found: dict[int, int] = {}
+    for number, job in jobs.items():
+        before = [found[places[needed.place]] + 1 for needed in job.needs if needed.place in places]
+        found[number] = max(before, default=0)
+    return found
+
+
+def _store(job: Job) -> str:
+    """Return what tells a job's prepared images from others'."""
+    card = job.dataset.card
+    rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
+    return str(store_path(rule, job.dataset))
+
+
+def _features(jobs: Numbered, numbers: Iterable[int]) -> tuple[Task, ...]:
+    """Return a task for each set of features: the job with the most views stands for all that share it."""
+    most: dict[str, int] = {}
+    for number in numbers:
+        job = jobs[number]
+        common = job.settings.model_dump(mode="json", include=set(Settings.model_fields) - {"split"})
+        split = job.dataset.split_digest if getattr(job.settings, "views", 0) else ""
+        key = files.digest([job.model.material(), job.weights.sha256, job.dataset.digest, job.precision, common, split])
+        best = most.setdefault(key, number)
+        if getattr(job.settings, "views", 0) > getattr(jobs[best].settings, "views", 0):
+            most[key] = number
+    return tuple(Task((number,), jobs[number].model.name, 0.0) for number in sorted(most.values()))
+
+
+def _chunks(jobs: Numbered, numbers: Iterable[int], minutes: Minutes, least: float) -> tuple[Task, ...]:
+    """Return tasks of at least so many minutes; what shares work, such as the depths of a sweep, is in one task."""
+    shared: dict[tuple[str, ...], list[list[int]]] = {}
+    whole: dict[tuple[str, ...], list[int]] = {}
+    for number in numbers:
+        job = jobs[number]
+        common = (job.model.name, job.weights.sha256, job.dataset.digest)
+        sweep = (*common, job.family) if job.kind.sweep else (*common, job.group)
+        if sweep not in whole:
+            whole[sweep] = []
+            shared.setdefault(common if least else sweep, []).append(whole[sweep])
+        whole[sweep].append(number)
+    tasks = [task for parts in shared.values() for task in _packed(jobs, parts, minutes, least)]
+    return tuple(sorted(tasks, key=lambda task: (-task.minutes, task.jobs)))
+
+
+def _packed(jobs: Numbered, parts: list[list[int]], minutes: Minutes, least: float) -> list[Task]:
+    """Fill tasks with parts in their order until each takes `least` minutes."""
+    found: list[Task] = []
+    numbers: list[int] = []
+    spent = 0.0
+    for part in parts:
+        numbers += part
+        spent += sum(minutes(jobs[number]) for number in part)
+        if spent >= least:
+            found.append(Task(tuple(numbers), jobs[numbers[0]].model.name, spent))
+            numbers, spent = [], 0.0
+    if numbers:
+        found.append(Task(tuple(numbers), jobs[numbers[0]].model.name, spent))
+    return found

@@ -1,0 +1,208 @@
+"""From a plan to a submission: what is neither done nor queued is frozen, cut into stages and given to an engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from medbench.errors import MedbenchError, unknown
+from medbench.records import Record
+from medbench.records.submitted import Submission, SubmittedTask, note, submissions
+from medbench.runs.cluster.engines import slurm
+from medbench.runs.cluster.frozen import freeze
+from medbench.runs.cluster.site import Class, Site
+from medbench.runs.cluster.stages import Stage, stages
+from medbench.runs.estimate import Speeds
+from medbench.runs.jobs import Job, Options, Plan
+from medbench.storage import files
+
+TASKS = "tasks.json"
+TABLES = "tables"
+"""Name of the last task, which writes the tables of the run store."""
+
+
+@dataclass(frozen=True)
+class TaskList:
+    """The tasks of a frozen plan.
+
+    Attributes:
+        device: The workers' device.
+        needs: Whether a task does what it needs itself where that is not done.
+        stages: The stages.
+    """
+
+    device: str
+    needs: bool
+    stages: list[Stage]
+
+    def stage(self, name: str) -> Stage:
+        """Return a stage by its name.
+
+        Raises:
+            MedbenchError: There is none.
+        """
+        known = {one.name: one for one in self.stages}
+        if name not in known:
+            raise unknown("stage", name, known)
+        return known[name]
+
+
+TASKLIST = TypeAdapter(TaskList)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frozen plan with its tasks.
+
+    Attributes:
+        name: Of the submission.
+        folder: The frozen plan.
+        jobs: Its jobs.
+        stages: Its stages.
+        queued: Units that are queued already.
+        device: The workers' device.
+    """
+
+    name: str
+    folder: Path
+    jobs: tuple[Job, ...]
+    stages: list[Stage]
+    queued: int
+    device: str
+
+
+def for_site(options: Options, site: Site) -> Options:
+    """Return options under which a plan is that of the site's workers, not of this machine."""
+    return dataclasses.replace(options, device=site.device, elsewhere=site.precision)
+
+
+def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *, needs: bool = False) -> Prepared:
+    """Freeze what is neither done nor queued, and cut it into tasks.
+
+    Args:
+        plan: Made for the workers' machine.
+        records: Finished units, whose times say how long jobs take.
+        device: The workers' device.
+        chunk: Least minutes of a task of small jobs.
+        needs: Whether a task does what it needs itself where that is not done, for engines that keep no order.
+
+    Raises:
+        MedbenchError: Nothing is left to submit.
+    """
+    waiting = queued(plan.options.runs)
+    todo = [job for job in plan.todo if any(key not in waiting for key in missing(job))]
+    held = sum(key in waiting for job in plan.todo for key in missing(job))
+    if not todo:
+        what = "everything is done" if not held else f"what is not done is queued: {held} units"
+        raise MedbenchError(f"nothing to submit: {what}", "see: medbench status --jobs")
+    jobs = with_needs(todo)
+    numbered = {number: job for number, job in enumerate(jobs) if job in todo}
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    folder = plan.options.runs / ".submitted" / name
+    speeds = Speeds.of(records)
+    made = stages(numbered, speeds.minutes, chunk)
+    freeze(jobs, folder)
+    files.write_json(folder / TASKS, TASKLIST.dump_python(TaskList(device, needs, made), mode="json"))
+    return Prepared(name, folder, tuple(jobs), made, held, device)
+
+
+def read_tasks(folder: Path) -> TaskList:
+    """Return the tasks of a frozen plan.
+
+    Raises:
+        MedbenchError: It has none.
+    """
+    try:
+        return TASKLIST.validate_json((folder / TASKS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise MedbenchError(f"{folder} holds no tasks: {error}", "give the folder of a submission") from error
+
+
+def with_needs(jobs: Iterable[Job]) -> list[Job]:
+    """Return jobs, each after those that it needs, whether these are done or not."""
+    found: dict[tuple[str, str], Job] = {}
+
+    def put(job: Job) -> None:
+        for needed in job.needs:
+            put(needed)
+        found.setdefault(job.place, job)
+
+    for job in jobs:
+        put(job)
+    return list(found.values())
+
+
+def missing(job: Job) -> list[str]:
+    """Return the keys of a job's units that are not done."""
+    return [key for (_, key), done in zip(job.units, job.done(), strict=True) if not done]
+
+
+def queued(runs: Path) -> set[str]:
+    """Return the keys of units that a scheduler has in its queue, or runs."""
+    found: set[str] = set()
+    asked: dict[str, tuple[str, str]] | None = None
+    for one in submissions(runs):
+        if one.engine == "slurm":
+            asked = slurm.queue() or {} if asked is None else asked
+            alive = {name for name, (state, _) in asked.items() if state in slurm.ALIVE}
+            found |= {key for task in one.tasks if task.job in alive for _, key in task.units}
+    return found
+
+
+def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, int], Callable[[], Any]]) -> Submission:
+    """Submit all stages to Slurm, and a last task that writes the tables; the note of it is written stage by stage.
+
+    Args:
+        made: The frozen plan.
+        site: The cluster.
+        command: The command line, for the note.
+        worker: Stage and number of a task -> what its process runs.
+
+    Raises:
+        MedbenchError: Slurm refuses a stage; what was submitted before stays in the queue and in the note.
+    """
+    slurm.check()
+    runs = made.folder.parent.parent
+    logs = runs / "logs" / made.name
+    names: dict[str, list[str]] = {}
+    tasks: list[SubmittedTask] = []
+    last = Stage(TABLES, "heads", made.stages[-1].tasks[-1:], tuple(stage.name for stage in made.stages))
+    for stage in (*made.stages, last):
+        after = [name for earlier in stage.after for name in _arrays(names[earlier])]
+        names[stage.name] = slurm.submit(stage, site, after, logs / "submitit", f"medbench-{made.name}", worker)
+        tasks += [
+            SubmittedTask(stage.name, number, job, units_of(made, stage, number))
+            for number, job in enumerate(names[stage.name])
+        ]
+        note(runs, Submission(made.name, "slurm", made.folder, logs, command, tuple(tasks)))
+    return Submission(made.name, "slurm", made.folder, logs, command, tuple(tasks))
+
+
+def units_of(made: Prepared, stage: Stage, number: int) -> tuple[Any, ...]:
+    """Return the units that a task makes; none for tasks that prepare, extract or write tables."""
+    if stage.kind not in ("heads", "train") or stage.name == TABLES:
+        return ()
+    return tuple(unit for job in stage.tasks[number].jobs for unit in made.jobs[job].units)
+
+
+def _arrays(names: Sequence[str]) -> list[str]:
+    """Return the arrays that tasks are in: to wait for an array is to wait for its tasks."""
+    return list(dict.fromkeys(name.partition("_")[0] for name in names))
+
+
+def hours(made: Prepared, site: Site) -> dict[Class, float]:
+    """Return the most hours that each class may take: its GPUs' where it has some, else of its processors' tasks."""
+    found: dict[Class, float] = {}
+    for stage in made.stages:
+        for task in stage.tasks:
+            own = site.resources(stage.kind, task.model)
+            spent = task.minutes or own.minutes
+            found[stage.kind] = found.get(stage.kind, 0.0) + spent / 60 * max(1, own.gpus)
+    return found

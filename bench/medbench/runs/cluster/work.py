@@ -1,0 +1,61 @@
+"""One task of a frozen plan: what a worker does. It may be run any number of times; what is done is passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from medbench import progress
+from medbench.errors import MedbenchError
+from medbench.features.extract import Tally
+from medbench.runs.cluster.frozen import thaw
+from medbench.runs.cluster.stages import Stage
+from medbench.runs.cluster.submit import read_tasks, with_needs
+from medbench.runs.device import choose_device, choose_workers
+from medbench.runs.execute import execute
+from medbench.runs.inputs.features import Encoders, JobInputs
+from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.jobs import Plan, Result
+
+
+def work(folder: Path, stage: str, number: int) -> Result:
+    """Do one task.
+
+    Args:
+        folder: The frozen plan.
+        stage: Name of the task's stage.
+        number: The task's place in it.
+
+    Raises:
+        MedbenchError: There is no such task, the plan is another's, or the machine lacks the GPU of the plan.
+    """
+    tasks = read_tasks(folder)
+    one = tasks.stage(stage)
+    if not 0 <= number < len(one.tasks):
+        raise MedbenchError(f"{stage} has no task {number}", f"give a number from 0 to {len(one.tasks) - 1}")
+    plan = thaw(folder, one.tasks[number].jobs)
+    place = tasks.device if one.kind in ("features", "train") else "cpu"
+    options = dataclasses.replace(plan.options, device=place, elsewhere=None, download=False)
+    jobs = with_needs(plan.jobs) if tasks.needs else plan.jobs
+    log = plan.options.runs / "logs" / folder.name / f"{stage}-{number}.txt"
+    with progress.logged(log):
+        progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}")
+        if one.kind in ("prepare", "features"):
+            _make_inputs(Plan(plan.jobs, options), one)
+            return Result()
+        return execute(Plan(jobs, options))
+
+
+def _make_inputs(plan: Plan, stage: Stage) -> None:
+    """Prepare the images of jobs; in a stage of features extract these, too."""
+    device = torch.device(choose_device(plan.options.device))
+    encoders = Encoders(device)
+    for job in plan.jobs:
+        make = CombinedInputs if job.dataset.inputs else JobInputs
+        inputs = make(job, encoders, choose_workers(plan.options.workers, device.type), Tally())
+        if stage.kind == "features":
+            inputs.clean("test")
+            if views := getattr(job.settings, "views", None):
+                inputs.views(views, job.settings.augment)  # type: ignore[attr-defined]
