@@ -113,9 +113,13 @@ class _Writer:
     def _content(self, value: Any) -> dict[str, Any]:
         if isinstance(value, Dataset):
             return {"fields": self._fields(value, {"samples", "content"}), "samples": self._samples(value)}
+        if isinstance(value, Card):
+            fields = value.model_dump(mode="json", exclude_unset=True)
+            fields["name"] = value.name.partition("@")[0]  # MODEL@PROTOCOL is no name that a file could have
+            folder = str(value._folder.absolute()) if value._folder else None
+            return {"card": fields, "name": value.name, "folder": folder}
         if isinstance(value, BaseModel):
-            folder = {"folder": str(value._folder)} if isinstance(value, Card) and value._folder else {}
-            return {"model": value.model_dump(mode="json", exclude_unset=True), **folder}
+            return {"model": value.model_dump(mode="json", exclude_unset=True)}
         return {"fields": self._fields(value)}
 
     def _fields(self, value: Any, without: Iterable[str] = ()) -> Any:
@@ -180,9 +184,10 @@ class _Reader:
     def _make(self, thing: dict[str, Any]) -> Any:
         known = KNOWN[thing["class"]]
         if "model" in thing:
-            card = known.model_validate(thing["model"])
-            if "folder" in thing:
-                card._folder = Path(thing["folder"])
+            return known.model_validate(thing["model"])
+        if "card" in thing:
+            card = known.model_validate(thing["card"]).model_copy(update={"name": thing["name"]})
+            card._folder = Path(thing["folder"]) if thing["folder"] else None
             return card
         fields = {name: self.value(one) for name, one in thing["fields"].items()}
         if known is Dataset:
