@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from medbench.cards.base import Card, Strict
 from medbench.cards.load import load_card
@@ -81,6 +81,14 @@ class Site(Card):
         if absent := [name for name in CLASSES if name not in classes]:
             raise ValueError(f"no resources for {', '.join(absent)}")
         return classes
+
+    @model_validator(mode="after")
+    def _valid(self) -> Site:
+        for kind in CLASSES:
+            for model in ("", *self.models):
+                if self.resources(kind, model).gpus > 1 and kind != "train":
+                    raise ValueError(f"{kind}: only train can use several GPUs, as processes that share the work")
+        return self
 
     def resources(self, kind: Class, model: str = "") -> Resources:
         """Return what a task gets: its class's, with what the first pattern that fits the model changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from medbench.cards.recipes import Settings
 from medbench.data.images.square import rule_of
@@ -106,27 +107,45 @@ def _store(job: Job) -> str:
 
 
 def _features(jobs: Numbered, numbers: Iterable[int]) -> tuple[Task, ...]:
-    """Return a task for each set of features: the job with the most views stands for all that share it."""
-    most: dict[str, int] = {}
+    """Return a task for each encoder and data set: of the jobs that see the same views, the one that sees most of them.
+
+    Clean images are in every job's features, so jobs with other views are in the same task, or two would extract them.
+    """
+    most: dict[str, dict[str, int]] = {}
     for number in numbers:
         job = jobs[number]
-        common = job.settings.model_dump(mode="json", include=set(Settings.model_fields) - {"split"})
-        split = job.dataset.split_digest if getattr(job.settings, "views", 0) else ""
-        key = files.digest([job.model.material(), job.weights.sha256, job.dataset.digest, job.precision, common, split])
-        best = most.setdefault(key, number)
-        if getattr(job.settings, "views", 0) > getattr(jobs[best].settings, "views", 0):
-            most[key] = number
-    return tuple(Task((number,), jobs[number].model.name, 0.0) for number in sorted(most.values()))
+        views = getattr(job.settings, "views", 0)
+        drawn = [job.dataset.split_digest, job.settings.augment.model_dump(mode="json")] if views else []  # type: ignore[attr-defined]
+        alike = most.setdefault(files.digest(_encoded(job)), {})
+        best = alike.setdefault(files.digest(drawn), number)
+        if views > getattr(jobs[best].settings, "views", 0):
+            alike[files.digest(drawn)] = number
+    plain = files.digest([])
+    sets = [sorted(one for drawn, one in alike.items() if drawn != plain or len(alike) == 1) for alike in most.values()]
+    return tuple(Task(tuple(some), jobs[some[0]].model.name, 0.0) for some in sorted(sets))
+
+
+def _encoded(job: Job) -> list[Any]:
+    """Return what tells the features of a job's clean images from others'."""
+    card, without = job.dataset.card, {"split", "precision", "balance", "slices"}
+    own = job.settings.model_dump(mode="json", include=set(Settings.model_fields) - without)
+    drawn = job.settings.normalise == "dataset" and (card.mean is None or card.std is None) and not job.options.folds
+    encoders = [[model.material(), weights.sha256] for model, weights in job.encoders]
+    split = job.dataset.split_digest if drawn else ""  # whose training images give mean and deviation
+    return [encoders, job.dataset.digest, job.image_size, job.precision, own, split]
 
 
 def _chunks(jobs: Numbered, numbers: Iterable[int], minutes: Minutes, least: float) -> tuple[Task, ...]:
-    """Return tasks of at least so many minutes; what shares work, such as the depths of a sweep, is in one task."""
+    """Return tasks of at least so many minutes.
+
+    What shares work is in one task: the depths of a sweep, and the splits of a head, which are solved together.
+    """
     shared: dict[tuple[str, ...], list[list[int]]] = {}
     whole: dict[tuple[str, ...], list[int]] = {}
     for number in numbers:
         job = jobs[number]
-        common = (job.model.name, job.weights.sha256, job.dataset.digest)
-        sweep = (*common, job.family) if job.kind.sweep else (*common, job.group)
+        common = (job.model.name, job.weights.sha256, job.dataset.digest, job.precision)
+        sweep = (*common, job.family) if job.kind.sweep or not job.kind.images else (*common, *job.place)
         if sweep not in whole:
             whole[sweep] = []
             shared.setdefault(common if least else sweep, []).append(whole[sweep])

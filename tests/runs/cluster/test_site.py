@@ -1,0 +1,61 @@
+"""The site file: its example is valid, what is wrong in one is told in two lines, models may get other machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medbench.errors import MedbenchError
+from medbench.runs.cluster.site import EXAMPLE, Site, find_site
+
+
+def written(folder: Path, **changes: object) -> Path:
+    file = folder / "lab.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(EXAMPLE), **changes}))
+    return file
+
+
+def test_the_example_is_a_site(tmp_path: Path) -> None:
+    site = find_site(written(tmp_path))
+    assert (site.device, site.precision, site.at_once) == ("cuda", "bf16", 64)
+    assert site.resources("train", "vit-large").gpus == 1
+    giant = site.resources("train", "dinov2-giant")
+    assert (giant.gpus, giant.minutes, giant.requeues) == (4, 1440, 20), "what is not named stays as the class has it"
+    assert site.resources("heads", "dinov2-giant").gpus == 0
+
+
+def test_the_variable_and_the_users_own_file_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = written(tmp_path, at_once=3)
+    assert find_site(None, {"MEDBENCH_SITE": str(named)}).at_once == 3
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    own = tmp_path / ".config" / "medbench"
+    own.mkdir(parents=True)
+    named.rename(own / "site.yaml")
+    assert find_site(None, {}).at_once == 3
+
+
+def test_without_a_file_an_example_is_printed(tmp_path: Path) -> None:
+    with pytest.raises(MedbenchError, match="needs a site file, and there is none at") as caught:
+        find_site(tmp_path / "none.yaml")
+    shown = caught.value.hint.split(":\n", 1)[1]
+    assert Site.model_validate({"name": "lab", **yaml.safe_load(shown)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"precision": "auto"}, "'auto' would be another number on each machine"),
+        ({"classes": {"train": {}}}, "no resources for prepare, features, heads"),
+        ({"classes": {"trains": {}}}, "trains"),
+        ({"classes": dict.fromkeys(("prepare", "features", "heads", "train"), {"partitions": "x"})}, "partitions"),
+        ({"models": {"*": {"train": {"gpu": 4}}}}, "gpu"),
+        ({"models": {"*": {"features": {"gpus": 4}}}}, "only train can use several GPUs"),
+        ({"nodes": 3}, "nodes"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(MedbenchError) as caught:
+        find_site(written(tmp_path, **changes))
+    assert said in str(caught.value) + caught.value.hint
