@@ -77,15 +77,12 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
         end = f"-{depth + 1}" if depth else ""
         heads = [number for number in here if not jobs[number].kind.images]
         trained = [number for number in here if jobs[number].kind.images]
-        ends = []
         if heads:
             found.append(Stage(f"features{end}", "features", _features(jobs, heads), last))
             found.append(Stage(f"heads{end}", "heads", _chunks(jobs, heads, minutes, chunk), (f"features{end}",)))
-            ends.append(f"heads{end}")
         if trained:
             found.append(Stage(f"train{end}", "train", _chunks(jobs, trained, minutes, 0.0), last))
-            ends.append(f"train{end}")
-        last = tuple(ends) or last
+            last = (f"train{end}",)  # only trainings make the weights that others need
     return found
 
 

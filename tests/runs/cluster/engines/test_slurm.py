@@ -1,0 +1,32 @@
+"""On a real Slurm: stages of jobs that depend on each other make what a single process makes, bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from medbench.runs.cluster.engines import slurm as engine
+
+from ..conftest import ALL, World, same_as_single, tables_of
+
+
+def wait(seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while any(state in engine.ALIVE for state, _ in (engine.queue() or {}).values()):
+        assert time.monotonic() < end, engine.queue()
+        time.sleep(0.2)
+
+
+def test_29_units_in_dependent_stages_are_those_of_a_single_process(
+    world: World, apart: Path, cluster: Callable[..., Path], medbench
+) -> None:
+    request = world.words("toy-vit@tiny-dino,toy-vit", ALL, apart, "--on", "slurm", "--site", cluster())
+    done = medbench(*request)
+    assert done.status == 0, done.err
+    again = medbench(*request)
+    assert "nothing to submit: what is not done is queued: 29 units" in again.err
+    wait()
+    assert same_as_single(world, apart) == 29
+    assert tables_of(apart) == tables_of(world.runs)
+    assert "nothing to submit: everything is done" in medbench(*request).err
