@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from medbench.cli import data, weights
-from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate, work
+from medbench.cli.cluster import jobs, work
+from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
 from medbench.errors import MedbenchError, visible
 from medbench.progress import Stopped, stoppable
@@ -62,6 +63,8 @@ app.add_typer(weights.app, name="weights")
 app.command()(validate.validate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+app.command()(jobs.logs)
+app.command()(jobs.cancel)
 app.command()(work.work)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,13 @@ from medbench.records.schema import Unit
 from medbench.storage import files
 
 FOLDER = ".submitted"
+DONE, FAILED = "task done", "task failed"
+"""Last line of a task's log."""
+
+
+def log_of(folder: Path, stage: str, number: int) -> Path:
+    """Return the log of a task of the submission whose plan is in `folder`."""
+    return folder.parents[1] / "logs" / folder.name / f"{stage}-{number}.txt"
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,20 @@ class Submission:
 
     def log(self, task: SubmittedTask) -> Path:
         """Return the log of a task."""
-        return self.logs / f"{task.stage}-{task.number}.txt"
+        return log_of(self.folder, task.stage, task.number)
+
+    def printed(self, task: SubmittedTask) -> Path:
+        """Return the file of what a task's process printed."""
+        return self.logs / "submitit" / f"{task.job}_0_log.out"
+
+
+def last_lines(file: Path, number: int) -> list[str]:
+    """Return the last lines of a file; none if there is no such file."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            return [line.rstrip("\n") for line in deque(lines, maxlen=number)]
+    except OSError:
+        return []
 
 
 SUBMISSION = TypeAdapter(Submission)

@@ -119,13 +119,13 @@ def cluster(slurm: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     for key, value in slurm.items():
         monkeypatch.setenv(key, value)
 
-    def site(**changes: Any) -> Path:
-        own = {"cpus": 1, "memory_gb": 0.5, "minutes": 10}
+    def site(resources: dict[str, Any] | None = None, **changes: Any) -> Path:
+        own = {"cpus": 1, "memory_gb": 0.5, "minutes": 10, **(resources or {})}
         content = {
             "device": "cpu",
             "precision": "fp32",
             "chunk_minutes": 30,
-            "classes": {name: own for name in ("prepare", "features", "heads", "train")},
+            "classes": {name: own.copy() for name in ("prepare", "features", "heads", "train")},
             **changes,
         }
         file = tmp_path / "lab.yaml"

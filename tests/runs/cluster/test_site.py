@@ -49,7 +49,7 @@ def test_without_a_file_an_example_is_printed(tmp_path: Path) -> None:
         ({"precision": "auto"}, "'auto' would be another number on each machine"),
         ({"classes": {"train": {}}}, "no resources for prepare, features, heads"),
         ({"classes": {"trains": {}}}, "trains"),
-        ({"classes": dict.fromkeys(("prepare", "features", "heads", "train"), {"partitions": "x"})}, "partitions"),
+        ({"classes": {one: {"partitions": "x"} for one in ("prepare", "features", "heads", "train")}}, "partitions"),
         ({"models": {"*": {"train": {"gpu": 4}}}}, "gpu"),
         ({"models": {"*": {"features": {"gpus": 4}}}}, "only train can use several GPUs"),
         ({"nodes": 3}, "nodes"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medbench.cli import complete, options, output, plan_text
-from medbench.cli.elsewhere import Elsewhere
+from medbench.cli.cluster.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
     from medbench.runs.execute import Told
@@ -177,7 +177,7 @@ def _run_and_print(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run what is asked for, here or elsewhere, and print it; exit with 2 on a user's mistake, with 1 if a job failed."""
+    """Run what is asked for, here or elsewhere; exit with 2 on a user's mistake, with 1 if a job failed."""
     from medbench.api import carry_out
 
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints

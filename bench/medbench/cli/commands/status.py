@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from medbench.cli import options, output
+from medbench.cli.cluster.jobs import show_jobs
 
 COLUMNS = (
     "dataset",
@@ -30,7 +33,12 @@ LAST = ("begun", "seen", "planned", "failed", "data", "split", "precision", "wei
 """What a narrow terminal leaves out, the first to go first."""
 
 
-def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: options.Json = False) -> None:
+def status(
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+    jobs: Annotated[bool, typer.Option("--jobs", help="Show the tasks that were submitted with --on slurm.")] = False,
+    as_json: options.Json = False,
+) -> None:
     """Show finished, failed and planned units.
 
     There is one line for each row of a table. Failed units are listed with their errors. The column `seen` marks models
@@ -40,6 +48,9 @@ def status(runs: options.Runs = None, out: options.OutRuns = None, as_json: opti
     from medbench.storage import paths
 
     place = paths.runs_dir(runs or out)
+    if jobs:
+        show_jobs(place, as_json=as_json)
+        return
     rows = statuses(place)
     if as_json:
         output.write_json(rows)

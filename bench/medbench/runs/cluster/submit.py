@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from medbench import progress
 from medbench.errors import MedbenchError, unknown
 from medbench.records import Record
 from medbench.records.submitted import Submission, SubmittedTask, note, submissions
-from medbench.runs.cluster.engines import slurm
+from medbench.runs.cluster.engines import slurm, squeue
 from medbench.runs.cluster.frozen import freeze
 from medbench.runs.cluster.site import Class, Site
 from medbench.runs.cluster.stages import Stage, stages
@@ -150,8 +152,8 @@ def queued(runs: Path) -> set[str]:
     asked: dict[str, tuple[str, str]] | None = None
     for one in submissions(runs):
         if one.engine == "slurm":
-            asked = slurm.queue() or {} if asked is None else asked
-            alive = {name for name, (state, _) in asked.items() if state in slurm.ALIVE}
+            asked = squeue.queue() or {} if asked is None else asked
+            alive = {name for name, (state, _) in asked.items() if state in squeue.ALIVE}
             found |= {key for task in one.tasks if task.job in alive for _, key in task.units}
     return found
 
@@ -167,21 +169,29 @@ def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, in
 
     Raises:
         MedbenchError: Slurm refuses a stage; what was submitted before stays in the queue and in the note.
+        Stopped: After the stage that was being submitted, which stays in the queue, too.
     """
-    slurm.check()
     runs = made.folder.parent.parent
     logs = runs / "logs" / made.name
     names: dict[str, list[str]] = {}
     tasks: list[SubmittedTask] = []
     last = Stage(TABLES, "heads", made.stages[-1].tasks[-1:], tuple(stage.name for stage in made.stages))
-    for stage in (*made.stages, last):
-        after = [name for earlier in stage.after for name in _arrays(names[earlier])]
-        names[stage.name] = slurm.submit(stage, site, after, logs / "submitit", f"medbench-{made.name}", worker)
-        tasks += [
-            SubmittedTask(stage.name, number, job, units_of(made, stage, number))
-            for number, job in enumerate(names[stage.name])
-        ]
-        note(runs, Submission(made.name, "slurm", made.folder, logs, command, tuple(tasks)))
+    with progress.steps() as stopped:
+        for stage in (*made.stages, last):
+            after = [name for earlier in stage.after for name in _arrays(names[earlier])]
+            try:
+                names[stage.name] = slurm.submit(stage, site, after, logs / "submitit", made.name, worker)
+            except MedbenchError:
+                if not tasks:  # nothing of it is in the queue
+                    shutil.rmtree(made.folder, ignore_errors=True)
+                raise
+            tasks += [
+                SubmittedTask(stage.name, number, job, units_of(made, stage, number))
+                for number, job in enumerate(names[stage.name])
+            ]
+            note(runs, Submission(made.name, "slurm", made.folder, logs, command, tuple(tasks)))
+            if stopped():
+                break
     return Submission(made.name, "slurm", made.folder, logs, command, tuple(tasks))
 
 

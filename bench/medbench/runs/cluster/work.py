@@ -12,12 +12,26 @@ from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
 from medbench.runs.cluster.frozen import thaw
 from medbench.runs.cluster.stages import Stage
-from medbench.runs.cluster.submit import read_tasks, with_needs
+from medbench.runs.cluster.submit import TaskList, read_tasks, with_needs
+from medbench.runs.cluster.task_here import task_here
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.execute import execute
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Plan, Result
+
+
+def task_of(folder: Path, stage: str, number: int) -> tuple[TaskList, Stage]:
+    """Return the tasks of a submission and the stage of one of them.
+
+    Raises:
+        MedbenchError: There is no such task.
+    """
+    tasks = read_tasks(folder)
+    found = tasks.stage(stage)
+    if not 0 <= number < len(found.tasks):
+        raise MedbenchError(f"{stage} has no task {number}", f"give a number from 0 to {len(found.tasks) - 1}")
+    return tasks, found
 
 
 def work(folder: Path, stage: str, number: int) -> Result:
@@ -31,21 +45,16 @@ def work(folder: Path, stage: str, number: int) -> Result:
     Raises:
         MedbenchError: There is no such task, the plan is another's, or the machine lacks the GPU of the plan.
     """
-    tasks = read_tasks(folder)
-    one = tasks.stage(stage)
-    if not 0 <= number < len(one.tasks):
-        raise MedbenchError(f"{stage} has no task {number}", f"give a number from 0 to {len(one.tasks) - 1}")
+    tasks, one = task_of(folder, stage, number)
     plan = thaw(folder, one.tasks[number].jobs)
     place = tasks.device if one.kind in ("features", "train") else "cpu"
     options = dataclasses.replace(plan.options, device=place, elsewhere=None, download=False)
-    jobs = with_needs(plan.jobs) if tasks.needs else plan.jobs
-    log = plan.options.runs / "logs" / folder.name / f"{stage}-{number}.txt"
-    with progress.logged(log):
-        progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}")
-        if one.kind in ("prepare", "features"):
-            _make_inputs(Plan(plan.jobs, options), one)
-            return Result()
-        return execute(Plan(jobs, options))
+    here = ", ".join(f"{key} {value}" for key, value in task_here().items())
+    progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}{here and f'; {here}'}")
+    if one.kind in ("prepare", "features"):
+        _make_inputs(Plan(plan.jobs, options), one)
+        return Result()
+    return execute(Plan(with_needs(plan.jobs) if tasks.needs else plan.jobs, options))
 
 
 def _make_inputs(plan: Plan, stage: Stage) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from medbench.runs.cluster.task_here import task_here
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
@@ -40,6 +41,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
         "libraries": {name: _version(name) for name in LIBRARIES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
+        **({"task": here} if (here := task_here()) else {}),
         "weights": {
             "file": job.weights.path.name if job.weights.path else None,
             "sha256": job.weights.sha256,

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from medbench.runs.cluster.engines import slurm as engine
+from medbench.runs.cluster.engines.squeue import ALIVE, queue
 
 from ..conftest import ALL, World, same_as_single, tables_of
 
 
 def wait(seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
-    while any(state in engine.ALIVE for state, _ in (engine.queue() or {}).values()):
-        assert time.monotonic() < end, engine.queue()
+    while any(state in ALIVE for state, _ in (queue() or {}).values()):
+        assert time.monotonic() < end, queue()
         time.sleep(0.2)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.errors import MedbenchError
+from medbench.runs.cluster.engines.squeue import told
 from medbench.runs.cluster.site import Resources, Site
 from medbench.runs.cluster.stages import Stage
 
@@ -71,10 +71,10 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
     executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=own.requeues, python=site.python)
     several = own.gpus > 1
     given = {
-        "job_name": f"{name}-{stage.name}",
+        "job_name": f"medbench-{name}-{stage.name}",
         "time": own.minutes,
         "cpus_per_task": own.cpus,
-        "mem": f"{own.memory_gb:g}GB",
+        "mem": f"{round(own.memory_gb * 1024)}MB",  # sbatch takes whole numbers
         "partition": own.partition,
         "constraint": own.constraint,
         "gpus_per_node": own.gpus or None,
@@ -99,45 +99,17 @@ def _submitted(executor: Any, calls: list[Callable[[], Any]]) -> list[str]:
             jobs = [executor.submit(call) for call in calls]
         return [str(job.job_id) for job in jobs]
     except (FailedJobError, FailedSubmissionError) as error:
-        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), str(error))
+        said = next((line for line in reversed(str(error).splitlines()) if line.strip()), str(error))
         raise MedbenchError(
-            f"Slurm refuses the jobs: {told.strip()}", "fix the site file; medbench doctor --site FILE checks it"
+            f"Slurm refuses the jobs: {said.strip()}", "fix the site file; medbench doctor --site FILE checks it"
         ) from error
 
 
 def longest_array() -> int:
     """Return the most tasks that one array of this cluster may have."""
-    told = re.search(r"MaxArraySize\s*=\s*(\d+)", _told("scontrol", "show", "config"))
-    return max(1, int(told[1]) - 1) if told else MOST_AT_ONCE - 1
+    found = re.search(r"MaxArraySize\s*=\s*(\d+)", told("scontrol", "show", "config") or "")
+    return max(1, int(found[1]) - 1) if found else MOST_AT_ONCE - 1
 
 
 def _parts(numbers: Sequence[int], most: int) -> list[Sequence[int]]:
     return [numbers[start : start + most] for start in range(0, len(numbers), most)]
-
-
-def queue() -> dict[str, tuple[str, str]] | None:
-    """Return the state and the reason (or the node) of each task that Slurm knows; None: it cannot be asked."""
-    text = _told("squeue", "--me", "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
-    if not text and shutil.which("squeue") is None:
-        return None
-    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
-    return {name.strip(): (state.strip(), why.strip()) for name, state, why in rows}
-
-
-ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESIZING")
-"""States of a task that will go on."""
-
-
-def cancel(names: Sequence[str]) -> None:
-    """End tasks, whether they run or wait."""
-    for part in _parts([*range(len(names))], 500):
-        _told("scancel", *(names[number] for number in part))
-
-
-def _told(*words: str) -> str:
-    """Return what one of Slurm's commands prints; nothing if it fails."""
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

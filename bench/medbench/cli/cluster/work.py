@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from medbench.cli import plan_text
+
+log = logging.getLogger(__name__)
 
 INDICES = (("SLURM_ARRAY_TASK_ID", 0), ("PBS_ARRAY_INDEX", 0), ("LSB_JOBINDEX", 1), ("JOB_COMPLETION_INDEX", 0))
 """Variable in which a scheduler tells a task its number, and the number of its first task."""
@@ -28,10 +32,31 @@ def work(
     if stage == TABLES:
         tables(folder)
         return
-    from medbench.runs.cluster.work import work as do
-
-    if status := plan_text.complain(do(folder, stage, _index() if number is None else number)):
+    if status := _logged(folder, stage, _index() if number is None else number):
         raise typer.Exit(status)
+
+
+def _logged(folder: Path, stage: str, number: int) -> int:
+    """Do a task with a log of its own, whose last line tells how it ended; return the exit status."""
+    from medbench import progress
+    from medbench.errors import MedbenchError
+    from medbench.records.submitted import DONE, FAILED, log_of
+    from medbench.runs.cluster.work import task_of
+    from medbench.runs.cluster.work import work as do
+    from medbench.runs.jobs import Result
+
+    task_of(folder, stage, number)
+    with progress.logged(log_of(folder, stage, number)):
+        try:
+            result = do(folder, stage, number)
+        except MedbenchError as error:
+            result = Result(mistakes=[(f"{stage} {number}", error)])
+        except Exception as error:  # noqa: BLE001 - no task may end without a word of why
+            log.debug("%s", traceback.format_exc())
+            result = Result(failures=[(f"{stage} {number}", f"{type(error).__name__}: {error}")])
+        status = plan_text.complain(result, progress.say)
+        progress.say(FAILED if status else DONE)
+    return status
 
 
 def _index() -> int:

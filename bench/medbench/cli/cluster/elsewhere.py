@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from medbench.runs.cluster.submit import Prepared
     from medbench.runs.jobs import Options, Plan, Result
 
+Tasks = Callable[[str, int], Callable[[], Any]]
+"""Stage and number of a task -> what its process runs."""
 ENGINES = ("slurm", "node", "commands")
 
 
@@ -65,28 +67,42 @@ class Elsewhere:
 
     def start(self, plan: Plan, told: Callable[[list[Record]], None], *, dry_run: bool) -> Result:
         """Give the plan's tasks to the engine; return what is known of them when it has them, or has done them."""
-        from medbench.cli.commands.work import Worker
+        from medbench.cli.cluster.work import Worker
+        from medbench.runs.cluster.engines import slurm
+        from medbench.runs.jobs import Result
+        from medbench.storage.locks import exclusive
+
+        if self.engine == "slurm" and not dry_run:
+            slurm.check()
+        runs = plan.options.runs
+        with exclusive(runs / ".locks" / "submitting.lock", "another command is submitting; waiting for it"):
+            made = self._prepared(plan)
+            for line in _lines(made, self.site):
+                output.note(line)
+            if dry_run:
+                shutil.rmtree(made.folder)
+                return Result()
+            if self.site is not None and self.engine == "slurm":
+                return self._slurm(made, self.site, plan.options.command, functools.partial(Worker, made.folder))
+        if self.engine == "commands":
+            return self._commands(made)
+        return self._node(made, functools.partial(Worker, made.folder))
+
+    def _prepared(self, plan: Plan) -> Prepared:
         from medbench.records import store
         from medbench.runs.cluster import submit
         from medbench.runs.device import choose_device
-        from medbench.runs.jobs import Result
 
         device = self.site.device if self.site else choose_device(plan.options.device)
         chunk = self.site.chunk_minutes if self.site else 1.0
         records = store.read_all(plan.options.runs)
-        made = submit.prepare(plan, records, device, chunk, needs=self.engine == "commands")
-        for line in _lines(made, self.site):
-            output.note(line)
-        if dry_run:
-            shutil.rmtree(made.folder)
-            return Result()
-        if self.engine == "commands":
-            return self._commands(made)
-        worker = functools.partial(Worker, made.folder)
-        if self.engine == "node":
-            return self._node(made, worker)
-        assert self.site is not None
-        submission = submit.to_slurm(made, self.site, plan.options.command, worker)
+        return submit.prepare(plan, records, device, chunk, needs=self.engine == "commands")
+
+    def _slurm(self, made: Prepared, site: Site, command: str, worker: Tasks) -> Result:
+        from medbench.runs.cluster import submit
+        from medbench.runs.jobs import Result
+
+        submission = submit.to_slurm(made, site, command, worker)
         jobs = dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks)
         output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
         output.note("medbench status --jobs shows them; medbench cancel ends them; the same command adds what is lost")
@@ -99,12 +115,13 @@ class Elsewhere:
         python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
         for line in lines(made.stages, made.folder, python):
             output.write(line)
+        output.note(f"a line may run anywhere, at any time; after all: {python} -m medbench work {made.folder} tables")
         return Result()
 
-    def _node(self, made: Prepared, worker: Callable[[str, int], Callable[[], Any]]) -> Result:
+    def _node(self, made: Prepared, worker: Tasks) -> Result:
         from joblib import cpu_count
 
-        from medbench.cli.commands.work import tables
+        from medbench.cli.cluster.work import tables
         from medbench.runs.cluster.engines import node
         from medbench.runs.jobs import Result
 

@@ -1,0 +1,68 @@
+"""`medbench status --jobs`, `medbench logs` and `medbench cancel`: what a cluster does with what was submitted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import options, output
+
+COLUMNS = ("submission", "task", "job", "state", "done", "units", "why")
+PRINTED_LINES = 20
+"""Of what a process printed beside its log."""
+
+
+def show_jobs(runs: Path, *, as_json: bool) -> None:
+    """Show the tasks that are not done, and how many are."""
+    from medbench.runs.cluster.follow import states
+
+    found = list(states(runs))
+    rows = [asdict(one) for one in found if as_json or one.state != "done"]
+    if rows or as_json:
+        output.write_rows(rows, COLUMNS, title=str(runs), as_json=as_json, last=("submission", "units", "done"))
+    if as_json:
+        return
+    counts = Counter(one.state for one in found)
+    told = ", ".join(f"{number} {state}" for state, number in counts.items())
+    output.note(f"tasks: {told}, in {runs}" if found else f"nothing was submitted from {runs}")
+    if counts["lost"] + counts["failed"]:
+        output.note("medbench logs JOB shows what a task said; the same command submits again what is not done")
+
+
+def logs(
+    what: Annotated[
+        str, typer.Argument(metavar="JOB|UNIT", help="Slurm's job, such as 12 or 12_3; or DATASET/MODEL/PROTOCOL.")
+    ],
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+) -> None:
+    """Print the logs of submitted tasks."""
+    from medbench.records.submitted import last_lines
+    from medbench.runs.cluster.follow import logs as tasks_of
+    from medbench.storage import paths
+
+    for one in tasks_of(paths.runs_dir(runs or out), what):
+        output.write(f"{one.submission} {one.task}, job {one.job}: {one.state}{one.why and f' ({one.why})'}")
+        output.write(f"{one.log}:")
+        if one.log.is_file():
+            output.write(one.log.read_text(encoding="utf-8", errors="replace").rstrip("\n"))
+        if one.state != "done" and (lines := last_lines(one.printed, PRINTED_LINES)):
+            output.write(f"{one.printed}, the last lines:")
+            output.write("\n".join(lines))
+
+
+def cancel(
+    submission: Annotated[str | None, typer.Argument(help="The submission; default: all of the run store.")] = None,
+    runs: options.Runs = None,
+    out: options.OutRuns = None,
+) -> None:
+    """End submitted tasks that run or wait. What is done stays; the same command submits the rest again."""
+    from medbench.runs.cluster.follow import cancel as end
+    from medbench.storage import paths
+
+    ended = end(paths.runs_dir(runs or out), submission)
+    output.write(f"{len(ended)} tasks cancelled: {', '.join(ended)}")

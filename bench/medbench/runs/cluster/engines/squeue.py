@@ -1,0 +1,46 @@
+"""What Slurm says of its tasks, by its own commands; imports nothing heavy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESIZING")
+"""States of a task that will go on."""
+AT_ONCE = 500
+"""Names of tasks in one command line."""
+
+
+def queue() -> dict[str, tuple[str, str]] | None:
+    """Return the state and the reason (or the node) of each task that Slurm knows; None: it cannot be asked."""
+    if shutil.which("squeue") is None:
+        return None
+    text = told("squeue", "--me", "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
+    if text is None:
+        return None
+    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
+    return {name.strip(): (state.strip(), why.strip()) for name, state, why in rows}
+
+
+def ended(job: str) -> str:
+    """Return the state, exit status and node of a task that is no longer in the queue; empty: nobody knows."""
+    if shutil.which("sacct") is None:
+        return ""
+    rows = (told("sacct", "-n", "-X", "-P", "-j", job, "-o", "State,ExitCode,NodeList") or "").splitlines()
+    return rows[-1].replace("|", ", ") if rows else ""
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """End tasks, whether they run or wait."""
+    for start in range(0, len(jobs), AT_ONCE):
+        told("scancel", *jobs[start : start + AT_ONCE])
+
+
+def told(*words: str) -> str | None:
+    """Return what one of Slurm's commands prints; None if it fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,125 @@
+"""What became of submitted tasks, from a run store of SYNTHETIC records and a queue that is made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medbench.errors import MedbenchError
+from medbench.records import Record, store
+from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, note
+from medbench.runs.cluster import follow
+from medbench.runs.cluster.engines import squeue
+
+from ...records.made import save, synthetic
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def submitted(runs: Path, name: str, tasks: dict[str, list[Record]]) -> Submission:
+    """Note a submission of tasks `STAGE-NUMBER` -> the records of their units; their jobs are 1_0, 1_1, …"""
+    made = tuple(
+        SubmittedTask(task.rpartition("-")[0], int(task[-1]), f"{name}_{at}", tuple((r.unit, r.key) for r in records))
+        for at, (task, records) in enumerate(tasks.items())
+    )
+    one = Submission(name, "slurm", runs / ".submitted" / name, runs / "logs" / name, "medbench run", made)
+    note(runs, one)
+    return one
+
+
+def said(one: Submission, at: int, *lines: str) -> None:
+    log = one.log(one.tasks[at])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"2026-11-28 15:00:00 {line}\n" for line in lines))
+
+
+def found(runs: Path) -> dict[str, tuple[str, str, int, int]]:
+    return {one.job: (one.state, one.why, one.done, one.units) for one in follow.states(runs)}
+
+
+def test_the_run_store_and_the_queue_tell_together(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r = synthetic(seeds=range(7))
+    one = submitted(runs, "1", {
+        "prepare-0": [], "features-0": [], "features-1": [], "heads-0": r[:1], "heads-1": r[1:3], "train-0": r[3:4],
+        "train-1": r[4:5], "train-2": r[5:6], "train-3": r[6:], "tables-0": [],
+    })  # fmt: skip
+    said(one, 0, "begins", DONE)
+    said(one, 1, "error: features 0: no weights", FAILED)
+    said(one, 8, "begins", "epoch 3")
+    save(runs, r[:2])
+    store.write_failure(runs, r[5].unit, r[5].key, "Traceback\n  in f\nValueError: bad")
+    monkeypatch.setattr(squeue, "queue", lambda: {
+        "1_2": ("FAILED", "node7"), "1_3": ("COMPLETED", "node7"), "1_4": ("RUNNING", "node7"),
+        "1_5": ("PENDING", "Priority"), "1_6": ("CANCELLED", "node2"), "1_9": ("PENDING", "Dependency"),
+    })  # fmt: skip
+    monkeypatch.setattr(squeue, "ended", lambda job: "OUT_OF_MEMORY, 0:9, node3" if job == "1_8" else "")
+    states = found(runs)
+    assert {job: state[0] for job, state in states.items()} == {
+        "1_0": "done", "1_1": "failed", "1_2": "lost", "1_3": "done", "1_4": "running", "1_5": "queued", "1_6": "lost",
+        "1_7": "failed", "1_8": "lost", "1_9": "queued",
+    }  # fmt: skip
+    assert states["1_1"][1] == "2026-11-28 15:00:00 error: features 0: no weights"
+    assert states["1_4"] == ("running", "node7", 1, 2)
+    assert states["1_5"][1] == "Priority"
+    assert states["1_6"][1] == "CANCELLED, node2"
+    assert states["1_7"][1] == "ValueError: bad"
+    assert states["1_8"][1].startswith("OUT_OF_MEMORY, 0:9, node3; 2026-11-28 15:00:00 begins; ")
+
+
+def test_a_unit_that_was_submitted_again_is_its_last_tasks(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r = synthetic(seeds=range(3))
+    submitted(runs, "1", {"prepare-0": [], "heads-0": r[:2], "heads-1": r[2:]})
+    submitted(runs, "2", {"heads-0": r[:2]})
+    monkeypatch.setattr(squeue, "queue", lambda: {"2_0": ("PENDING", "Priority")})
+    assert {job: state[0] for job, state in found(runs).items()} == {"1_0": "lost", "1_2": "lost", "2_0": "queued"}
+    submitted(runs, "3", {"heads-0": r[2:]})
+    assert list(found(runs)) == ["2_0", "3_0"], "nothing of the first one is left"
+
+
+def test_without_a_queue_nothing_is_called_lost(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
+    monkeypatch.setattr(squeue, "queue", lambda: None)
+    assert found(runs)["1_0"][:2] == ("unknown", "squeue cannot be asked on this machine")
+
+
+def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPatch, medbench) -> None:
+    r = synthetic("vit", "knn", "toy", seeds=range(2))
+    one = submitted(runs, "12", {"heads-0": r[:1], "heads-1": r[1:]})
+    said(one, 0, "begins on node3", "epoch 7")
+    printed = one.printed(one.tasks[0])
+    printed.parent.mkdir(parents=True)
+    printed.write_text("slurmstepd: error: Detected 1 oom_kill event\n")
+    queue, ended = {"12_1": ("PENDING", "Priority")}, []
+    monkeypatch.setattr(squeue, "queue", lambda: queue)
+    monkeypatch.setattr(squeue, "cancel", ended.extend)
+    shown = medbench("status", "--jobs", "--runs", runs)
+    assert [line.split()[1:4] for line in shown.out.splitlines()[1:]] == [
+        ["heads-0", "12_0", "lost"], ["heads-1", "12_1", "queued"],
+    ]  # fmt: skip
+    assert shown.err.splitlines()[0] == f"tasks: 1 lost, 1 queued, in {runs}"
+    assert [row["state"] for row in json.loads(medbench("status", "--jobs", "--runs", runs, "--json").out)] == [
+        "lost", "queued",
+    ]  # fmt: skip
+    for what in ("12_0", "12", "toy/vit/knn", f"toy/vit/knn/{r[0].key[:12]}"):
+        told = medbench("logs", what, "--runs", runs).out
+        assert "epoch 7" in told
+        assert "oom_kill" in told
+    odd = medbench("logs", "13", "--runs", runs)
+    assert (odd.status, odd.err.splitlines()[0]) == (2, "error: unknown submitted job or unit '13'")
+    assert medbench("cancel", "--runs", runs).out == "1 tasks cancelled: 12_1\n"
+    assert ended == ["12_1"]
+    assert "unknown submission '99'" in medbench("cancel", "99", "--runs", runs).err
+    queue.clear()
+    assert "no task of 12 runs or waits" in medbench("cancel", "12", "--runs", runs).err
+
+
+def test_nothing_is_cancelled_where_there_is_no_slurm(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
+    monkeypatch.setattr(squeue, "queue", lambda: None)
+    with pytest.raises(MedbenchError, match="squeue cannot be asked"):
+        follow.cancel(runs, None)
