@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import complete, options, output
+
+if TYPE_CHECKING:
+    from medbench.doctor import Diagnosis
 
 
 def doctor(
@@ -18,6 +23,10 @@ def doctor(
             autocompletion=complete.parts,
         ),
     ] = None,
+    site: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check a site file of a cluster, and the nodes that it names.")
+    ] = None,
+    runs: options.Runs = None,
     as_json: options.Json = False,
 ) -> None:
     """Check that this machine is ready.
@@ -28,7 +37,15 @@ def doctor(
 
     from medbench.doctor import examine
 
-    rows = [asdict(diagnosis) for diagnosis in examine(part)]
+    rows = [asdict(diagnosis) for diagnosis in (examine(part) if site is None else _of_site(site, runs))]
     output.write_rows(rows, ("what", "state", "detail"), as_json=as_json)
     if any(row["state"] == "wrong" for row in rows):
         raise typer.Exit(1)
+
+
+def _of_site(site: Path, runs: Path | None) -> Iterator[Diagnosis]:
+    from medbench.cli.cluster.check_site import check
+    from medbench.runs.cluster.site import find_site
+    from medbench.storage import paths
+
+    return check(find_site(site), paths.runs_dir(runs), paths.home())

@@ -1,0 +1,148 @@
+"""`medbench doctor --site`: does the site file fit the cluster, and do its nodes see what this machine sees."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.doctor import Diagnosis
+from medbench.errors import MedbenchError
+from medbench.runs.cluster.site import CLASSES, Resources, Site
+
+PATIENCE = 90
+"""Seconds for a node to become free."""
+CLOCKS = 5.0
+"""Seconds by which two clocks may differ: files are told apart by their times."""
+
+
+def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
+    """Check a site file and the nodes that it names. A probe of a minute's limit runs in each partition.
+
+    Args:
+        site: The site.
+        runs: The run store.
+        home: The cache.
+    """
+    from medbench.runs.cluster.engines import slurm, squeue
+
+    try:
+        slurm.check()
+    except MedbenchError as error:
+        yield Diagnosis("slurm", "wrong", f"{error.message}; {error.hint}")
+        return
+    yield Diagnosis("slurm", "ok", (squeue.told("sbatch", "--version") or "").strip())
+    own = site.env.get("MEDBENCH_HOME")
+    if own is not None and Path(own).expanduser() != home:
+        yield Diagnosis(
+            "cache", "wrong", f"workers use {own}, this machine {home}: export MEDBENCH_HOME={own} before you submit"
+        )
+    seen: dict[str | None, Resources] = {}
+    for kind in CLASSES:
+        for pattern in ("", *site.models):
+            wanted = site.resources(kind, pattern)
+            if pattern and wanted == site.classes[kind]:
+                continue
+            found = _accepted(f"{kind} {pattern}".strip(), wanted, site)
+            yield found
+            if found.state == "ok":
+                seen.setdefault(wanted.partition, wanted)
+    for own in seen.values():
+        yield from _probed(own, site, runs)
+
+
+def _accepted(what: str, own: Resources, site: Site) -> Diagnosis:
+    """Ask Slurm whether it would take a task of these resources; nothing is submitted."""
+    words = ["sbatch", "--test-only", *_options(own, site), "--wrap=true"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    said = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode:
+        return Diagnosis(what, "wrong", f"Slurm refuses it: {said[-1] if said else 'without a word'}")
+    return Diagnosis(what, "ok", f"{own.partition or 'default partition'}: {said[-1] if said else 'accepted'}")
+
+
+def _options(own: Resources, site: Site, minutes: int | None = None) -> list[str]:
+    given = {
+        "partition": own.partition,
+        "time": minutes or own.minutes,
+        "cpus-per-task": own.cpus,
+        "ntasks": max(1, own.gpus),
+        "mem": f"{round(own.memory_gb * 1024)}M",
+        "constraint": own.constraint,
+        "gpus-per-node": own.gpus or None,
+        **site.extra,
+    }
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a node says, and the word that it should have read."""
+
+    told: dict[str, Any] | str
+    word: str
+    offset: float = 0.0
+
+
+def _probed(own: Resources, site: Site, runs: Path) -> Iterator[Diagnosis]:
+    """Yield what a node of a partition sees of this machine's run store."""
+    what = f"node of {own.partition or 'the default partition'}"
+    found = _look(own, site, runs)
+    if isinstance(found.told, str):
+        yield Diagnosis(what, "wrong", found.told)
+        return
+    told = found.told
+    node = f"{what} ({told['node']})"
+    from medbench.storage.version import version
+
+    same = told["medbench"] == version()
+    yield Diagnosis(node, "ok" if same else "wrong", f"Python {told['python']}, medbench {told['medbench']}"
+                    + ("" if same else f", but {version()} here: install the same"))  # fmt: skip
+    if told["word"] != found.word:
+        yield Diagnosis(f"{node} files", "wrong", f"does not see {runs}: give --runs a folder that all share")
+        return
+    yield Diagnosis(f"{node} files", "ok", f"sees {runs}")
+    locks = "felt there" if told["locked"] else "not felt there: tasks may do the same work twice, with equal results"
+    yield Diagnosis(f"{node} locks", "ok" if told["locked"] else "note", f"a lock of this machine is {locks}")
+    late = abs(found.offset)
+    yield Diagnosis(f"{node} clock", "ok" if late <= CLOCKS else "note", f"differs by at most {late:.1f} s")
+    if not told["offline"]:
+        yield Diagnosis(f"{node} hub", "note", "HF_HUB_OFFLINE is not set: add it to `env` of nodes without a network")
+
+
+def _look(own: Resources, site: Site, runs: Path) -> _Seen:
+    from medbench.storage.locks import exclusive
+
+    word = secrets.token_hex(8)
+    runs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=runs) as name:
+        folder = Path(name).absolute()
+        (folder / "word.txt").write_text(word)
+        python = site.python or shlex.quote(sys.executable)
+        lines = [f"export {key}={shlex.quote(value)}" for key, value in site.env.items()] + site.setup
+        script = "\n".join([*lines, f"{python} -m medbench.runs.cluster.probe {shlex.quote(str(folder))}"])
+        small = own.model_copy(update={"cpus": 1, "memory_gb": 0.5, "gpus": min(1, own.gpus)})
+        options = _options(small, site, minutes=1)
+        words = ["srun", "--quiet", f"--immediate={PATIENCE}", *options, "sh", "-c", script]
+        try:
+            with exclusive(folder / "lock", ""):
+                done = subprocess.run(words, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            return _Seen(f"no node within {PATIENCE} seconds: try again when one is free", word)
+        except MedbenchError as error:
+            return _Seen(error.message, word)
+        now = time.time()
+    try:
+        told = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        return _Seen(f"medbench does not start there: {said[-1] if said else f'exit status {done.returncode}'}", word)
+    return _Seen(told, word, told["time"] - now)

@@ -1,0 +1,85 @@
+"""`medbench doctor --site`: on a real Slurm where there is one, and where there is none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medbench.runs.cluster import probe
+from medbench.runs.cluster.site import EXAMPLE
+from medbench.storage.locks import exclusive
+from medbench.storage.version import version
+
+from ...runs.cluster.conftest import cluster, slurm  # noqa: F401 - fixtures
+
+
+def found(medbench: Callable, site: Path, runs: Path) -> dict[str, tuple[str, str]]:
+    done = medbench("doctor", "--site", site, "--runs", runs, "--json")
+    return {row["what"]: (row["state"], row["detail"]) for row in json.loads(done.out)}
+
+
+def test_a_site_that_fits_and_a_node_that_sees_this_machine(
+    cluster: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    medbench: Callable,
+    isolated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    repo: Path,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repo / "bench"))
+    rows = found(medbench, cluster(env={"MEDBENCH_HOME": str(isolated / "home")}), tmp_path / "runs")
+    assert {rows[kind][0] for kind in ("slurm", "prepare", "features", "heads", "train")} == {"ok"}
+    node = next(name for name in rows if name.startswith("node of the default partition"))
+    assert rows[node][1].endswith(f"medbench {version()}")
+    assert rows[f"{node} files"] == ("ok", f"sees {tmp_path / 'runs'}")
+    assert rows[f"{node} locks"] == ("ok", "a lock of this machine is felt there")
+    assert rows[f"{node} hub"][0] == "note"
+    assert not list((tmp_path / "runs").iterdir()), "the probe leaves nothing"
+
+
+def test_what_slurm_would_refuse_is_told_by_class(
+    cluster: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    medbench: Callable,
+) -> None:
+    site = cluster({"partition": "gpus"}, env={"MEDBENCH_HOME": "/elsewhere"})
+    rows = found(medbench, site, tmp_path / "runs")
+    assert rows["train"] == ("wrong", "Slurm refuses it: allocation failure: Invalid partition name specified")
+    assert rows["cache"][0] == "wrong"
+    assert not any(name.startswith("node") for name in rows)
+
+
+def test_python_that_is_not_there_is_told(
+    cluster: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    medbench: Callable,
+) -> None:
+    rows = found(medbench, cluster(python="/none/python"), tmp_path / "runs")
+    (told,) = [row for name, row in rows.items() if name.startswith("node")]
+    assert told[0] == "wrong"
+    assert "medbench does not start there: " in told[1]
+
+
+def test_without_slurm_it_says_so(tmp_path: Path, medbench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "lab.yaml"
+    site.write_text(yaml.safe_dump(yaml.safe_load(EXAMPLE)))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    done = medbench("doctor", "--site", site)
+    assert done.status == 1
+    assert "there is no sbatch on this machine" in done.out
+
+
+def test_a_node_tells_what_it_sees(tmp_path: Path) -> None:
+    (tmp_path / probe.WORD).write_text("a word")
+    seen = probe.look(tmp_path)
+    assert (seen["word"], seen["locked"], seen["medbench"]) == ("a word", False, version())
+    assert abs(seen["time"] - time.time()) < 5
+    with exclusive(tmp_path / probe.LOCK, ""):
+        assert probe.look(tmp_path)["locked"]
+    assert probe.look(tmp_path / "none")["word"] is None
