@@ -168,7 +168,7 @@ def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
         before = work.told(job.done())
         if all(before) and not overwrite:  # another process finished it while this one waited
             return job.records(), 0
-        _check_needs(job)
+        check_needs(job)
         units = [False] * len(job.all_units) if overwrite else job.finished()
         say(f"{job.name}: {len(units) - sum(units)} of {len(units)} units to do")
         start, tally = time.perf_counter(), Tally()
@@ -274,7 +274,7 @@ def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier, tally: 
     )
 
 
-def _check_needs(job: Job) -> None:
+def check_needs(job: Job) -> None:
     """Refuse a job whose weights are missing because the job that makes them failed."""
     for needed in job.needs:
         if not (file := needed.weights_of(needed.seeds[0])).is_file():

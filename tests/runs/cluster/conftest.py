@@ -24,9 +24,17 @@ defaults: {epochs: 1, batch_size: 16, hidden: 16, bottleneck: 8, outputs: 16, lo
   warmup_steps: 1, teacher_warmup: 1, k: 3}
 presets: {paper: {}}
 """
-SHORT = {"epochs": 1, "views": 1, "batch_size": 16, "learning_rates": "[1e-3]", "k": 3, "images": 8, "batch": 4}
-SHORT |= {"warmup_epochs": 1}
-ALL = "nearest-mean,knn,linear-probe,linear-frozen,linear-unfrozen,cka"
+TRAINED = {"epochs": 1, "batch_size": 16, "learning_rates": "[1e-3]", "warmup_epochs": 1}
+SHORT = {
+    "nearest-mean": {},
+    "knn": {"k": 3, "batch_size": 16},
+    "linear-probe": {},
+    "linear-frozen": {**TRAINED, "views": 1},
+    "linear-unfrozen": TRAINED,
+    "cka": {**TRAINED, "images": 8, "batch": 4},
+}
+"""Protocol -> its short settings."""
+ALL = ",".join(SHORT)
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ class World:
 
     def words(self, models: str, protocols: str, runs: Path, *more: str | Path) -> list[str]:
         """Return the words of `medbench run` with short settings and five seeds."""
-        has = {"k"} if protocols == "knn" else set(SHORT)
-        changes = [word for key, value in SHORT.items() if key in has for word in ("--set", f"{key}={value}")]
+        short = {key: value for name in protocols.split(",") for key, value in SHORT[name].items()}
+        changes = [word for key, value in short.items() for word in ("--set", f"{key}={value}")]
         asked = ["--model", models, "--protocol", protocols, "--dataset", str(self.data), *changes, "--seeds", "5"]
         return ["run", *asked, "--runs", str(runs), "--workers", "0", "--device", "cpu", "--quiet", *map(str, more)]
 

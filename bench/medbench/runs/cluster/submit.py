@@ -105,7 +105,8 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
         what = "everything is done" if not held else f"what is not done is queued: {held} units"
         raise MedbenchError(f"nothing to submit: {what}", "see: medbench status --jobs")
     jobs = with_needs(todo)
-    numbered = {number: job for number, job in enumerate(jobs) if job in todo}
+    places = {job.place for job in todo}
+    numbered = {number: job for number, job in enumerate(jobs) if job.place in places}
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     folder = plan.options.runs / ".submitted" / name
     speeds = Speeds.of(records)
@@ -127,13 +128,17 @@ def read_tasks(folder: Path) -> TaskList:
         raise MedbenchError(f"{folder} holds no tasks: {error}", "give the folder of a submission") from error
 
 
-def with_needs(jobs: Iterable[Job]) -> list[Job]:
-    """Return jobs, each after those that it needs, whether these are done or not."""
+def with_needs(jobs: Sequence[Job]) -> list[Job]:
+    """Return jobs, each after those that it needs, whether these are done or not.
+
+    A job that is given itself stands for those that others need: it may keep more weights.
+    """
+    given = {job.place: job for job in jobs}
     found: dict[tuple[str, str], Job] = {}
 
     def put(job: Job) -> None:
         for needed in job.needs:
-            put(needed)
+            put(given.get(needed.place, needed))
         found.setdefault(job.place, job)
 
     for job in jobs:

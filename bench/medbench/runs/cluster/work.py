@@ -15,7 +15,7 @@ from medbench.runs.cluster.stages import Stage
 from medbench.runs.cluster.submit import TaskList, read_tasks, with_needs
 from medbench.runs.cluster.task_here import task_here
 from medbench.runs.device import choose_device, choose_workers
-from medbench.runs.execute import execute
+from medbench.runs.execute import check_needs, execute
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Plan, Result
@@ -51,10 +51,15 @@ def work(folder: Path, stage: str, number: int) -> Result:
     options = dataclasses.replace(plan.options, device=place, elsewhere=None, download=False)
     here = ", ".join(f"{key} {value}" for key, value in task_here().items())
     progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}{here and f'; {here}'}")
-    if one.kind in ("prepare", "features"):
+    jobs = with_needs(plan.jobs) if tasks.needs and one.kind != "prepare" else plan.jobs
+    if one.kind not in ("prepare", "features"):
+        return execute(Plan(jobs, options))
+    asked = {job.place for job in plan.jobs}
+    before = [job for job in jobs if job.place not in asked]
+    result = execute(Plan(before, options)) if before else Result()
+    if not (result.mistakes or result.failures):
         _make_inputs(Plan(plan.jobs, options), one)
-        return Result()
-    return execute(Plan(with_needs(plan.jobs) if tasks.needs else plan.jobs, options))
+    return result
 
 
 def _make_inputs(plan: Plan, stage: Stage) -> None:
@@ -62,6 +67,8 @@ def _make_inputs(plan: Plan, stage: Stage) -> None:
     device = torch.device(choose_device(plan.options.device))
     encoders = Encoders(device)
     for job in plan.jobs:
+        if stage.kind == "features":
+            check_needs(job)
         make = CombinedInputs if job.dataset.inputs else JobInputs
         inputs = make(job, encoders, choose_workers(plan.options.workers, device.type), Tally())
         if stage.kind == "features":

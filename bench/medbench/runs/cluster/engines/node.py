@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -94,13 +96,10 @@ def _stage(stage: Stage, slots: Sequence[tuple[int, ...]], logs: Path, threads: 
 def _start(call: Callable[[], Any], gpus: tuple[int, ...], logs: Path, threads: int) -> Any:
     import submitit
 
-    executor = submitit.LocalExecutor(folder=logs)
+    python = f"env OMP_NUM_THREADS={threads} {shlex.quote(sys.executable)}"  # `setup` would put a shell in between,
+    executor = submitit.LocalExecutor(folder=logs, python=python)  # which passes no signal on
     executor.update_parameters(
-        gpus_per_node=len(gpus),
-        visible_gpus=gpus,
-        timeout_min=60 * 24 * 365,
-        stderr_to_stdout=True,
-        setup=[f"export OMP_NUM_THREADS={threads}"],
+        gpus_per_node=len(gpus), visible_gpus=gpus, timeout_min=60 * 24 * 365, stderr_to_stdout=True
     )
     return executor.submit(call)
 

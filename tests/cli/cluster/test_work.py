@@ -1,0 +1,96 @@
+"""`medbench work`: one task; what fails in it is told in its log, and the next try goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench.cli.cluster import work
+from medbench.errors import MedbenchError
+from medbench.protocols import dino_pretrain
+from medbench.records.submitted import DONE, FAILED, last_lines
+
+from ...runs.cluster.conftest import World, apart, same_as_single, world  # noqa: F401 - fixtures
+
+
+def test_a_unit_that_fails_in_the_middle_stops_only_what_needs_it(
+    world: World,  # noqa: F811
+    apart: Path,  # noqa: F811
+    medbench: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = "toy-vit,toy-vit@tiny-dino"
+    lines = medbench(*world.words(models, "knn", apart, "--on", "commands")).out.splitlines()
+    tasks = [line.split()[-3:] for line in lines]
+    assert [stage for _, stage, _ in tasks] == ["prepare", "features", "heads", "train", "features-2", "heads-2"]
+
+    def broken(_: object) -> None:
+        raise RuntimeError("the node's memory is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dino_pretrain, "run", broken)
+        assert [medbench("work", *task).status for task in tasks] == [0, 0, 0, 1, 1, 2]
+    logs = apart / "logs" / Path(tasks[0][0]).name
+    assert last_lines(logs / "heads-0.txt", 1)[0].endswith(DONE)
+    told = last_lines(logs / "train-0.txt", 3)
+    assert "failed: toy-vit · tiny-dino · pictures-labels: RuntimeError: the node's memory is full" in told[0]
+    assert told[-1].endswith(FAILED)
+    assert "which toy-vit · tiny-dino · pictures-labels did not write" in (logs / "heads-2-0.txt").read_text()
+    assert same_as_single(world, apart) == 1
+    assert [medbench("work", *task).status for task in tasks] == [0] * 6
+    assert same_as_single(world, apart) == 3
+    assert medbench("work", tasks[0][0], "tables").status == 0
+    assert (apart.parent / "tables" / "pictures-labels.md").is_file()
+
+
+def test_a_task_that_there_is_not(
+    world: World,  # noqa: F811
+    apart: Path,  # noqa: F811
+    medbench: Callable[..., Any],
+) -> None:
+    folder = medbench(*world.words("toy-vit", "knn", apart, "--on", "commands")).out.split()[-3]
+    for words, said in (
+        ((folder, "heads", "1"), "heads has no task 1"),
+        ((folder, "head", "0"), "unknown stage 'head'"),
+        ((folder, "heads"), "no task number, and no scheduler's variable tells it"),
+        ((apart, "heads", "0"), "holds no tasks"),
+    ):
+        done = medbench("work", *words)
+        assert done.status == 2
+        assert said in done.err
+        assert len(done.err.splitlines()) == 2
+    assert not (apart / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "number"),
+    [("SLURM_ARRAY_TASK_ID", 5), ("PBS_ARRAY_INDEX", 5), ("LSB_JOBINDEX", 4), ("JOB_COMPLETION_INDEX", 5)],
+)
+def test_the_schedulers_variable_tells_the_number(variable: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, _ in work.INDICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "5")
+    assert work._index() == number
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(MedbenchError):
+        work._index()
+
+
+@pytest.mark.parametrize(("status", "asked"), [(128 + signal.SIGUSR2, 1), (0, 0), (1, 0), (128 + signal.SIGTERM, 0)])
+def test_a_task_whose_time_is_up_asks_to_be_queued_again(
+    status: int, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    times: list[int] = []
+    monkeypatch.setattr("medbench.cli.main", lambda words: status)
+    before = signal.signal(signal.SIGUSR2, lambda number, _: times.append(number))
+    try:
+        worker = work.Worker(tmp_path, "train", 0)
+        assert worker() == status
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert times == [signal.SIGUSR2] * asked
+    assert worker.checkpoint().function is worker, "the same again: all state is in files"

@@ -1,0 +1,153 @@
+"""What is submitted: what is neither done nor queued, on a plan of the workers' machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from medbench.errors import MedbenchError
+from medbench.progress import Stopped, stoppable
+from medbench.records import store
+from medbench.records.submitted import submissions
+from medbench.runs.cluster import submit
+from medbench.runs.cluster.engines import slurm, squeue
+from medbench.runs.cluster.site import EXAMPLE, Site
+from medbench.runs.jobs import Options, Plan
+from medbench.runs.plan import make_plan
+from medbench.storage import files
+
+SITE = Site.model_validate({"name": "lab", **yaml.safe_load(EXAMPLE)})
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, str]]:
+    """Let submitted tasks wait in a queue that is made up; arrays are numbered from 1."""
+    tasks: dict[str, tuple[str, str]] = {}
+
+    def submitted(stage: Any, *_: Any) -> list[str]:
+        array = 1 + len({name.partition("_")[0] for name in tasks})
+        names = [f"{array}_{number}" for number in range(len(stage.tasks))]
+        tasks.update(dict.fromkeys(names, ("PENDING", "Priority")))
+        return names
+
+    monkeypatch.setattr(slurm, "submit", submitted)
+    monkeypatch.setattr(squeue, "queue", lambda: tasks)
+    return tasks
+
+
+def planned(protocols: str = "knn,linear-unfrozen", **options: Any) -> Plan:
+    options = {"seeds": 2, **options}
+    return make_plan("toy-vit", protocols, "toy", submit.for_site(Options(**options), SITE))
+
+
+def send(plan: Plan) -> Any:
+    made = submit.prepare(plan, [], "cuda", 20.0)
+    return submit.to_slurm(made, SITE, "medbench run …", lambda stage, number: lambda: 0)
+
+
+def test_the_plan_is_that_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    (here,) = make_plan("toy-vit", "linear-unfrozen", "toy", Options(device="cpu", seeds=1)).jobs
+    (there,) = planned("linear-unfrozen", seeds=1).jobs
+    assert (here.precision, there.precision) == ("fp32", "bf16")
+    assert here.group != there.group
+    (same,) = make_plan(
+        "toy-vit", "linear-unfrozen", "toy", submit.for_site(Options(precision="fp32", seeds=1), SITE)
+    ).jobs
+    assert same.group == here.group
+
+
+def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
+    first = send(planned())
+    assert len(queue) == 5, "prepare, features, heads, train, tables"
+    units = {key for task in first.tasks for _, key in task.units}
+    assert len(units) == 3
+    with pytest.raises(MedbenchError, match="what is not done is queued: 3 units"):
+        send(planned())
+    more = submit.prepare(planned(seeds=3), [], "cuda", 20.0)
+    assert (more.queued, [stage.name for stage in more.stages]) == (3, ["prepare", "train"])
+    queue.clear()  # all of it is lost
+    assert {key for task in send(planned()).tasks for _, key in task.units} == units
+    plan = planned()
+    for job in plan.jobs:
+        for unit, key in job.units:
+            files.write_json(store.folder_of(plan.options.runs, unit, key) / store.RECORD, {})
+    with pytest.raises(MedbenchError, match="nothing to submit: everything is done"):
+        send(planned())
+
+
+def test_a_job_that_keeps_more_stands_for_the_one_that_others_need() -> None:
+    plan = make_plan("toy-vit", "cka,linear-unfrozen", "toy", Options(seeds=3, keep_weights=True))
+    assert [job.protocol.name for job in plan.jobs if job.needs] == ["cka"]
+    trained = [job for job in submit.with_needs(plan.jobs[::-1]) if job.protocol.name == "linear-unfrozen"]
+    assert [job.keep for job in trained] == [(0, 1, 2)]
+
+
+def test_what_slurm_refuses_whole_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> list[str]:
+        raise MedbenchError("Slurm refuses the jobs: Invalid account", "fix the site file")
+
+    monkeypatch.setattr(slurm, "submit", refused)
+    plan = planned()
+    with pytest.raises(MedbenchError, match="Invalid account"):
+        send(plan)
+    assert not list((plan.options.runs / ".submitted").iterdir())
+
+
+def test_ctrl_c_while_submitting_ends_after_the_stage_and_notes_it(
+    queue: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import signal
+
+    plain = slurm.submit
+
+    def interrupted(*arguments: Any) -> list[str]:
+        if len(queue) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(*arguments)
+
+    monkeypatch.setattr(slurm, "submit", interrupted)
+    plan = planned()
+    with stoppable(), pytest.raises(Stopped):
+        send(plan)
+    (noted,) = submissions(plan.options.runs)
+    assert [task.job for task in noted.tasks] == list(queue) == ["1_0", "2_0"]
+
+
+def test_hours_count_gpus_where_there_are_some() -> None:
+    made = submit.prepare(planned(), [], "cuda", 20.0)
+    spent = submit.hours(made, SITE)
+    assert spent["prepare"] == 240 / 60
+    assert spent["train"] == pytest.approx(1 / 60), "a minute, where nothing like it was measured"
+
+
+def test_the_note_holds_what_was_submitted(queue: dict) -> None:
+    one = send(planned())
+    (file,) = one.folder.parent.glob("*.json")
+    assert json.loads(file.read_text())["name"] == one.name
+    (again,) = submissions(one.folder.parents[1])
+    assert again == one
+    file.with_name("damaged.json").write_text("{")
+    assert len(list(submissions(one.folder.parents[1]))) == 1
+
+
+def test_there_is_no_submitting_without_sbatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(MedbenchError, match="there is no sbatch on this machine"):
+        slurm.check()
+
+
+@pytest.mark.parametrize(("said", "most"), [("MaxArraySize            = 1001\n", 1000), ("", 1000), (None, 1000)])
+def test_arrays_are_cut_below_the_limit(said: str | None, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "told", lambda *_: said)
+    assert slurm.longest_array() == most
+    assert [list(part) for part in slurm._parts(range(5), 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_names_of_folders_do_not_clash(tmp_path: Path) -> None:
+    plan = planned(runs=tmp_path / "runs")
+    assert len({submit.prepare(plan, [], "cuda", 20.0).name for _ in range(3)}) == 3
