@@ -21,6 +21,8 @@ from medbench.runs.cluster.submit import with_needs
 from medbench.runs.jobs import Job, Options
 from medbench.runs.plan import make_plan
 
+from ..conftest import write_pictures
+
 
 def content(value: Any) -> Any:
     """All that a value holds, down to plain ones, so that two can be compared; other classes stay as they are."""
@@ -83,6 +85,14 @@ def test_samples_with_several_inputs_come_back(tmp_path: Path) -> None:
     jobs = planned("toy-vit", "knn", "gamma", seeds=1, data_root=root.parent)
     (job,) = there_and_back(jobs, tmp_path / "plan")
     assert job.dataset.inputs
+
+
+def test_further_data_sets_come_back(pictures: Path, tmp_path: Path) -> None:
+    other = write_pictures(tmp_path / "away", 24, seed=1)
+    jobs = planned("toy-vit", "knn", str(pictures), test_on=str(other.rename(other.with_name("labels2.csv"))))
+    (job,) = there_and_back(jobs, tmp_path / "plan")
+    assert [shift.name for shift in job.shifts] == ["away-labels2"]
+    assert job.all_units == jobs[0].all_units
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from pydantic import BaseModel
 
 from medbench.cards import SETTINGS, DatasetCard, ModelCard, ProtocolCard
 from medbench.cards.base import Card
-from medbench.cards.prompts import Prompts
+from medbench.cards.prompts.sets import Prompts
 from medbench.data.dataset import Dataset, samples_digest, split_digest_of
 from medbench.data.layouts.own.taken import Taken
+from medbench.data.shift import Shifted
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.runs.jobs import Job, Options, Plan
@@ -30,7 +31,19 @@ from medbench.storage.version import version
 
 KNOWN: dict[str, type[Any]] = {
     known.__name__: known
-    for known in (Dataset, DatasetCard, Job, JobLanguage, ModelCard, Options, Prompts, ProtocolCard, Taken, WeightsFile)
+    for known in (
+        Dataset,
+        DatasetCard,
+        Job,
+        JobLanguage,
+        ModelCard,
+        Options,
+        Prompts,
+        ProtocolCard,
+        Shifted,
+        Taken,
+        WeightsFile,
+    )
 } | {settings.__name__: settings for settings in SETTINGS.values()}
 """The classes that a frozen plan may hold; nothing else is ever made from a file."""
 PLAN, THINGS, JOBS = "plan.json", "things.json", "jobs.jsonl"

@@ -100,7 +100,7 @@ def _store(job: Job) -> str:
     """Return what tells a job's prepared images from others'."""
     card = job.dataset.card
     rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
-    return str(store_path(rule, job.dataset))
+    return files.digest([str(store_path(rule, job.dataset)), *(shift.material for shift in job.shifts)])
 
 
 def _features(jobs: Numbered, numbers: Iterable[int]) -> tuple[Task, ...]:
@@ -129,7 +129,8 @@ def _encoded(job: Job) -> list[Any]:
     drawn = job.settings.normalise == "dataset" and (card.mean is None or card.std is None) and not job.options.folds
     encoders = [[model.material(), weights.sha256] for model, weights in job.encoders]
     split = job.dataset.split_digest if drawn else ""  # whose training images give mean and deviation
-    return [encoders, job.dataset.digest, job.image_size, job.precision, own, split]
+    shifts = [shift.material for shift in job.shifts]
+    return [encoders, job.dataset.digest, job.image_size, job.precision, own, split, shifts]
 
 
 def _chunks(jobs: Numbered, numbers: Iterable[int], minutes: Minutes, least: float) -> tuple[Task, ...]:

@@ -148,7 +148,7 @@ def with_needs(jobs: Sequence[Job]) -> list[Job]:
 
 def missing(job: Job) -> list[str]:
     """Return the keys of a job's units that are not done."""
-    return [key for (_, key), done in zip(job.units, job.done(), strict=True) if not done]
+    return [key for (_, key), done in zip(job.all_units, job.finished(), strict=True) if not done]
 
 
 def queued(runs: Path) -> set[str]:
@@ -204,7 +204,7 @@ def units_of(made: Prepared, stage: Stage, number: int) -> tuple[Any, ...]:
     """Return the units that a task makes; none for tasks that prepare, extract or write tables."""
     if stage.kind not in ("heads", "train") or stage.name == TABLES:
         return ()
-    return tuple(unit for job in stage.tasks[number].jobs for unit in made.jobs[job].units)
+    return tuple(unit for job in stage.tasks[number].jobs for unit in made.jobs[job].all_units)
 
 
 def _arrays(names: Sequence[str]) -> list[str]:
