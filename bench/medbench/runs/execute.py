@@ -32,7 +32,7 @@ from medbench.runs.inputs.towers import Towers
 from medbench.runs.jobs import Job, Plan, Result
 from medbench.runs.results.provenance import peak_memory_mb
 from medbench.runs.results.write_records import write_records
-from medbench.runs.siblings import Siblings
+from medbench.runs.inputs.siblings import Siblings
 from medbench.storage import files, paths
 from medbench.storage.locks import exclusive, remove_unless_used
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -80,17 +81,28 @@ def test_the_schedulers_variable_tells_the_number(variable: str, number: int, mo
         work._index()
 
 
-@pytest.mark.parametrize(("status", "asked"), [(128 + signal.SIGUSR2, 1), (0, 0), (1, 0), (128 + signal.SIGTERM, 0)])
+@pytest.mark.parametrize(("number", "asked"), [(signal.SIGUSR2, 1), (signal.SIGTERM, 0), (None, 0)])
 def test_a_task_whose_time_is_up_asks_to_be_queued_again(
-    status: int, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    number: int | None, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     times: list[int] = []
-    monkeypatch.setattr("medbench.cli.main", lambda words: status)
+
+    def told(*_: object) -> int:
+        if number is not None:
+            os.kill(os.getpid(), number)
+        return 0
+
+    monkeypatch.setattr(work, "task", told)
     before = signal.signal(signal.SIGUSR2, lambda number, _: times.append(number))
     try:
         worker = work.Worker(tmp_path, "train", 0)
-        assert worker() == status
+        assert worker() == (0 if number is None else 128 + number)
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert times == [signal.SIGUSR2] * asked
     assert worker.checkpoint().function is worker, "the same again: all state is in files"
+
+
+def test_a_worker_tells_a_mistake_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert work.Worker(tmp_path / "none", "train", 0)() == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -24,16 +24,16 @@ defaults: {epochs: 1, batch_size: 16, hidden: 16, bottleneck: 8, outputs: 16, lo
   warmup_steps: 1, teacher_warmup: 1, k: 3}
 presets: {paper: {}}
 """
-TRAINED = {"epochs": 1, "batch_size": 16, "learning_rates": "[1e-3]", "warmup_epochs": 1}
+TRAINED = {"epochs": 1, "batch_size": 16, "learning_rates": "[1e-3]", "warmup_epochs": 1, "views": 1}
 SHORT = {
     "nearest-mean": {},
     "knn": {"k": 3, "batch_size": 16},
     "linear-probe": {},
-    "linear-frozen": {**TRAINED, "views": 1},
+    "linear-frozen": TRAINED,
     "linear-unfrozen": TRAINED,
     "cka": {**TRAINED, "images": 8, "batch": 4},
 }
-"""Protocol -> its short settings."""
+"""Protocol -> its short settings: those of all that the single process runs which it has."""
 ALL = ",".join(SHORT)
 
 

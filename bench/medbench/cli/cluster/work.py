@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from medbench.cli import plan_text
+from medbench.cli import output, plan_text
+from medbench.errors import MedbenchError
+from medbench.progress import Stopped, stoppable
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +29,27 @@ def work(
     ] = None,
 ) -> None:
     """Do one task of a submission. What is done already is passed over."""
-    from medbench.runs.cluster.submit import TABLES
-
-    if stage == TABLES:
-        tables(folder)
-        return
-    if status := _logged(folder, stage, _index() if number is None else number):
+    if status := task(folder, stage, number):
         raise typer.Exit(status)
 
 
-def _logged(folder: Path, stage: str, number: int) -> int:
-    """Do a task with a log of its own, whose last line tells how it ended; return the exit status."""
+def task(folder: Path, stage: str, number: int | None) -> int:
+    """Do a task with a log of its own, whose last line tells how it ended; return the exit status.
+
+    Raises:
+        MedbenchError: There is no such task.
+    """
     from medbench import progress
-    from medbench.errors import MedbenchError
     from medbench.records.submitted import DONE, FAILED, log_of
+    from medbench.runs.cluster.submit import TABLES
     from medbench.runs.cluster.work import task_of
     from medbench.runs.cluster.work import work as do
     from medbench.runs.jobs import Result
 
+    if stage == TABLES:
+        tables(folder)
+        return 0
+    number = _index() if number is None else number
     task_of(folder, stage, number)
     with progress.logged(log_of(folder, stage, number)):
         try:
@@ -60,7 +65,6 @@ def _logged(folder: Path, stage: str, number: int) -> int:
 
 
 def _index() -> int:
-    from medbench.errors import MedbenchError
 
     for name, first in INDICES:
         if os.environ.get(name, "").isdecimal():
@@ -87,14 +91,18 @@ class Worker:
 
     def __call__(self) -> int:
         """Do the task and return the exit status; told that the time is up, save and ask to be queued again."""
-        from medbench.cli import main
-
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which asks the scheduler and ends the process
         _join_ranks()
-        status = main(["work", str(self.folder), self.stage, str(self.number)])
-        if status == 128 + signal.SIGUSR2 and callable(requeue):
-            requeue(signal.SIGUSR2, None)
-        return status
+        try:
+            with stoppable():
+                return task(self.folder, self.stage, self.number)
+        except Stopped as stop:
+            if stop.signal == signal.SIGUSR2 and callable(requeue):
+                requeue(signal.SIGUSR2, None)
+            return 128 + stop.signal
+        except MedbenchError as error:
+            output.note(f"error: {error.message}\nhint: {error.hint}")
+            return 2
 
     def checkpoint(self) -> Any:
         """Return what is run after a requeue: the same, since all state is in files."""

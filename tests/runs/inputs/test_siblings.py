@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from medbench.runs.siblings import Siblings
+from medbench.runs.inputs.siblings import Siblings
 
 
 def job(family: str, place: str) -> Any:
