@@ -151,7 +151,7 @@ class _Request:
         settings = native(settings, card)
         check_layers(card, settings)
         data = self._data(recipe, dataset, settings)
-        _check_inputs(recipe, settings, data)
+        _check_data(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -246,14 +246,19 @@ class _Request:
         return found
 
 
-def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set with several inputs where a protocol takes one image per sample.
+def _check_data(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a data set that a protocol cannot take: with several findings or inputs per sample.
 
     Raises:
-        MedbenchError: It has several.
+        MedbenchError: It is one.
     """
-    one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
-    if recipe.kind in one and (data.inputs or settings.inputs):
+    if KINDS[recipe.kind].single_label and data.multilabel:
+        raise MedbenchError(
+            f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
+            "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",
+        )
+    if (KINDS[recipe.kind].images or settings.language) and (data.inputs or settings.inputs):
+        one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
         raise MedbenchError(
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",

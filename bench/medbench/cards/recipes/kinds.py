@@ -14,7 +14,7 @@ class Kind:
     Attributes:
         name: What protocol cards call it.
         version: Version of its code, part of every run key: raised when the same settings give other numbers.
-        module: Its module in `medbench.protocols`; empty: the name's, `-` written as `_`.
+        module: Its module in `medbench.protocols`, with dots in packages; empty: the name's, `-` written as `_`.
         function: The module's function that runs it.
         seeded: Whether each seed is a unit of its own. What draws nothing has one unit, not five equal ones.
         images: Whether networks see images in each epoch, and every process takes part. Otherwise the images go
@@ -26,6 +26,7 @@ class Kind:
         tunes: Kinds of the protocols whose fine-tuned network it may take up; a request may hold their settings.
         thaws: Whether it trains the encoder's own layers, batch norms too.
         keeps: Whether its product are weights: those of the first seed are always kept.
+        single_label: Whether it needs one class per sample: it has no rule for several.
         timed: Whether its numbers depend on the device, which is part of the key then.
         classifies: Whether its result are scores of classes, so that it can be tested on other data sets.
     """
@@ -43,6 +44,7 @@ class Kind:
     tunes: tuple[str, ...] = ()
     thaws: bool = False
     keeps: bool = False
+    single_label: bool = False
     timed: bool = False
     classifies: bool = True
 
