@@ -1,0 +1,1 @@
+"""Few-shot adapters of vision-language models, on stored features: one module each."""
