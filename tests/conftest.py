@@ -9,11 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from medbench.cards.dataset import DatasetCard, ToyLayout
 from medbench.storage import files
+
+if TYPE_CHECKING:
+    from parity_vl import Parity
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -90,6 +94,27 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+PARITY = pytest.StashKey["Parity"]()
+
+
+@pytest.fixture(scope="session")
+def parity(request: pytest.FixtureRequest, shared: Path) -> Parity:
+    """Return the official results of vision-language methods that may lie beside the checkout."""
+    from parity_vl import Parity
+
+    folder = shared / "parity_vl"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    return request.config.stash.setdefault(PARITY, Parity(folder))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how far ours are from the official results, with -v."""
+    found = config.stash.get(PARITY, None)
+    if found is not None and found.rows and config.get_verbosity() > 0:
+        terminalreporter.write_line(found.table())
 
 
 @dataclass
