@@ -111,5 +111,5 @@ def test_the_nearest_mean_by_a_plain_loop(tmp_path, val) -> None:
 
 
 def test_a_head_that_is_not_there_yet_is_told(tmp_path) -> None:
-    with pytest.raises(MedbenchError, match="it: the head zs-lp is not there yet"):
+    with X:
         few_shot.run(context(tmp_path, FewShot(shots=5, head="zs-lp")))
