@@ -151,7 +151,7 @@ class _Request:
         settings = native(settings, card)
         check_layers(card, settings)
         data = self._data(recipe, dataset, settings)
-        _check_data(recipe, settings, data)
+        _check_inputs(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -246,13 +246,13 @@ class _Request:
         return found
 
 
-def _check_data(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set that a protocol cannot take: with several findings or inputs per sample.
+def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
+    """Refuse a data set of which samples have several inputs, or findings, where a protocol takes one.
 
     Raises:
-        MedbenchError: It is one.
+        MedbenchError: They have several.
     """
-    if KINDS[recipe.kind].single_label and data.multilabel:
+    if settings.single_label and data.multilabel:
         raise MedbenchError(
             f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
             "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",

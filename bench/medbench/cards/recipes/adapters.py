@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from medbench.cards.dataset.splits import Split
 from medbench.cards.recipes.base import Augment, Positive, Rate, Views
@@ -21,18 +21,23 @@ class Adapter(Prompted, Shots):
 
     augment: Augment = Field(default_factory=Augment)
 
+    @property
+    def single_label(self) -> bool:
+        """No adapter has a rule for several findings."""
+        return True
+
 
 class ClipAdapter(Adapter):
     """CLIP-Adapter: a small network on the image feature, mixed with it."""
 
-    kind: ClassVar[Kind] = Kind(
-        "clip-adapter", module="adapters.clip_adapter", images=False, sweep="shots", single_label=True
-    )
+    kind: ClassVar[Kind] = Kind("clip-adapter", module="adapters.clip_adapter", images=False, sweep="shots")
     ratios: list[Share] = Field(
-        default=[0.2], min_length=1, description="Share of the network in the feature; several: chosen on validation."
+        default=[0.2],
+        min_length=1,
+        description="Share of the network in the feature; several: chosen on validation, without it the first.",
     )
     learning_rates: list[Rate] = Field(
-        default=[2e-3], min_length=1, description="Greatest rates; several: chosen on validation."
+        default=[2e-3], min_length=1, description="Greatest rates; several: chosen on validation, without it the first."
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD has a momentum of 0.9.")
     weight_decay: float = Field(5e-4, ge=0)
@@ -46,19 +51,11 @@ class ClipAdapter(Adapter):
     )
     one_order: bool = Field(False, description="All epochs have the first one's order (FLAIR's code).")
 
-    @model_validator(mode="after")
-    def _chosen_on_something(self) -> ClipAdapter:
-        if self.val == "none" and len(self.ratios) * len(self.learning_rates) > 1:
-            raise ValueError("val=none: nothing can be chosen, so give one of ratios and one of learning_rates")
-        return self
-
 
 class TipAdapter(Adapter):
     """Tip-Adapter: texts and a cache of training images; nothing is trained."""
 
-    kind: ClassVar[Kind] = Kind(
-        "tip-adapter", module="adapters.tip_adapter", seeded=False, images=False, sweep="shots", single_label=True
-    )
+    kind: ClassVar[Kind] = Kind("tip-adapter", module="adapters.tip_adapter", seeded=False, images=False, sweep="shots")
     views: Views = Field(
         10, description="Augmented views of a training image, averaged to its key; 0: the clean image."
     )
@@ -79,12 +76,7 @@ class TipAdapterF(TipAdapter):
     """Tip-Adapter-F: the keys of the cache are trained."""
 
     kind: ClassVar[Kind] = Kind(
-        "tip-adapter-f",
-        module="adapters.tip_adapter",
-        function="run_trained",
-        images=False,
-        sweep="shots",
-        single_label=True,
+        "tip-adapter-f", module="adapters.tip_adapter", function="run_trained", images=False, sweep="shots"
     )
     epochs: Positive = Field(20)
     learning_rate: Rate = Field(1e-3, description="Greatest rate of AdamW.")
@@ -108,7 +100,7 @@ class TipAdapterF(TipAdapter):
 class ZsLp(Adapter):
     """A linear probe that starts at the classes' texts; no validation image is used."""
 
-    kind: ClassVar[Kind] = Kind("zs-lp", module="adapters.clap", images=False, sweep="shots", single_label=True)
+    kind: ClassVar[Kind] = Kind("zs-lp", module="adapters.clap", images=False, sweep="shots")
     views: Views = Field(20, description="Augmented views of the training images, all trained on; 0: the clean images.")
     epochs: Positive = Field(300)
     learning_rate: Rate = Field(0.1, description="Greatest rate of SGD with a momentum of 0.9.")
@@ -123,13 +115,13 @@ class ZsLp(Adapter):
 class Clap(ZsLp):
     """CLAP: the same, held near the texts of classes that the texts tell well."""
 
-    kind: ClassVar[Kind] = Kind("clap", module="adapters.clap", images=False, sweep="shots", single_label=True)
+    kind: ClassVar[Kind] = Kind("clap", module="adapters.clap", images=False, sweep="shots")
 
 
 class LpPlusPlus(Adapter):
     """LP++: a linear probe with the texts' logits added, whose step sizes come from the data."""
 
-    kind: ClassVar[Kind] = Kind("lp++", module="adapters.lp_plus_plus", images=False, sweep="shots", single_label=True)
+    kind: ClassVar[Kind] = Kind("lp++", module="adapters.lp_plus_plus", images=False, sweep="shots")
     epochs: Positive = Field(300)
     reset: bool = Field(
         False, description="A step of the texts' factors takes the gradients since the last one, not all so far."

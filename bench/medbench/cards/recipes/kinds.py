@@ -26,7 +26,6 @@ class Kind:
         tunes: Kinds of the protocols whose fine-tuned network it may take up; a request may hold their settings.
         thaws: Whether it trains the encoder's own layers, batch norms too.
         keeps: Whether its product are weights: those of the first seed are always kept.
-        single_label: Whether it needs one class per sample: it has no rule for several.
         timed: Whether its numbers depend on the device, which is part of the key then.
         classifies: Whether its result are scores of classes, so that it can be tested on other data sets.
     """
@@ -44,7 +43,6 @@ class Kind:
     tunes: tuple[str, ...] = ()
     thaws: bool = False
     keeps: bool = False
-    single_label: bool = False
     timed: bool = False
     classifies: bool = True
 

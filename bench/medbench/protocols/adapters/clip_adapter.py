@@ -1,7 +1,7 @@
 """CLIP-Adapter (Gao et al., IJCV 2024): a small network on the feature; ratio and rate are chosen on validation.
 
 All pairs of a ratio and a rate are trained at once. The last epoch is kept. Of several pairs the one of the least log
-loss on validation is taken, of equal ones the first; the test images never choose.
+loss on validation is taken, of equal ones the first; without validation the first pair. The test images never choose.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def _seed(context: Context[ClipAdapter], seed: int) -> Outcome:
         scale=context.words.scale,
         optimizer=_optimizer(settings),
     )
-    values = _values(context, adapters, text, ratios) if len(pairs) > 1 else np.full(1, np.nan)
-    best = int(best_of(values, Criterion(FALL_BACK), "ratio and rate")[0]) if len(pairs) > 1 else 0
+    chosen = len(pairs) > 1 and len(context.val_targets) > 0
+    values = _values(context, adapters, text, ratios) if chosen else np.full(len(pairs), np.nan)
+    best = int(best_of(values, Criterion(FALL_BACK), "ratio and rate")[0]) if chosen else 0
     kept = Adapter(adapters.down[best], adapters.up[best])
     ends = losses[-1].tolist()
     return outcome(
@@ -57,10 +58,10 @@ def _seed(context: Context[ClipAdapter], seed: int) -> Outcome:
         lambda found: kept.logits(found, text, ratios[best], context.words.scale),
         chosen={"ratio": ratios[best], "learning_rate": rates[best], "val": finite(values[best])},
         selection={
-            "by": "log loss on validation" if len(pairs) > 1 else "nothing was chosen",
+            "by": "log loss on validation" if chosen else "nothing was chosen: the first ratio and rate",
             "epoch": "last",
-            "ties": int((values == values[best]).sum()) if len(pairs) > 1 else 1,
-            "at_edge": _edges(settings, ratios[best], rates[best]),
+            "ties": int((values == values[best]).sum()) if chosen else 1,
+            "at_edge": _edges(settings, ratios[best], rates[best]) if chosen else [],
             "candidates": [
                 {"ratio": ratio, "learning_rate": rate, "val": finite(value), "loss": end}
                 for ratio, rate, value, end in zip(ratios, rates, values, ends, strict=True)
