@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from medbench.errors import OutputError
-from medbench.storage.cache_folder import ensure
+from medbench.storage import files
+from medbench.storage.cache_folder import ensure, put
 
 
 class Filled:
@@ -40,8 +42,9 @@ def test_an_incomplete_folder_is_filled_anew_and_leftovers_are_removed(tmp_path:
     filled = Filled(tmp_path / "folder")
     filled.folder.mkdir()
     (filled.folder / "half").write_text("")
-    (tmp_path / ".folder.killed").mkdir()
-    (tmp_path / ".folder.killed" / "a").write_text("")
+    killed = files.own_folder(filled.folder)
+    killed = killed.rename(killed.with_name(killed.name.replace(f"-{os.getpid()}.", f"-{2**22 + 1}.")))
+    (killed / "a").write_text("")
     filled.ensure()
     assert [path.name for path in filled.folder.iterdir()] == ["a"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["folder"]
@@ -70,3 +73,34 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         Filled(tmp_path / "file" / "folder").ensure()
+
+
+def test_folders_of_processes_that_may_live_stay(tmp_path: Path) -> None:
+    filled = Filled(tmp_path / "folder")
+    own = files.own_folder(filled.folder)
+    other = files.own_folder(filled.folder)
+    other = other.rename(other.with_name(other.name.replace(files._machine(), "0" * 8)))
+    filled.ensure()
+    assert {own, other} < set(tmp_path.iterdir())
+
+
+def test_the_first_of_two_wins(tmp_path: Path) -> None:
+    """As where locks have no effect: another process fills the folder while this one does."""
+    filled = Filled(tmp_path / "folder")
+
+    def fill(part: Path) -> None:
+        (part / "a").write_text("second")
+        if not filled.folder.exists():
+            (theirs := files.own_folder(filled.folder)).joinpath("a").write_text("first")
+            assert put(theirs, filled.folder, filled.complete)
+
+    ensure(filled.folder, "busy", filled.complete, fill)
+    assert (filled.folder / "a").read_text() == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "folder.lock"]
+
+
+def test_what_cannot_be_renamed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(OutputError, match="cannot write"):
+        Filled(tmp_path / "folder").ensure()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "folder.lock"]
