@@ -23,6 +23,7 @@ from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.protocols import knn, linear_frozen, tuning
 from medbench.records import Record, store
+from medbench.records.status import statuses
 from medbench.runs.execute import execute
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
@@ -237,4 +238,10 @@ def test_weights_that_are_replaced_after_planning_are_not_used(pictures: Path, t
     result = execute(plan)
     assert [error.message for _, error in result.mistakes] == [f"{file} was replaced while the command ran"]
     assert not result.records
+    assert not result.failures
     assert not list((paths.home() / "features").rglob("*.npy"))
+    (row,) = statuses(paths.runs_dir())
+    assert (row["done"], row["failed"], row["planned"]) == (0, 1, 0)
+    message, hint = row["failures"][0]["error"].splitlines()
+    assert message == f"{file} was replaced while the command ran"
+    assert hint == result.mistakes[0][1].hint

@@ -90,15 +90,17 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -
                 result.records += records
                 result.made += made
                 _tell(told, records)
+                result.failures += _broken(job)
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
+                if work.first:
+                    _note_failure(job, str(error))
             except Exception as error:  # no error of one job may stop the others
                 log.debug("%s", traceback.format_exc())
-                _note_failure(job, error)
+                _note_failure(job, "".join(traceback.format_exception(error)))
                 result.failures.append((job.name, f"{type(error).__name__}: {error}"))
                 if work.world > 1:
                     raise  # the other processes wait for this one
-            result.failures += _broken(job)
             advance(1)
 
 
@@ -284,13 +286,12 @@ def _check_needs(job: Job) -> None:
 
 
 def _broken(job: Job) -> list[tuple[str, str]]:
-    """Return the seeds of a job that failed (such as with a loss of nan) while its other seeds finished."""
-    known = store.failures_of(job.folders())
-    return [(f"{job.name}, seed {seed}", text) for seed, text in known if not text.startswith("Traceback")]
+    """Return the seeds of a job that failed (such as with a loss of nan) while the job itself went on."""
+    return [(f"{job.name}, seed {seed}", text) for seed, text in store.failures_of(job.folders())]
 
 
-def _note_failure(job: Job, error: Exception) -> None:
-    text = "".join(traceback.format_exception(error))
+def _note_failure(job: Job, text: str) -> None:
+    """Write why a job ended to each of its units that is not done."""
     for (unit, key), done in zip(job.all_units, job.finished(), strict=True):
         if not done:
             with contextlib.suppress(MedbenchError):
