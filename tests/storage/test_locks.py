@@ -149,10 +149,8 @@ def test_a_marker_of_another_machine_is_told_with_name_and_age(
         pass
     busy, told = capsys.readouterr().err.splitlines()
     assert busy == "another works on it"
-    assert (
-        told
-        == f"{marker} has been held by process 4711 on node7 for 180 minutes; if that process has ended, delete this file"
-    )
-    assert pauses[:3] == pytest.approx([0.1, 0.15, 0.225])
+    assert told.startswith(f"{marker} has been held by process 4711 on node7 for 180 minutes; ")
+    assert told.endswith("; if that process has ended, delete this file")
+    assert pauses[:3] == pytest.approx([0.1, 0.125, 0.15625])
     assert max(pauses) == locks.SLOWEST
-    assert len(pauses) < 140, "an hour of waiting costs less than 140 tries"
+    assert len(pauses) < 145, "an hour of waiting costs less than 145 tries"

@@ -23,7 +23,7 @@ from medbench.storage import files
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-QUICKEST, SLOWEST, SLOWER = 0.1, 30.0, 1.5
+QUICKEST, SLOWEST, SLOWER = 0.1, 30.0, 1.25
 """Seconds between the first two tries, the longest pause, and how much longer each pause is than the one before it."""
 TOLD_AFTER = 60.0
 """Seconds of waiting after which the holder of a marker is named."""
