@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from medbench.errors import OutputError
 from medbench.storage import files
-from medbench.storage.cache_folder import ensure, put
+from medbench.storage.cache_folder import ensure, mark, put, release
 
 
 class Filled:
@@ -104,3 +105,55 @@ def test_what_cannot_be_renamed_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         Filled(tmp_path / "folder").ensure()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "folder.lock"]
+
+
+def used_by(folder: Path, machine: str, process: int) -> Path:
+    """Mark a folder as in use by another process."""
+    own = files.own_folder(folder, ".user")
+    return own.rename(own.with_name(own.name.replace(f"{files._machine()}-{os.getpid()}.", f"{machine}-{process}.")))
+
+
+def test_a_folder_goes_with_the_last_process_that_uses_it(tmp_path: Path) -> None:
+    folder = Filled(tmp_path / "bank").ensure()
+    for _ in range(2):  # jobs of one process
+        mark(folder)
+    here, there = used_by(folder, files._machine(), os.getppid()), used_by(folder, "0" * 8, 1)
+    dead = used_by(folder, files._machine(), 2**22 + 1)
+    release(folder)
+    assert sorted(tmp_path.iterdir()) == sorted([folder, tmp_path / "bank.lock", here, there])
+    assert (folder / "a").is_file()
+    here.rmdir()
+    os.utime(there, (time.time() - files.WEEK - 60,) * 2)
+    release(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.lock"], dead
+    release(folder)
+
+
+def test_a_folder_that_is_marked_while_it_is_removed_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Filled(tmp_path / "bank").ensure()
+    plain = files.own_folder
+
+    def meanwhile(path: Path, suffix: str = ".part") -> Path:
+        if suffix == ".part":
+            used_by(folder, "0" * 8, 1)
+        return plain(path, suffix)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "own_folder", meanwhile)
+        release(folder)
+    assert (folder / "a").is_file()
+    assert len(list(tmp_path.iterdir())) == 3, "the folder, its lock and the other's mark"
+
+
+def test_what_ended_processes_used_is_kept_for_a_week(tmp_path: Path) -> None:
+    kept, old = Filled(tmp_path / "kept").ensure(), Filled(tmp_path / "old").ensure()
+    for folder in (kept, old):
+        used_by(folder, files._machine(), 2**22 + 1)
+    recent = used_by(kept, "0" * 8, 1)
+    for path in tmp_path.glob(".*.user"):
+        if path != recent:
+            os.utime(path, (1, 1))
+    files.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "kept.lock", "old.lock", recent.name}

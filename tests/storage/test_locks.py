@@ -17,7 +17,7 @@ import pytest
 
 from medbench.errors import OutputError
 from medbench.storage import locks
-from medbench.storage.locks import BusyError, exclusive, remove_unless_used
+from medbench.storage.locks import BusyError, exclusive
 
 HOLDER = """
 import sys, time
@@ -67,17 +67,6 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"), exclusive(tmp_path / "file" / "a.lock", "busy"):
         pytest.fail("there is no such place")
-
-
-def test_a_folder_in_use_is_not_removed(tmp_path: Path) -> None:
-    folder = tmp_path / "features"
-    folder.mkdir()
-    (folder / "a").touch()
-    with exclusive(tmp_path / "lock", ""):
-        remove_unless_used(folder, tmp_path / "lock")
-        assert folder.is_dir()
-    remove_unless_used(folder, tmp_path / "lock")
-    assert not folder.exists()
 
 
 def test_a_lock_that_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """Folders in the cache that medbench fills itself: complete or absent, and filled by one process at a time.
 
 Locks only save work. Where they have no effect, each process fills a folder of its own; the first one to finish gives
-its folder the name, and the others throw theirs away.
+its folder the name, and the others throw theirs away. A folder that is only kept while it is used goes with the last
+process that has marked it.
 """
 
 from __future__ import annotations
@@ -80,3 +81,36 @@ def put(made: Path, folder: Path, complete: Callable[[], bool]) -> bool:
         with contextlib.suppress(FileNotFoundError):  # another process replaces it, too
             folder.rename(aside / folder.name)
         files.remove(aside)
+
+
+def mark(folder: Path) -> None:
+    """Say that this process uses `folder`, which may not be there yet, until it calls `release`.
+
+    Raises:
+        OutputError: The cache is read-only or full.
+    """
+    files.own_folder(folder, ".user")
+
+
+def release(folder: Path) -> None:
+    """Remove this process's marks of `folder`, and `folder` itself unless another process that may live marked it.
+
+    Raises:
+        OSError, OutputError: The cache is read-only or full.
+    """
+    for one in _marks(folder):
+        with contextlib.suppress(FileNotFoundError):  # another process removes it, too
+            if files.is_own(one) or files.is_abandoned(one, files.WEEK):
+                files.remove(one)
+    if _marks(folder):
+        return
+    aside = files.own_folder(folder)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside / folder.name)
+        if _marks(folder):  # of a process that may have found it just before: files that vanish would kill it
+            (aside / folder.name).rename(folder)
+    files.remove(aside)
+
+
+def _marks(folder: Path) -> list[Path]:
+    return sorted(folder.parent.glob(f".{folder.name}.*.user"))

@@ -21,13 +21,13 @@ from typing import Any, BinaryIO
 
 from medbench.errors import DataError, OutputError
 
-OWNER = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.parts?$")
-"""End of the name of what a process is writing: machine and process."""
+OWNER = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.(part|parts|user)$")
+"""End of the name of what is a process's own: machine and process."""
 
 DAY = 86_400.0
 """Seconds."""
-RESUMED = 30 * DAY
-"""Unfinished work that another process can go on with is kept this long."""
+WEEK = 7 * DAY
+"""So long is kept what other processes can go on with."""
 
 
 def canonical(value: Any) -> str:
@@ -121,7 +121,8 @@ def own_folder(path: Path, suffix: str = ".part") -> Path:
 
     Args:
         path: What the folder will become, or belong to.
-        suffix: `.part`, which `sweep` removes once its process has ended; or `.parts`: work to be resumed.
+        suffix: `.part`, which `sweep` removes once its process has ended; `.parts`: work to be resumed; or `.user`: a
+            mark that the process uses `path` (`cache_folder`).
 
     Raises:
         OutputError: The folder of `path` is read-only or full.
@@ -141,10 +142,11 @@ def is_own(path: Path) -> bool:
     return named is not None and (named[1], int(named[2])) == (_machine(), os.getpid())
 
 
-def is_abandoned(path: Path) -> bool:
-    """Tell whether the process that made the temporary file or folder `path` has certainly ended.
+def is_abandoned(path: Path, after: float = DAY) -> bool:
+    """Tell whether the process that made the temporary file or folder `path` has ended.
 
-    Whether processes of other machines still run cannot be told: they have ended if nothing changed for a day.
+    Whether processes of other machines still run cannot be told: they count as ended if nothing changed for `after`
+    seconds.
 
     Raises:
         OSError: There is no such file.
@@ -154,24 +156,34 @@ def is_abandoned(path: Path) -> bool:
     named = OWNER.search(path.name)
     if named is not None and named[1] == _machine():
         return not psutil.pid_exists(int(named[2]))
-    return time.time() - path.stat().st_mtime > DAY
+    return _is_older(path, after)
 
 
 def sweep(*roots: Path) -> None:
     """Remove the temporary files and folders below `roots` whose processes have ended (see `is_abandoned`).
 
-    Work to be resumed is removed if nobody resumed it for 30 days.
+    What other processes can go on with is kept for a week: work to be resumed, and folders that ended processes used.
     """
     for root in roots:
         for folder, folders, names in os.walk(root):  # unlike rglob it bears folders that vanish meanwhile
             for path in (Path(folder) / name for name in (*folders, *names) if name.startswith(".")):
                 with contextlib.suppress(OSError):  # another process removes it, too
-                    if (path.suffix == ".part" and is_abandoned(path)) or (path.suffix == ".parts" and _is_old(path)):
+                    if path.suffix == ".part" and is_abandoned(path):
                         remove(path)
+                    if path.suffix in (".parts", ".user") and _is_older(path, WEEK):
+                        remove(path)
+                        _remove_unmarked(path)
 
 
-def _is_old(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > RESUMED
+def _remove_unmarked(mark: Path) -> None:
+    """Remove the folder that `mark` was the last to mark."""
+    marked = OWNER.sub("", mark.name).removeprefix(".")
+    if mark.suffix == ".user" and not any(mark.parent.glob(f".{marked}.*.user")):
+        remove(mark.with_name(marked))
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime > seconds
 
 
 def remove(path: Path) -> None:

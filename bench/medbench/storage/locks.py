@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -32,14 +31,6 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 class BusyError(Exception):
     """Another process holds a lock that was not to be waited for."""
-
-
-def remove_unless_used(folder: Path, lock: Path) -> None:
-    """Remove a folder with all its files, unless another process holds its lock."""
-    from filelock import FileLock, Timeout
-
-    with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
