@@ -162,6 +162,8 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
 
 def plan_data(plan: Plan) -> dict[str, Any]:
     """Return a plan for scripts: its jobs, and of each unit its folder in the run store and whether it is done."""
+    from medbench.records.store import folder_of
+
     jobs = [
         {
             "model": job.model.name,
@@ -174,13 +176,19 @@ def plan_data(plan: Plan) -> dict[str, Any]:
             "precision": job.precision,
             "group": job.group,
             "units": [
-                {"seed": unit.seed, "key": key, "folder": folder, "done": done}
-                for (unit, key), folder, done in zip(job.units, job.folders(), job.done(), strict=True)
+                {
+                    "dataset": unit.dataset,
+                    "seed": unit.seed,
+                    "key": key,
+                    "folder": folder_of(job.options.runs, unit, key),
+                    "done": done,
+                }
+                for (unit, key), done in zip(job.all_units, job.finished(), strict=True)
             ],
         }
         for job in plan.jobs
     ]
-    done = [is_done for job in plan.jobs for is_done in job.done()]
+    done = [is_done for job in plan.jobs for is_done in job.finished()]
     return {"jobs": jobs, "units": len(done), "done": sum(done), "todo": len(done) - sum(done)}
 
 

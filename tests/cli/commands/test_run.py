@@ -126,7 +126,8 @@ def test_records_go_to_the_run_store_named_and_can_be_printed_as_json(own: Path,
     assert (plan["units"], plan["done"], plan["todo"]) == (1, 1, 0)
     (job,) = plan["jobs"]
     assert (job["model"], job["protocol"], job["precision"]) == (record.unit.model, "knn", "fp32")
-    assert job["units"] == [{"seed": 0, "key": record.key, "folder": str(record.path), "done": True}]
+    unit = {"dataset": record.unit.dataset, "seed": 0, "key": record.key, "folder": str(record.path), "done": True}
+    assert job["units"] == [unit]
 
 
 @pytest.mark.parametrize(
