@@ -96,7 +96,9 @@ def run(
     allow_outside: options.AllowOutside = False,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON lines; with --dry-run, the plan.")
+    ] = False,
 ) -> None:
     """Run models x protocols x data sets.
 
@@ -167,9 +169,9 @@ def _run_and_print(
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     told = plan_text.teller(as_json=as_json) if first else lambda _: None
     if paper is not None:
-        done = _paper(paper, how, seeds, preset, choose, dry_run, told)
+        done = _paper(paper, how, seeds, preset, choose, dry_run, as_json, told)
     else:
-        done = _named(how, choose, dry_run, told)
+        done = _named(how, choose, dry_run, as_json, told)
     if done is not None and first:
         if not as_json:
             plan_text.print_summary(*done)
@@ -177,7 +179,7 @@ def _run_and_print(
             raise typer.Exit(status)
 
 
-def _named(how: Options, choose: Choice, dry_run: bool, told: Told) -> tuple[Plan, Result] | None:
+def _named(how: Options, choose: Choice, dry_run: bool, as_json: bool, told: Told) -> tuple[Plan, Result] | None:
     """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
     from medbench.api import carry_out
     from medbench.runs.plan import make_plan
@@ -187,6 +189,9 @@ def _named(how: Options, choose: Choice, dry_run: bool, told: Told) -> tuple[Pla
     plan_text.say_sources(plan)
     if not dry_run:
         return plan, carry_out(plan, told)
+    if as_json:
+        output.write_json(plan_text.plan_data(plan))
+        return None
     for line in plan_text.job_lines(plan):
         output.write(line)
     return None
@@ -199,6 +204,7 @@ def _paper(
     preset: str | None,
     choose: Choice,
     dry_run: bool,
+    as_json: bool,
     told: Told,
 ) -> tuple[Plan, Result] | None:
     """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
@@ -213,7 +219,8 @@ def _paper(
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
     paper = cards.find_paper(name)
-    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run, told=told)
+    dry = {"dry_run": dry_run, "as_json": as_json}
+    return plan_text.fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, told=told, **dry)
 
 
 def _needed(option: str, value: str | None) -> str:
