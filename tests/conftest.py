@@ -17,7 +17,7 @@ from medbench.cards.dataset import DatasetCard, ToyLayout
 from medbench.storage import files
 
 if TYPE_CHECKING:
-    from parity_vl import Parity
+    from .parity_vl import Parity
 
 REPO = Path(__file__).resolve().parents[1]
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -102,7 +102,7 @@ PARITY = pytest.StashKey["Parity"]()
 @pytest.fixture(scope="session")
 def parity(request: pytest.FixtureRequest, shared: Path) -> Parity:
     """Return the official results of vision-language methods that may lie beside the checkout."""
-    from parity_vl import Parity
+    from .parity_vl import Parity
 
     folder = shared / "parity_vl"
     if not folder.is_dir():

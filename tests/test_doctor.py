@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +19,14 @@ from medbench.doctor import Diagnosis, examine
 from medbench.errors import MedbenchError
 from medbench.storage import paths
 
+SAME = """
+import fcntl, os
+def flock(*_):
+    if {code}:
+        raise OSError({code}, os.strerror({code}))
+fcntl.flock = flock
+"""
+
 
 def found(part: str | None = None) -> dict[str, Diagnosis]:
     return {one.what: one for one in examine(part)}
@@ -23,7 +34,10 @@ def found(part: str | None = None) -> dict[str, Diagnosis]:
 
 def test_everything_is_in_short_and_in_full_by_name() -> None:
     short, full = found(), {part: found(part) for part in doctor.PARTS}
-    lines = "python, medbench, libraries, torch, gpu, cache, run store, hub, data folder, data, models"
+    lines = (
+        "python, medbench, libraries, torch, gpu, cache, cache locks, run store, run store locks, hub, data folder, "
+        "data, models"
+    )
     assert list(short) == lines.split(", ")
     assert {short[what].state for what in ("python", "medbench", "torch", "data", "models")} == {"ok"}
     assert set(full["libraries"]) == set(doctor.LIBRARIES)
@@ -122,7 +136,35 @@ def test_a_folder_that_cannot_be_written_is_wrong(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("free", "state"), [(doctor.TIGHT_GB - 0.1, "note"), (doctor.TIGHT_GB + 0.1, "ok")])
 def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch, free: float, state: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 1e9))
-    assert {one.state for one in doctor._disk()} == {state}
+    assert {one.state for one in doctor._disk() if "locks" not in one.what} == {state}
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "detail"),
+    [
+        (None, "ok", "a second process of this machine is kept out"),
+        (0, "note", "no effect; processes may do the same work twice"),
+        (errno.ENOSYS, "note", "has none; files mark what is in use"),
+        (errno.ENOLCK, "wrong", "cannot lock files; set MEDBENCH_HOME to a folder elsewhere"),
+    ],
+)
+def test_locks_are_tried_by_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, state: str, detail: str
+) -> None:
+    """A file system that locks, one whose locks do nothing, one that knows none, one whose lock service is away."""
+
+    def flock(*_: object) -> None:
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    if code is not None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        monkeypatch.setattr(doctor, "TRY", SAME.format(code=code) + doctor.TRY)
+    found = doctor._locks("cache locks", tmp_path, "MEDBENCH_HOME")
+    assert (found.state, detail in found.detail) == (state, True), found.detail
+    mounts = subprocess.run(["stat", "-f", "-c", "%T", str(tmp_path)], capture_output=True, text=True).stdout.strip()
+    assert found.detail.split(":")[0].split()[0][:3] == mounts[:3], "ext4 is ext2/ext3 to stat"
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_are_there_and_those_to_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from medbench.errors import unknown
+from medbench.errors import MedbenchError, unknown
 
 LIBRARIES = ("torchvision", "timm", "numpy", "pandas", "scikit-learn", "scipy", "pillow", "pyarrow", "huggingface_hub")
 
 TIGHT_GB = 5.0  # with less free space, prepared images or weights may not fit
 NAMED = 3  # so many names stand in one line
+HELD = 3
+"""Exit status of `TRY` if the lock was held."""
+TRY = f"""
+import sys, filelock
+try:
+    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
+except filelock.Timeout:
+    sys.exit({HELD})
+"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Diagnosis:
 
 
 def examine(part: str | None = None) -> Iterator[Diagnosis]:
-    """Check this machine and yield the results. This imports torch; it downloads nothing and writes nothing.
+    """Check this machine and yield the results. This imports torch; it downloads nothing and leaves no file.
 
     Args:
         part: None: a line or two for each part. One of `PARTS`: all about it, such as each model's weights.
@@ -120,6 +132,37 @@ def _disk() -> Iterator[Diagnosis]:
             yield Diagnosis(what, "note", f"only {free:.1f} GB free in {place}; set {variable} to use another folder")
         else:
             yield Diagnosis(what, "ok", f"{free:,.0f} GB free in {place}")
+        if there.is_dir() and os.access(there, os.W_OK):
+            yield _locks(f"{what} locks", there, variable)
+
+
+def _locks(what: str, place: Path, variable: str) -> Diagnosis:
+    """Check whether a second process is kept out by a lock in a folder, and name the folder's file system."""
+    from medbench.storage.locks import exclusive
+
+    system = _file_system(place)
+    with tempfile.TemporaryDirectory(prefix=".medbench-", dir=place) as folder:
+        lock = Path(folder) / "lock"
+        try:
+            with exclusive(lock, ""):
+                is_marker = bool(lock.read_text(encoding="utf-8"))
+                words = [sys.executable, "-W", "ignore", "-c", TRY, str(lock)]
+                excluded = subprocess.run(words, capture_output=True).returncode == HELD  # noqa: S603 - our own words
+        except MedbenchError:
+            return Diagnosis(what, "wrong", f"{system} cannot lock files; set {variable} to a folder elsewhere")
+    if not excluded:
+        return Diagnosis(what, "note", f"{system}: no effect; processes may do the same work twice, with equal results")
+    if is_marker:
+        return Diagnosis(what, "note", f"{system} has none; files mark what is in use, and stay if a machine dies")
+    return Diagnosis(what, "ok", f"{system}: a second process of this machine is kept out")
+
+
+def _file_system(place: Path) -> str:
+    """Return the type of the file system that holds a folder, such as `ext4` or `nfs4`."""
+    import psutil
+
+    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    return next((mounts[folder] for folder in (place.resolve(), *place.resolve().parents) if folder in mounts), "?")
 
 
 def _hub() -> Iterator[Diagnosis]:

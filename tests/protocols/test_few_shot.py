@@ -9,7 +9,6 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from medbench.cards.recipes import FewShot, LinearProbe, NearestMean
-from medbench.errors import MedbenchError
 from medbench.metrics import probabilities
 from medbench.protocols import few_shot, linear_probe, nearest_mean
 from medbench.protocols.context import Context, Outcome
@@ -108,8 +107,3 @@ def test_the_nearest_mean_by_a_plain_loop(tmp_path, val) -> None:
     cosines = [[float(image @ mean / np.linalg.norm(mean)) for mean in means] for image in test]
     assert probabilities(outcome.log_odds_test) == pytest.approx(softmax(np.array(cosines) / 0.2, axis=1), abs=1e-5)
     assert same(outcome, nearest_mean.run(context(tmp_path, NearestMean(temperature=0.2), val=val))[0])
-
-
-def test_a_head_that_is_not_there_yet_is_told(tmp_path) -> None:
-    with pytest.raises(MedbenchError, match="it: the head zs-lp is not there yet"):
-        few_shot.run(context(tmp_path, FewShot(shots=5, head="zs-lp")))

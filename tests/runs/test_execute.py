@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.protocols import knn, linear_frozen, tuning
 from medbench.records import Record, store
-from medbench.runs.execute import execute
+from medbench.records.status import statuses
+from medbench.runs.execute import _Turns, execute
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 from medbench.storage import paths
+from medbench.storage.locks import exclusive
 from medbench.training.finetune import fit
 
 from .conftest import QUICK, forwards, numbers, run, script, train
@@ -237,4 +241,82 @@ def test_weights_that_are_replaced_after_planning_are_not_used(pictures: Path, t
     result = execute(plan)
     assert [error.message for _, error in result.mistakes] == [f"{file} was replaced while the command ran"]
     assert not result.records
+    assert not result.failures
     assert not list((paths.home() / "features").rglob("*.npy"))
+    (row,) = statuses(paths.runs_dir())
+    assert (row["done"], row["failed"], row["planned"]) == (0, 1, 0)
+    message, hint = row["failures"][0]["error"].splitlines()
+    assert message == f"{file} was replaced while the command ran"
+    assert hint == result.mistakes[0][1].hint
+
+
+def test_a_job_that_another_process_works_on_comes_after_the_others(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan("toy-vit", "linear-probe,knn", str(pictures), Options(seeds=1))
+    first, second = plan.jobs
+    told: list[str] = []
+    with contextlib.ExitStack() as other:
+        other.enter_context(exclusive(first.options.runs / ".locks" / f"{first.group[:16]}.lock", ""))
+
+        def tell(records: list[Record]) -> None:
+            told.extend(record.group for record in records)
+            other.close()  # the other process ends, or is killed, when the second job is done
+
+        result = execute(plan, tell)
+    assert told == [second.group, first.group]
+    assert [record.group for record in result.records] == [first.group, second.group]
+    assert result.made == 2
+    said = capsys.readouterr().err
+    assert f"{first.name}: another process is working on this; it comes later" in said
+    assert "waiting for it" not in said
+
+
+@dataclass
+class Turn:
+    """What the order of jobs depends on."""
+
+    place: str
+    family: str = ""
+    needs: tuple[Turn, ...] = ()
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        self.family = self.family or self.place
+
+    def done(self) -> list[bool]:
+        return [self.finished]
+
+
+def order(jobs: list[Turn], taken: dict[str, int]) -> list[str]:
+    """Return the order of jobs of which some are `taken`: so often they are passed over; "!": one is waited for."""
+    found = []
+    turns = _Turns(jobs)  # type: ignore[arg-type]
+    for number, job, alone in turns:
+        if taken.get(job.place, 0) and not alone:
+            taken[job.place] -= 1
+            turns.later(number, job)
+            continue
+        found.append(job.place + "!" * bool(taken.get(job.place)))
+        job.finished = True
+    return found
+
+
+def test_the_order_of_jobs_of_which_others_work_on_some() -> None:
+    a, b, c = Turn("a"), Turn("b"), Turn("c")
+    assert order([a, b, c], {}) == ["a", "b", "c"]
+    assert order([a, b, c], {"a": 1, "b": 1}) == ["c", "a", "b"]
+    assert order([a, b, c], {"a": 99, "b": 2}) == ["c", "a!", "b"]
+    assert order([a], {"a": 99}) == ["a!"]
+
+
+def test_what_needs_a_job_of_another_process_comes_after_it() -> None:
+    tuned, other = Turn("tuned"), Turn("other")
+    assert order([tuned, Turn("a", needs=(tuned,)), other], {"tuned": 99}) == ["other", "tuned!", "a"]
+    tuned = Turn("tuned", finished=True)
+    assert order([tuned, Turn("a", needs=(tuned,)), other], {"tuned": 99}) == ["a", "other", "tuned!"]
+
+
+def test_a_family_is_passed_over_as_a_whole() -> None:
+    folds = [Turn(f"fold {i}", "folds") for i in range(3)]
+    assert order([*folds, Turn("a"), Turn("b")], {"fold 0": 99}) == ["a", "b", "fold 0!", "fold 1", "fold 2"]

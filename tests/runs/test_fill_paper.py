@@ -161,6 +161,12 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
     assert "1 cannot be run now" in err
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
     assert out.startswith("2 cells done, 2 to run, 6 cannot")
+    status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", "--json", *how)
+    plan = json.loads(out)
+    assert (plan["cells_done"], len(plan["blocked"]), plan["todo"]) == (2, 6, 2)
+    assert sum(not unit["done"] for job in plan["jobs"] for unit in job["units"]) == 2
+    assert all(one["cell"] and one["error"] for one in plan["blocked"])
+    assert plan["forwards"] > 0
 
 
 @pytest.mark.parametrize(

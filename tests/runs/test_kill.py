@@ -19,7 +19,7 @@ from medbench.storage import paths
 from medbench.training.finetune.fit import Fit
 from medbench.training.heads.grid import _Grid
 
-from .conftest import SHORT, numbers_by_key, script, train, write_pictures
+from .conftest import BOTH, SHORT, numbers_by_key, script, short_of, train, write_pictures
 
 MOMENTS = {
     "preparing": "from medbench.data.prepared import fill as m; hook(m, 'fitted', 40)",
@@ -33,6 +33,12 @@ MOMENTS = {
     "last record": "from medbench.records import store as m; hook(m, 'write', 1)",
     "tables": "from medbench.report.tables import dataset_table as m; hook(m, 'write_dataset_tables', 1)",
 }
+NO_LOCKS = """
+import fcntl
+from medbench.features import extract
+extract.PART_SECONDS = 0.0
+fcntl.flock = lambda *_: None
+"""
 SCRIPT = """
 import json, os, signal, traceback
 import accelerate, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, timm, torch  # once for all the children
@@ -47,7 +53,7 @@ def hook(place, name, calls):
     setattr(place, name, killed)
 def run(moment):
     exec(moment)
-    medbench.run(model="toy-vit", protocol="linear-frozen,knn", dataset={data!r}, seeds=2, set={short!r})
+    medbench.run(model="toy-vit", protocol={protocol!r}, dataset={data!r}, seeds=2, set={short!r})
 def start(moment):
     child = os.fork()
     if child:
@@ -75,9 +81,10 @@ Fit._step = killed
 """
 
 
-def ends(data: Path, children: str) -> list[int]:
+def ends(data: Path, children: str, protocol: str = BOTH) -> list[int]:
     """Return the exit status of each of `children`: a list in Python of what `start` and `end` of SCRIPT give."""
-    text = SCRIPT.format(data=str(data), short=SHORT) + f"print(json.dumps({children}))"
+    short = short_of(protocol, SHORT)
+    text = SCRIPT.format(data=str(data), protocol=protocol, short=short) + f"print(json.dumps({children}))"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout.splitlines()[-1]))
@@ -109,6 +116,23 @@ def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     assert len(records) == 3
     made = {r.counts["forwards"] for r in records if r.unit.protocol == "linear-frozen"}
     assert made == {90.0 + 2 * records[0].n["train"].images}, "one process extracted, the other waited and read"
+
+
+def test_six_processes_without_working_locks_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network's folder whose locks hold on each node alone: all do the same work, and none harms another."""
+    card = (paths.shipped_cards() / "datasets" / "toy.yaml").read_text()
+    few = card.replace("recipe: grades", "recipe: grades, n: 70").replace("images: 600", "images: 70")
+    (tmp_path / "few.yaml").write_text(few)
+    monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path))
+    medbench.run(model="toy-vit", protocol="knn", dataset="few", set={"k": 5})
+    expected = numbers_by_key(store.read_all(paths.runs_dir()))
+    for name in ("HOME", "RUNS"):
+        monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"six-{name}"))
+    children = f"[end(child) for child in [start({NO_LOCKS!r}) for _ in range(6)]]"
+    assert ends(Path("few"), children, "knn") == [0] * 6
+    assert numbers_by_key(store.read_all(paths.runs_dir())) == expected
+    left = [path for path in paths.home().rglob("*") if path.name.startswith("part-") or ".part" in path.suffix]
+    assert left == []
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -129,7 +129,29 @@ def test_temporary_files_of_dead_processes_are_swept(tmp_path: Path) -> None:
         os.utime(path, (1, 1))
     files.sweep(tmp_path, tmp_path / "nowhere")
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted([own, other, kept])
+    os.utime(own, (1, 1))
+    files.sweep(tmp_path)
+    assert own.exists(), "a process of this machine that runs may take as long as it likes"
     part.__exit__(None, None, None)
+
+
+def test_folders_of_dead_processes_are_swept_and_work_to_be_resumed_is_kept(tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+
+    def left(suffix: str) -> Path:
+        own = files.own_folder(tmp_path / "deep" / "set", suffix)
+        (own / "inner").mkdir()
+        (own / "inner" / "a").write_text("half")
+        return own.rename(own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{int(dead.stdout)}.")))
+
+    own, part, resumed, old = files.own_folder(tmp_path / "set"), left(".part"), left(".parts"), left(".parts")
+    os.utime(old, (1, 1))
+    files.sweep(tmp_path)
+    assert [path.exists() for path in (own, part, resumed, old)] == [True, False, True, False]
+    assert files.is_own(own)
+    assert not files.is_own(resumed)
+    assert files.is_abandoned(resumed)
+    assert not files.is_abandoned(own)
 
 
 @pytest.mark.parametrize("damage", ["value", "cut", "no digest", "list", "absent"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from medbench.cards.base import Card, Name, Strict
+from medbench.cards.base import Card, Name, ProtocolName, Strict
 
 Encoder = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=160)
@@ -27,7 +27,7 @@ class PaperRow(Strict):
 
     labels: list[str] = Field(min_length=1, description="Texts of the row's head cells, e.g. classifier, foundation.")
     model: Encoder = Field(description="The model, or MODEL@PROTOCOL: what that protocol made of it on the data set.")
-    protocol: Name = Field(description="Name of the protocol's card.")
+    protocol: ProtocolName = Field(description="Name of the protocol's card.")
     preset: Name | None = Field(None, description="Preset of the row's protocol; none: the table's.")
     set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
     published: dict[Name, list[float]] = Field(
@@ -89,7 +89,7 @@ class FigureRow(Strict):
     label: str = Field(description="Its name in the picture, e.g. the foundation.")
     group: str = Field("", description="What sets bars of one label apart, e.g. the classifier.")
     model: Name = Field(description="Name of the model's card.")
-    protocol: Name = Field(description="Name of the protocol's card.")
+    protocol: ProtocolName = Field(description="Name of the protocol's card.")
     set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
 
 
@@ -161,9 +161,9 @@ class Ratios(PaperFigure):
 class CurvePanel(FigurePanel):
     """One panel of curves: what is run between the ends, and what stands at them."""
 
-    protocol: Name = Field(description="The protocol between the ends, one record per value of the option.")
-    first: Name | None = Field(None, description="The protocol at 0; none: the curve starts at 1.")
-    last: Name | None = Field(None, description="The protocol at the model's number of units.")
+    protocol: ProtocolName = Field(description="The protocol between the ends, one record per value of the option.")
+    first: ProtocolName | None = Field(None, description="The protocol at 0; none: the curve starts at 1.")
+    last: ProtocolName | None = Field(None, description="The protocol at the model's number of units.")
 
 
 class Curve(Strict):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from medbench.cards.base import Card
+from medbench.cards.base import Card, ProtocolName
 from medbench.cards.recipes import KINDS
 
 DATASETS = "datasets"
@@ -16,6 +16,7 @@ DATASETS = "datasets"
 class ProtocolCard(Card):
     """One recipe: a kind of protocol with its numbers."""
 
+    name: ProtocolName = Field(description="What users type; also the file's name without .yaml.")
     kind: str = Field(description="What is done, which decides the settings: `medbench show card KIND` lists them.")
     defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
     presets: dict[str, dict[str, Any]] = Field(

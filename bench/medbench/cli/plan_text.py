@@ -93,15 +93,17 @@ def fill(
     preset: str | None = None,
     choose: Sequence[tuple[str, str | None]] = (),
     dry_run: bool = False,
+    as_json: bool = False,
     told: Callable[[list[Record]], None] = lambda _: None,
     carry: Callable[[Plan, Callable[[list[Record]], None]], Result] | None = None,
 ) -> tuple[Plan, Result] | None:
     """Show the plan of a paper's cells and run it; return None after a dry run.
 
-    The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output. `places`
-    are names of tables and figures (None: all); `seeds` (a number or a list) and `preset` replace the paper's; `choose`
-    has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a cell must match. `told` is
-    called with each job's records when the job ends. `carry` runs the plan; None: this process does.
+    The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output, as JSON
+    if `as_json`. `places` are names of tables and figures (None: all); `seeds` (a number or a list) and `preset`
+    replace the paper's; `choose` has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a
+    cell must match. `told` is called with each job's records when the job ends. `carry`
+    runs the plan; None: this process does.
     """
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of
@@ -118,6 +120,9 @@ def fill(
         found = cells.plan_filling(wanted, records, options, listed, max(one.seeds for one in every))
         cost = estimate(found.plan, records)
         del records
+    if dry_run and as_json:
+        output.write_json({**plan_data(found.plan), **_filling_data(found, cost)})
+        return None
     write = output.write if dry_run else output.note
     for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
         write(line)
@@ -155,6 +160,44 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
     if filling.blocked:
         yield from ("", "cannot be run now:")
         yield from (f"  {line}" for line in _blocked_lines(filling))
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """Return a plan for scripts: its jobs, and of each unit its folder in the run store and whether it is done."""
+    from medbench.records.store import folder_of
+
+    jobs = [
+        {
+            "model": job.model.name,
+            "protocol": job.protocol.name,
+            "dataset": job.dataset.card.name,
+            "split": job.dataset.split_name,
+            "preset": job.options.preset,
+            "options": job.changes,
+            "image_size": job.image_size,
+            "precision": job.precision,
+            "group": job.group,
+            "units": [
+                {
+                    "dataset": unit.dataset,
+                    "seed": unit.seed,
+                    "key": key,
+                    "folder": folder_of(job.options.runs, unit, key),
+                    "done": done,
+                }
+                for (unit, key), done in zip(job.all_units, job.finished(), strict=True)
+            ],
+        }
+        for job in plan.jobs
+    ]
+    done = [is_done for job in plan.jobs for is_done in job.finished()]
+    return {"jobs": jobs, "units": len(done), "done": sum(done), "todo": len(done) - sum(done)}
+
+
+def _filling_data(filling: Filling, cost: Estimate) -> dict[str, Any]:
+    """Return what a paper's plan has besides its jobs, for scripts."""
+    blocked = [{"cell": one.name, "error": error.message, "hint": error.hint} for one, error in filling.blocked]
+    return {"cells_done": len(filling.there), "blocked": blocked, "forwards": cost.forwards, "hours": cost.hours}
 
 
 def job_lines(plan: Plan) -> Iterator[str]:

@@ -3,7 +3,8 @@
 - `logistic`: FLAIR's balanced logistic regression, fitted on train alone. C is chosen on as many validation samples;
   with one shot, or without validation, nothing can be chosen, and C is FLAIR's 0.316.
 - `nearest-mean`: the class with the nearest mean.
-- `zs-lp`: a linear probe that starts at the vectors of the classes' texts (Silva-Rodríguez et al. 2024, CLAP).
+- `zs-lp`: a linear probe that starts at the vectors of the classes' texts (Silva-Rodríguez et al. 2024, CLAP), on the
+  clean images; the protocol of that name trains on augmented views.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar
 
-from medbench.cards.recipes import FewShot, LinearProbe, NearestMean, Settings
-from medbench.errors import MedbenchError
+from medbench.cards.recipes import FewShot, LinearProbe, NearestMean, Settings, ZsLp
 from medbench.protocols import linear_probe, nearest_mean
+from medbench.protocols.adapters import clap
 from medbench.protocols.context import Context, Outcome
 
 S = TypeVar("S", bound=Settings)
@@ -26,9 +27,7 @@ def run(context: Context[FewShot]) -> dict[int, Outcome]:
         return nearest_mean.run(_with(context, NearestMean(temperature=settings.temperature)))
     if settings.head == "logistic":
         return _logistic(context)
-    raise MedbenchError(
-        f"{context.name}: the head zs-lp is not there yet", "take --set head=logistic or head=nearest-mean"
-    )
+    return clap.run(_with(context, ZsLp(views=0)))
 
 
 def _logistic(context: Context[FewShot]) -> dict[int, Outcome]:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +29,13 @@ from medbench.records import Record, pending, store
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.inputs.siblings import Siblings
 from medbench.runs.inputs.towers import Towers
 from medbench.runs.jobs import Job, Plan, Result
 from medbench.runs.results.provenance import peak_memory_mb
 from medbench.runs.results.write_records import write_records
-from medbench.runs.inputs.siblings import Siblings
-from medbench.storage import files, paths
-from medbench.storage.locks import exclusive, remove_unless_used
+from medbench.storage import cache_folder, files, paths
+from medbench.storage.locks import BusyError, exclusive
 
 if TYPE_CHECKING:
     from medbench.training.machine import Machine
@@ -66,7 +67,8 @@ def execute(plan: Plan, told: Told | None = None) -> Result:
     result = Result(writer=work.first)
     _run_jobs(plan, work, result, told)
     for bank in work.banks:
-        remove_unless_used(bank.path, bank.lock)
+        with contextlib.suppress(MedbenchError, OSError):  # the results are there
+            cache_folder.release(bank.path)
     return result
 
 
@@ -78,28 +80,73 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -
     hushed = progress.quiet(not work.first or progress.is_quiet())
     whole = progress.bar("all jobs", len(todo), "jobs") if len(todo) > 1 else contextlib.nullcontext(_uncounted)
     logged = progress.logged(options.runs / "log.txt", work.first)
+    found: dict[int, list[Record]] = {}
     with noted, hushed, logged, progress.stoppable(), whole as advance:
-        for number, job in enumerate(plan.jobs, start=1):
+        turns = _Turns(plan.jobs)
+        for number, job, alone in turns:
             if id(job) not in todo:
-                result.records += (records := job.records())
-                _tell(told, records)
+                found[number] = job.records()
+                _tell(told, found[number])
                 continue
             say(f"job {number} of {len(plan.jobs)}")
             try:
-                records, made = _run_job(job, work)
-                result.records += records
+                found[number], made = _run_job(job, work, wait=alone or work.world > 1)
                 result.made += made
-                _tell(told, records)
+                _tell(told, found[number])
+                result.failures += _broken(job)
+            except BusyError:
+                say(f"{job.name}: another process is working on this; it comes later")
+                turns.later(number, job)
+                continue
             except MedbenchError as error:
                 result.mistakes.append((job.name, error))
+                if work.first:
+                    _note_failure(job, str(error))
             except Exception as error:  # no error of one job may stop the others
                 log.debug("%s", traceback.format_exc())
-                _note_failure(job, error)
+                _note_failure(job, "".join(traceback.format_exception(error)))
                 result.failures.append((job.name, f"{type(error).__name__}: {error}"))
                 if work.world > 1:
                     raise  # the other processes wait for this one
-            result.failures += _broken(job)
             advance(1)
+    result.records = [record for number in sorted(found) for record in found[number]]
+
+
+class _Turns:
+    """The jobs of a plan in their order, but what another process is working on comes again after the others.
+
+    So a process waits, and perhaps keeps a GPU waiting, only when nothing else is left. Jobs of one family are passed
+    over together: whoever works on one of them shares its work with the others.
+    """
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self._left = deque(enumerate(jobs, start=1))
+        self._passed: list[Job] = []  # since the last job that was carried out
+
+    def __iter__(self) -> Iterator[tuple[int, Job, bool]]:
+        """Yield (number in the plan, job, whether all jobs that are left have been passed over)."""
+        while self._left:
+            number, job = self._left.popleft()
+            passed = len(self._passed)
+            nothing_else = passed > len(self._left)
+            if self._needs_passed(job) or (not nothing_else and self._is_of_passed_family(job)):
+                self.later(number, job)
+                continue
+            yield number, job, nothing_else
+            if len(self._passed) == passed:
+                self._passed.clear()
+
+    def later(self, number: int, job: Job) -> None:
+        """Pass over a job."""
+        self._left.append((number, job))
+        self._passed.append(job)
+
+    def _needs_passed(self, job: Job) -> bool:
+        places = {other.place for _, other in self._left} if job.needs else set()
+        return any(needed.place in places and not all(needed.done()) for needed in job.needs)
+
+    def _is_of_passed_family(self, job: Job) -> bool:
+        return bool(self._passed) and job.family in {other.family for other in self._passed}
 
 
 def _tell(told: Told | None, records: list[Record]) -> None:
@@ -161,9 +208,13 @@ class _Execution:
         return agreed(value)
 
 
-def _run_job(job: Job, work: _Execution) -> tuple[list[Record], int]:
-    """Run one job under its lock; return its records and the number of new ones."""
-    with _held(job) if work.first else contextlib.nullcontext():
+def _run_job(job: Job, work: _Execution, *, wait: bool) -> tuple[list[Record], int]:
+    """Run one job under its lock; return its records and the number of new ones.
+
+    Raises:
+        BusyError: Another process works on it, and `wait` is False.
+    """
+    with _held(job, wait=wait) if work.first else contextlib.nullcontext():
         overwrite = job.options.overwrite == "always"
         before = work.told(job.done())
         if all(before) and not overwrite:  # another process finished it while this one waited
@@ -203,12 +254,13 @@ def _with_told(outcomes: dict[int, Outcome], context: Context[Settings]) -> dict
 
 
 @contextlib.contextmanager
-def _held(job: Job) -> Iterator[None]:
+def _held(job: Job, *, wait: bool) -> Iterator[None]:
     """Keep other processes from doing the same job, into this run store or with the same unfinished work."""
     busy = f"{job.name}: another process is working on this; waiting for it"
     own = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
     partial = pending.unfinished(job.partial)
-    with exclusive(own, busy), exclusive(partial.parent / f".{partial.name}.lock", busy):
+    unfinished = partial.parent / f".{partial.name}.lock"
+    with exclusive(own, busy, wait=wait), exclusive(unfinished, busy, wait=wait):
         yield
 
 
@@ -284,13 +336,12 @@ def check_needs(job: Job) -> None:
 
 
 def _broken(job: Job) -> list[tuple[str, str]]:
-    """Return the seeds of a job that failed (such as with a loss of nan) while its other seeds finished."""
-    known = store.failures_of(job.folders())
-    return [(f"{job.name}, seed {seed}", text) for seed, text in known if not text.startswith("Traceback")]
+    """Return the seeds of a job that failed (such as with a loss of nan) while the job itself went on."""
+    return [(f"{job.name}, seed {seed}", text) for seed, text in store.failures_of(job.folders())]
 
 
-def _note_failure(job: Job, error: Exception) -> None:
-    text = "".join(traceback.format_exception(error))
+def _note_failure(job: Job, text: str) -> None:
+    """Write why a job ended to each of its units that is not done."""
     for (unit, key), done in zip(job.all_units, job.finished(), strict=True):
         if not done:
             with contextlib.suppress(MedbenchError):

@@ -247,13 +247,18 @@ class _Request:
 
 
 def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set with several inputs where a protocol takes one image per sample.
+    """Refuse a data set of which samples have several inputs, or findings, where a protocol takes one.
 
     Raises:
-        MedbenchError: It has several.
+        MedbenchError: They have several.
     """
-    one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
-    if recipe.kind in one and (data.inputs or settings.inputs):
+    if settings.single_label and data.multilabel:
+        raise MedbenchError(
+            f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
+            "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",
+        )
+    if (KINDS[recipe.kind].images or settings.language) and (data.inputs or settings.inputs):
+        one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
         raise MedbenchError(
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import stat
 import tempfile
 import time
@@ -20,11 +21,13 @@ from typing import Any, BinaryIO
 
 from medbench.errors import DataError, OutputError
 
-PART = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.part$")
-"""End of a temporary file's name: machine and process."""
+OWNER = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.(part|parts|user)$")
+"""End of the name of what is a process's own: machine and process."""
 
 DAY = 86_400.0
 """Seconds."""
+WEEK = 7 * DAY
+"""So long is kept what other processes can go on with."""
 
 
 def canonical(value: Any) -> str:
@@ -100,8 +103,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        owner = f"{_machine()}-{os.getpid()}"
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{owner}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".part", dir=path.parent)
         os.close(handle)
         part = Path(name)
         try:
@@ -114,27 +116,92 @@ def atomic(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def sweep(*roots: Path) -> None:
-    """Remove the temporary files that killed processes left below `roots`.
+def own_folder(path: Path, suffix: str = ".part") -> Path:
+    """Make a folder next to `path` for this process alone; its name tells whose it is.
 
-    A file is removed if it is of a process of this machine that no longer runs, or has not changed for a day: whether
-    the processes of other machines still run cannot be told.
+    Args:
+        path: What the folder will become, or belong to.
+        suffix: `.part`, which `sweep` removes once its process has ended; `.parts`: work to be resumed; or `.user`: a
+            mark that the process uses `path` (`cache_folder`).
+
+    Raises:
+        OutputError: The folder of `path` is read-only or full.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=suffix, dir=path.parent))
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{_machine()}-{os.getpid()}."
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether this process made the temporary file or folder `path`."""
+    named = OWNER.search(path.name)
+    return named is not None and (named[1], int(named[2])) == (_machine(), os.getpid())
+
+
+def is_abandoned(path: Path, after: float = DAY) -> bool:
+    """Tell whether the process that made the temporary file or folder `path` has ended.
+
+    Whether processes of other machines still run cannot be told: they count as ended if nothing changed for `after`
+    seconds.
+
+    Raises:
+        OSError: There is no such file.
     """
     import psutil
 
+    named = OWNER.search(path.name)
+    if named is not None and named[1] == _machine():
+        return not psutil.pid_exists(int(named[2]))
+    return _is_older(path, after)
+
+
+def sweep(*roots: Path) -> None:
+    """Remove the temporary files and folders below `roots` whose processes have ended (see `is_abandoned`).
+
+    What other processes can go on with is kept for a week: work to be resumed, and folders that ended processes used.
+    """
     for root in roots:
-        for path in root.rglob(".*.part"):
-            named = PART.search(path.name)
-            with contextlib.suppress(OSError):  # another process removes it, too
-                dead = named is not None and named[1] == _machine() and not psutil.pid_exists(int(named[2]))
-                if dead or time.time() - path.stat().st_mtime > DAY:
-                    path.unlink()
+        for folder, folders, names in os.walk(root):  # unlike rglob it bears folders that vanish meanwhile
+            for path in (Path(folder) / name for name in (*folders, *names) if name.startswith(".")):
+                with contextlib.suppress(OSError):  # another process removes it, too
+                    if path.suffix == ".part" and is_abandoned(path):
+                        remove(path)
+                    if path.suffix in (".parts", ".user") and _is_older(path, WEEK):
+                        remove(path)
+                        _remove_unmarked(path)
+
+
+def _remove_unmarked(mark: Path) -> None:
+    """Remove the folder that `mark` was the last to mark."""
+    marked = OWNER.sub("", mark.name).removeprefix(".")
+    if mark.suffix == ".user" and not any(mark.parent.glob(f".{marked}.*.user")):
+        remove(mark.with_name(marked))
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime > seconds
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it as far as it can be removed; nothing if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @functools.cache
 def _machine() -> str:
-    """Return a short name of this machine, for names of files."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    """Return a short name of this machine, for names of files; containers on one machine have names of their own."""
+    try:
+        processes = str(Path("/proc/self/ns/pid").readlink())  # whose process numbers these are
+    except OSError:
+        processes = ""
+    return hashlib.sha256((platform.node() + processes).encode()).hexdigest()[:8]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,10 @@
-"""`medbench run`: every bad input ends in two clear lines and exit status 2, with nothing written and nothing lost."""
+"""`medbench run`: every bad input ends in two clear lines and exit status 2, with nothing written but
+why a unit failed, and nothing lost.
+"""
 
 from __future__ import annotations
 
+import json
 import pickle
 import shlex
 import shutil
@@ -98,7 +101,10 @@ def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
     assert "Traceback" not in said
     lines = [line for line in said.splitlines() if line.startswith(("error:", "hint:"))]
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], said
-    assert not list(paths.runs_dir().rglob("*.json")), "something was written"
+    written = list(paths.runs_dir().rglob("*.json"))
+    assert {path.name for path in written} <= {store.FAILURE}, "something was written"
+    for file in written:
+        assert json.loads(file.read_text())["error"].splitlines()[0] in said, "status says what the command said"
     return said
 
 
@@ -115,6 +121,13 @@ def test_records_go_to_the_run_store_named_and_can_be_printed_as_json(own: Path,
     assert (shown.out, shown.err) == (record.model_dump_json() + "\n", "")
     assert main([*words[:-1], "--dry-run"]) == 0
     assert "1 jobs, 1 units, 1 done, 0 to do" in capsys.readouterr().out
+    assert main([*words, "--dry-run"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["units"], plan["done"], plan["todo"]) == (1, 1, 0)
+    (job,) = plan["jobs"]
+    assert (job["model"], job["protocol"], job["precision"]) == (record.unit.model, "knn", "fp32")
+    unit = {"dataset": record.unit.dataset, "seed": 0, "key": record.key, "folder": str(record.path), "done": True}
+    assert job["units"] == [unit]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
+from medbench.cards.recipes import Augment
 from medbench.features.extract import Tally
 from medbench.runs.inputs.features import Encoders
 from medbench.runs.inputs.images import NetworkInputs
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
+from medbench.storage import cache_folder
 
 from ..conftest import train
 
@@ -63,3 +66,20 @@ def test_a_network_gets_copies_of_the_encoder_and_normalised_images(data: Path) 
         inputs.std, (-1, 1, 1)
     )
     np.testing.assert_allclose(shown.numpy(), by_hand, atol=1e-5)
+
+
+def test_a_bank_stays_while_another_process_uses_it(data: Path) -> None:
+    (job,) = make_plan("toy-vit", "freeze", str(data), Options(seeds=1, changes={"frozen": 2})).jobs
+
+    def bank() -> Path:
+        inputs = NetworkInputs(job, Encoders(torch.device("cpu")), 0, Tally())
+        assert inputs.bank({"one": lambda encoder, x: [encoder.pooled(x)]}, "one", 1.0, 0, Augment()) is not None
+        return inputs.banks[0].path
+
+    folder = bank()
+    (other,) = folder.parent.glob(".*.user")
+    other = other.rename(other.with_name(other.name.replace(f"-{os.getpid()}.", f"-{os.getppid()}.")))
+    assert bank() == folder
+    cache_folder.release(folder)
+    assert (folder / "features.npy").is_file()
+    assert list(folder.parent.glob(".*.user")) == [other]

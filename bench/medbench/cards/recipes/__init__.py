@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medbench.cards.recipes.adapters import Clap, ClipAdapter, LpPlusPlus, TipAdapter, TipAdapterF, ZsLp
 from medbench.cards.recipes.analysis import CkaModels, CkaRecipe, Timing
 from medbench.cards.recipes.base import Augment, Recipe, Settings
 from medbench.cards.recipes.heads import Knn, LinearFrozen, LinearProbe, NearestMean
@@ -27,6 +28,8 @@ __all__ = [
     "Augment",
     "CkaModels",
     "CkaRecipe",
+    "Clap",
+    "ClipAdapter",
     "DecapitateFrozen",
     "DecapitateUnfrozen",
     "DeitFrozen",
@@ -41,13 +44,17 @@ __all__ = [
     "LinearProbe",
     "LinearUnfrozen",
     "LpFt",
+    "LpPlusPlus",
     "NearestMean",
     "Prompted",
     "Recipe",
     "Settings",
     "Shots",
     "Timing",
+    "TipAdapter",
+    "TipAdapterF",
     "ZeroShot",
+    "ZsLp",
 ]
 
 

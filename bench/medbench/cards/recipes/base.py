@@ -76,6 +76,11 @@ class Settings(Strict):
         return SPLITS
 
     @property
+    def single_label(self) -> bool:
+        """Whether a sample must have one class: there is no rule for several findings."""
+        return False
+
+    @property
     def language(self) -> bool:
         """Whether the model's text tower is used."""
         return False

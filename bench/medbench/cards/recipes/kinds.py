@@ -14,7 +14,7 @@ class Kind:
     Attributes:
         name: What protocol cards call it.
         version: Version of its code, part of every run key: raised when the same settings give other numbers.
-        module: Its module in `medbench.protocols`; empty: the name's, `-` written as `_`.
+        module: Its module in `medbench.protocols`, with dots in packages; empty: the name's, `-` written as `_`.
         function: The module's function that runs it.
         seeded: Whether each seed is a unit of its own. What draws nothing has one unit, not five equal ones.
         images: Whether networks see images in each epoch, and every process takes part. Otherwise the images go

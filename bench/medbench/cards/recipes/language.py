@@ -111,3 +111,8 @@ class FewShot(Prompted, Shots):
     def language(self) -> bool:
         """Whether the text tower is used."""
         return self.head == "zs-lp"
+
+    @property
+    def single_label(self) -> bool:
+        """The head zs-lp has no rule for several findings."""
+        return self.head == "zs-lp"

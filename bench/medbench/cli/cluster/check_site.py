@@ -55,8 +55,8 @@ def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
             yield found
             if found.state == "ok":
                 seen.setdefault(wanted.partition, wanted)
-    for own in seen.values():
-        yield from _probed(own, site, runs)
+    for resources in seen.values():
+        yield from _probed(resources, site, runs)
 
 
 def _accepted(what: str, own: Resources, site: Site) -> Diagnosis:

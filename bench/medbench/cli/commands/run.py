@@ -108,7 +108,9 @@ def run(
     per_gpu: Annotated[int, typer.Option(help="--on node: tasks at once on a GPU.")] = 1,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON lines; with --dry-run, the plan.")
+    ] = False,
 ) -> None:
     """Run models x protocols x data sets.
 
@@ -185,9 +187,9 @@ def _run_and_print(
     carry = carry_out if place is None else functools.partial(place.start, dry_run=dry_run)
     how, dry_run = (how, dry_run) if place is None else (place.options(how), False)
     if paper is not None:
-        done = _paper(paper, how, seeds, preset, choose, dry_run, told, carry)
+        done = _paper(paper, how, seeds, preset, choose, dry_run, as_json, told, carry)
     else:
-        done = _named(how, choose, dry_run, told, carry)
+        done = _named(how, choose, dry_run, as_json, told, carry)
     if done is not None and first:
         if not as_json:
             plan_text.print_summary(*done)
@@ -195,7 +197,9 @@ def _run_and_print(
             raise typer.Exit(status)
 
 
-def _named(how: Options, choose: Choice, dry_run: bool, told: Told, carry: Carry) -> tuple[Plan, Result] | None:
+def _named(
+    how: Options, choose: Choice, dry_run: bool, as_json: bool, told: Told, carry: Carry
+) -> tuple[Plan, Result] | None:
     """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
     from medbench.runs.plan import make_plan
 
@@ -204,6 +208,9 @@ def _named(how: Options, choose: Choice, dry_run: bool, told: Told, carry: Carry
     plan_text.say_sources(plan)
     if not dry_run:
         return plan, carry(plan, told)
+    if as_json:
+        output.write_json(plan_text.plan_data(plan))
+        return None
     for line in plan_text.job_lines(plan):
         output.write(line)
     return None
@@ -216,6 +223,7 @@ def _paper(
     preset: str | None,
     choose: Choice,
     dry_run: bool,
+    as_json: bool,
     told: Told,
     carry: Carry,
 ) -> tuple[Plan, Result] | None:
@@ -231,9 +239,8 @@ def _paper(
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
     paper = cards.find_paper(name)
-    return plan_text.fill(
-        paper, None, how, seeds=seeds, preset=preset, choose=choose, dry_run=dry_run, told=told, carry=carry
-    )
+    fill = functools.partial(plan_text.fill, dry_run=dry_run, as_json=as_json, told=told, carry=carry)
+    return fill(paper, None, how, seeds=seeds, preset=preset, choose=choose)
 
 
 def _needed(option: str, value: str | None) -> str:

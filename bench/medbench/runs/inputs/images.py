@@ -23,7 +23,7 @@ from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
 from medbench.protocols.context import FeatureBank
 from medbench.runs.inputs.features import VIEW_SEED, JobInputs
-from medbench.storage import files, paths
+from medbench.storage import cache_folder, files, paths
 
 
 class NetworkInputs(JobInputs):
@@ -153,7 +153,9 @@ class NetworkInputs(JobInputs):
         return f"{self.job.model.name} on {self.dataset.card.name}: {next(iter(outputs))}{more}"
 
     def _made(self, task: Extraction) -> list[NDArray[np.float32]]:
-        self.banks += [FeatureFolder(spec, task.n) for spec in task.specs]
+        for bank in (made := [FeatureFolder(spec, task.n) for spec in task.specs]):
+            cache_folder.mark(bank.path)  # another process with the same bank may end first
+        self.banks += made
         return self._features(task)
 
 

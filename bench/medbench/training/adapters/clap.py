@@ -104,7 +104,8 @@ def _basis(fit: Fit) -> Tensor:
     spanning = torch.cat([fit.text, fit.images])
     if len(spanning) >= spanning.shape[1]:
         return torch.eye(spanning.shape[1], dtype=spanning.dtype, device=spanning.device)
-    return torch.linalg.qr(spanning.T).Q
+    basis: Tensor = torch.linalg.qr(spanning.T).Q
+    return basis
 
 
 def _side_by_side(tables: list[Tensor]) -> Tensor:

@@ -91,7 +91,7 @@ def train(
         targets = labels[rows].expand(len(rates), -1)
         loss = cross_entropy(found.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets).mean(dim=1)
         rule.zero_grad()
-        loss.sum().backward()
+        loss.sum().backward()  # type: ignore[no-untyped-call]
         rule.step()
         losses[i] = loss.detach()
     return Adapter(torch.stack(downs).detach(), torch.stack(ups).detach()), losses

@@ -50,7 +50,7 @@ def steps_of(orders: Sequence[NDArray[np.integer]], size: int, schedule: Schedul
         size: Samples in a step; the last one of an epoch can have fewer.
         schedule: How the rate falls.
     """
-    parts = [torch.from_numpy(np.ascontiguousarray(order)).split(size) for order in orders]
+    parts = [torch.split(torch.from_numpy(np.ascontiguousarray(order)), size) for order in orders]
     places = [epoch for epoch, part in enumerate(parts) for _ in part]
     shares = [_share(schedule, epoch, len(parts), step, len(places)) for step, epoch in enumerate(places)]
     return Steps([rows for part in parts for rows in part], shares)

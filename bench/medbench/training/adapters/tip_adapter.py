@@ -86,6 +86,10 @@ class Grid:
     betas: list[float]
     alphas: list[float]
 
+    def pair(self, place: int) -> tuple[float, float]:
+        """Return beta and alpha of a place in the flattened table."""
+        return self.betas[place // len(self.alphas)], self.alphas[place % len(self.alphas)]
+
 
 def accuracies(zero_shot: Tensor, near: Tensor, values: Tensor, targets: Tensor, tried: Grid) -> Tensor:
     """Return the share of right images at each beta and alpha, (betas, alphas).
@@ -111,6 +115,20 @@ def accuracies(zero_shot: Tensor, near: Tensor, values: Tensor, targets: Tensor,
         torch.mul(alphas, votes.view(-1), out=scores).add_(base.view(-1))
         wrong = scores.view(-1, *base.shape).amax(dim=1) - (alphas * votes.gather(0, own) + base_own)
         found[i] = 1 - wrong.sign_().mean(dim=1)
+    return found
+
+
+def cross_entropies(
+    zero_shot: Tensor, near: Tensor, values: Tensor, targets: Tensor, tried: Grid, places: Sequence[int]
+) -> Tensor:
+    """Return the mean cross-entropy of some pairs of the grid, (p,), as `accuracies` flattened names them."""
+    found = zero_shot.new_empty(len(places))
+    votes, made = zero_shot, None
+    for i, place in enumerate(places):
+        beta, alpha = tried.pair(place)
+        if beta != made:
+            votes, made = (beta * near - beta).exp() @ values, beta
+        found[i] = cross_entropy(zero_shot + alpha * votes, targets)
     return found
 
 
@@ -146,7 +164,7 @@ def train_keys(
         loss = cross_entropy(found, labels[rows])
         optimizer.param_groups[0]["lr"] = now
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     return keys.detach(), losses

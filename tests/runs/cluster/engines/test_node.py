@@ -62,6 +62,7 @@ def test_all_tasks_end_with_the_one_who_started_them(tmp_path: Path) -> None:
     assert not [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.timeout(600)
 def test_two_gpus_make_what_a_single_process_makes(world: World, apart: Path, medbench) -> None:
     request = world.words("toy-vit", "knn,linear-unfrozen", apart, "--on", "node", "--gpus", "0,1")
     done = medbench(*request)

@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from medbench.runs.cluster.engines.squeue import ALIVE, queue
 
 from ..conftest import ALL, World, same_as_single, tables_of
 
 
-def wait(seconds: float = 240.0) -> None:
+def wait(seconds: float = 800.0) -> None:
     end = time.monotonic() + seconds
     while any(state in ALIVE for state, _ in (queue() or {}).values()):
         assert time.monotonic() < end, queue()
         time.sleep(0.2)
 
 
+@pytest.mark.timeout(900)
 def test_29_units_in_dependent_stages_are_those_of_a_single_process(
     world: World, apart: Path, cluster: Callable[..., Path], medbench
 ) -> None:
