@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from medbench.errors import MedbenchError
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.tables.table import Cell, Row, Table
 
@@ -14,7 +15,13 @@ def of_shift(table: Table) -> FigureData:
     """Return the figure of a table of domain shift (`shift_table`): its numbers with their 95 % intervals.
 
     A label names the model; the protocol and its settings too, where they differ among the rows.
+
+    Raises:
+        MedbenchError: The table has no rows.
     """
+    if not table.rows:
+        why = "; ".join(table.notes[:1])
+        raise MedbenchError(f"{table.name}: there is nothing to draw ({why})", "--random shows random weights, too")
     rows = [(row, row.cells[0], row.cells[1]) for row in table.rows]
     labels = _labels(row for row, *_ in rows)
     panels = list(dict.fromkeys(str(row.about["test_on"]) for row, *_ in rows))
