@@ -176,6 +176,7 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
         (("run", "--paper", "mimi"), "error: unknown paper 'mimi'"),
         (("run", "--paper", "mini", "--model", "tini"), "error: unknown model of this paper 'tini'"),
         (("run", "--paper", "mini", "--image-size", "64"), "error: --image-size 64 does not go with --paper"),
+        (("run", "--paper", "mini", "--test-on", "toy"), "error: --test-on does not go with --paper"),
         (
             ("run", "--paper", "mini", "--weights", "w.pth"),
             "error: --weights w.pth is one file, but a paper has many models",

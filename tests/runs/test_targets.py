@@ -13,6 +13,7 @@ import pytest
 
 import medbench
 from medbench import metrics
+from medbench.cli.plan_text import job_lines
 from medbench.data.load import load_dataset
 from medbench.errors import MedbenchError
 from medbench.records import Record
@@ -154,6 +155,13 @@ def test_what_cannot_be_is_refused_before_anything_runs(
     with pytest.raises(MedbenchError, match=said) as caught:
         make_plan("toy-vit", protocol, str(data), Options(runs=tmp_path, **asked))
     assert caught.value.hint
+
+
+def test_the_plan_says_what_is_read(data: Path, other: Path, tmp_path: Path) -> None:
+    plan = make_plan("toy-vit", "knn", str(data), _options(tmp_path, other))
+    said = list(job_lines(plan))
+    assert said[0].endswith("2 of 2 units to do")
+    assert said[1] == "  tested on away-labels2: 24 images"
 
 
 def test_the_cost_counts_the_images_of_the_other_set(data: Path, other: Path, tmp_path: Path) -> None:

@@ -233,6 +233,11 @@ def _paper(
 
     if how.folds is not None:
         raise MedbenchError("--folds does not go with --paper: the paper's card has the splits", "leave it out")
+    if how.test_on:
+        raise MedbenchError(
+            "--test-on does not go with --paper: its tables show each data set alone",
+            "name the models, protocols and data sets: --model, --protocol, --dataset",
+        )
     if how.image_size is not None:
         raise MedbenchError(
             f"--image-size {how.image_size} does not go with --paper: the paper's card has the sizes",

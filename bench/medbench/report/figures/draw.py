@@ -15,6 +15,7 @@ from medbench.records import Record
 from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, gains, heatmaps, ratios, similarity
 from medbench.report.figures.figure import FigureData
+from medbench.report.figures.shift import of_shift
 from medbench.report.figures.values import FigureRecords
 from medbench.report.tables.lookup import list_tables, table
 from medbench.storage import files, paths
@@ -22,6 +23,8 @@ from medbench.storage import files, paths
 FORMATS = ("png", "svg", "pdf")
 OWN = "dataset/"
 """What the names of figures of all results on a data set begin with."""
+SHIFT = "shift/"
+"""What the names of figures begin with of what was trained on a data set and tested on others."""
 KINDS: dict[str, ModuleType] = {
     "bars": bars,
     "curves": curves,
@@ -73,6 +76,8 @@ def figure_data(
         if name not in (known := list_figures(runs)):
             raise unknown("figure", name, known, "All: medbench figure")
         return bars.of_table(table(name, runs, include_random=include_random, intervals=True))
+    if name.startswith(SHIFT):
+        return of_shift(table(name, runs, include_random=include_random))
     card, place = find(name)
     with gc_paused():
         records = paper_records(card, paths.runs_dir(runs), [place])

@@ -1,0 +1,132 @@
+"""The drop from a data set to another: made-up predictions of two seeds, recomputed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medbench.errors import MedbenchError
+from medbench.records import Record, SplitCount
+from medbench.records.store import PREDICTIONS, folder_of, records_of
+from medbench.report.tables.dataset_table import dataset_table
+from medbench.report.tables.lookup import table
+from medbench.report.tables.shift_table import drops, shift_table
+
+NAMES = ["a", "b", "c"]
+
+
+def predictions(seed: int, n: int, signal: float, names: list[str], split: str = "test") -> pd.DataFrame:
+    source = np.random.default_rng(seed)
+    targets = np.arange(n) % len(names)
+    logits = source.normal(size=(n, len(names))) + signal * np.eye(len(names))[targets]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    frame = pd.DataFrame({"id": [f"{n}-{i}" for i in range(n)], "group": [f"{n}-{i // 2}" for i in range(n)]})
+    frame = frame.assign(split=split, target=targets)
+    for i, name in enumerate(names):
+        frame[f"score_{name}"] = shares[:, i]
+        frame[f"log_odds_{name}"] = np.log(shares[:, i]) - np.log1p(-shares[:, i])
+    return frame
+
+
+Made = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
+    def made(model: str = "dinov2", names: list[str] = NAMES, away: list[str] = NAMES, **unit: Any) -> list[Record]:
+        """Write records of two seeds on 60 images, and on 45 of another data set, with their predictions."""
+        found: list[Record] = []
+        for classes, n, signal, on in ((names, 60, 2.0, None), (away, 45, 0.7, "elsewhere")):
+            frames = [predictions(10 * seed + n, n, signal, classes) for seed in (0, 1)]
+            values = [recall(frame) for frame in frames]
+            options = {} if on is None else {"test_on": on} | ({"closed": True} if away != names else {})
+            more = {} if on is None else {"test_on": {"in_domain": found[0].group}}
+            provenance = {"synthetic": True, "data": {"split": "paper"}, **more}
+            count = SplitCount(images=n, classes={name: n // len(classes) for name in classes})
+            group = synthetic(
+                model,
+                seeds=(0, 1),
+                values={"recall_macro": values},
+                options=options,
+                provenance=provenance,
+                material={"test_on": {"rows": on}} if on else {},
+                n={"train": count, "test": count},
+                **unit,
+            )
+            save(tmp_path, group)
+            for record, frame in zip(group, frames, strict=True):
+                frame.to_parquet(folder_of(tmp_path, record.unit, record.key) / PREDICTIONS)
+            found += group
+        return found
+
+    return made
+
+
+def recall(frame: pd.DataFrame) -> float:
+    right = frame.filter(regex="^score_").to_numpy().argmax(axis=1) == frame["target"]
+    return float(right.groupby(frame["target"]).mean().mean())
+
+
+def test_the_drop_is_the_difference_with_the_interval_of_both_sets(made: Made, tmp_path: Path) -> None:
+    records = made()
+    (drop,), notes = drops(records_of(tmp_path, "aptos"))
+    here, away = (np.mean([r.metrics["recall_macro"] for r in records if (r.test_on is None) == own]) for own in (1, 0))
+    assert not notes
+    assert drop.value == pytest.approx(here - away, abs=1e-6)
+    assert drop.own.value == pytest.approx(here, abs=1e-6)
+    assert drop.low is not None
+    assert drop.high is not None
+    assert drop.low < drop.value < drop.high
+    content = table("shift/aptos", tmp_path)
+    assert [cell.value for cell in content.rows[0].cells] == pytest.approx([here, away, here - away], abs=1e-6)
+    assert content.rows[0].heads == ("elsewhere", "dinov2", "linear-frozen", "paper", "official", "2")
+
+
+def test_ordinary_tables_leave_shifted_rows_out_and_say_where_they_are(made: Made, tmp_path: Path) -> None:
+    made()
+    content = dataset_table("aptos", records_of(tmp_path, "aptos"))
+    assert len(content.rows) == 1
+    assert "what was tested on other data sets (elsewhere): medbench table shift/aptos" in content.notes
+
+
+def test_in_domain_is_over_the_classes_that_the_other_set_has(made: Made, tmp_path: Path) -> None:
+    """Of three classes two are scored: images of the third do not count, and the softmax is over the two."""
+    made(away=["a", "c"])
+    (drop,), _ = drops(records_of(tmp_path, "aptos"))
+    expected = []
+    for seed in (0, 1):
+        frame = predictions(10 * seed + 60, 60, 2.0, NAMES)
+        kept = frame[frame["target"] != 1]
+        called = np.where(kept["score_a"] >= kept["score_c"], 0, 2)
+        expected.append(np.mean([np.mean(called[kept["target"] == k] == k) for k in (0, 2)]))
+    assert drop.own.value == pytest.approx(np.mean(expected), abs=1e-9)
+    assert drop.on == "elsewhere (closed)"
+
+
+def test_without_predictions_there_is_a_drop_but_no_interval(made: Made, tmp_path: Path) -> None:
+    made()
+    for file in tmp_path.rglob(PREDICTIONS):
+        file.unlink()
+    (drop,), _ = drops(records_of(tmp_path, "aptos"))
+    assert drop.value is not None
+    assert drop.low is None
+
+
+def test_random_weights_stay_out_unless_asked(made: Made, tmp_path: Path) -> None:
+    made(weights="random")
+    content = shift_table("aptos", records_of(tmp_path, "aptos"))
+    assert not content.rows
+    assert "1 row with random weights left out" in content.notes
+    assert len(shift_table("aptos", records_of(tmp_path, "aptos"), include_random=True).rows) == 1
+
+
+def test_where_nothing_was_tested_elsewhere_the_command_is_told(synthetic: Any, save: Any, tmp_path: Path) -> None:
+    save(tmp_path, synthetic())
+    with pytest.raises(MedbenchError, match="has been tested on another data set yet") as caught:
+        table("shift/aptos", tmp_path)
+    assert "--test-on" in caught.value.hint
