@@ -222,3 +222,17 @@ def test_a_warning_names_a_models_shots_once(synthetic):
         record.warnings.append("edge of the grid")
     notes = dataset_table("aptos", records).notes
     assert "a · few-shot (paper), shots 2, 10: edge of the grid" in notes
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one_note(synthetic):
+    """Each draw of few shots has its own C and its own validation set: fifty lines that say the same tell nothing."""
+    records = [r for shots in (10, 2) for r in few(synthetic, "a", shots, 0.5)] + few(synthetic, "b2", 5, 0.4)
+    texts = "C 0.001 leads by 0.01 on 4 images", "C 3.16 leads by 1e-05 on 15 images (1 of 5 seeds)", "b2 is not b3"
+    for record, text in zip(records, texts, strict=True):
+        record.warnings.append(text)
+    notes = dataset_table("aptos", records).notes
+    assert (
+        "a · few-shot (paper), shots 2, 10: C 3.16 leads by 1e-05 on 15 images (1 of 5 seeds)"
+        " (and 1 more with other numbers)" in notes
+    )
+    assert "b2 · few-shot (paper), shots 5: b2 is not b3" in notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from medbench.storage import files
 from medbench.storage.locks import exclusive
 
 RANDOM = "random weights (sanity rows, not results)"
+NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
+"""What two warnings may differ in that say the same."""
 
 
 def dataset_table(
@@ -292,11 +295,21 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
     notes += [f"{title(group)}: {group.first.metric} is {group.spread}" for group in groups if group.spread]
-    said: dict[str, list[Group]] = {}
+    return notes + _warnings(groups)
+
+
+def _warnings(groups: Sequence[Group]) -> list[str]:
+    """Return the groups' warnings with who they are of; of those that differ in numbers alone, one, and how many."""
+    said: dict[str, dict[str, list[Group]]] = {}
     for group in groups:
         for warning in spoken(group):
-            said.setdefault(warning, []).append(group)
-    notes += [f"{_titles(who)}: {warning}" for warning, who in said.items()]
+            said.setdefault(NUMBER.sub("", warning), {}).setdefault(warning, []).append(group)
+    notes = []
+    for alike in said.values():
+        members = {group.first.group for same in alike.values() for group in same}
+        who = [group for group in groups if group.first.group in members]
+        more = f" (and {len(alike) - 1} more with other numbers)" if len(alike) > 1 else ""
+        notes.append(f"{_titles(who)}: {next(iter(alike))}{more}")
     return notes
 
 
