@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -325,14 +326,15 @@ class Page:
 
 
 def _legend_width(names: Sequence[int], columns: int) -> float:
-    """Return about how many inches a legend takes; entries run down its columns.
+    """Return about how many inches a legend takes; entries run down its columns, the first of which have one more.
 
     Args:
         names: Letters of each entry.
         columns: Its columns.
     """
-    rows = math.ceil(len(names) / columns)
-    return sum(HANDLE + LETTER * max(names[at : at + rows]) for at in range(0, len(names), rows))
+    rows, more = divmod(len(names), columns)
+    ends = [rows * i + min(i, more) for i in range(columns + 1)]
+    return sum(HANDLE + LETTER * max(names[at:end]) for at, end in itertools.pairwise(ends))
 
 
 def _few(last: int) -> list[int]:
