@@ -53,7 +53,7 @@ def test_points_are_the_tables_rows(synthetic):
     assert data.name == "dataset/aptos/few-shot"
     assert data.panels[0].y_title == "kappa_quadratic"
     assert "one sample standard deviation" in data.notes[0]
-    assert "few-shot: paper" in data.notes
+    assert "settings: few-shot (paper), zero-shot (paper)" in data.notes
 
 
 def test_names_say_what_tells_lines_apart(synthetic):

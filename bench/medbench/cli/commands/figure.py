@@ -16,7 +16,8 @@ def figure(
         typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.", autocompletion=complete.figures),
     ] = None,
     kind: Annotated[
-        str | None, typer.Argument(help="Of dataset/<name>: bars (the default) or few-shot, the metric against shots.")
+        str | None,
+        typer.Argument(help="Of dataset/<name>: bars (the default), few-shot (the metric against shots) or shift."),
     ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import unknown
-from medbench.report.figures import bars, shots
+from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
 from medbench.report.tables.lookup import list_tables, table
 from medbench.storage import paths
@@ -44,12 +44,22 @@ def _few_shot(dataset: str, runs: Path | None, include_random: bool) -> FigureDa
     return shots.of_table(table(DATASET + dataset, runs, include_random=include_random, intervals=True))
 
 
-OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {FIRST: _bars, shots.KIND: _few_shot}
+def _shift(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return shift.of_table(table(f"shift/{dataset}", runs, include_random=include_random))
+
+
+OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
+    FIRST: _bars,
+    shots.KIND: _few_shot,
+    shift.KIND: _shift,
+}
 """Kind -> what makes its data from (data set, run store, whether random weights are shown)."""
 
 
 def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
-    """Return (name, kind) of the figures of each data set with a finished unit, as far as their folders tell.
+    """Return (name, kind) of the figures of each data set with a finished unit.
+
+    Those of kind `shift` are left out: folders do not tell whether something was tested on another data set.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.

@@ -121,10 +121,11 @@ def _notes(table: Table, rows: Sequence[Row], points: Sequence[Point]) -> list[s
     notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
         row.about["weights"] == "random" for row in rows
     )
-    for protocol in dict.fromkeys(row.about["protocol"] for row in rows):
-        settings = {_settings(table, row) for row in rows if row.about["protocol"] == protocol}
-        notes += [f"{protocol}: {next(iter(settings))}"] * (len(settings) == 1)
-    return notes
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row.about["protocol"], set()).add(_settings(table, row))
+    shared = [f"{protocol} ({settings.pop()})" for protocol, settings in found.items() if len(settings) == 1]
+    return notes + [f"settings: {', '.join(shared)}"] * bool(shared)
 
 
 def places(shots: Iterable[str | int]) -> dict[str | int, float]:
