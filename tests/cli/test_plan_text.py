@@ -124,3 +124,13 @@ def test_a_number_that_depends_on_texts_has_its_spread_beside_it(capsys):
     plan_text.teller(as_json=False)([record])
     beside = "0.500 (n = 1; 0.250 (names) to 0.500 (card) over 2 sets of texts)"
     assert capsys.readouterr().out == f"clip · zero-shot · aptos: accuracy {beside}\n"
+
+
+@pytest.mark.parametrize(("shots", "seeds", "beside"), [(5, (3,), "n = 1, seed 3"), ("all", (0, 1), "n = 2")])
+def test_shots_and_their_draw_are_told(capsys, shots, seeds, beside):
+    values = {"accuracy": [0.5] * len(seeds)}
+    records = synthetic("clip", "few-shot", "aptos", seeds, values=values, options={"shots": shots})
+    plan_text.teller(as_json=False)(records)
+    spread = " ± 0.000" if len(seeds) > 1 else ""
+    told = f"clip · few-shot with {shots} shots · aptos: accuracy 0.500{spread} ({beside})\n"
+    assert capsys.readouterr().out == told

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medbench.records import store
-from medbench.records.groups import collect, differing, leaves, pick, shared_tests
+from medbench.records.groups import Group, collect, differing, leaves, pick, shared_tests
 
 
 def test_a_group_is_its_seeds(synthetic):
@@ -129,3 +129,14 @@ def test_results_compare_whose_test_images_are_the_same(synthetic):
     keys = dict(zip((group.first.unit.model for group in groups), shared_tests(groups), strict=True))
     assert keys["dinov2"] == keys["few"] == keys["early"], "the same images, whichever were trained on"
     assert len({keys[name] for name in ("dinov2", "folds", "other")}) == 3
+
+
+def test_shots(synthetic):
+    def shots(protocol, **more):
+        return Group(tuple(synthetic(protocol=protocol, **more))).shots
+
+    assert shots("few-shot", options={"shots": 5}) == 5
+    assert shots("few-shot", options={"shots": "all"}) == "all"
+    assert shots("zero-shot") == 0
+    assert shots("own", material={"protocol": {"kind": "zero-shot"}}) == 0
+    assert shots("linear-probe") is None

@@ -94,6 +94,7 @@ def table_rows(runs: Path | None = None) -> list[Row]:
 def figure_rows(runs: Path | None = None) -> list[Row]:
     """Return name, kind and title of every figure: those of papers, then those of data sets as `table_rows` does."""
     from medbench import cards
+    from medbench.report.figures.own import list_own
 
     papers = [cards.find_paper(name) for name in cards.names("papers")]
     rows = [
@@ -101,8 +102,10 @@ def figure_rows(runs: Path | None = None) -> list[Row]:
         for paper in papers
         for name, figure in paper.figures.items()
     ]
-    own = [row for row in table_rows(runs) if row["name"].startswith("dataset/")]
-    return rows + [{"name": row["name"], "kind": "bars", "title": row["title"]} for row in own]
+    titles = {row["name"]: row["title"] for row in table_rows(runs)}
+    return rows + [
+        {"name": name, "kind": kind, "title": titles["/".join(name.split("/")[:2])]} for name, kind in list_own(runs)
+    ]
 
 
 def run_rows(runs: Path | None = None) -> list[Row]:

@@ -304,14 +304,17 @@ def _line(records: list[Record]) -> str:
     first, unit = records[0], records[0].unit
     mean, deviation, n = summary(r.score for r in records)
     spread = f" ± {deviation:.3f}" if deviation is not None else ""
-    texts = f"; {found}" if (found := Group(tuple(records)).spread) else ""
-    text = f"{mean:.3f}{spread} (n = {n}{texts})" if mean is not None else "undefined on this test split"
+    group = Group(tuple(records))
+    shots = f" with {group.shots} shots" if group.shots else ""
+    draw = f", seed {unit.seed}" if shots and len(records) == 1 else ""  # each draw of shots is a job of its own
+    texts = f"; {group.spread}" if group.spread else ""
+    text = f"{mean:.3f}{spread} (n = {n}{draw}{texts})" if mean is not None else "undefined on this test split"
     marks = (" [random weights]" if unit.weights == "random" else "") + (" [toy data]" if unit.toy else "")
     chosen = "".join(
         f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen
     )
     where = unit.dataset if first.test_on is None else f"{unit.dataset}, tested on {first.test_on}"
-    return f"{unit.model} · {unit.protocol} · {where}{marks}: {first.metric} {text}{chosen}"
+    return f"{unit.model} · {unit.protocol}{shots} · {where}{marks}: {first.metric} {text}{chosen}"
 
 
 def _brief(value: object) -> str:

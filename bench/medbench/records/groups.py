@@ -101,6 +101,13 @@ class Group:
         return "; ".join(filter(None, (self.first.unit.preset, self.options)))
 
     @property
+    def shots(self) -> int | str | None:
+        """Samples of each class that it learned from: a number, 0 (texts alone), `all`; None: the protocol has none."""
+        unit, protocol = self.first.unit, self.first.material.get("protocol", {})
+        shots: int | str | None = unit.options.get("shots")
+        return 0 if shots is None and protocol.get("kind", unit.protocol) == "zero-shot" else shots
+
+    @property
     def split(self) -> str | None:
         """The name of the data split, if the records have it."""
         split = self.first.provenance.get("data", {}).get("split")

@@ -11,6 +11,7 @@ import medbench as package
 from medbench.cli import plan_text
 from medbench.errors import MedbenchError
 
+from ...records.made import save, synthetic
 from ...report.made import make_paper_records
 
 OWN = """
@@ -149,3 +150,18 @@ def test_fill_runs_the_missing_units_and_draws_the_figure(medbench, made, tmp_pa
     assert done.status == 1  # a unit failed; the others are drawn
     assert (tmp_path / "wacv2024/figure6.png").is_file()
     assert asked == [("wacv2024", ["figure6"], made[0], 2, None, dry) for dry in (True, False)]
+
+
+def test_a_kind_can_be_named(medbench, tmp_path):
+    runs = tmp_path / "results" / "runs"
+    for shots in (1, 2):
+        save(runs, synthetic("m", "few-shot", seeds=(0, 1), options={"shots": shots}))
+    assert "dataset/aptos/few-shot " in medbench("figure", "--runs", runs).out
+    written = tmp_path / "results" / "figures" / "dataset" / "aptos" / "few-shot"
+    for words in (("dataset/aptos", "few-shot"), ("aptos/few-shot",)):
+        done = medbench("figure", *words, "--runs", runs)
+        assert done.status == 0, done.err
+        assert done.out.splitlines() == [f"{written}.png", f"{written}.csv"]
+    done = medbench("figure", "dataset/aptos", "roc-ish", "--runs", runs)
+    assert done.status == 2
+    assert "unknown kind of figure 'roc-ish'" in done.err

@@ -1,55 +1,52 @@
+"""The figure of domain shift from SYNTHETIC records."""
+
 from __future__ import annotations
 
-import pytest
+from medbench.report.figures.shift import of_table
+from medbench.report.figures.style import context
+from medbench.report.tables.shift_table import shift_table
 
-from medbench.errors import MedbenchError
-from medbench.report.figures.draw import draw
-from medbench.report.figures.shift import of_shift
-from medbench.report.tables.table import Cell, Column, Row, Table
+from .conftest import by_place, drawn
 
 
-def row(on: str, model: str, protocol: str, here: float, away: float) -> Row:
-    about = {
-        "test_on": on,
-        "model": model,
-        "protocol": protocol,
-        "preset": "paper",
-        "options": "",
-        "weights": "official",
+def away(synthetic, model, own, there, on="ddsm"):
+    """Records on the set that was trained on, and on another one."""
+    values = [{"kappa_quadratic": [score, score + 0.02]} for score in (own, there)]
+    base = synthetic(model, values=values[0], seeds=(0, 1))
+    origin = {"data": {"split": "paper"}, "test_on": {"in_domain": base[0].group}}
+    return base + synthetic(model, values=values[1], seeds=(0, 1), options={"test_on": on}, provenance=origin)
+
+
+def figure(records, **how):
+    return of_table(shift_table("aptos", records, **how))
+
+
+def test_each_row_is_two_bars(synthetic):
+    records = away(synthetic, "a", 0.8, 0.6) + away(synthetic, "b", 0.7, 0.65)
+    data = figure(records + away(synthetic, "a", 0.8, 0.5, on="isic2019")[2:])
+    rows = by_place(data, "panel", "x", "series")
+    assert {place: round(row["mean"], 6) for place, row in rows.items()} == {
+        ("on ddsm: linear-frozen · paper", "a", "in domain"): 0.81,
+        ("on ddsm: linear-frozen · paper", "a", "shifted"): 0.61,
+        ("on ddsm: linear-frozen · paper", "b", "in domain"): 0.71,
+        ("on ddsm: linear-frozen · paper", "b", "shifted"): 0.66,
+        ("on isic2019: linear-frozen · paper", "a", "in domain"): 0.81,
+        ("on isic2019: linear-frozen · paper", "a", "shifted"): 0.51,
     }
-    about |= {"metric": "auroc", "group": f"{on}{model}{protocol}"}
-    cells = (Cell(here, n=1, low=here - 0.1, high=here + 0.05), Cell(away, n=1), Cell(here - away, form="difference"))
-    return Row((on, model), cells, about)
-
-
-def made(*rows: Row) -> Table:
-    columns = tuple(Column(name, name, "auroc", "aptos") for name in ("in_domain", "shifted", "drop"))
-    return Table("shift/aptos", "trained on aptos", ("tested on", "model"), columns, rows, ("a note",))
-
-
-def test_each_row_is_a_pair_of_bars_in_the_panel_of_the_other_set() -> None:
-    data = of_shift(
-        made(row("b", "one", "knn", 0.9, 0.7), row("b", "two", "knn", 0.8, 0.75), row("c", "one", "knn", 0.9, 0.5))
-    )
-    assert [(p.panel, p.series, p.x, p.mean) for p in data.points] == [
-        ("b", "in domain", "one", 0.9),
-        ("b", "shifted", "one", 0.7),
-        ("b", "in domain", "two", 0.8),
-        ("b", "shifted", "two", 0.75),
-        ("c", "in domain", "one", 0.9),
-        ("c", "shifted", "one", 0.5),
+    assert data.name == "dataset/aptos/shift"
+    assert data.panels[0].y_title == "kappa_quadratic"
+    with context():
+        first = drawn(data)._axes[0]
+    assert [round(bar.get_height(), 6) for bar in first.patches] == [
+        round(point.mean, 6) for point in data.of("on ddsm: linear-frozen · paper")
     ]
-    assert [(panel.name, panel.y_title) for panel in data.panels] == [("b", "auroc"), ("c", "auroc")]
-    assert data.points[0].low == 0.9 - 0.1
-    assert "a note" in data.notes
-    assert draw(data, "svg").startswith(b"<?xml")
 
 
-def test_labels_name_the_protocol_where_models_repeat() -> None:
-    data = of_shift(made(row("b", "one", "knn", 0.9, 0.7), row("b", "one", "probe", 0.8, 0.75)))
-    assert [p.x for p in data.points[::2]] == ["one · knn", "one · probe"]
-
-
-def test_a_table_without_rows_is_refused() -> None:
-    with pytest.raises(MedbenchError, match=r"shift/aptos: there is nothing to draw \(a note\)"):
-        of_shift(made())
+def test_random_weights_are_marked(synthetic):
+    base = synthetic("a", values={"kappa_quadratic": [0.5]}, seeds=(0,), weights="random")
+    origin = {"data": {"split": "paper"}, "test_on": {"in_domain": base[0].group}}
+    more = {"weights": "random", "options": {"test_on": "ddsm"}, "provenance": origin}
+    records = base + synthetic("a", values={"kappa_quadratic": [0.4]}, seeds=(0,), **more)
+    data = figure(records, include_random=True)
+    assert [point.marks for point in data.points] == ["†", "†"]
+    assert sum(note.startswith("†") for note in data.notes) == 1

@@ -168,3 +168,71 @@ def test_writers_at_once_lose_no_row(synthetic, save, tmp_path, monkeypatch):
         thread.join()
     rows = list(csv.DictReader(io.StringIO((tmp_path / "tables/aptos.csv").read_text())))
     assert sorted(row["model"] for row in rows) == models
+
+
+def few(synthetic, model, shots, score, protocol="few-shot", **options):
+    values = {"kappa_quadratic": [score], "log_loss": [1 - score]}
+    return synthetic(model, protocol, values=values, seeds=(0,), options={"shots": shots, **options})
+
+
+def test_shots_stand_together_and_are_ranked_apart(synthetic):
+    """Twenty samples beat one whatever the model: each number of shots has its own best."""
+    records = [
+        record
+        for model, scores in (("a", (0.1, 0.4, 0.5, 0.7)), ("b", (0.2, 0.3, 0.9, 0.6)))
+        for shots, score in zip((1, 2, 20, "all"), scores, strict=True)
+        for record in few(synthetic, model, shots, score)
+    ]
+    for protocol, score in (("linear-probe", 0.65), ("zero-shot", 0.95)):
+        records += synthetic("a", protocol, values={"kappa_quadratic": [score], "log_loss": [0.5]}, seeds=(0,))
+    made = dataset_table("aptos", records[::-1])
+    assert made.heads == ("model", "protocol", "shots", "settings", "weights", "seeds")
+    assert [(*row.heads[:4], row.cells[0].rank) for row in made.rows] == [
+        ("a", "zero-shot", "0", "paper", ""),
+        ("b", "few-shot", "1", "paper", "best"),
+        ("b", "few-shot", "2", "paper", ""),
+        ("b", "few-shot", "20", "paper", "best"),
+        ("b", "few-shot", "all", "paper", ""),
+        ("a", "few-shot", "1", "paper", ""),
+        ("a", "few-shot", "2", "paper", "best"),
+        ("a", "few-shot", "20", "paper", ""),
+        ("a", "few-shot", "all", "paper", "best"),
+        ("a", "linear-probe", "", "paper", "second"),
+    ]
+    assert [row.about["shots"] for row in made.rows[:3]] == ["0", "1", "2"]
+    assert made.rows[1].about["options"] == "shots=1", "what compare and run take"
+    assert "the best of its column among equal shots" in render(made, "text")
+    assert "shots" not in dataset_table("aptos", synthetic()).heads
+
+
+def test_other_settings_are_other_rows_of_shots(synthetic):
+    records = few(synthetic, "a", 10, 0.5) + few(synthetic, "a", 2, 0.4)
+    records += few(synthetic, "a", 10, 0.6, val="none") + few(synthetic, "a", 2, 0.3, val="none")
+    assert [row.heads[2:4] for row in dataset_table("aptos", records).rows] == [
+        ("2", "paper; val=none"),
+        ("10", "paper; val=none"),
+        ("2", "paper"),
+        ("10", "paper"),
+    ]
+
+
+def test_a_warning_names_a_models_shots_once(synthetic):
+    records = [r for shots in (10, 2) for r in few(synthetic, "a", shots, 0.5)]
+    for record in records:
+        record.warnings.append("edge of the grid")
+    notes = dataset_table("aptos", records).notes
+    assert "a · few-shot (paper), shots 2, 10: edge of the grid" in notes
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one_note(synthetic):
+    """Each draw of few shots has its own C and its own validation set: fifty lines that say the same tell nothing."""
+    records = [r for shots in (10, 2) for r in few(synthetic, "a", shots, 0.5)] + few(synthetic, "b2", 5, 0.4)
+    texts = "C 0.001 leads by 0.01 on 4 images", "C 3.16 leads by 1e-05 on 15 images (1 of 5 seeds)", "b2 is not b3"
+    for record, text in zip(records, texts, strict=True):
+        record.warnings.append(text)
+    notes = dataset_table("aptos", records).notes
+    assert (
+        "a · few-shot (paper), shots 2, 10: C 3.16 leads by 1e-05 on 15 images (1 of 5 seeds)"
+        " (and 1 more with other numbers)" in notes
+    )
+    assert "b2 · few-shot (paper), shots 5: b2 is not b3" in notes

@@ -15,6 +15,10 @@ def figure(
         str | None,
         typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.", autocompletion=complete.figures),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="Of dataset/<name>: bars (the default), few-shot (the metric against shots) or shift."),
+    ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,
     random: options.Random = False,
@@ -47,6 +51,7 @@ def figure(
         return
     from medbench.report.figures import draw as figures
 
+    name = name if kind is None else f"{name}/{kind}"
     formats = _formats(form)
     status: int | None = 0
     if fill:

@@ -111,7 +111,7 @@ def of_table(table: Table) -> FigureData:
     out, unless no row has it.
     """
     rows = [row for row in table.rows if _cell_of(table, row).value is not None]
-    found = {(_panel_of(row), _model_of(row)): row for row in rows or table.rows}
+    found = {(_panel_of(row), model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
     points = [_point_of(table, panel, model, found.get((panel, model))) for panel in panels for model in models]
     metrics = {panel: _metric_of(table, row) for (panel, _), row in found.items()}
@@ -137,7 +137,8 @@ def _panel_of(row: Row) -> str:
     return " · ".join(filter(None, (about["protocol"], settings, data)))
 
 
-def _model_of(row: Row) -> str:
+def model_of(row: Row) -> str:
+    """Return the model of a table's row, with its file of weights where that is not the official one."""
     known = row.about["weights"] in ("official", "random")
     return str(row.about["model"]) + ("" if known else f" ({row.about['weights']})")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medbench.report.figures.figure import FigureData, Point
@@ -19,6 +21,7 @@ GREY = "0.45"
 ASIDE = 0.22  # how far right of ours published values of a curve stand
 NUMBER = 0.3  # inches from bar to bar at least, if their numbers are to stand side by side
 LETTER = 0.055  # inches, a letter of an axis
+HANDLE = 0.45  # inches, the sign of an entry of a legend and the room around it
 SHORT = 12  # letters of a name that the height of a panel leaves room for
 MARGIN = 0.04  # inches, beside the small print
 LINES = 14  # of small print; what is left out is said on the command line
@@ -40,8 +43,13 @@ class Page:
 
     @staticmethod
     def look(style: int) -> Look:
-        """Return how a model's series looks; a negative style is a bar that stands for no model."""
-        return LOOKS[style % len(LOOKS)] if style >= 0 else NEUTRAL
+        """Return how a model's series looks; a negative style is a bar that stands for no model.
+
+        Styles that have a colour in common, those n and n + 8, differ in marker and dash.
+        """
+        n = len(LOOKS)
+        form = LOOKS[(style + style // n) % n]
+        return replace(LOOKS[style % n], marker=form.marker, dash=form.dash) if style >= 0 else NEUTRAL
 
     @staticmethod
     def grouped(style: int) -> Look:
@@ -273,6 +281,9 @@ class Page:
 
     def _add_legend(self, handles: list[Any]) -> None:
         columns = min(len(handles), 8 if self.data.width == "text" else 4)
+        names = [len(str(handle.get_label())) for handle in handles]
+        while columns > 1 and _legend_width(names, columns) > self.width:
+            columns -= 1
         self.figure.legend(handles=handles, loc="outside upper center", ncols=columns)
         self._legend = 0.17 * math.ceil(len(handles) / columns)
 
@@ -312,6 +323,18 @@ class Page:
                 longer, lines = f"   {word}", [*lines, ""]
             lines = [*lines[:-1], longer]
         return lines
+
+
+def _legend_width(names: Sequence[int], columns: int) -> float:
+    """Return about how many inches a legend takes; entries run down its columns, the first of which have one more.
+
+    Args:
+        names: Letters of each entry.
+        columns: Its columns.
+    """
+    rows, more = divmod(len(names), columns)
+    ends = [rows * i + min(i, more) for i in range(columns + 1)]
+    return sum(HANDLE + LETTER * max(names[at:end]) for at, end in itertools.pairwise(ends))
 
 
 def _few(last: int) -> list[int]:

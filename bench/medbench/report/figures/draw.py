@@ -13,18 +13,12 @@ from medbench.errors import unknown
 from medbench.papers.matching import paper_records
 from medbench.records import Record
 from medbench.records.store import gc_paused
-from medbench.report.figures import bars, curves, gains, heatmaps, ratios, similarity
+from medbench.report.figures import bars, curves, gains, heatmaps, own, ratios, shots, similarity
 from medbench.report.figures.figure import FigureData
-from medbench.report.figures.shift import of_shift
 from medbench.report.figures.values import FigureRecords
-from medbench.report.tables.lookup import list_tables, table
 from medbench.storage import files, paths
 
 FORMATS = ("png", "svg", "pdf")
-OWN = "dataset/"
-"""What the names of figures of all results on a data set begin with."""
-SHIFT = "shift/"
-"""What the names of figures begin with of what was trained on a data set and tested on others."""
 KINDS: dict[str, ModuleType] = {
     "bars": bars,
     "curves": curves,
@@ -32,18 +26,19 @@ KINDS: dict[str, ModuleType] = {
     "heatmaps": heatmaps,
     "ratios": ratios,
     "similarity": similarity,
+    shots.KIND: shots,
 }
-"""Kind of figure -> the module that collects its data and draws it."""
+"""Kind of figure -> the module that draws it, and collects the data of papers' figures."""
 
 
 def list_figures(runs: Path | None = None) -> list[str]:
-    """Return the names of all papers' figures, then `dataset/<name>` of each data set with a finished unit.
+    """Return the names of all papers' figures, then those of each data set: `dataset/<name>` and its kinds.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).figures]
-    return papers + [name for name in list_tables(runs) if name.startswith(OWN)]
+    return papers + [name for name, _ in own.list_own(runs)]
 
 
 def figures_dir(runs: Path | None = None) -> Path:
@@ -62,7 +57,8 @@ def figure_data(
     """Return a figure's data by name.
 
     Args:
-        name: `wacv2024/figure4` and its like (`fig4` is understood too), or `dataset/<name>`.
+        name: `wacv2024/figure4` and its like (`fig4` is understood too), `dataset/<name>`, or `dataset/<name>/<kind>`,
+            for which `<name>/<kind>` is short.
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         published: Give the paper's values too, where they follow from what its tables print.
         include_random: Let random weights stand for what nothing else is there for, marked.
@@ -72,12 +68,9 @@ def figure_data(
     Raises:
         CardError: There is no such figure, or no such reference.
     """
-    if name.startswith(OWN):
-        if name not in (known := list_figures(runs)):
-            raise unknown("figure", name, known, "All: medbench figure")
-        return bars.of_table(table(name, runs, include_random=include_random, intervals=True))
-    if name.startswith(SHIFT):
-        return of_shift(table(name, runs, include_random=include_random))
+    if found := own.find(name, runs):
+        dataset, kind = found
+        return own.OWN[kind](dataset, runs, include_random)
     card, place = find(name)
     with gc_paused():
         records = paper_records(card, paths.runs_dir(runs), [place])

@@ -1,68 +1,59 @@
-"""Domain shift: for each set that was tested on, a pair of bars a model: in its own domain and on the other set."""
+"""Bars of domain shift: what was trained on one data set, on its own test images and on those of another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from medbench.errors import MedbenchError
+from medbench.report.figures.bars import model_of
 from medbench.report.figures.figure import FigureData, Panel, Point
-from medbench.report.tables.table import Cell, Row, Table
+from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.table import Row, Table
 
-HERE, AWAY = "in domain", "shifted"
+KIND = "shift"
+SIDES = {"in_domain": "in domain", "shifted": "shifted"}
+"""Column of the table -> the bar's name."""
 
 
-def of_shift(table: Table) -> FigureData:
-    """Return the figure of a table of domain shift (`shift_table`): its numbers with their 95 % intervals.
+def of_table(table: Table) -> FigureData:
+    """Return the figure of a table of domain shift: two bars with 95 % intervals for each of its rows.
 
-    A label names the model; the protocol and its settings too, where they differ among the rows.
-
-    Raises:
-        MedbenchError: The table has no rows.
+    There is one panel for each other data set, protocol and settings. The drop has an interval of its own, which is in
+    the table: two overlapping intervals do not say that there is none.
     """
-    if not table.rows:
-        why = "; ".join(table.notes[:1])
-        raise MedbenchError(f"{table.name}: there is nothing to draw ({why})", "--random shows random weights, too")
-    rows = [(row, row.cells[0], row.cells[1]) for row in table.rows]
-    labels = _labels(row for row, *_ in rows)
-    panels = list(dict.fromkeys(str(row.about["test_on"]) for row, *_ in rows))
+    dataset = table.columns[0].dataset
+    at = {name: [column.id for column in table.columns].index(name) for name in SIDES}
     points = [
-        _point(str(row.about["test_on"]), series, label, cell, str(row.about["group"]))
-        for (row, here, away), label in zip(rows, labels, strict=True)
-        for series, cell in ((HERE, here), (AWAY, away))
+        Point(
+            panel=_panel(row),
+            series=side,
+            x=model_of(row),
+            mean=cell.value,
+            std=cell.std,
+            n=cell.n,
+            marks=cell.mark,
+            records=(row.about["group"],),
+            low=cell.low,
+            high=cell.high,
+        )
+        for row in table.rows
+        for name, side in SIDES.items()
+        for cell in [row.cells[at[name]]]
     ]
-    metric = next((str(row.about["metric"]) for row, *_ in rows), "")
+    metrics = {_panel(row): str(row.about["metric"]) for row in table.rows}
+    notes = ["lines: 95 % interval over test patients (images where none are known) and seeds, where scores are stored"]
+    marked = any(RANDOM_MARK in point.marks for point in points)
+    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * marked
     return FigureData(
-        name=table.name,
+        name=f"dataset/{dataset}/{KIND}",
         kind="bars",
         title=table.title,
-        panels=tuple(Panel(name, f"tested on {name}", y_title=metric) for name in panels),
-        series={HERE: 0, AWAY: 1},
+        panels=tuple(Panel(name, name, y_title=metric) for name, metric in metrics.items()),
+        series={side: i for i, side in enumerate(SIDES.values())},
         points=tuple(points),
-        columns=min(2, len(panels)) or 1,
-        notes=("lines: 95 % interval over test patients (images where none are known) and seeds", *table.notes),
+        columns=min(2, len(metrics)),
+        notes=(*notes, *(note for note in table.notes if not note.startswith(RANDOM_MARK))),
     )
 
 
-def _labels(rows: Iterable[Row]) -> list[str]:
-    """Return names that tell the rows of a panel apart: the model, then as much of the rest as that takes."""
-    rows, telling = list(rows), ["model"]
-    for name in ("protocol", "options", "preset", "weights"):
-        known = {tuple(row.about[key] for key in ("test_on", *telling)) for row in rows}
-        if len(known) < len(rows):
-            telling.append(name)
-    return [" · ".join(filter(None, (str(row.about[name]) for name in telling))) for row in rows]
-
-
-def _point(panel: str, series: str, label: str, cell: Cell, group: str) -> Point:
-    return Point(
-        panel=panel,
-        series=series,
-        x=label,
-        mean=cell.value,
-        std=cell.std,
-        n=cell.n,
-        marks=cell.mark,
-        records=(group,),
-        low=cell.low,
-        high=cell.high,
-    )
+def _panel(row: Row) -> str:
+    about = row.about
+    settings = "; ".join(filter(None, (about["preset"], about["options"], row.section)))
+    return f"on {about['test_on']}: {about['protocol']} · {settings}"

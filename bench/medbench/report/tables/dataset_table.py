@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from medbench.records.groups import (
     pick,
     rank_of,
     shared_tests,
+    spelt,
     title,
 )
 from medbench.records.store import gc_paused, records_of
@@ -34,12 +36,17 @@ from medbench.storage import files
 from medbench.storage.locks import exclusive
 
 RANDOM = "random weights (sanity rows, not results)"
+NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
+"""What two warnings may differ in that say the same."""
 
 
 def dataset_table(
     dataset: str, records: Iterable[Record], include_random: bool = False, intervals: bool = False
 ) -> Table:
-    """Return the table of one data set, best primary metric first.
+    """Return the table of one data set, best primary metric first; rows that differ in shots alone stand together.
+
+    What learned from few samples of each class is ranked among rows of as many samples: more samples are no merit of a
+    model.
 
     Args:
         dataset: The data set's name.
@@ -63,20 +70,22 @@ def dataset_table(
     rows: list[Row] = []
     with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values):
         for part in parts:
-            rows += _rows(part, columns, intervals)
+            rows += _rows(part, columns, intervals, _with_shots(parts))
     if others := sorted({record.test_on for record in records if record.test_on is not None}):
         notes.append(f"what was tested on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
     if random and not include_random:
         notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
+    where = "its column" + " in its section" * (len(parts) > 1)
+    where += " among equal shots" * any(len(_contests(part.groups)) > 1 for part in parts)
     return Table(
         name=f"dataset/{dataset}",
         title=_title(dataset, found, parts[0].primary),
-        heads=("model", "protocol", "settings", "weights", "seeds"),
+        heads=("model", "protocol", *(["shots"] if _with_shots(parts) else []), "settings", "weights", "seeds"),
         columns=columns,
         rows=tuple(rows),
         notes=tuple(notes + _notes(dataset, parts)),
-        ranking=("its column in its section" if len(parts) > 1 else "its column") + _unranked(rows),
+        ranking=where + _unranked(rows),
         intervals=intervals,
     )
 
@@ -108,9 +117,8 @@ def _parts(found: list[Group], include_random: bool) -> list[_Part]:
     for same in sorted(contents.values(), key=lambda same: (len(same), max(map(rank_of, same))), reverse=True):
         shown = [group for group in same if include_random or group.first.unit.weights != "random"]
         primary = _most_common(group.first.metric for group in same)
-        shown.sort(key=lambda g: _rank(g, primary))
         heading = _heading(same[0], primary) if len(contents) > 1 else ""
-        parts.append(_Part(tuple(shown), primary, heading))
+        parts.append(_Part(tuple(_ordered(shown, primary)), primary, heading))
     return [part for part in parts if part.groups] or parts[:1]
 
 
@@ -120,7 +128,42 @@ def _heading(group: Group, primary: str) -> str:
     return f"data {group.data}: {size}by {primary}"
 
 
-def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool) -> list[Row]:
+def _ordered(groups: list[Group], primary: str) -> list[Group]:
+    """Return groups, the best first; those that differ in their shots alone stand together, the fewest shots first."""
+    families: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        families.setdefault((*group.label[:4], settings_of(group), *group.label[5:]), []).append(group)
+    found = sorted(families.values(), key=lambda same: min(_rank(group, primary) for group in same))
+    return [group for same in found for group in sorted(same, key=_shots)]
+
+
+def _shots(group: Group) -> float:
+    return float(group.shots) if isinstance(group.shots, int) else math.inf
+
+
+def settings_of(group: Group) -> str:
+    """Return the preset and the changed options of a group, its shots aside."""
+    unit = group.first.unit
+    options = {key: value for key, value in unit.options.items() if key != "shots"}
+    return "; ".join(filter(None, (unit.preset, spelt(options))))
+
+
+def _contests(groups: Sequence[Group]) -> list[list[int]]:
+    """Return the places of the groups that are ranked among each other: those of equal shots.
+
+    All shots are the whole training part, as most protocols have it.
+    """
+    found: dict[int | None, list[int]] = {}
+    for i, group in enumerate(groups):
+        found.setdefault(group.shots if isinstance(group.shots, int) else None, []).append(i)
+    return list(found.values())
+
+
+def _with_shots(parts: Sequence[_Part]) -> bool:
+    return any(group.shots for part in parts for group in part.groups)
+
+
+def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
     alike = _alike(groups)
@@ -130,10 +173,12 @@ def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool) -> list[Row
         for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
             low, high = interval(group, column.metric)
             line[i] = dataclasses.replace(line[i], low=low, high=high)
-        done = ranked([line[i] for line in lines], groups, column.metric, test=primary)
-        for line, cell in zip(lines, done, strict=True):
-            line[i] = cell
-    return [_row(group, line, part) for group, line in zip(groups, lines, strict=True)]
+        for places in _contests(groups):
+            among = [groups[k] for k in places]
+            done = ranked([lines[k][i] for k in places], among, column.metric, test=primary)
+            for k, cell in zip(places, done, strict=True):
+                lines[k][i] = cell
+    return [_row(group, line, part, shots) for group, line in zip(groups, lines, strict=True)]
 
 
 def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
@@ -193,11 +238,13 @@ def _unranked(rows: list[Row]) -> str:
     return f" (rows with {' or '.join(out)} left out)" if out else ""
 
 
-def _row(group: Group, cells: list[Cell], part: _Part) -> Row:
+def _row(group: Group, cells: list[Cell], part: _Part, shots: bool) -> Row:
     unit = group.first.unit
+    few = {"shots": "" if group.shots is None else str(group.shots)} if shots else {}
     about = {
         "model": unit.model,
         "protocol": unit.protocol,
+        **few,
         "preset": unit.preset,
         "options": group.options,
         "weights": group.weights,
@@ -206,7 +253,9 @@ def _row(group: Group, cells: list[Cell], part: _Part) -> Row:
         "group": group.first.group[:12],
     } | ({"data": group.data, "metric": part.primary} if part.heading else {})
     section = "; ".join(filter(None, (part.heading, RANDOM if unit.weights == "random" else "")))
-    return Row((unit.model, unit.protocol, group.settings, group.weights, str(group.n)), tuple(cells), about, section)
+    settings = settings_of(group) if shots else group.settings
+    heads = (unit.model, unit.protocol, *few.values(), settings, group.weights, str(group.n))
+    return Row(heads, tuple(cells), about, section)
 
 
 def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
@@ -246,12 +295,32 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):
         notes.append(line)
     notes += [f"{title(group)}: {group.first.metric} is {group.spread}" for group in groups if group.spread]
-    said: dict[str, list[str]] = {}
+    return notes + _warnings(groups)
+
+
+def _warnings(groups: Sequence[Group]) -> list[str]:
+    """Return the groups' warnings with who they are of; of those that differ in numbers alone, one, and how many."""
+    said: dict[str, dict[str, list[Group]]] = {}
     for group in groups:
         for warning in spoken(group):
-            said.setdefault(warning, []).append(title(group))
-    notes += [f"{'; '.join(who)}: {warning}" for warning, who in said.items()]
+            said.setdefault(NUMBER.sub("", warning), {}).setdefault(warning, []).append(group)
+    notes = []
+    for alike in said.values():
+        members = {group.first.group for same in alike.values() for group in same}
+        who = [group for group in groups if group.first.group in members]
+        more = f" (and {len(alike) - 1} more with other numbers)" if len(alike) > 1 else ""
+        notes.append(f"{_titles(who)}: {next(iter(alike))}{more}")
     return notes
+
+
+def _titles(groups: Sequence[Group]) -> str:
+    """Return the titles of groups; of those that differ in their shots alone, one with all their shots."""
+    shots: dict[str, list[str]] = {}
+    for group in groups:
+        unit, few = group.first.unit, group.shots not in (None, 0)
+        name = f"{unit.model} · {unit.protocol} ({settings_of(group)})" if few else title(group)
+        shots.setdefault(name, []).extend([str(group.shots)] * few)
+    return "; ".join(name + (f", shots {', '.join(few)}" if few else "") for name, few in shots.items())
 
 
 def _most_common(names: Iterable[str]) -> str:

@@ -1,0 +1,79 @@
+"""Figures of all results on one data set, by kind: `dataset/NAME`, `dataset/NAME/KIND` or `NAME/KIND`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from medbench import cards
+from medbench.cards.recipes import KINDS
+from medbench.errors import unknown
+from medbench.report.figures import bars, shift, shots
+from medbench.report.figures.figure import FigureData
+from medbench.report.tables.lookup import list_tables, table
+from medbench.storage import paths
+
+DATASET = "dataset/"
+"""What the names of these figures begin with."""
+FIRST = "bars"
+"""The kind that a name without a kind means."""
+
+
+def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
+    """Return the data set and the kind that a name means; None: it is no name of such a figure.
+
+    Raises:
+        CardError: Nothing was run on the data set, or there is no such kind.
+    """
+    own = name.startswith(DATASET)
+    dataset, slash, kind = name.removeprefix(DATASET).partition("/")
+    if not own and (kind not in OWN or dataset in cards.names("papers")):
+        return None
+    if DATASET + dataset not in list_tables(runs):
+        raise unknown("figure", name, [known for known, _ in list_own(runs)], "All: medbench figure")
+    if slash and kind not in OWN:
+        raise unknown("kind of figure", kind, OWN)
+    return dataset, kind or FIRST
+
+
+def _bars(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return bars.of_table(table(DATASET + dataset, runs, include_random=include_random, intervals=True))
+
+
+def _few_shot(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return shots.of_table(table(DATASET + dataset, runs, include_random=include_random, intervals=True))
+
+
+def _shift(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return shift.of_table(table(f"shift/{dataset}", runs, include_random=include_random))
+
+
+OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
+    FIRST: _bars,
+    shots.KIND: _few_shot,
+    shift.KIND: _shift,
+}
+"""Kind -> what makes its data from (data set, run store, whether random weights are shown)."""
+
+
+def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
+    """Return (name, kind) of the figures of each data set with a finished unit.
+
+    Those of kind `shift` are left out: folders do not tell whether something was tested on another data set.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    found = []
+    for name in list_tables(runs):
+        if name.startswith(DATASET):
+            found.append((name, FIRST))
+            found += [(f"{name}/{shots.KIND}", shots.KIND)] * _has_shots(name.removeprefix(DATASET), runs)
+    return found
+
+
+def _has_shots(dataset: str, runs: Path | None) -> bool:
+    """Tell whether something was run on a data set with a protocol that learns from few samples of each class."""
+    protocols = {folder.name for folder in (paths.runs_dir(runs) / dataset).glob("*/*") if folder.is_dir()}
+    known = [cards.find_protocol(name).kind for name in protocols & set(cards.names("protocols"))]
+    return any(KINDS[kind].sweep == "shots" for kind in known)

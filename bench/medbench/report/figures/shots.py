@@ -1,0 +1,178 @@
+"""Curves over shots: a data set's primary metric against the samples of each class that were learned from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medbench.errors import MedbenchError
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.style import LOOKS, SMALL, Look
+from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.table import Row, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from medbench.report.figures.canvas import Page
+
+KIND = "few-shot"
+ALL = "all"
+ASIDE = 1.3
+"""How far 0 shots and all shots stand from their neighbours, in doublings."""
+HEIGHT = 3.9
+BANDS = "bands: 95 % interval over test patients (images where none are known) and seeds"
+STD = "; without stored scores: one sample standard deviation over seeds to each side"
+
+
+def of_table(table: Table) -> FigureData:
+    """Return the figure of a data set's table: the rows with shots, one line for each model, protocol and settings.
+
+    Zero-shot results of the same models stand at 0 shots, the whole training part stands last. Names in the legend have
+    a protocol, settings or weights only where these tell lines apart. Points have the table's intervals.
+
+    Raises:
+        MedbenchError: Nothing was run with few shots.
+    """
+    dataset = table.columns[0].dataset
+    few = [row for row in table.rows if row.about.get("shots") not in (None, "", "0")]
+    if not few:
+        raise MedbenchError(
+            f"nothing has been run on '{dataset}' with few shots yet",
+            f"medbench run --model MODEL --protocol few-shot --dataset {dataset}",
+        )
+    models = {row.about["model"] for row in few}
+    rows = few + [row for row in table.rows if row.about.get("shots") == "0" and row.about["model"] in models]
+    names = _names(table, rows)
+    points = [_point(table, row, name) for row, name in zip(rows, names, strict=True)]
+    panels = {_panel(row): str(row.about.get("metric", table.columns[0].metric)) for row in rows}
+    toy = " (TOY DATA: generated images, no result about medicine)" if any(row.about["toy"] for row in rows) else ""
+    groups = all("unit=group" in row.about["options"] for row in few)
+    x_title = f"shots: training {'patients (or other groups)' if groups else 'samples'} of each class"
+    return FigureData(
+        name=f"{table.name}/{KIND}",
+        kind=KIND,
+        title=f"{dataset}{toy}: {' and '.join(dict.fromkeys(panels.values()))} on the test split against shots",
+        panels=tuple(Panel(name, f"data {name}" if name else "", x_title, metric) for name, metric in panels.items()),
+        series=_styles(rows, names),
+        points=tuple(points),
+        columns=1,
+        notes=(*_notes(table, rows, points), *table.notes),
+    )
+
+
+def _panel(row: Row) -> str:
+    """Return the content of the data of a row, where several data sets go by the table's name."""
+    return str(row.about.get("data", ""))
+
+
+def _settings(table: Table, row: Row) -> str:
+    return row.heads[table.heads.index("settings")]
+
+
+def _names(table: Table, rows: Sequence[Row]) -> list[str]:
+    """Return the name of each row's line: its model, and what else tells it from other lines."""
+    protocols = {row.about["protocol"] for row in rows}
+    names = []
+    for row in rows:
+        about = row.about
+        settings = {_settings(table, r) for r in rows if r.about["protocol"] == about["protocol"]}
+        weights = {r.about["weights"] for r in rows if r.about["model"] == about["model"]}
+        parts = [str(about["model"])] + [about["protocol"]] * (len(protocols) > 1)
+        parts += [_settings(table, row)] * (len(settings) > 1)
+        parts += [f"{about['weights']} weights"] * (len(weights) > 1)
+        names.append(" · ".join(parts) + RANDOM_MARK * (about["weights"] == "random"))
+    return names
+
+
+def _styles(rows: Sequence[Row], names: Sequence[str]) -> dict[str, int]:
+    """Return a style for each line: models have a colour each, and their lines differ in marker and dash."""
+    lines = {name: str(row.about["model"]) for row, name in zip(rows, names, strict=True)}
+    models = list(dict.fromkeys(lines.values()))
+    if len(models) == 1:
+        return {name: i for i, name in enumerate(lines)}
+    others = list(dict.fromkeys(name.removeprefix(model) for name, model in lines.items()))
+    n = len(LOOKS)
+    return {name: models.index(m) % n + n * others.index(name.removeprefix(m)) for name, m in lines.items()}
+
+
+def _point(table: Table, row: Row, name: str) -> Point:
+    metric = row.about.get("metric", table.columns[0].metric)
+    cell = row.cells[[column.metric for column in table.columns].index(metric)]
+    shots = row.about["shots"]
+    return Point(
+        panel=_panel(row),
+        series=name,
+        x=shots if shots == ALL else int(shots),
+        mean=cell.value,
+        std=cell.std,
+        n=cell.n,
+        marks=cell.mark,
+        records=(row.about["group"],),
+        low=cell.low,
+        high=cell.high,
+    )
+
+
+def _notes(table: Table, rows: Sequence[Row], points: Sequence[Point]) -> list[str]:
+    """Return how to read the figure, and the settings that a protocol's rows share."""
+    notes = [BANDS + (STD if any(p.low is None and p.std is not None for p in points) else "")]
+    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
+        row.about["weights"] == "random" for row in rows
+    )
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row.about["protocol"], set()).add(_settings(table, row))
+    shared = [f"{protocol} ({settings.pop()})" for protocol, settings in found.items() if len(settings) == 1]
+    return notes + [f"settings: {', '.join(shared)}"] * bool(shared)
+
+
+def places(shots: Iterable[str | int]) -> dict[str | int, float]:
+    """Return where shots stand on the x axis, in doublings: 0 left of the fewest, `all` right of the most."""
+    found = set(shots)
+    numbers = sorted(float(x) for x in found if x not in (0, ALL)) or [1.0]
+    ends = {0: math.log2(numbers[0]) - ASIDE, ALL: math.log2(numbers[-1]) + ASIDE}
+    return {x: ends[x] if x in ends else math.log2(float(x)) for x in found}
+
+
+def _draw_line(axes: Axes, line: Sequence[Point], at: dict[str | int, float], look: Look) -> None:
+    xs, means = [at[point.x] for point in line], [point.mean or 0.0 for point in line]
+    axes.plot(xs, means, color=look.colour, marker=look.marker, linestyle=look.dash, mew=0.3, mec="white", zorder=3)
+    ends = [_band(point) for point in line]
+    if len(line) == 1:  # a band needs two points
+        axes.plot(xs * 2, ends[0], color=look.colour, linewidth=0.8, alpha=0.5)
+    else:
+        low, high = zip(*ends, strict=True)
+        axes.fill_between(xs, low, high, color=look.colour, alpha=0.1, linewidth=0)
+        for edge in (low, high):
+            axes.plot(xs, edge, color=look.colour, linestyle=look.dash, linewidth=0.4, alpha=0.5)
+    for point, after in zip(line, [*line[1:], None], strict=True):
+        if point.marks and (after is None or after.marks != point.marks):
+            place: dict[str, Any] = {"xytext": (3, 2), "textcoords": "offset points"}
+            axes.annotate(point.marks, (at[point.x], point.mean or 0.0), size=SMALL, color=look.colour, **place)
+
+
+def _band(point: Point) -> tuple[float, float]:
+    """Return the ends of a point's band: its interval, or else one deviation to each side."""
+    if point.low is not None and point.high is not None:
+        return point.low, point.high
+    mean, reach = point.mean or 0.0, point.std or 0.0
+    return mean - reach, mean + reach
+
+
+def draw(page: Page, data: FigureData) -> None:
+    """Draw each panel: lines with markers over the logarithm of the shots, and the bands around them."""
+    at = places(point.x for point in data.points)
+    ticks = sorted(at, key=at.__getitem__)
+    panels = page.stacked(len(data.panels), [HEIGHT] * len(data.panels))
+    for axes, panel in zip(panels, data.panels, strict=True):
+        for name, style in data.series.items():
+            line = sorted(data.of(panel.name, name), key=lambda point: at[point.x])
+            _draw_line(axes, [p for p in line if p.mean is not None], at, page.look(style))
+        axes.set_xticks([at[x] for x in ticks], [str(x) for x in ticks])
+        axes.set_xlim(min(at.values()) - 0.3, max(at.values()) + 0.4)
+        axes.set_title(panel.title)
+        page.y_title(axes, panel.y_title)
+    panels[-1].set_xlabel(data.panels[-1].x_title)
+    page.legend_of_lines(data)

@@ -1,0 +1,42 @@
+"""Figures of one data set by name and kind, on SYNTHETIC records."""
+
+from __future__ import annotations
+
+import pytest
+
+from medbench.errors import CardError
+from medbench.report.figures.draw import figure_data, list_figures
+from medbench.report.figures.own import find
+
+
+@pytest.fixture
+def runs(tmp_path, synthetic, save):
+    values = {"kappa_quadratic": [0.5]}
+    save(tmp_path, synthetic("a", "few-shot", values=values, seeds=(0,), options={"shots": 2}))
+    save(tmp_path, synthetic("a", "knn", "ddsm", values=values, seeds=(0,)))
+    return tmp_path
+
+
+def test_names_and_kinds(runs):
+    assert find("dataset/aptos", runs) == ("aptos", "bars")
+    assert find("dataset/aptos/few-shot", runs) == find("aptos/few-shot", runs) == ("aptos", "few-shot")
+    assert find("wacv2024/figure4", runs) is None
+    assert find("dataset/aptos/shift", runs) == ("aptos", "shift")
+
+
+def test_listed_where_there_are_shots(runs):
+    own = [name for name in list_figures(runs) if name.startswith("dataset/")]
+    assert own == ["dataset/aptos", "dataset/aptos/few-shot", "dataset/ddsm"]
+
+
+def test_data_by_name(runs):
+    assert figure_data("dataset/aptos", runs).kind == "bars"
+    assert figure_data("aptos/few-shot", runs).name == "dataset/aptos/few-shot"
+
+
+def test_unknown_names(runs):
+    with pytest.raises(CardError, match="unknown figure 'dataset/isic2019'"):
+        find("dataset/isic2019", runs)
+    with pytest.raises(CardError, match="unknown kind of figure 'few-shots'") as error:
+        find("dataset/aptos/few-shots", runs)
+    assert "few-shot" in error.value.hint
