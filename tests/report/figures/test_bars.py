@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from medbench import cards
+from medbench.errors import MedbenchError
 from medbench.records import store
 from medbench.report.figures.bars import of_table
 from medbench.report.figures.draw import figure_data, paper_figure
@@ -159,3 +160,11 @@ def test_the_figure_of_a_data_set_is_its_table(synthetic):
     assert lines == [0, 1], "a standard deviation does not stand among intervals"
     assert ends[0] == ends[1]
     assert ends[0][0] == 0
+
+
+def test_random_weights_alone_are_no_figure_unless_asked_for(synthetic):
+    random = synthetic(weights="random")
+    with pytest.raises(MedbenchError, match="all that was run has random weights") as caught:
+        of_table(dataset_table("aptos", random))
+    assert "--random" in caught.value.hint
+    assert of_table(dataset_table("aptos", random, include_random=True)).panels

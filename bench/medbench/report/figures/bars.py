@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medbench.cards.paper import Bars, FigurePanel, FigureRow
+from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords, Values, relative
@@ -109,7 +110,12 @@ def of_table(table: Table) -> FigureData:
 
     There is one panel for each protocol and settings, with the same models in each. Rows without the metric are left
     out, unless no row has it.
+
+    Raises:
+        MedbenchError: The table has no rows: all that was run has random weights.
     """
+    if not table.rows:
+        raise MedbenchError(f"{table.name}: all that was run has random weights", "add --random to show it, marked")
     rows = [row for row in table.rows if _cell_of(table, row).value is not None]
     found = {(_panel_of(row), model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
