@@ -40,6 +40,7 @@ def main() -> None:
 
 def benchmarks(device: str) -> list:
     from benchmarks import (
+        adapters,
         bootstrap,
         cka,
         commands,
@@ -67,6 +68,7 @@ def benchmarks(device: str) -> list:
         ("zoo", zoo.run),
     ]
     on_cpu = [
+        ("adapters", adapters.run),
         ("neighbours", neighbours.run),
         ("regression", regression.run),
         ("bootstrap", bootstrap.run),
