@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,3 +145,14 @@ def test_a_pipe_that_closes_early_ends_quietly():
     assert done.stdout.startswith("dataset toy")
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_openmp_threads_sleep_while_they_wait():
+    code = "from medbench.cli import main; main(['--version']); import torch"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**{k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}, "OMP_DISPLAY_ENV": "TRUE"},
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import traceback
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments without the program's name; None: those of this process.
     """
+    # OpenMP's threads would turn in a loop while they wait: where others use the cores too, that trebles the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed
     args = [arg for arg in args if arg != "--debug"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from medbench.data.prepared.transforms import normalise
+from medbench.features.memory import kept_buffers
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
@@ -117,6 +120,7 @@ def _make(
         steps() as to_stop,
         bar(task.what, task.n, done=first) as advance,
         exact(task.specs[0].precision),
+        kept_buffers(),
         torch.inference_mode(),
     ):
         for batch in _batches(task, first, device, workers):
@@ -153,16 +157,32 @@ def _bytes(pending: list[list[Tensor]]) -> int:
 
 def _batches(task: Extraction, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
     """Yield uint8 batches from row `first` on; parts end with a batch, so a resumed run has the same batches."""
+    size = BATCH[device.type]
+    if workers == 0:
+        yield from _ahead(task.images, [range(i, min(i + size, task.n)) for i in range(first, task.n, size)])
+        return
     loader = DataLoader(
         task.images,
-        batch_size=BATCH[device.type],
+        batch_size=size,
         sampler=range(first, task.n),
         num_workers=workers,
         collate_fn=as_is,
         pin_memory=device.type == "cuda",
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=4,
     )
     yield from loader
+
+
+def _ahead(images: Dataset[Any], batches: list[range]) -> Iterator[Tensor]:
+    """Yield the images of each batch; a thread makes the next one meanwhile, as Pillow lets others run."""
+    with ThreadPoolExecutor(1, "images") as pool:
+        coming: deque[Future[Tensor]] = deque()
+        for rows in batches:
+            coming.append(pool.submit(images.__getitems__, rows))  # type: ignore[attr-defined]
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def as_is(batch: Any) -> Any:

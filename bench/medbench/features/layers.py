@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medbench.errors import CardError, MedbenchError, unknown
 from medbench.features.extract import exact
+from medbench.features.memory import kept_buffers
 from medbench.features.minibatch_cka import Cka, Estimator, gram
 from medbench.models.encoder import Encoder, blocks_end
 from medbench.models.networks.units import layers
@@ -201,7 +202,7 @@ def layerwise(
     cka = Cka(len(sides[0].layers), len(sides[1].layers), estimator, _place(sides[0].network))
     for side in sides:
         side.network.eval()
-    with torch.inference_mode(), exact("fp32"):
+    with torch.inference_mode(), exact("fp32"), kept_buffers():
         for batch in batches:
             inputs = batch if isinstance(batch, tuple) else (batch, batch)
             cka.add_grams(*(_grams(side, x, form) for side, x in zip(sides, inputs, strict=True)))

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
+from medbench.features.memory import kept_buffers
 from medbench.models.networks.units import batch_norms
 from medbench.progress import Advance, bar, say, steps
 from medbench.seeding import seed_of
@@ -168,6 +169,7 @@ class Training(ABC, Generic[Batch]):
             steps() if alone else contextlib.nullcontext(lambda: False) as to_stop,
             bar(self.what, self.total, "steps", done=self.done) as advance,
             exact(self.machine.precision),
+            kept_buffers(),
         ):
             for batch, rows in self._batches():
                 before, self.running = self.running, self.running + self._step(batch, rows)
