@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from medbench.errors import visible
 SCHEMA = 1
 
 
+@lru_cache(4096)  # the names of classes and metrics come back in every record
 def _printable(text: str) -> str:
     if visible(text) != text:
         raise ValueError(f"'{text}' holds a control character")
@@ -98,12 +100,6 @@ class Record(BaseModel):
         return f"<Record {where}: {self.metric} {score} ({', '.join(how)})>"
 
     __str__ = __repr__
-
-    @property
-    def test_on(self) -> str | None:
-        """The other data set that it was tested on; None: its own."""
-        name = self.unit.options.get("test_on")
-        return None if name is None else str(name)
 
     @property
     def path(self) -> Path | None:

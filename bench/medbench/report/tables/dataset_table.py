@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from medbench.errors import MedbenchError
@@ -104,6 +105,11 @@ class _Part:
     primary: str
     heading: str
 
+    @cached_property
+    def alike(self) -> set[str]:
+        """The groups (by digest) whose test images are those of most: the others do not compare with them."""
+        return _alike(self.groups)
+
 
 def _parts(found: list[Group], include_random: bool) -> list[_Part]:
     """Return one part for each content of the data that goes by this name, that of most rows (then the newest) first.
@@ -113,8 +119,10 @@ def _parts(found: list[Group], include_random: bool) -> list[_Part]:
     contents: dict[str, list[Group]] = {}
     for group in found:
         contents.setdefault(group.content, []).append(group)
-    parts = []
-    for same in sorted(contents.values(), key=lambda same: (len(same), max(map(rank_of, same))), reverse=True):
+    parts, order = [], list(contents.values())
+    if len(order) > 1:  # only then are the records' files looked at
+        order.sort(key=lambda same: (len(same), max(map(rank_of, same))), reverse=True)
+    for same in order:
         shown = [group for group in same if include_random or group.first.unit.weights != "random"]
         primary = _most_common(group.first.metric for group in same)
         heading = _heading(same[0], primary) if len(contents) > 1 else ""
@@ -166,8 +174,7 @@ def _with_shots(parts: Sequence[_Part]) -> bool:
 def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
-    alike = _alike(groups)
-    lines = [_cells(group, columns, alike) for group in groups]
+    lines = [_cells(group, columns, part.alike) for group in groups]
     for i, column in enumerate(columns):
         primary = column.metric == part.primary
         for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
@@ -223,7 +230,6 @@ def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[C
 
 
 def _alike(groups: Sequence[Group]) -> set[str]:
-    """Return the groups (by digest) whose test images are those of most: the others do not compare with them."""
     random = {group.first.group for group in groups if group.first.unit.weights == "random"}
     keys = dict(zip((group.first.group for group in groups), shared_tests(groups), strict=True))
     counts = Counter(keys[group.first.group] for group in groups if group.first.group not in random)
@@ -286,7 +292,7 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
             f"{len(parts)} data sets were run under the name {dataset}: images, labels, patients or classes differ, so "
             "rows of two sections do not compare; a card with a name of its own keeps a data set apart"
         )
-    alike = {digest for part in parts for digest in _alike(part.groups)}
+    alike = {digest for part in parts for digest in part.alike}
     if odd := [group for group in groups if group.first.group not in alike]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
         notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")

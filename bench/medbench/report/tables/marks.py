@@ -60,7 +60,7 @@ def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, t
 
 def _compares(cell: Cell, group: Group | None) -> bool:
     random = group is not None and group.first.unit.weights == "random"
-    return cell.value is not None and not random and not set(cell.mark) & set(UNRANKED)
+    return cell.value is not None and not random and (not cell.mark or not set(cell.mark) & set(UNRANKED))
 
 
 def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
