@@ -32,9 +32,9 @@ def main() -> None:
                 found = benchmark(Path(folder), args.device)
                 rows += found
                 print("\n".join(row.line() for row in found), flush=True)
+                if args.write:  # after each: a run that is cut still counts
+                    args.write.write_text(page(rows, args.device), encoding="utf-8")
     if args.write:
-        args.write.parent.mkdir(parents=True, exist_ok=True)
-        args.write.write_text(page(rows, args.device), encoding="utf-8")
         print(f"written: {args.write}")
 
 
@@ -63,6 +63,7 @@ def benchmarks(device: str) -> list:
         ("extraction", extraction.run),
         ("heads", heads.run),
         ("training", training.run),
+        ("memory", training.large),
         ("unit", unit.run),
         ("zero-shot", zero_shot.run),
         ("zoo", zoo.run),
