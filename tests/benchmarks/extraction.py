@@ -37,11 +37,11 @@ def run(folder: Path, device: str) -> list[Row]:
 
 
 def vit_base(folder: Path, device: str) -> list[Row]:
-    return measure(folder, torch.device(device), "vit_base_patch16_224", 8192 if device != "cpu" else 8, rounds=2)
+    return measure(folder, torch.device(device), "vit_base_patch16_224", 8192 if device != "cpu" else 24, rounds=2)
 
 
 def vit_large(folder: Path, device: str) -> list[Row]:
-    return measure(folder, torch.device(device), "vit_large_patch16_224", 4096 if device != "cpu" else 8, rounds=2)
+    return measure(folder, torch.device(device), "vit_large_patch16_224", 4096 if device != "cpu" else 24, rounds=2)
 
 
 def measure(folder: Path, place: torch.device, arch: str, n: int, rounds: int = 4) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,25 @@ def test_fp32_on_a_gpu_equals_the_cpu(pictures, monkeypatch) -> None:
     device = torch.device("cuda")
     (found,) = features(task(store), lambda: load_model("toy-vit", device="cuda"), device, 0, Tally())
     np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-4)
+
+
+def test_the_next_batch_is_made_while_one_is_used_and_its_error_arrives() -> None:
+    asked: list[range] = []
+    started = threading.Event()
+
+    class Images(torch.utils.data.Dataset):
+        def __getitems__(self, rows: range) -> torch.Tensor:
+            asked.append(rows)
+            if rows.start == 4:
+                started.set()
+            if rows.start == 6:
+                raise OSError("the disk has gone")
+            return torch.tensor(list(rows))
+
+    batches = extract._ahead(Images(), [range(i, i + 2) for i in range(0, 8, 2)])
+    assert next(batches).tolist() == [0, 1]
+    assert next(batches).tolist() == [2, 3]
+    assert started.wait(10)  # though nobody has asked for it yet
+    assert next(batches).tolist() == [4, 5]
+    with pytest.raises(OSError, match="the disk has gone"):
+        next(batches)
