@@ -102,6 +102,12 @@ class Record(BaseModel):
     __str__ = __repr__
 
     @property
+    def test_on(self) -> str | None:
+        """The other data set that it was tested on; None: its own."""
+        name = self.unit.options.get("test_on")
+        return None if name is None else str(name)
+
+    @property
     def path(self) -> Path | None:
         """The folder the record was read from or written to."""
         return self._path
