@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from medbench.cards import DatasetCard
-from medbench.data.dataset import Dataset
+from medbench.data.dataset import SYNTHETIC, Dataset
 from medbench.data.shift import class_map, shifted
 from medbench.errors import MedbenchError
 
@@ -141,7 +141,7 @@ def test_a_set_without_two_common_classes_is_refused() -> None:
         shifted(data(GRADES, [0, 1, 2]), data(other, [1, 1]))
 
 
-def test_what_both_sets_have_is_refused_with_its_number() -> None:
+def test_what_both_sets_have_is_refused_with_its_number(tmp_path: Path) -> None:
     trained = data(BINARY, [0, 1, 0], group=["a", "b", "c"])
     with pytest.raises(MedbenchError, match="this is the data set that is trained on"):
         shifted(trained, trained)
@@ -149,6 +149,9 @@ def test_what_both_sets_have_is_refused_with_its_number() -> None:
     shifted(trained, other)  # equal numbers of patients of two releases are chance
     with pytest.raises(MedbenchError, match=r"1 of its 2 images are in binary, too"):
         shifted(trained, dataclasses.replace(other, content=("binary0", "new")))
+    toys = [dataclasses.replace(one, root=tmp_path) for one in (trained, other)]
+    (tmp_path / SYNTHETIC).touch()
+    shifted(toys[0], dataclasses.replace(toys[1], content=("binary0", "new"), grouped=False))
     kin = other.card.model_copy(update={"also": ["Binary"]})
     with pytest.raises(MedbenchError, match=r"1 of its 2 groups \(patients\) are in binary, too: b"):
         shifted(trained, dataclasses.replace(other, card=kin))
