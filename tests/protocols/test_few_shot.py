@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from medbench.cards.recipes import FewShot, LinearProbe, NearestMean
+from medbench.cards.prompts.sets import Prompts
+from medbench.cards.recipes import FewShot, LinearProbe, NearestMean, ZsLp
 from medbench.metrics import probabilities
 from medbench.protocols import few_shot, linear_probe, nearest_mean
-from medbench.protocols.context import Context, Outcome
+from medbench.protocols.adapters import clap
+from medbench.protocols.context import Context, Language, Outcome
 
 GRID = FewShot().C
 
@@ -22,6 +26,10 @@ class Features:
 
     def clean(self, split: str) -> np.ndarray:
         return self.splits[split]
+
+    def views(self, number: int, augment: object) -> list[np.ndarray]:
+        assert number == 0
+        return [self.splits["train"]]
 
 
 def context(tmp_path, settings, val: int = 15) -> Context:
@@ -107,3 +115,19 @@ def test_the_nearest_mean_by_a_plain_loop(tmp_path, val) -> None:
     cosines = [[float(image @ mean / np.linalg.norm(mean)) for mean in means] for image in test]
     assert probabilities(outcome.log_odds_test) == pytest.approx(softmax(np.array(cosines) / 0.2, axis=1), abs=1e-5)
     assert same(outcome, nearest_mean.run(context(tmp_path, NearestMean(temperature=0.2), val=val))[0])
+
+
+def test_the_probe_that_starts_at_the_texts_is_that_of_its_protocol_on_clean_images(tmp_path) -> None:
+    words = Language(Prompts("names", None, (("one",), ("two",), ("three",))), (), embed, scale=10.0)
+    few, probe = (
+        run(dataclasses.replace(context(tmp_path, settings), language=words))[0]
+        for run, settings in ((few_shot.run, FewShot(shots=5, head="zs-lp")), (clap.run, ZsLp(shots=5, views=0)))
+    )
+    assert same(few, probe)
+    assert few.selection["by"] == "no validation data used"
+    assert few.log_odds_test is not None
+    assert (few.log_odds_test.argmax(axis=1) == np.arange(60) % 3).mean() > 0.5, "and it learns"
+
+
+def embed(texts) -> np.ndarray:
+    return np.stack([np.random.default_rng(len(text)).normal(size=8).astype(np.float32) for text in texts])

@@ -15,6 +15,7 @@ from medbench.cards import ModelCard, Settings
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import resolve
 from medbench.cli.plan_text import precision_lines
+from medbench.data.layouts import reader
 from medbench.errors import MedbenchError, UnreachableError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record
@@ -273,6 +274,13 @@ def test_too_many_shots_are_refused_before_anything_is_run(pictures: Path) -> No
 def test_what_is_no_number_of_shots(pictures: Path, shots: Any) -> None:
     with pytest.raises(MedbenchError, match=r"--set: shots=.*give whole numbers from 1 up, `all`, or a list"):
         few(pictures, shots=shots)
+
+
+def test_a_data_set_is_read_once_for_all_its_splits(pictures: Path, monkeypatch) -> None:
+    read, plain = [], reader.read_samples
+    monkeypatch.setattr(reader, "read_samples", lambda *given: read.append(given) or plain(*given))
+    assert len(few(pictures, shots=[1, 2]).jobs) == 4
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("protocol", ["linear-frozen", "knn"])

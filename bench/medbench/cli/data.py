@@ -201,7 +201,7 @@ def synth(
 def split(
     dataset: options.Dataset,
     name: Annotated[
-        str, typer.Option(help="A rule of the card or a method such as kfold, also with @N; default: the card's.")
+        str, typer.Option(help="A rule of the card, kfold, fewshot-K or the like, also with @N; default: the card's.")
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Replaces the seed of the rule.")] = None,
     folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,

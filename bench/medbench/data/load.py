@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -143,37 +144,88 @@ def load_dataset(
         CardError: No such card, or no such split rule.
         DataError: Labels, images or split are missing or wrong; the message names file, line and value.
     """
+    return open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns).under(split)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set that was read once, for as many splits as are asked for.
+
+    Attributes:
+        source: Where its parts lie.
+        samples: What `read_samples` returns: all that the labels name.
+        left_out: Positions of the samples that are taken out once a split is drawn, since their images are not there.
+    """
+
+    source: Source
+    samples: pd.DataFrame
+    left_out: list[int]
+
+    @cached_property
+    def content(self) -> tuple[str, ...]:
+        """The sha256 of each image's bytes, without those left out."""
+        paths = self.samples["path"].drop(index=self.left_out)
+        return tuple(content_digests(self.source.card, self.source.root, paths))
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 over ids, content, targets and groups, without those left out."""
+        return samples_digest(self.samples.drop(index=self.left_out), self.source.card, self.content)
+
+    def under(self, split: str | None) -> Dataset:
+        """Return the data set under a split; see `load_dataset`.
+
+        Raises:
+            CardError: No such split rule.
+            DataError: The split cannot be made, or an image cannot be read.
+        """
+        card = self.source.card
+        split_name, assigned = choose_split(card, self.samples, split)
+        samples, lost = _with_split(self.samples, assigned), self.samples["id"].iloc[self.left_out].tolist()
+        if lost:
+            samples = samples.drop(index=self.left_out).reset_index(drop=True)
+            where = f"{card.name} without its {len(lost)} missing images"
+            split_file.refuse_empty(samples["split"].to_numpy(), where, set(assigned))
+        found = Dataset(
+            card=card,
+            root=self.source.root,
+            samples=samples,
+            split_name=split_name,
+            split_digest=split_digest_of(samples),
+            digest=self.digest,
+            content=self.content,
+            grouped=bool((samples["group"] != samples["id"]).any()),
+            missing=tuple(lost),
+            taken=self.source.taken.with_rows(self.samples.attrs.get(reader.REPEATED, 0)),
+        )
+        if not (extra := further_inputs(found)):
+            return found
+        digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
+        return dataclasses.replace(found, inputs=extra, digest=digest)
+
+
+def open_dataset(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    allow_outside: bool = False,
+    missing: Missing = "stop",
+    columns: OwnColumns | None = None,
+) -> Opened:
+    """Read a data set's labels and see which images are there; see `load_dataset`.
+
+    Raises:
+        CardError: No such card.
+        DataError: Labels or images are missing or wrong; the message names file, line and value.
+    """
     source = find_source(name, Path(root) if root is not None else None, columns)
-    card, place = source.card, source.root
-    samples = reader.read_samples(card, place, allow_outside, source.tables)
-    gone = absent_files(place, samples)
+    samples = reader.read_samples(source.card, source.root, allow_outside, source.tables)
+    gone = absent_files(source.root, samples)
     command = f"medbench data check {name}" + (f" --data-root {root}" if root else "")
     if missing == "stop" or len(gone) == len(samples):
-        with reader.how_to_get(card):
-            class_folders.require_files(card, place, samples["path"].tolist(), command)
-    split_name, assigned = choose_split(card, samples, split)
-    samples, lost = _with_split(samples, assigned), samples["id"].iloc[gone].tolist()
-    if lost and missing == "leave-out":
-        samples = samples.drop(index=gone).reset_index(drop=True)
-        where = f"{card.name} without its {len(lost)} missing images"
-        split_file.refuse_empty(samples["split"].to_numpy(), where, set(assigned))
-    content = tuple(content_digests(card, place, samples["path"]))
-    found = Dataset(
-        card=card,
-        root=place,
-        samples=samples,
-        split_name=split_name,
-        split_digest=split_digest_of(samples),
-        digest=samples_digest(samples, card, content),
-        content=content,
-        grouped=bool((samples["group"] != samples["id"]).any()),
-        missing=tuple(lost),
-        taken=source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0)),
-    )
-    if not (extra := further_inputs(found)):
-        return found
-    digest = files.digest([found.digest, {name: part.digest for name, part in extra.items()}])
-    return dataclasses.replace(found, inputs=extra, digest=digest)
+        with reader.how_to_get(source.card):
+            class_folders.require_files(source.card, source.root, samples["path"].tolist(), command)
+    return Opened(source, samples, gone if missing == "leave-out" else [])
 
 
 def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:

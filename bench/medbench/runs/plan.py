@@ -14,7 +14,7 @@ from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED, dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
-from medbench.data.load import load_dataset
+from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
@@ -58,6 +58,7 @@ class _Request:
     Attributes:
         options: The options of the run.
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
+        opened: Data set -> what was read of it.
         loaded: (data set, split) -> data set.
         located: Model -> its weights file.
         reachable: Whether downloads may work: none has found no network yet.
@@ -66,6 +67,7 @@ class _Request:
 
     options: Options
     kinds: list[str]
+    opened: dict[str, Opened] = field(default_factory=dict)
     loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
     reachable: bool = True
@@ -202,13 +204,18 @@ class _Request:
             ]
         return found
 
+    def _opened(self, name: str) -> Opened:
+        if name not in self.opened:
+            options = self.options
+            outside, missing, columns = options.allow_outside, options.missing, options.columns
+            made = open_dataset(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
+            self.opened[name] = made
+        return self.opened[name]
+
     def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
         split = settings.split
         if (name, split) not in self.loaded:
-            options = self.options
-            outside, missing = options.allow_outside, options.missing
-            own = options.columns
-            data = load_dataset(name, options.data_root, split, allow_outside=outside, missing=missing, columns=own)
+            data = self._opened(name).under(split)
             metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
             self.loaded[name, split] = data
         found = self.loaded[name, split]

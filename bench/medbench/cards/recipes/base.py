@@ -61,8 +61,8 @@ class Settings(Strict):
     )
     split: str | None = Field(
         None,
-        description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `{seed}`: the"
-        " run's seed; none: the default split.",
+        description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `fewshot-K@N`: K"
+        " samples of each class; `{seed}`: the run's seed; none: the default split.",
     )
 
     @property
