@@ -305,7 +305,7 @@ def _line(records: list[Record]) -> str:
     mean, deviation, n = summary(r.score for r in records)
     spread = f" ± {deviation:.3f}" if deviation is not None else ""
     group = Group(tuple(records))
-    shots = f" with {group.shots} shots" if group.shots else ""
+    shots = f" with {group.shots} shot{'s' * (group.shots != 1)}" if group.shots else ""
     draw = f", seed {unit.seed}" if shots and len(records) == 1 else ""  # each draw of shots is a job of its own
     texts = f"; {group.spread}" if group.spread else ""
     text = f"{mean:.3f}{spread} (n = {n}{draw}{texts})" if mean is not None else "undefined on this test split"
