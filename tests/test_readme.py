@@ -201,12 +201,19 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_example_draws_the_readmes_picture(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_draws_the_pages_pictures(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for line in commands_of((EXAMPLE / "README.md").read_text(encoding="utf-8")):
         status = main(shlex.split(line)[1:])
         assert status == 0, f"{line}\n{capsys.readouterr().err}"
-    drawn, committed = (folder / "results" / "figures" / "example" / "figure1.png" for folder in (example, EXAMPLE))
-    assert committed.relative_to(ROOT).as_posix() in README
+    assert_same(example, "results/figures/example/figure1.png")
+    assert_same(example, "results/figures/dataset/idrid-small/few-shot.png")
+    assert "docs/example/results/figures/example/figure1.png" in README
+    assert "example/results/figures/dataset/idrid-small/few-shot.png" in PAGES["docs/vision-language.md"]
+
+
+def assert_same(example: Path, picture: str) -> None:
+    """Hold a picture that was drawn anew, and the data behind it, against the committed ones."""
+    drawn, committed = (folder / picture for folder in (example, EXAMPLE))
     ours, theirs = (pd.read_csv(picture.with_suffix(".csv")) for picture in (drawn, committed))
     pd.testing.assert_frame_equal(ours, theirs)
     with Image.open(drawn) as new, Image.open(committed) as old:

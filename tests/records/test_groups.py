@@ -140,3 +140,10 @@ def test_shots(synthetic):
     assert shots("zero-shot") == 0
     assert shots("own", material={"protocol": {"kind": "zero-shot"}}) == 0
     assert shots("linear-probe") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({"shots": 1}, " with 1 shot"), ({"shots": "all"}, " with all shots"), ({}, "")]
+)
+def test_shots_are_told(synthetic, options, told):
+    assert Group(tuple(synthetic(options=options))).with_shots == told

@@ -305,8 +305,7 @@ def _line(records: list[Record]) -> str:
     mean, deviation, n = summary(r.score for r in records)
     spread = f" ± {deviation:.3f}" if deviation is not None else ""
     group = Group(tuple(records))
-    shots = f" with {group.shots} shots" if group.shots else ""
-    draw = f", seed {unit.seed}" if shots and len(records) == 1 else ""  # each draw of shots is a job of its own
+    draw = f", seed {unit.seed}" if group.shots and len(records) == 1 else ""  # each draw of shots is a job of its own
     texts = f"; {group.spread}" if group.spread else ""
     text = f"{mean:.3f}{spread} (n = {n}{draw}{texts})" if mean is not None else "undefined on this test split"
     marks = (" [random weights]" if unit.weights == "random" else "") + (" [toy data]" if unit.toy else "")
@@ -314,7 +313,7 @@ def _line(records: list[Record]) -> str:
         f"; {name} {_brief(first.chosen[name])}" for name in ("learning_rate", "k") if name in first.chosen
     )
     where = unit.dataset if first.test_on is None else f"{unit.dataset}, tested on {first.test_on}"
-    return f"{unit.model} · {unit.protocol}{shots} · {where}{marks}: {first.metric} {text}{chosen}"
+    return f"{unit.model} · {unit.protocol}{group.with_shots} · {where}{marks}: {first.metric} {text}{chosen}"
 
 
 def _brief(value: object) -> str:

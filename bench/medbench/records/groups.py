@@ -108,6 +108,11 @@ class Group:
         return 0 if shots is None and protocol.get("kind", unit.protocol) == "zero-shot" else shots
 
     @property
+    def with_shots(self) -> str:
+        """` with 5 shots`, as titles say it; empty for what did not learn from shots."""
+        return f" with {self.shots} shot{'s' * (self.shots != 1)}" if self.shots else ""
+
+    @property
     def split(self) -> str | None:
         """The name of the data split, if the records have it."""
         split = self.first.provenance.get("data", {}).get("split")

@@ -8,9 +8,8 @@ import pytest
 
 from medbench.errors import MedbenchError
 from medbench.report.figures.canvas import Page
-from medbench.report.figures.shots import of_table, places
+from medbench.report.figures.shots import of_records, places
 from medbench.report.figures.style import LOOKS, context
-from medbench.report.tables.dataset_table import dataset_table
 
 from .conftest import by_place, drawn
 
@@ -36,7 +35,7 @@ def place(k):
 
 
 def figure(records, **how):
-    return of_table(dataset_table("aptos", records, intervals=True, **how))
+    return of_records("aptos", records, **how)
 
 
 def test_points_are_the_tables_rows(synthetic):
@@ -137,3 +136,6 @@ def test_without_shots_it_says_what_to_run(synthetic):
     with pytest.raises(MedbenchError, match="with few shots yet") as error:
         figure(synthetic())
     assert error.value.hint == "medbench run --model MODEL --protocol few-shot --dataset aptos"
+    with pytest.raises(MedbenchError, match="but with random weights") as error:
+        figure(few(synthetic, weights="random"))
+    assert error.value.hint == "--random shows them, marked"

@@ -11,11 +11,13 @@ from PIL import Image
 from medbench.cli.options import seeds_of
 from medbench.records import store
 from medbench.records.groups import Group, collect
+from medbench.report.html.render_page import rendered
 from medbench.report.html.run_page import command_of, page_of
 from medbench.report.tables.marks import interval
 from medbench.runs.jobs import Options
 
 from .conftest import CLASSES, EVIL, put
+from .test_render_page import content_of, table_of
 
 
 @pytest.fixture
@@ -114,3 +116,29 @@ def test_a_record_without_predictions_or_history_has_a_page_all_the_same(tmp_pat
     page = page_of(group, tmp_path, (None, None), None, 5)
     assert (page.pictures, page.worst) == ((), ())
     assert page.metrics[0].name == "auroc"
+
+
+def test_texts_of_the_classes_are_shown(tmp_path):
+    sets = {
+        "card": {"template": "{}", "texts": [["none", "clear"], ["a lesion"]], "negatives": None},
+        "mine": {"template": None, "texts": [["x"], ["y"]], "negatives": [["no x"], ["no y", "never y"]]},
+    }
+    put(tmp_path, "clip", 0.9, provenance={"language": {"sets": sets}})
+    (group,) = collect(store.read_all(tmp_path))
+    page = page_of(group, tmp_path, (None, None), None, 0)
+    one, two = list(group.first.n["test"].classes)
+    assert page.texts == (
+        ("card", one, "none; clear"),
+        ("card", two, "a lesion"),
+        ("mine", one, "x (against: no x)"),
+        ("mine", two, "y (against: no y; never y)"),
+    )
+    assert "Texts of the classes" in rendered(content_of(table_of(), [group], tmp_path))
+    other = Group((group.first.model_copy(update={"provenance": {}}),))
+    assert page_of(other, tmp_path, (None, None), None, 0).texts == ()
+
+
+def test_the_title_has_the_shots(tmp_path):
+    put(tmp_path, "clip", 0.9, options={"shots": 5})
+    (group,) = collect(store.read_all(tmp_path))
+    assert page_of(group, tmp_path, (None, None), None, 0).title.startswith("clip · linear-frozen with 5 shots · ")

@@ -8,6 +8,7 @@ from pathlib import Path
 from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import unknown
+from medbench.records.store import gc_paused, records_of
 from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
 from medbench.report.tables.lookup import list_tables, table
@@ -41,7 +42,8 @@ def _bars(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
 
 
 def _few_shot(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
-    return shots.of_table(table(DATASET + dataset, runs, include_random=include_random, intervals=True))
+    with gc_paused():
+        return shots.of_records(dataset, records_of(paths.runs_dir(runs), dataset), include_random)
 
 
 def _shift(dataset: str, runs: Path | None, include_random: bool) -> FigureData:

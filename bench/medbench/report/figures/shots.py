@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medbench.errors import MedbenchError
+from medbench.records import Record
+from medbench.records.groups import Group
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.style import LOOKS, SMALL, Look
+from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Row, Table
 
@@ -26,29 +29,42 @@ BANDS = "bands: 95 % interval over test patients (images where none are known) a
 STD = "; without stored scores: one sample standard deviation over seeds to each side"
 
 
-def of_table(table: Table) -> FigureData:
-    """Return the figure of a data set's table: the rows with shots, one line for each model, protocol and settings.
+def of_records(dataset: str, records: Iterable[Record], include_random: bool = False) -> FigureData:
+    """Return the figure of a data set's records with shots, one line for each model, protocol and settings.
 
     Zero-shot results of the same models stand at 0 shots, the whole training part stands last. Names in the legend have
-    a protocol, settings or weights only where these tell lines apart. Points have the table's intervals.
+    a protocol, settings or weights only where these tell lines apart. Points have the 95 % intervals of the data set's
+    table.
+
+    Args:
+        dataset: The data set's name.
+        records: Records; those of other data sets and of protocols without shots are passed over.
+        include_random: Show random weights too, marked.
 
     Raises:
         MedbenchError: Nothing was run with few shots.
     """
-    dataset = table.columns[0].dataset
-    few = [row for row in table.rows if row.about.get("shots") not in (None, "", "0")]
-    if not few:
+    found = [record for record in records if record.unit.dataset == dataset and Group((record,)).shots is not None]
+    few = [record for record in found if Group((record,)).shots and record.test_on is None]
+    if not any(include_random or record.unit.weights != "random" for record in few):
         raise MedbenchError(
-            f"nothing has been run on '{dataset}' with few shots yet",
-            f"medbench run --model MODEL --protocol few-shot --dataset {dataset}",
+            f"nothing has been run on '{dataset}' with few shots yet" + " but with random weights" * bool(few),
+            "--random shows them, marked"
+            if few
+            else f"medbench run --model MODEL --protocol few-shot --dataset {dataset}",
         )
-    models = {row.about["model"] for row in few}
-    rows = few + [row for row in table.rows if row.about.get("shots") == "0" and row.about["model"] in models]
+    models = {record.unit.model for record in few}
+    kept = [record for record in found if record.unit.model in models and record.test_on is None]
+    return _of_table(dataset_table(dataset, kept, include_random, intervals=True))
+
+
+def _of_table(table: Table) -> FigureData:
+    dataset, rows = table.columns[0].dataset, table.rows
     names = _names(table, rows)
     points = [_point(table, row, name) for row, name in zip(rows, names, strict=True)]
     panels = {_panel(row): str(row.about.get("metric", table.columns[0].metric)) for row in rows}
     toy = " (TOY DATA: generated images, no result about medicine)" if any(row.about["toy"] for row in rows) else ""
-    groups = all("unit=group" in row.about["options"] for row in few)
+    groups = all("unit=group" in row.about["options"] for row in rows if row.about["shots"] != "0")
     x_title = f"shots: training {'patients (or other groups)' if groups else 'samples'} of each class"
     return FigureData(
         name=f"{table.name}/{KIND}",

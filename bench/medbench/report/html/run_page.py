@@ -66,6 +66,7 @@ class Page:
     warnings: tuple[str, ...]
     chosen: tuple[str, ...]
     chosen_rows: tuple[tuple[str, ...], ...]
+    texts: tuple[tuple[str, str, str], ...]
     counts: tuple[tuple[str, int, int | None, str], ...]
     configuration: Facts
     costs: Facts
@@ -80,10 +81,10 @@ class Page:
 
     @property
     def title(self) -> str:
-        """Model · protocol · data set."""
+        """Model · protocol (with its shots) · data set."""
         on = self.group.first.test_on
         where = self.unit.dataset if on is None else f"{self.unit.dataset}, tested on {on}"
-        return f"{self.unit.model} · {self.unit.protocol} · {where}"
+        return f"{self.unit.model} · {self.unit.protocol}{self.group.with_shots} · {where}"
 
     @property
     def score(self) -> tuple[float | None, float | None, int]:
@@ -125,6 +126,7 @@ def page_of(
         warnings=tuple(group.warnings() + group.left_out()),
         chosen=names,
         chosen_rows=rows,
+        texts=tuple(_texts(first, classes)),
         counts=tuple((split, n.images, n.groups, _classes(n.classes)) for split, n in first.n.items()),
         configuration=facts(first.material),
         costs=_costs(group.records),
@@ -229,6 +231,14 @@ def _chosen(records: Sequence[Record]) -> tuple[tuple[str, ...], tuple[tuple[str
     names = tuple(dict.fromkeys(name for record in records for name in record.chosen))
     rows = tuple((str(r.unit.seed), *(_text(r.chosen.get(name)) for name in names)) for r in records)
     return names, rows if names else ()
+
+
+def _texts(record: Record, classes: Sequence[str]) -> Iterable[tuple[str, str, str]]:
+    """Yield (set of texts, class, its texts), those of the number first; nothing where no text tower was used."""
+    for name, one in record.provenance.get("language", {}).get("sets", {}).items():
+        absent = one.get("negatives") or [()] * len(classes)
+        for label, texts, negatives in zip(classes, one.get("texts", ()), absent, strict=False):
+            yield name, label, "; ".join(texts) + (f" (against: {'; '.join(negatives)})" if negatives else "")
 
 
 def _costs(records: Sequence[Record]) -> Facts:
