@@ -76,8 +76,8 @@ smoke: build ## install the built wheel in a new environment outside the checkou
 	  $$place/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl; \
 	  cd $$place; export HF_HUB_OFFLINE=1; \
 	  venv/bin/medbench --version; venv/bin/medbench ls models; venv/bin/medbench demo; \
-	  venv/bin/medbench run --model toy-vit --protocol '*' --dataset toy --seeds 1 --set epochs=1 --set views=1 \
-	    --set 'learning_rates=[1e-3]' --set frozen=2 --set kept=2  # every protocol
+	  venv/bin/medbench run --model toy-clip --protocol '*' --dataset toy --seeds 1 --set epochs=1 --set views=1 \
+	    --set 'learning_rates=[1e-3]' --set shots=2 --set frozen=2 --set kept=2  # every protocol
 
 clean: ## remove what these targets made, including .venv; records and caches are kept
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from medbench import cards
+from medbench.cards.dataset import Splits
 from medbench.cards.protocol import ProtocolCard
 from medbench.cards.recipes import KINDS
 
@@ -13,6 +14,15 @@ from medbench.cards.recipes import KINDS
 def test_the_kind_must_be_known() -> None:
     with pytest.raises(ValidationError, match=r"no kind of protocol 'knm'; known: .*knn"):
         ProtocolCard(name="mine", kind="knm")
+
+
+def test_only_the_name_of_a_protocol_may_have_a_plus() -> None:
+    assert ProtocolCard(name="lp++", kind="lp++").name == "lp++"
+    for name in ("++", "a/+", "a +", "+a"):
+        with pytest.raises(ValidationError, match="pattern"):
+            ProtocolCard(name=name, kind="knn")
+    with pytest.raises(ValidationError, match="pattern"):
+        Splits.model_validate({"default": "a+b", "rules": {"a+b": {"method": "kfold"}}})
 
 
 @pytest.mark.parametrize(("kind", "seeded"), [("knn", False), ("linear-probe", False), ("linear-frozen", True)])

@@ -46,6 +46,7 @@ def test_no_validation_image_is_used_and_the_record_says_so(job):
         clap.run(job(Clap(views=0, epochs=20), val=30))[0].log_odds_test, with_val.log_odds_test
     )
     assert with_val.selection["by"] == without.selection["by"] == "no validation data used"
+    assert with_val.warnings == ("no validation data used",)
     assert without.log_odds_val.shape == (0, 3)
 
 

@@ -71,7 +71,8 @@ def test_without_a_search_alpha_and_beta_are_fixed_and_the_record_says_so(job, w
     given = job(TipAdapter(views=2, search=bool(without)), **without)
     outcome = tip_adapter.run(given)[0]
     assert (outcome.chosen["alpha"], outcome.chosen["beta"]) == (1.0, 5.5)
-    assert "no validation data used" in outcome.selection["by"]
+    assert outcome.selection["by"] == "alpha 1 and beta 5.5 are fixed: no validation data used"
+    assert outcome.warnings == (outcome.selection["by"],)
     np.testing.assert_allclose(probabilities(outcome.log_odds_test), expected(given, "test", 1.0, 5.5), atol=2e-5)
 
 

@@ -19,7 +19,7 @@ from medbench.protocols.context import Context, Outcome
 from medbench.training.adapters.clap import Fit, Fitted, logits, strengths, train
 from medbench.training.adapters.steps import drawn_orders, steps_of
 
-UNCHOSEN = {"by": "no validation data used", "epoch": "last"}
+UNCHOSEN = "no validation data used"
 
 
 def run(context: Context[ZsLp]) -> dict[int, Outcome]:
@@ -63,6 +63,7 @@ def _scored(context: Context[ZsLp], fitted: Fitted) -> Outcome:
         context,
         lambda found: logits(normalize(found, dim=1), fitted.prototypes, context.words.scale),
         chosen={"images": len(context.train_targets)},
-        selection=UNCHOSEN,
+        selection={"by": UNCHOSEN, "epoch": "last"},
+        warnings=(UNCHOSEN,),
         history={"step": list(range(len(losses))), "loss": losses, "penalty": penalties},
     )

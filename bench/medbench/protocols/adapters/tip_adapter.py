@@ -99,8 +99,8 @@ def _chosen(context: Context[TipAdapter], cache: Cache, text: Tensor, scale: flo
     """Search alpha and beta on validation; without validation, or if they are fixed, take the settings' own."""
     settings = context.settings
     if not settings.search or not len(context.val_targets):
-        fixed = {"by": "fixed alpha and beta: no validation data used"}
-        return _Chosen(settings.alpha, settings.beta, None, fixed)
+        said = f"alpha {settings.alpha:g} and beta {settings.beta:g} are fixed: no validation data used"
+        return _Chosen(settings.alpha, settings.beta, None, {"by": said}, (said,))
     tried = Grid(grid(settings.beta_most, settings.betas), grid(settings.alpha_most, settings.alphas))
     val = normalize(raw(context, "val"), dim=1)
     zero_shot, near, targets = scale * (val @ text.T), val @ cache.keys.T, labels(context, "val")
