@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="write the table to this Markdown file")
     args = parser.parse_args()
     rows: list[Row] = []
+    if args.write:
+        args.write.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MEDBENCH_HOME"] = f"{folder}/home"
         os.environ["MEDBENCH_RUNS"] = f"{folder}/runs"

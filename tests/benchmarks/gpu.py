@@ -71,6 +71,8 @@ def measure(parts: Sequence[Part], folder: Path, device: str, seconds: float, wr
 
     end = time.monotonic() + seconds - LAST_SECONDS
     rows: list[Row] = []
+    if write:
+        write.parent.mkdir(parents=True, exist_ok=True)
     for part in parts:
         print(f"… {part.name}", file=sys.stderr)
         found = bounded(part, folder, device, min(part.seconds, end - time.monotonic()))
