@@ -51,7 +51,7 @@ def check(
 
 @app.command()
 def download(model: Name) -> None:
-    """Download a model's official weights file, and its tokenizer's.
+    """Download a model's weights and vocabulary.
 
     An interrupted download resumes. The files are checked against the digests on the card.
     """
