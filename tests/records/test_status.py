@@ -110,3 +110,9 @@ def test_a_failure_is_forgotten_once_the_unit_is_done(tmp_path, records):
 def test_models_that_have_seen_the_data(tmp_path, records):
     save(tmp_path, records + synthetic("seen", "knn", "toy", (0, 1), warnings=["other", SEEN]))
     assert {row["model"]: row["seen"] for row in statuses(tmp_path)} == {"m": False, "seen": True}
+
+
+def test_two_shots_come_before_ten(tmp_path):
+    for shots in (10, 2, "all", 1):
+        save(tmp_path, synthetic("m", "few-shot", "toy", (0,), options={"shots": shots}))
+    assert [row["options"] for row in statuses(tmp_path)] == ["shots=1", "shots=2", "shots=10", "shots=all"]

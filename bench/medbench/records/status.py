@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,17 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     for unit, begun in pending.left(runs):
         left[_place(unit)].append(begun)
     rows = []
-    for place in sorted({*done, *failed, *left}):
+    for place in sorted({*done, *failed, *left}, key=_natural):
         groups: list[Group | None] = [*sorted(done[place], key=rank_of, reverse=True)]
         rows.append(_row(place, groups[0] if groups else None, failed[place], left[place]))
         rows += [_row(place, group, [], []) for group in groups[1:]]
     return rows
+
+
+def _natural(place: Place) -> list[list[str | int]]:
+    """Return a sort key by which 2 shots come before 10; a text's even parts are words, its odd ones numbers."""
+    split = [re.split(r"(\d+)", part) for part in place]
+    return [[int(word) if i % 2 else word for i, word in enumerate(words)] for words in split]
 
 
 def _place(unit: Unit) -> Place:
