@@ -28,7 +28,10 @@ def work(
         int | None, typer.Argument(help="The task's number; none: that of the scheduler's array.")
     ] = None,
 ) -> None:
-    """Do one task of a submission. What is done already is passed over."""
+    """Do one task of a submission.
+
+    What is done already is passed over.
+    """
     if status := task(folder, stage, number):
         raise typer.Exit(status)
 
