@@ -136,7 +136,8 @@ def _check(schema: type[Settings], values: dict[str, Any], source: str, hint: st
             near = difflib.get_close_matches(str(fault["loc"][-1]), schema.model_fields, n=3, cutoff=0.5)
             known = ", ".join(near or sorted(schema.model_fields))
             raise CardError(f"{source}: unknown field '{field}'", f"did you mean: {known}?") from error
-        raise CardError(f"{source}: {field}={fault['input']!r}: {fault['msg']}", hint) from error
+        text = str(fault["msg"]).removeprefix("Value error, ")
+        raise CardError(f"{source}: {field}={fault['input']!r}: {text}", hint) from error
 
 
 def native(settings: S, model: ModelCard) -> S:
