@@ -8,7 +8,7 @@ LOWEST := $(VENV)/lowest
 PYTEST := -m pytest -q -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pr test coverage lowest lint type format bench bench-gpu docs build smoke clean
+.PHONY: help setup demo pr test test-cluster coverage lowest lint type format bench bench-gpu docs build smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,13 @@ $(READY): pyproject.toml constraints.txt hatch_build.py
 demo: $(READY) ## toy data end to end: a metric table in under a minute, offline
 	$(BIN)/medbench demo
 
-pr: lint type test ## run this before a pull request: lint, types and tests
+pr: lint type test test-cluster ## run this before a pull request: lint, types and tests
 
-test: $(READY) ## all tests
+test: $(READY) ## all tests but those of test-cluster
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+test-cluster: $(READY) ## the tests that start clusters of processes, and a Slurm of their own where it is installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cluster
 
 coverage: $(READY) ## all tests, and the share of lines that they run
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report=term:skip-covered

@@ -21,7 +21,7 @@ ONE_MEANING = (
     "--dry-run",
     "--random",
 )
-OF_A_RUN_STORE = ["compare", "demo", "figure", "ls", "report", "run", "status", "table"]
+OF_A_RUN_STORE = ["cancel", "compare", "demo", "doctor", "figure", "logs", "ls", "report", "run", "status", "table"]
 
 
 def options_of_commands() -> dict[str, list[typer.core.TyperOption]]:

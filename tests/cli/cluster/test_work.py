@@ -18,6 +18,7 @@ from medbench.records.submitted import DONE, FAILED, last_lines
 from ...runs.cluster.conftest import World, apart, same_as_single, world  # noqa: F401 - fixtures
 
 
+@pytest.mark.cluster
 def test_a_unit_that_fails_in_the_middle_stops_only_what_needs_it(
     world: World,  # noqa: F811
     apart: Path,  # noqa: F811

@@ -26,7 +26,10 @@ SMOOTH = "openclip clip biomedclip sam siglip2 eva02 eva02-large pe-core pe-core
 RULES = {
     **{name: {"antialias": False, "offset": 0.1} for name in OFFSET.split()},  # scale factor (g + 0.1) / side
     **{name: {"antialias": False, "offset": 0.0} for name in PLAIN.split()},  # to a size
-    **{name: {"antialias": True, "offset": 0.0} for name in [*SMOOTH.split(), "toy-vit"]},  # as timm and open_clip
+    **{
+        name: {"antialias": True, "offset": 0.0}
+        for name in [*SMOOTH.split(), *["coca", "coca-large", "toy-vit", "toy-clip"]]
+    },  # as timm and open_clip
 }
 """Card, or beginning of the names of several -> how its official code resizes."""
 NO_TABLE = "flair seem resnet50 resnet152 toy-cnn dinov3 dinov3-small dinov3-large sam2 sam2-base-plus"

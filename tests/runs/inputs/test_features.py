@@ -36,7 +36,7 @@ def test_unreadable_images_stop_the_run_or_are_left_out_and_said(pictures: Path)
         run(pictures)
     assert "004.png" in caught.value.message
     assert "--unreadable leave-out" in caught.value.hint
-    assert not list(Path(paths.runs_dir()).rglob("*.json"))
+    assert not list(Path(paths.runs_dir()).rglob("record.json"))
     records = run(pictures, unreadable="leave-out")
     assert sum(n.images for n in records[0].n.values()) == 89
     assert any("1 unreadable images were left out" in w for w in records[0].warnings)

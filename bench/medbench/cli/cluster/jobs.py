@@ -38,14 +38,13 @@ def logs(
         str, typer.Argument(metavar="JOB|UNIT", help="Slurm's job, such as 12 or 12_3; or DATASET/MODEL/PROTOCOL.")
     ],
     runs: options.Runs = None,
-    out: options.OutRuns = None,
 ) -> None:
     """Print the logs of submitted tasks."""
     from medbench.records.submitted import last_lines
     from medbench.runs.cluster.follow import logs as tasks_of
     from medbench.storage import paths
 
-    for one in tasks_of(paths.runs_dir(runs or out), what):
+    for one in tasks_of(paths.runs_dir(runs), what):
         output.write(f"{one.submission} {one.task}, job {one.job}: {one.state}{one.why and f' ({one.why})'}")
         output.write(f"{one.log}:")
         if one.log.is_file():
@@ -60,11 +59,13 @@ def cancel(
         str | None, typer.Argument(help="The submission; default: all submissions of the run store.")
     ] = None,
     runs: options.Runs = None,
-    out: options.OutRuns = None,
 ) -> None:
-    """End submitted tasks that run or wait. What is done stays; the same command submits the rest again."""
+    """End submitted tasks that run or wait.
+
+    What is done stays; the same command submits the rest again.
+    """
     from medbench.runs.cluster.follow import cancel as end
     from medbench.storage import paths
 
-    ended = end(paths.runs_dir(runs or out), submission)
+    ended = end(paths.runs_dir(runs), submission)
     output.write(f"{len(ended)} tasks cancelled: {', '.join(ended)}")

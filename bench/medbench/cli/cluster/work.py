@@ -28,7 +28,10 @@ def work(
         int | None, typer.Argument(help="The task's number; default: that of the scheduler's array.")
     ] = None,
 ) -> None:
-    """Run one task of a submission. It skips what is done already."""
+    """Run one task of a submission.
+
+    It skips what is done already.
+    """
     if status := task(folder, stage, number):
         raise typer.Exit(status)
 

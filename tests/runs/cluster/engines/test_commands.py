@@ -9,6 +9,8 @@ import pytest
 
 from ..conftest import World, same_as_single
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.mark.timeout(600)
 def test_lines_run_by_xargs_make_what_a_single_process_makes(world: World, apart: Path, medbench) -> None:

@@ -20,6 +20,8 @@ from ..conftest import World, same_as_single
 
 ONE = Task((0,), "toy-vit", 0.0)
 
+pytestmark = pytest.mark.cluster
+
 
 def told(folder: Path, number: int, deaths: int) -> Callable[[], int]:
     """Return a task that notes the GPU it sees, ends itself badly in its first lives, or (-1) takes a minute."""

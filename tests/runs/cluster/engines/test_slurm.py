@@ -12,6 +12,8 @@ from medbench.runs.cluster.engines.squeue import ALIVE, queue
 
 from ..conftest import ALL, World, same_as_single, tables_of
 
+pytestmark = pytest.mark.cluster
+
 
 def wait(seconds: float = 800.0) -> None:
     end = time.monotonic() + seconds
