@@ -24,8 +24,6 @@ terminal, and `medbench show card knn` the settings of a kind of protocol. `medb
 `make docs` writes this page.
 """
 TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper", "prompts": "Prompts"}
-
-
 LISTS = {Kind.models: "Models", Kind.protocols: "Protocols", Kind.datasets: "Data sets", Kind.prompts: "Prompts"}
 
 

@@ -143,8 +143,8 @@ def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch, free: float, sta
     ("code", "state", "detail"),
     [
         (None, "ok", "a second process of this machine is kept out"),
-        (0, "note", "no effect; processes may do the same work twice"),
-        (errno.ENOSYS, "note", "has none; files mark what is in use"),
+        (0, "note", "locks have no effect; processes may do the same work twice"),
+        (errno.ENOSYS, "note", "has no locks; files mark what is in use"),
         (errno.ENOLCK, "wrong", "cannot lock files; set MEDBENCH_HOME to a folder elsewhere"),
     ],
 )

@@ -151,9 +151,11 @@ def _locks(what: str, place: Path, variable: str) -> Diagnosis:
         except MedbenchError:
             return Diagnosis(what, "wrong", f"{system} cannot lock files; set {variable} to a folder elsewhere")
     if not excluded:
-        return Diagnosis(what, "note", f"{system}: no effect; processes may do the same work twice, with equal results")
+        return Diagnosis(
+            what, "note", f"{system}: locks have no effect; processes may do the same work twice, with equal results"
+        )
     if is_marker:
-        return Diagnosis(what, "note", f"{system} has none; files mark what is in use, and stay if a machine dies")
+        return Diagnosis(what, "note", f"{system} has no locks; files mark what is in use, and stay if a machine dies")
     return Diagnosis(what, "ok", f"{system}: a second process of this machine is kept out")
 
 

@@ -143,15 +143,15 @@ def test_a_set_without_two_common_classes_is_refused() -> None:
 
 def test_what_both_sets_have_is_refused_with_its_number(tmp_path: Path) -> None:
     trained = data(BINARY, [0, 1, 0], group=["a", "b", "c"])
-    with pytest.raises(MedbenchError, match="this is the data set that is trained on"):
+    with pytest.raises(MedbenchError, match="this is the training set itself"):
         shifted(trained, trained)
     other = data(card("other", "binary", ["normal", "pneumonia"]), [0, 1], group=["b", "d"])
     shifted(trained, other)  # equal numbers of patients of two releases are chance
-    with pytest.raises(MedbenchError, match=r"1 of its 2 images are in binary, too"):
+    with pytest.raises(MedbenchError, match=r"1 of its 2 images are also in binary"):
         shifted(trained, dataclasses.replace(other, content=("binary0", "new")))
     toys = [dataclasses.replace(one, root=tmp_path) for one in (trained, other)]
     (tmp_path / SYNTHETIC).touch()
     shifted(toys[0], dataclasses.replace(toys[1], content=("binary0", "new"), grouped=False))
     kin = other.card.model_copy(update={"also": ["Binary"]})
-    with pytest.raises(MedbenchError, match=r"1 of its 2 groups \(patients\) are in binary, too: b"):
+    with pytest.raises(MedbenchError, match=r"1 of its 2 groups \(patients\) are also in binary: b"):
         shifted(trained, dataclasses.replace(other, card=kin))

@@ -1,4 +1,4 @@
-"""What a job says of its classes in words."""
+"""The texts of a job's classes."""
 
 from __future__ import annotations
 

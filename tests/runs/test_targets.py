@@ -134,10 +134,10 @@ def test_a_class_that_the_other_set_lacks_is_scored_or_not(data: Path, other: Pa
 @pytest.mark.parametrize(
     ("protocol", "how", "said"),
     [
-        ("knn", {"test_on": "{data}"}, "this is the data set that is trained on"),
+        ("knn", {"test_on": "{data}"}, "this is the training set itself"),
         ("knn", {"test_on": "no-such-set"}, "unknown dataset 'no-such-set'"),
         ("knn", {"test_on": "{strange}"}, "2 classes of away-strange are no class of pictures-labels: ten, twelve"),
-        ("timing", {"test_on": "{strange}"}, "scores no classes"),
+        ("timing", {"test_on": "{strange}"}, "does not classify"),
         ("knn", {"closed": True}, "--closed has no effect without --test-on"),
         ("knn", {"test_on": "toy", "test_part": "train"}, "unknown value of --test-part 'train'"),
     ],

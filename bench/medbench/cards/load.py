@@ -182,7 +182,7 @@ def load_card(path: Path, schema: type[C]) -> C:
 
 
 def line_of(path: Path, *keys: str) -> int:
-    """Return the line, from 1, of a field in a YAML file that was read before."""
+    """Return the line, from 1, of a class in the file of a prompts card that was read before."""
     return _line_of(yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader), ("prompts", *keys))[0]
 
 

@@ -28,7 +28,7 @@ class PaperRow(Strict):
     labels: list[str] = Field(min_length=1, description="Texts of the row's head cells, e.g. classifier, foundation.")
     model: Encoder = Field(description="The model, or MODEL@PROTOCOL: what that protocol made of it on the data set.")
     protocol: ProtocolName = Field(description="Name of the protocol's card.")
-    preset: Name | None = Field(None, description="Preset of the row's protocol; none: the table's.")
+    preset: Name | None = Field(None, description="Preset of this row; none: the table's.")
     set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
     published: dict[Name, list[float]] = Field(
         default_factory=dict, description="Data set -> [mean, std], or [mean] where no std is printed."

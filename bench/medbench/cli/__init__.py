@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments without the program's name; None: those of this process.
     """
-    # OpenMP's threads would turn in a loop while they wait: where others use the cores too, that trebles the work.
+    # By default OpenMP's threads spin while they wait, which trebles the CPU time where others use the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed

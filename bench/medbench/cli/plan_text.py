@@ -102,8 +102,8 @@ def fill(
     The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output, as JSON
     if `as_json`. `places` are names of tables and figures (None: all); `seeds` (a number or a list) and `preset`
     replace the paper's; `choose` has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a
-    cell must match. `told` is called with each job's records when the job ends. `carry`
-    runs the plan; None: this process does.
+    cell must match. `told` is called with each job's records when the job ends. `carry` runs the plan; None: this
+    process runs it.
     """
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of

@@ -72,7 +72,7 @@ def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[Dat
     if "@" in name and (twice := number_field(rule)) in given:
         raise CardError(f"'{name}' and --{twice} both tell the {twice}", f"leave out @N or --{twice}")
     if "shots" in given and SHOTS.fullmatch(name):
-        raise CardError(f"'{name}' and --shots both tell the shots", "leave out one of them")
+        raise CardError(f"'{name}' and --shots both say the shots", "leave out one of them")
     for key in given:
         if method not in (methods := TAKEN_BY.get(key, METHODS)):
             raise CardError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Part = Literal["all", "test"]
-"""Which images of the other set count: all, since nothing is fitted to any of them, or its own test part."""
+"""Which images of the other set are tested: all, since nothing is fitted to any of them, or its own test part."""
 Classes = dict[str, str | None]
 """Class of the other set -> class of the set that was trained on; None: its images are left out."""
 Hot = npt.NDArray[np.bool_]
@@ -74,8 +74,8 @@ class Shifted:
 def shifted(trained: Dataset, other: Dataset, *, closed: bool = False, part: Part = "all") -> Shifted:
     """Return `other` as a test set of what is trained on `trained`.
 
-    Of a set with one class an image, an image counts if its class is mapped. Of a set of findings tested as one class
-    an image, it counts if its findings are mapped to one class; between two sets of findings all images count, and a
+    If `other` has one class per image, an image counts if its class is mapped. If `other` has findings and `trained`
+    one class per image, an image counts if its findings map to one class. If both have findings, all images count; a
     finding that nothing maps to is not scored, since its labels are unknown there.
 
     Args:
@@ -148,8 +148,8 @@ def class_map(trained: DatasetCard, other: DatasetCard) -> Classes:
         raise CardError(
             f"{len(lost)} class{'es' * (len(lost) > 1)} of {other.name} {'are' if len(lost) > 1 else 'is'} no class of"
             f" {trained.name}: {listed(lost, 8)}",
-            f"say in the card of {other.name} what each is there ({', '.join(there.values())}), null for images to"
-            f" leave out: shift: {{{trained.name}: {{{lost[0]}: null}}}}",
+            f"map each in the card of {other.name} to one of {', '.join(there.values())}, or to null to leave its"
+            f" images out: shift: {{{trained.name}: {{{lost[0]}: null}}}}",
         )
     return found
 
@@ -198,20 +198,20 @@ def refuse_shared(trained: Dataset, other: Dataset) -> None:
     """
     name = f"--test-on {other.card.name}"
     if trained.digest == other.digest:
-        raise DataError(f"{name}: this is the data set that is trained on", "name another data set")
+        raise DataError(f"{name}: this is the training set itself", "name another data set")
     used = [set(np.array(data.content)[data.samples["split"].to_numpy() != ""]) for data in (trained, other)]
-    drawn = trained.toy and other.toy  # made-up copies, on which commands are tried, share what was drawn
+    drawn = trained.toy and other.toy  # generated sets, on which people try commands, may share images
     if (same := len(used[0] & used[1])) and not drawn:
         raise DataError(
-            f"{name}: {same} of its {len(used[1])} images are in {trained.card.name}, too",
-            "leave them out of one of the two: `exclude` in a card",
+            f"{name}: {same} of its {len(used[1])} images are also in {trained.card.name}",
+            "leave them out of one of the two sets: `exclude` in its card",
         )
     groups = [_groups(data.samples) for data in (trained, other)]
     if trained.grouped and other.grouped and _one_release(trained, other) and (both := groups[0] & groups[1]):
         raise DataError(
-            f"{name}: {len(both)} of its {len(groups[1])} groups (patients) are in {trained.card.name}, too:"
+            f"{name}: {len(both)} of its {len(groups[1])} groups (patients) are also in {trained.card.name}:"
             f" {listed(sorted(both))}",
-            "leave their images out of one of the two: `exclude` in a card",
+            "leave their images out of one of the two sets: `exclude` in its card",
         )
 
 

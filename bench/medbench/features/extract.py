@@ -174,7 +174,7 @@ def _batches(task: Extraction, first: int, device: torch.device, workers: int) -
 
 
 def _ahead(images: Dataset[Any], batches: list[range]) -> Iterator[Tensor]:
-    """Yield the images of each batch; a thread makes the next one meanwhile, as Pillow lets others run."""
+    """Yield the images of each batch; a thread prepares the next one meanwhile, since Pillow releases the GIL."""
     with ThreadPoolExecutor(1, "images") as pool:
         coming: deque[Future[Tensor]] = deque()
         for rows in batches:

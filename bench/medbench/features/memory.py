@@ -1,7 +1,7 @@
-"""Large buffers of one batch that the next batch uses again, on a CPU with the GNU C library.
+"""Reuse of large buffers by the next batch, on a CPU with the GNU C library.
 
-glibc gives buffers of 32 MiB and more back to the kernel as soon as they are free. The next layer asks for them anew,
-and the kernel clears them page by page: half of the processor time of a convolutional network's pass.
+glibc gives buffers of 32 MiB and more back to the kernel as soon as they are free. The next layer asks for new
+ones, which the kernel clears page by page. This takes half of the CPU time of a convolutional network's pass.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ USUAL = {M_TRIM_THRESHOLD: 64 << 20, M_MMAP_THRESHOLD: 32 << 20}
 def kept_buffers() -> Iterator[None]:
     """Keep memory that becomes free inside this block for what comes next in it; give it back at the end.
 
-    No number changes by this. Other C libraries than glibc are left as they are.
+    This changes no number. Other C libraries than glibc are left as they are.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(libc, "mallopt") or libc is None:

@@ -127,7 +127,7 @@ class FeatureFolder:
     def _write(
         self, folder: Path, spans: list[Span], arrays: list[NDArray[np.float32]], facts: dict[str, Any]
     ) -> NDArray[np.float32]:
-        """Write the joined parts and what says what they are; return the features, memory-mapped."""
+        """Write the joined parts with their key and manifest; return the features, memory-mapped."""
         shape, file = (self.n, *arrays[0].shape[1:]), folder / "features.npy"
         with files.atomic(file) as part:
             target = np.lib.format.open_memmap(part, mode="w+", dtype=arrays[0].dtype, shape=shape)
@@ -179,7 +179,7 @@ def _first_parts(folder: Path) -> list[tuple[Span, Path]]:
 
 
 def _checked(path: Path) -> Span | None:
-    """Return the (start, stop) of a part; None if its content is not what its name says, which is said."""
+    """Return the (start, stop) of a part; None, with a message, if its content does not match its name."""
     named = PART.fullmatch(path.name)
     try:
         values = np.load(path, allow_pickle=False)

@@ -1,9 +1,9 @@
-"""Classes as vectors of texts, and how near images are to them.
+"""One vector for each class, made of its texts, and how near images are to it.
 
-Three rules make one vector of a class's texts t_p. `unit` is CLIP's (its notebook, open_clip, Tip-Adapter):
-unit(mean unit(t_p)). `flair` is FLAIR's (Silva-Rodríguez et al. 2025): mean unit(t_p), shorter than 1 where the texts
-disagree, so that a product with it is the mean of the texts' cosines. `raw` is CLAP's (Silva-Rodríguez et al. 2024):
-mean t_p, where long vectors weigh more.
+Three rules make one vector of a class's texts t_p. `unit` is CLIP's (its notebook, open_clip, Tip-Adapter): unit(mean
+unit(t_p)). `flair` is FLAIR's (Silva-Rodríguez et al. 2025): mean unit(t_p), shorter than 1 where the texts disagree; a
+unit vector's product with it is the mean of the texts' cosines. `raw` is CLAP's (Silva-Rodríguez et al. 2024): mean
+t_p, where long vectors weigh more.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def logits(
 ) -> NDArray[np.float64]:
     """Return the logits of classes, (n, c).
 
-    A softmax of them is the probability of one class of several, where nothing further is given. A sigmoid is that of
-    a finding, where `absent` is given (of the pair of texts that say it is there or not: the softmax of both), or
-    `bias` (SigLIP).
+    Without `absent` and `bias`, their softmax is the probability of one class of several. With `absent`, their sigmoid
+    is the probability of a finding: the softmax over the pair of texts that say that it is there or not. With `bias`,
+    their sigmoid is SigLIP's probability of a finding.
 
     Args:
         near: Cosines to the classes, (n, c).

@@ -106,12 +106,12 @@ class Language:
 
     Attributes:
         prompts: The chosen texts.
-        others: Further sets of texts, to see how much the number depends on them.
+        others: Further sets of texts, to show how much the number depends on the texts.
         embed: Texts -> their vectors as the tower gives them, (n, d); one call of the tower for all of them, since
             padding can be part of a vector (FLAIR).
         scale: Factor on cosines.
         bias: Added to scaled cosines before a sigmoid (SigLIP); None: the model has none.
-        warnings: What a reader of a number must know of the texts.
+        warnings: What a reader of the number must know about the texts.
         rule: How the vectors of a class's texts become one.
     """
 

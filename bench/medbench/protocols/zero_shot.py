@@ -1,9 +1,9 @@
 """Zero-shot classification: the class whose texts are nearest to an image. Nothing is trained, nothing is chosen.
 
-One class of several: the softmax of scaled cosines (Radford et al. 2021), of which an AUROC of several classes depends
-on the scale; the AUROC of the cosines themselves, which does not, is reported beside it. Findings: the pair of texts
-that say that it is there or is not (the softmax of both), or SigLIP's sigmoid where the model has a bias (Zhai et al.
-2023). Grades in order have a further number: the kappa of the expected grade sum_c c p_c, rounded.
+One class of several: the softmax of scaled cosines (Radford et al. 2021). Its AUROC over several classes depends on the
+scale; that of the cosines, which does not, is reported as well. Findings: the softmax over the pair of texts that say
+that it is there or not, or SigLIP's sigmoid if the model has a bias (Zhai et al. 2023). Grades in order have a further
+number: the kappa of the expected grade sum_c c p_c, rounded.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _log_odds(context: Context[ZeroShot], near: Array, absent: Array | None) -> 
 
 
 def _score_of(context: Context[ZeroShot]) -> str:
-    """Say which score the probabilities, and rankings by them, are of."""
+    """Name the score behind the probabilities and the rankings by them."""
     if not context.multilabel:
         return "softmax of scale * cosine over the classes"
     if context.words.bias is not None:

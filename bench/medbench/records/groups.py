@@ -13,7 +13,7 @@ from medbench.records import Record
 from medbench.storage import files
 
 TESTED = ("test_on", "test_part", "closed")
-"""Options that say on what other data set it was tested, and how; they change nothing of what was trained."""
+"""Options that say which other data set was tested on, and how; they do not change the training."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
@@ -83,7 +83,7 @@ class Group:
 
     @property
     def tested(self) -> Tested:
-        """The same of the test images alone, where the records tell which those are: few shots share them."""
+        """As `drawn`, for the test images alone, if the records have their digest: few shots share them."""
         content, split, images, template = self.drawn
         found = [str(record.provenance.get("data", {}).get("test_digest", "")) for record in self.records]
         if not all(found):
@@ -102,7 +102,7 @@ class Group:
 
     @property
     def shots(self) -> int | str | None:
-        """Samples of each class that it learned from: a number, 0 (texts alone), `all`; None: the protocol has none."""
+        """Training samples of each class: a number, 0 (texts alone) or `all`; None: the protocol has no shots."""
         unit, protocol = self.first.unit, self.first.material.get("protocol", {})
         shots: int | str | None = unit.options.get("shots")
         return 0 if shots is None and protocol.get("kind", unit.protocol) == "zero-shot" else shots
@@ -160,7 +160,7 @@ class Group:
 
     @property
     def spread(self) -> str:
-        """The least and the greatest primary metric over the sets of texts that were tried; empty: there is one set."""
+        """The lowest and the highest primary metric over the sets of texts that were tried; empty: there is one set."""
         if not self.first.spread:
             return ""
         own = str(self.first.chosen.get("prompts", "these"))
@@ -193,9 +193,9 @@ def collect(records: Iterable[Record]) -> list[Group]:
 
 
 def shared_tests(groups: Sequence[Group]) -> list[Tested]:
-    """Return for each group what those groups share whose results compare: they have the same test images.
+    """Return a key for each group; groups with equal keys have the same test images, so their results compare.
 
-    Records of earlier versions do not tell their test images: theirs are those of other records with the same split.
+    Records of earlier versions have no digest of their test images; they take that of other records of the same split.
     """
     known = {group.drawn: group.tested for group in groups if group.tested != group.drawn}
     return [known.get(group.drawn, group.drawn) for group in groups]

@@ -13,7 +13,7 @@ from medbench.errors import visible
 SCHEMA = 1
 
 
-@lru_cache(4096)  # the names of classes and metrics come back in every record
+@lru_cache(4096)  # every record has the same names of classes and metrics
 def _printable(text: str) -> str:
     if visible(text) != text:
         raise ValueError(f"'{text}' holds a control character")
@@ -67,7 +67,7 @@ class Record(BaseModel):
     metrics: dict[Text, float | None] = Field(description="On the test split; None: undefined there.")
     metrics_val: dict[Text, float | None]
     spread: dict[Text, float | None] = Field(
-        default_factory=dict, description="Set of prompts -> the primary metric on test with its texts."
+        default_factory=dict, description="Set of texts -> the primary metric on test with these texts."
     )
     absent: dict[str, list[str]] = Field(
         default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."

@@ -44,7 +44,7 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
 
 
 def _natural(place: Place) -> list[list[str | int]]:
-    """Return a sort key by which 2 shots come before 10; a text's even parts are words, its odd ones numbers."""
+    """Return a sort key that puts 2 shots before 10: numbers in the texts are compared as numbers."""
     split = [re.split(r"(\d+)", part) for part in place]
     return [[int(word) if i % 2 else word for i, word in enumerate(words)] for words in split]
 

@@ -1,4 +1,4 @@
-"""What was given to a scheduler: a note of each submission, so that nothing is submitted twice and nothing is lost."""
+"""Notes of what was submitted to a scheduler: with them nothing is submitted twice, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def note(runs: Path, submission: Submission) -> Path:
 
 
 def submissions(runs: Path) -> Iterator[Submission]:
-    """Yield the submissions of a run store, the oldest first; a damaged note is passed over."""
+    """Yield the submissions of a run store, the oldest first; a damaged note is skipped."""
     for file in sorted((runs / FOLDER).glob("*.json")):
         try:
             yield SUBMISSION.validate_python(json.loads(file.read_text(encoding="utf-8")))

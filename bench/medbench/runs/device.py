@@ -53,7 +53,7 @@ def choose_precision(asked: str, device: str, preset: str | None = None, elsewhe
         asked: What the user says.
         device: The machine's, from `choose_device`.
         preset: What the recipe says.
-        elsewhere: What `auto` is on another machine, for which the plan is; None: it is for this one.
+        elsewhere: What `auto` means on the machine that the plan is for; None: the plan is for this one.
 
     Raises:
         MedbenchError: The name is none of these, or half precision was asked of a CPU.

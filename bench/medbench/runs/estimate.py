@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What finished jobs tell of others' time.
+    """How fast finished jobs were, to estimate others.
 
     Attributes:
         images: Images per second.

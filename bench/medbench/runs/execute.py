@@ -113,10 +113,10 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -
 
 
 class _Turns:
-    """The jobs of a plan in their order, but what another process is working on comes again after the others.
+    """The jobs of a plan in their order; a job that another process works on is put after the others.
 
-    So a process waits, and perhaps keeps a GPU waiting, only when nothing else is left. Jobs of one family are passed
-    over together: whoever works on one of them shares its work with the others.
+    A process, perhaps with a GPU, thus waits only when nothing else is left. Jobs of one family are passed over
+    together, since whoever works on one of them shares its work with the others.
     """
 
     def __init__(self, jobs: list[Job]) -> None:
@@ -248,7 +248,7 @@ def _run_job(job: Job, work: _Execution, *, wait: bool) -> tuple[list[Record], i
 
 
 def _with_told(outcomes: dict[int, Outcome], context: Context[Settings]) -> dict[int, Outcome]:
-    """Return outcomes with the warnings of the texts, where a job uses some."""
+    """Return outcomes with the warnings about the texts, if the job uses texts."""
     told = context.language.warnings if context.language else ()
     return {seed: replace(one, warnings=(*told, *one.warnings)) for seed, one in outcomes.items()}
 

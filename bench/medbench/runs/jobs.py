@@ -46,9 +46,9 @@ class Options:
             val. Mean and deviation of pixels are then those of all images, so that features are extracted once.
         changes: Setting of the protocol -> value, as `--set`; dots in the name of a nested one (`augment.hue`).
         data_root: Folder of the data sets; None: `MEDBENCH_DATA`.
-        test_on: Other data sets that what is fitted is read on too, once each: names, comma lists, own data.
+        test_on: Other data sets to test on, once each: names, comma lists, own data.
         test_part: Which of their images: `all`, or their own `test` part.
-        closed: Whether classes that such a set lacks are left out of the scores on it.
+        closed: Whether the classes that such a set lacks are left out of the scores on it.
         weights: Weights file, or `random`; None: the official file.
         image_size: Side of the network's input in pixels; None: the model's.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
@@ -69,8 +69,8 @@ class Options:
         keep_weights: Whether the best weights of trained networks are kept next to their records.
         log: Where curves are sent too: `tensorboard`, `wandb`.
         command: The command line, for the record; empty if there is none.
-        elsewhere: The plan is for another machine, which has `device` and on which this is the precision `auto`; None:
-            it is for this one.
+        elsewhere: What the precision `auto` means on the other machine that the plan is for, which has `device`; None:
+            the plan is for this machine.
     """
 
     preset: str = "paper"
@@ -160,7 +160,7 @@ class Job:
     language: JobLanguage | None = None
     """The texts of the classes, where the text tower is used."""
     shifts: tuple[Shifted, ...] = ()
-    """Further data sets that the outcome is read on; they change nothing that is fitted or chosen."""
+    """Further data sets to test on; they change nothing that is fitted or chosen."""
 
     @property
     def kind(self) -> Kind:
@@ -235,13 +235,13 @@ class Job:
 
     @property
     def family(self) -> str:
-        """Digest that jobs of one plan share which differ in their split or in the value of their sweep alone."""
+        """Digest shared by the jobs of a plan that differ only in their split or in the value of their sweep."""
         settings = self.settings.model_dump(mode="json", exclude={"split", self.kind.sweep})
         return files.digest([self.model.name, self.protocol.name, self.dataset.digest, self.image_size, settings])
 
     @property
     def place(self) -> tuple[str, str]:
-        """What tells a job from all others of a plan."""
+        """What distinguishes a job from all others of a plan."""
         return self.group, self.dataset.split_digest
 
     @property

@@ -1,4 +1,4 @@
-"""What a job says of its classes in words. Imports no torch; `inputs.towers` turns words into vectors."""
+"""The texts of a job's classes. Imports no torch; `inputs.towers` turns texts into vectors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from medbench.storage import files
 
 @dataclass(frozen=True)
 class JobLanguage:
-    """What a job says of its classes in words.
+    """The texts of a job's classes, and how they are used.
 
     Attributes:
         prompts: The chosen texts.
-        others: Further sets of texts, to see how much the number depends on them.
+        others: Further sets of texts, to show how much the number depends on the texts.
         prototype: Rule of a class's vector.
         scale: Factor on cosines that the settings ask for.
         vocabulary: The tokenizer's file; None: CLIP's, which open_clip holds.
@@ -46,7 +46,7 @@ class JobLanguage:
 
         Raises:
             CardError: The model has no text tower, or a class has no text.
-            WeightsError: The tokenizer's file is missing, or is not the card's.
+            WeightsError: The tokenizer's file is missing, or its digest is not the card's.
         """
         if not settings.language:
             return None

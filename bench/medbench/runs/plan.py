@@ -105,7 +105,7 @@ class _Request:
         return resolve(recipe, self.options.preset, dataset_entry(dataset), own), own, kinds
 
     def tested(self, jobs: list[Job], dataset: str) -> list[Job]:
-        """Return jobs with what they are tested on beside their own data set; not so the jobs that they need."""
+        """Return jobs with the further data sets that they are tested on; the jobs that they need get none."""
         return [replace(job, shifts=self.targets.of(job.dataset, dataset, job.protocol)) for job in jobs]
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
@@ -254,7 +254,7 @@ class _Request:
 
 
 def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set of which samples have several inputs, or findings, where a protocol takes one.
+    """Refuse a data set whose samples have several inputs or findings, if the protocol takes one.
 
     Raises:
         MedbenchError: They have several.
@@ -295,7 +295,7 @@ def _check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
         raise MedbenchError(
             f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
             f" {data.card.name} has none",
-            "choose another split; zero-shot needs test alone, and few shots do with val=none",
+            "choose another split; zero-shot needs a test part alone, few shots with val=none no val",
         )
 
 

@@ -32,7 +32,7 @@ class Targets:
     known: dict[tuple[str, str, str], Shifted] = field(default_factory=dict)
 
     def of(self, trained: Dataset, name: str, recipe: ProtocolCard) -> tuple[Shifted, ...]:
-        """Return what a job on a data set is tested on beside it.
+        """Return the further data sets that a job is tested on.
 
         Args:
             trained: The data set of the job.
@@ -46,7 +46,7 @@ class Targets:
             return ()
         if not KINDS[recipe.kind].classifies:
             raise MedbenchError(
-                f"--test-on: {recipe.name} scores no classes, so that there is nothing to test on another data set",
+                f"--test-on: {recipe.name} does not classify, so it cannot be tested on another data set",
                 "leave out --test-on, or run another protocol",
             )
         names = cards.expand("datasets", self.options.test_on)
@@ -82,7 +82,7 @@ class Targets:
 
 
 def check_targets(options: Options) -> None:
-    """Refuse options of `--test-on` without it, and an unknown part.
+    """Refuse options that need `--test-on` without it, and an unknown part.
 
     Raises:
         MedbenchError: One of the two.

@@ -1,7 +1,7 @@
 """One model on two test sets: how much a metric falls from one to the other, and how sure that is.
 
-The sets share no patient, so each is drawn by itself, within strata of its own; a draw of both is one draw of a design
-that has the units of both. Training seeds are a further level and are the same on both sides: the model is one.
+The sets share no patient, so each is drawn separately, within its own strata; a draw of both is one draw of a design
+with the units of both. Training seeds are a further level. Both sides have the same seeds, since they have one model.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Folders in the cache that medbench fills itself: complete or absent, and filled by one process at a time.
 
 Locks only save work. Where they have no effect, each process fills a folder of its own; the first one to finish gives
-its folder the name, and the others throw theirs away. A folder that is only kept while it is used goes with the last
-process that has marked it.
+its folder the name, and the others throw theirs away. A folder that is kept only while it is used is removed by the
+last process that has marked it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ OWNER = re.compile(r"\.([0-9a-f]{8})-(\d+)\.[^.]*\.(part|parts|user)$")
 DAY = 86_400.0
 """Seconds."""
 WEEK = 7 * DAY
-"""So long is kept what other processes can go on with."""
+"""How long work that other processes can resume is kept."""
 
 
 def canonical(value: Any) -> str:
@@ -162,7 +162,7 @@ def is_abandoned(path: Path, after: float = DAY) -> bool:
 def sweep(*roots: Path) -> None:
     """Remove the temporary files and folders below `roots` whose processes have ended (see `is_abandoned`).
 
-    What other processes can go on with is kept for a week: work to be resumed, and folders that ended processes used.
+    What other processes can resume is kept for a week: work to be resumed, and folders that ended processes used.
     """
     for root in roots:
         for folder, folders, names in os.walk(root):  # unlike rglob it bears folders that vanish meanwhile

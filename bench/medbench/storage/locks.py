@@ -1,8 +1,8 @@
 """Locks for one process at a time; a lock ends with its process.
 
-Nothing rests on locks but time: where they have no effect, work is done twice and no result changes. On a file system
+Locks only save time: where they have no effect, work is done twice and no result changes. On a file system
 without locks (ENOSYS) filelock uses the file itself as a marker that names its holder. A killed holder's marker is
-removed by the next process on its machine; on other machines, where nobody can tell, a person has to.
+removed by the next process on its machine; from other machines nobody can tell, so a person has to remove it.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def test_a_bare_mapping_is_a_card(tmp_path):
     ("text", "fault"),
     [
         ("glaucoma: [a]\nnormal: []\n", "mine.yaml:2: normal: List should have at least 1 item"),
-        ("glaucoma: [a]\nnormal: ['  ']\n", "mine.yaml:2: normal.0: an empty text describes nothing"),
+        ("glaucoma: [a]\nnormal: ['  ']\n", "mine.yaml:2: normal.0: the text is empty"),
         ("glaucoma: [a]\nnormal: a text\n", "mine.yaml:2: normal: Input should be a valid list"),
         ("prompts:\n  a: [b]\ntemplate: a photo\n", "mine.yaml:3: template: 'a photo' needs one {}"),
         ("prompts:\n  a: [b]\ntemplat: x {}\n", "mine.yaml:3: templat: unknown field, did you mean 'template'?"),

@@ -38,7 +38,7 @@ def test_a_site_that_fits_and_a_node_that_sees_this_machine(
     node = next(name for name in rows if name.startswith("node of the default partition"))
     assert rows[node][1].endswith(f"medbench {version()}")
     assert rows[f"{node} files"] == ("ok", f"sees {tmp_path / 'runs'}")
-    assert rows[f"{node} locks"] == ("ok", "a lock of this machine is felt there")
+    assert rows[f"{node} locks"] == ("ok", "a lock of this machine holds there")
     assert rows[f"{node} hub"][0] == "note"
     assert not list((tmp_path / "runs").iterdir()), "the probe leaves nothing"
 

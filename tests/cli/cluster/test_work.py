@@ -58,7 +58,7 @@ def test_a_task_that_there_is_not(
     for words, said in (
         ((folder, "heads", "1"), "heads has no task 1"),
         ((folder, "head", "0"), "unknown stage 'head'"),
-        ((folder, "heads"), "no task number, and no scheduler's variable tells it"),
+        ((folder, "heads"), "no task number is given, and no variable of a scheduler has it"),
         ((apart, "heads", "0"), "holds no tasks"),
     ):
         done = medbench("work", *words)

@@ -207,7 +207,7 @@ def test_a_rule_of_the_card_goes_before_a_name_that_tells_one(make_card, frame):
 def test_what_tells_no_few_shots(card, frame, name):
     with pytest.raises(CardError, match="has no split") as caught:
         few(frame, card, name)
-    assert caught.value.hint.startswith("few shots are fewshot-K@SEED")
+    assert caught.value.hint.startswith("a few-shot split is fewshot-K@SEED")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_the_figure_of_a_data_set_is_its_table(synthetic):
 
 def test_random_weights_alone_are_no_figure_unless_asked_for(synthetic):
     random = synthetic(weights="random")
-    with pytest.raises(MedbenchError, match="all that was run has random weights") as caught:
+    with pytest.raises(MedbenchError, match="all runs have random weights") as caught:
         of_table(dataset_table("aptos", random))
     assert "--random" in caught.value.hint
     assert of_table(dataset_table("aptos", random, include_random=True)).panels

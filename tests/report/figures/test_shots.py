@@ -136,6 +136,6 @@ def test_without_shots_it_says_what_to_run(synthetic):
     with pytest.raises(MedbenchError, match="with few shots yet") as error:
         figure(synthetic())
     assert error.value.hint == "medbench run --model MODEL --protocol few-shot --dataset aptos"
-    with pytest.raises(MedbenchError, match="but with random weights") as error:
+    with pytest.raises(MedbenchError, match="except with random weights") as error:
         figure(few(synthetic, weights="random"))
     assert error.value.hint == "--random shows them, marked"

@@ -91,7 +91,7 @@ def test_ordinary_tables_leave_shifted_rows_out_and_say_where_they_are(made: Mad
     made()
     content = dataset_table("aptos", records_of(tmp_path, "aptos"))
     assert len(content.rows) == 1
-    assert "what was tested on other data sets (elsewhere): medbench table shift/aptos" in content.notes
+    assert "results on other data sets (elsewhere): medbench table shift/aptos" in content.notes
 
 
 def test_in_domain_is_over_the_classes_that_the_other_set_has(made: Made, tmp_path: Path) -> None:

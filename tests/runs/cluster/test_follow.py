@@ -84,7 +84,7 @@ def test_a_unit_that_was_submitted_again_is_its_last_tasks(runs: Path, monkeypat
 def test_without_a_queue_nothing_is_called_lost(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
     monkeypatch.setattr(squeue, "queue", lambda: None)
-    assert found(runs)["1_0"][:2] == ("unknown", "squeue cannot be asked on this machine")
+    assert found(runs)["1_0"][:2] == ("unknown", "squeue does not answer on this machine")
 
 
 def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPatch, medbench) -> None:
@@ -121,5 +121,5 @@ def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_is_cancelled_where_there_is_no_slurm(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
     monkeypatch.setattr(squeue, "queue", lambda: None)
-    with pytest.raises(MedbenchError, match="squeue cannot be asked"):
+    with pytest.raises(MedbenchError, match="squeue does not answer"):
         follow.cancel(runs, None)

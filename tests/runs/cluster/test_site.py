@@ -46,12 +46,12 @@ def test_without_a_file_an_example_is_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"precision": "auto"}, "'auto' would be another number on each machine"),
+        ({"precision": "auto"}, "'auto' depends on the machine"),
         ({"classes": {"train": {}}}, "no resources for prepare, features, heads"),
         ({"classes": {"trains": {}}}, "trains"),
         ({"classes": {one: {"partitions": "x"} for one in ("prepare", "features", "heads", "train")}}, "partitions"),
         ({"models": {"*": {"train": {"gpu": 4}}}}, "gpu"),
-        ({"models": {"*": {"features": {"gpus": 4}}}}, "only train can use several GPUs"),
+        ({"models": {"*": {"features": {"gpus": 4}}}}, "only tasks of class train can use several GPUs"),
         ({"nodes": 3}, "nodes"),
     ],
 )

@@ -30,14 +30,14 @@ class ClassInfo(Strict):
     name: Cell = Field(description="Its name in tables and figures.")
     terms: list[str] = Field(
         default_factory=list,
-        description="Its names and signs as a description has them, the most common first: each goes into a template.",
+        description="Names and signs of the class, the most common first; each is put into a template.",
     )
     prompts: list[str] = Field(
-        default_factory=list, description="Whole descriptions of an image of it; no template goes around them."
+        default_factory=list, description="Whole descriptions of an image of the class, without a template."
     )
     absent: list[str] = Field(
         default_factory=list,
-        description="Terms for an image without the finding (multilabel); none: `no` and the first term.",
+        description="Multilabel: terms for an image without the finding; none: `no` and the first term.",
     )
 
 
@@ -109,8 +109,8 @@ class DatasetCard(Card):
     also: list[str] = Field(default_factory=list, description="Other names, for contamination lists.")
     shift: dict[str, dict[Cell, Cell | None]] = Field(
         default_factory=dict,
-        description="For --test-on: data set trained on -> (class here -> class there, or null: left out). `'*'`: all"
-        " other classes here; `no finding`: images without one (multilabel). None: classes of the same name.",
+        description="For --test-on: training set -> (class of this set -> class there; null: left out). `'*'`: all"
+        " other classes of this set; `no finding`: images without one (multilabel). None: classes match by name.",
     )
 
     @property

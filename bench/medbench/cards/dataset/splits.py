@@ -21,11 +21,11 @@ class SplitRule(Strict):
     - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
     - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
     - `fewshot` draws `shots` training and `shots` validation samples (`unit: group`: groups, such as patients) of each
-      class, no group in both, from the training part of the rule `base`; its test part stays the same; of several
-      labels each takes its own, and a part is their union;
+      class from the training part of the rule `base`, with no group in both; the test part of `base` stays the same; in
+      a multilabel task each label draws its own samples, and a part is their union;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
-      next `int(train * n)` train; we draw `val` from train, because every choice here needs one; with `per_class` the
-      next so many rows are train, and the next so many val;
+      next `int(train * n)` train; we draw `val` from train, because every choice here needs one; with `per_class`
+      train and then val take that many rows each instead;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
       val then test by halves, the rest is train;
     - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
@@ -44,16 +44,18 @@ class SplitRule(Strict):
     per_class: int | None = Field(
         None,
         gt=0,
-        description="`holdout`: so many rows of each class are train, as many val, in place of shares (FLAIR's shots).",
+        description="`holdout`: rows of each class for train, and for val, instead of shares (FLAIR's shots).",
     )
     folds: int = Field(5, gt=2, le=1_000, description="`kfold`: number of parts.")
     fold: int = Field(0, ge=0, description="`kfold`: the part that is test.")
     shots: int = Field(10, gt=0, description="`fewshot`: samples of each class.")
     unit: Literal["sample", "group"] = Field(
-        "sample", description="`fewshot`: what `shots` counts: samples, or groups with all their samples of the class."
+        "sample",
+        description="`fewshot`: whether `shots` counts samples, or groups with all their samples of the class.",
     )
     validation: bool = Field(
-        True, description="`official`, `fewshot`, `holdout`: false: none is drawn, for what chooses nothing on it."
+        True,
+        description="`official`, `fewshot`, `holdout`: false: no validation part, for protocols that choose nothing.",
     )
     base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")

@@ -15,25 +15,27 @@ class Tokenizer(Strict):
     """How a text becomes token ids."""
 
     kind: Literal["clip", "bert", "sentencepiece"] = Field(
-        description="`clip`: the byte pairs of CLIP, which open_clip holds; `bert`: word pieces, of a vocab.txt;"
-        " `sentencepiece`: of a tokenizer.json, as the library `tokenizers` writes it."
+        description="`clip`: CLIP's byte pairs, which come with open_clip; `bert`: word pieces from a vocab.txt;"
+        " `sentencepiece`: from a tokenizer.json, as the library `tokenizers` writes it."
     )
-    source: Vocabulary | None = Field(None, description="The vocabulary's file; none: `clip`'s.")
+    source: Vocabulary | None = Field(None, description="File of the vocabulary; none: that of `clip`.")
     tokens: int | None = Field(None, gt=0, description="Number of tokens, checked; none: not checked.")
-    lower: bool = Field(True, description="Whether texts are lower-cased, whatever the vocabulary is.")
-    context: int = Field(77, gt=2, le=100_000, description="Most tokens; what goes beyond is cut.")
+    lower: bool = Field(True, description="Whether texts are lower-cased, also if the vocabulary is cased.")
+    context: int = Field(77, gt=2, le=100_000, description="Largest number of tokens; longer texts are cut.")
     padding: Literal["fixed", "longest"] = Field(
         "fixed", description="Pad to the context, or to the longest text of the call (FLAIR)."
     )
     pad_id: int = Field(0, ge=0, description="Id of the padding.")
     clean: Literal["none", "whitespace", "canonicalize"] = Field(
-        "none", description="What is done to a text first; `canonicalize` deletes punctuation (SigLIP)."
+        "none", description="How a text is cleaned first; `canonicalize` deletes punctuation (SigLIP)."
     )
 
     @model_validator(mode="after")
     def _file_where_needed(self) -> Tokenizer:
         if (self.source is None) != (self.kind == "clip"):
-            raise ValueError("source: clip's vocabulary comes with open_clip, the others need a file")
+            raise ValueError(
+                "source: kind `clip` takes no file, since its vocabulary comes with open_clip; other kinds need one"
+            )
         return self
 
 
@@ -52,14 +54,14 @@ class Text(Strict):
     l2: bool = Field(False, description="Unit length before and after the projection (FLAIR).")
     dim: int = Field(gt=0, description="Length of an embedding.")
     tokenizer: Tokenizer = Field(
-        default_factory=lambda: Tokenizer(kind="clip"), description="How a text becomes token ids; none: as CLIP's."
+        default_factory=lambda: Tokenizer(kind="clip"), description="How a text becomes token ids; none: as in CLIP."
     )
     image: str | None = Field(
         None, description="The pooled feature in the space shared with texts: one of `alternatives`; none: the card's."
     )
     template: Template = Field("{}", description="The sentence that the model's authors put a class name into, as {}.")
     prototype: Literal["unit", "flair", "raw"] = Field(
-        "unit", description="How the authors make one vector of a class's texts; see the setting `prototype`."
+        "unit", description="How the model's authors make one vector from a class's texts; see the setting `prototype`."
     )
     scale: float | None = Field(
         None, gt=0, description="Factor on cosines in the authors' zero-shot code; none: exp of the file's logit_scale."

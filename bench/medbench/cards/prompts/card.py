@@ -14,7 +14,7 @@ SLOT = "{}"
 
 def _told(text: str) -> str:
     if not text.strip():
-        raise ValueError("an empty text describes nothing: write one, or leave it out")
+        raise ValueError("the text is empty: write one, or leave it out")
     return text
 
 
@@ -37,20 +37,20 @@ def filled(template: str | None, name: str) -> str:
 
 
 class PromptsCard(Card):
-    """Texts by class name. A file that is nothing but `class: [texts]` is such a card, too."""
+    """Texts by class name. A file with nothing but `class: [texts]` is also such a card."""
 
     licence: str = Field("", description="Licence of the texts.")
     template: Template | None = Field(
-        None, description="What goes around each text, `{}` standing for it; none: the texts are whole."
+        None, description="Sentence around each text, with `{}` for the text; none: the texts are whole sentences."
     )
     append_name: bool = Field(
         False,
-        description="Each class has its own name as a last text, and a class without an entry has no other (FLAIR)."
-        " Otherwise each class of the data set needs an entry, and each entry its class.",
+        description="Add each class's name as its last text; for a class without an entry it is the only one (FLAIR)."
+        " False: each class of the data set needs an entry, and each entry a class.",
     )
     prompts: dict[Cell, Annotated[list[Prompt], Field(min_length=1)]] = Field(
         min_length=1,
-        description="Class name -> its texts. Of a finding in a multilabel task, `no NAME` has those of its absence.",
+        description="Class name -> its texts. In a multilabel task, `no NAME` has the texts for the absence of NAME.",
     )
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""From a data set's classes to the texts that describe them: its names, its card's prompts, a prompts card's.
+"""The texts that describe the classes of a data set: class names, the data set card's prompts, or a prompts card's.
 
 A template goes around names and terms alone; whole sentences are taken as they are. Nothing here depends on a network.
 """
@@ -18,7 +18,7 @@ from medbench.cards.recipes import Prompted
 from medbench.errors import CardError, unknown
 
 AUTO, NAMES, CARD = "auto", "names", "card"
-"""Prompt sets that are no prompts card: the data set card's where every class has some, the class names, the card's."""
+"""Sets without a prompts card: `auto` (the data set card's if every class has some, else names), `names`, `card`."""
 
 CHOICE = "a card of medbench ls prompts, or a YAML file of `CLASS: [texts]`"
 
@@ -35,7 +35,7 @@ class Prompts:
         source: `names`, `card`, or the name of the prompts card.
         template: What went around the names; None: nothing.
         texts: The texts of each class, with the template around them.
-        negatives: Of a multilabel task the texts of the absence of each finding; else None.
+        negatives: Multilabel: the texts for the absence of each finding; else None.
     """
 
     source: str
@@ -91,7 +91,7 @@ def others(
 ) -> list[Prompts]:
     """Return all further prompt sets that describe every class: the names, the card's, those of the prompts cards.
 
-    A prompts card that knows none of the classes is left out, and a set with the same texts as `first` or another.
+    Left out: a prompts card that knows none of the classes, and a set with the same texts as another.
     """
     found = [first, _named(dataset, template or own)]
     if _missing(dataset) is None:
@@ -111,7 +111,7 @@ def _missing(dataset: DatasetCard) -> ClassInfo | None:
 
 
 def _absent(one: ClassInfo, template: str | None) -> tuple[str, ...]:
-    """Return the texts of the absence of a finding."""
+    """Return the texts for the absence of a finding."""
     return tuple(filled(template, term) for term in one.absent or [f"no {(one.terms or [one.name])[0]}"])
 
 
@@ -127,7 +127,7 @@ def _named(dataset: DatasetCard, template: str | None) -> Prompts:
 def _of_dataset(dataset: DatasetCard, template: str | None) -> Prompts:
     if (one := _missing(dataset)) is not None:
         raise CardError(
-            f"data set card {dataset.name}: the class '{one.name}' has no prompts", f"take prompts=names, {CHOICE}"
+            f"data set card {dataset.name}: the class '{one.name}' has no prompts", f"give prompts=names, {CHOICE}"
         )
     texts = tuple((*(filled(template, term) for term in one.terms), *one.prompts) for one in dataset.classes)
     return Prompts(CARD, template, texts, _negatives(dataset, template))

@@ -23,7 +23,7 @@ class Adapter(Prompted, Shots):
 
     @property
     def single_label(self) -> bool:
-        """No adapter has a rule for several findings."""
+        """True: no adapter has a rule for several findings."""
         return True
 
 
@@ -34,12 +34,12 @@ class ClipAdapter(Adapter):
     ratios: list[Share] = Field(
         default=[0.2],
         min_length=1,
-        description="Share of the network in the feature; several: chosen on validation, without it the first.",
+        description="Share of the network in the feature; a list: chosen on validation, without validation the first.",
     )
     learning_rates: list[Rate] = Field(
-        default=[2e-3], min_length=1, description="Greatest rates; several: chosen on validation, without it the first."
+        default=[2e-3], min_length=1, description="Highest rates; a list: chosen on validation, without it the first."
     )
-    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD has a momentum of 0.9.")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimiser; SGD has a momentum of 0.9.")
     weight_decay: float = Field(5e-4, ge=0)
     eps: float = Field(1e-8, gt=0, description="Of AdamW.")
     epochs: Positive = Field(200)
@@ -57,19 +57,22 @@ class TipAdapter(Adapter):
 
     kind: ClassVar[Kind] = Kind("tip-adapter", module="adapters.tip_adapter", seeded=False, images=False, sweep="shots")
     views: Views = Field(
-        10, description="Augmented views of a training image, averaged to its key; 0: the clean image."
+        10, description="Augmented views of a training image, whose mean is its key; 0: the clean image."
     )
-    search: bool = Field(True, description="Choose alpha and beta on validation, where there is one.")
-    alpha: Weight = Field(1.0, description="Weight of the cache, where it is not searched.")
-    beta: Weight = Field(5.5, description="Sharpness of the cache, where it is not searched.")
-    alphas: Positive = Field(20, description="Values of alpha that are tried.")
-    betas: Positive = Field(200, description="Values of beta that are tried.")
+    search: bool = Field(True, description="Choose alpha and beta on validation, if there is any.")
+    alpha: Weight = Field(1.0, description="Weight of the cache, if it is not searched.")
+    beta: Weight = Field(5.5, description="Sharpness of the cache, if it is not searched.")
+    alphas: Positive = Field(20, description="Number of values of alpha that are tried.")
+    betas: Positive = Field(200, description="Number of values of beta that are tried.")
     alpha_most: float = Field(50.0, gt=0.1, description="Where the tried alphas end; they start at 0.1.")
     beta_most: float = Field(50.0, gt=0.1, description="Where the tried betas end; they start at 0.1.")
     ties: Literal["first", "log_loss"] = Field(
-        "first", description="Of settings with equal accuracy: the first (smallest beta), or the least log loss."
+        "first",
+        description="Which of equally accurate settings: the first (smallest beta), or that of lowest log loss.",
     )
-    even: bool = Field(False, description="Give each class the same say in the cache, whatever its number of images.")
+    even: bool = Field(
+        False, description="Give each class the same total weight in the cache, whatever its number of images."
+    )
 
 
 class TipAdapterF(TipAdapter):
@@ -79,7 +82,7 @@ class TipAdapterF(TipAdapter):
         "tip-adapter-f", module="adapters.tip_adapter", function="run_trained", images=False, sweep="shots"
     )
     epochs: Positive = Field(20)
-    learning_rate: Rate = Field(1e-3, description="Greatest rate of AdamW.")
+    learning_rate: Rate = Field(1e-3, description="Highest rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0)
     eps: float = Field(1e-4, gt=0, description="Of AdamW.")
     batch_size: Positive = Field(256, description="Images per step; the last step of an epoch can have fewer.")
@@ -90,10 +93,11 @@ class TipAdapterF(TipAdapter):
     )
     train_beta: Weight = Field(1.0, description="Sharpness of the cache in training.")
     test_scale: float | None = Field(
-        None, gt=0, description="Factor on cosines after training, if it is another one (FLAIR's code: 100)."
+        None, gt=0, description="Factor on cosines after training; none: that of training (FLAIR's code: 100)."
     )
     moving_images: bool = Field(
-        False, description="The training images are the keys as they are then, as memory is shared in FLAIR's code."
+        False,
+        description="Train on the current keys in place of the images, as FLAIR's code does, where both share memory.",
     )
 
 
@@ -101,9 +105,11 @@ class ZsLp(Adapter):
     """A linear probe that starts at the classes' texts; no validation image is used."""
 
     kind: ClassVar[Kind] = Kind("zs-lp", module="adapters.clap", images=False, sweep="shots")
-    views: Views = Field(20, description="Augmented views of the training images, all trained on; 0: the clean images.")
+    views: Views = Field(
+        20, description="Augmented views of the training images; all are trained on; 0: the clean images."
+    )
     epochs: Positive = Field(300)
-    learning_rate: Rate = Field(0.1, description="Greatest rate of SGD with a momentum of 0.9.")
+    learning_rate: Rate = Field(0.1, description="Highest rate of SGD with a momentum of 0.9.")
     batch_size: Positive = Field(256, description="Views per step; the last step of an epoch can have fewer.")
 
     @property
@@ -113,7 +119,7 @@ class ZsLp(Adapter):
 
 
 class Clap(ZsLp):
-    """CLAP: the same, held near the texts of classes that the texts tell well."""
+    """CLAP: ZS-LP with a penalty on the distance from the texts, for classes that the texts classify well."""
 
     kind: ClassVar[Kind] = Kind("clap", module="adapters.clap", images=False, sweep="shots")
 
@@ -124,8 +130,8 @@ class LpPlusPlus(Adapter):
     kind: ClassVar[Kind] = Kind("lp++", module="adapters.lp_plus_plus", images=False, sweep="shots")
     epochs: Positive = Field(300)
     reset: bool = Field(
-        False, description="A step of the texts' factors takes the gradients since the last one, not all so far."
+        False, description="Update the texts' factors by the gradients since the last update, not by all so far."
     )
     best_epoch: bool = Field(
-        True, description="Keep the last epoch of the best validation accuracy, else the last one."
+        True, description="Keep the epoch of best validation accuracy (of equals the last); false: the last epoch."
     )

@@ -27,7 +27,7 @@ class Kind:
         thaws: Whether it trains the encoder's own layers, batch norms too.
         keeps: Whether its product are weights: those of the first seed are always kept.
         timed: Whether its numbers depend on the device, which is part of the key then.
-        classifies: Whether its result are scores of classes, so that it can be tested on other data sets.
+        classifies: Whether its result is scores of classes; only then can it be tested on other data sets.
     """
 
     name: str

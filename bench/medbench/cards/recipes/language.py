@@ -15,7 +15,7 @@ ShotNumber = Positive | Literal["all"]
 
 
 class Prompted(Settings):
-    """What every protocol decides that classifies by texts: which texts, and how they become one vector a class."""
+    """Settings of every protocol that classifies by texts: which texts, and how they become one vector per class."""
 
     transform: Literal["protocol", "native"] = Field(
         "native", description="The model's own preprocessing, or the protocol's."
@@ -23,15 +23,15 @@ class Prompted(Settings):
     prompts: str = Field(
         "auto",
         description="`names`: the classes' names; `card`: the data set card's terms and prompts; a prompts card; a YAML"
-        " file (class -> texts); `auto`: the data set card's where each class has some, else the names.",
+        " file (class -> texts); `auto`: `card` if each class has some there, else `names`.",
     )
     template: Template | None = Field(
-        None, description="Sentence around a name or a term, which stands for {}; none: the model card's."
+        None, description="Sentence around a name or a term, with {} in its place; none: the model card's."
     )
     prototype: Literal["unit", "flair", "raw"] | None = Field(
         None,
-        description="A class's vector: the mean of its texts' unit vectors, at unit length again (CLIP) or not (FLAIR);"
-        " or the mean of the vectors as the tower gives them (CLAP). None: as the model's authors do.",
+        description="A class's vector. `unit`: the mean of its texts' unit vectors, scaled to unit length (CLIP);"
+        " `flair`: that mean, not scaled; `raw`: the mean of the tower's vectors (CLAP); none: the model card's.",
     )
     scale: float | None = Field(None, gt=0, description="Factor on cosines; none: the model's own.")
 
@@ -53,18 +53,21 @@ class ZeroShot(Prompted):
 
 
 class Shots(Settings):
-    """What every protocol decides that learns from a few samples of each class."""
+    """Settings of every protocol that learns from a few samples of each class."""
 
     transform: Literal["protocol", "native"] = Field(
         "native", description="The model's own preprocessing, or the protocol's."
     )
     shots: ShotNumber | list[ShotNumber] = Field(
-        default=[1, 2, 5, 10, 20], description="Samples of each class; `all`: the whole training part; a list."
+        default=[1, 2, 5, 10, 20],
+        description="Samples of each class, or a list of numbers; `all`: the whole training part.",
     )
     unit: Literal["sample", "group"] = Field(
-        "sample", description="What is counted: samples, or groups (patients) with all their samples of the class."
+        "sample", description="Whether shots count samples, or groups (patients) with all their samples of the class."
     )
-    val: Literal["same", "none"] = Field("same", description="Validation: as many of each class, or none at all.")
+    val: Literal["same", "none"] = Field(
+        "same", description="Validation: as many samples of each class as for training, or none."
+    )
 
     @field_validator("shots", mode="before")
     @classmethod
@@ -76,7 +79,7 @@ class Shots(Settings):
 
     @property
     def split_name(self) -> str | None:
-        """Few shots over `split`, drawn anew for each seed; all shots are that split itself."""
+        """Few shots from the training part of `split`, drawn for each seed; with all shots, `split` itself."""
         if self.shots == "all":
             return self.split
         told = f"fewshot-{self.shots}{'-group' * (self.unit == 'group')}{'-noval' * (self.val == 'none')}@{{seed}}"
@@ -101,7 +104,9 @@ class FewShot(Prompted, Shots):
         min_length=1,
         description="`logistic`: inverse strengths; chosen on validation.",
     )
-    C_fixed: Rate = Field(0.316, description="`logistic`: C where nothing can be chosen: 1 shot, or no validation.")
+    C_fixed: Rate = Field(
+        0.316, description="`logistic`: C if it cannot be chosen: with 1 shot, or without validation."
+    )
     balanced: bool = Field(True, description="`logistic`: weigh classes n / (c n_k).")
     scale_features: bool = Field(False, description="`logistic`: standardise features by training mean and deviation.")
     max_iter: Positive = Field(1000, description="`logistic`: iterations of a fit.")

@@ -1,4 +1,4 @@
-"""`medbench doctor --site`: does the site file fit the cluster, and do its nodes see what this machine sees."""
+"""`medbench doctor --site`: whether the site file fits the cluster, and its nodes see what this machine sees."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOCKS = 5.0
 
 
 def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
-    """Check a site file and the nodes that it names. A probe of a minute's limit runs in each partition.
+    """Check a site file and the nodes that it names. A probe with a time limit of one minute runs in each partition.
 
     Args:
         site: The site.
@@ -105,13 +105,13 @@ def _probed(own: Resources, site: Site, runs: Path) -> Iterator[Diagnosis]:
 
     same = told["medbench"] == version()
     yield Diagnosis(node, "ok" if same else "wrong", f"Python {told['python']}, medbench {told['medbench']}"
-                    + ("" if same else f", but {version()} here: install the same"))  # fmt: skip
+                    + ("" if same else f", but {version()} here: install the same version"))  # fmt: skip
     if told["word"] != found.word:
-        yield Diagnosis(f"{node} files", "wrong", f"does not see {runs}: give --runs a folder that all share")
+        yield Diagnosis(f"{node} files", "wrong", f"does not see {runs}: give --runs a folder that all nodes share")
         return
     yield Diagnosis(f"{node} files", "ok", f"sees {runs}")
-    locks = "felt there" if told["locked"] else "not felt there: tasks may do the same work twice, with equal results"
-    yield Diagnosis(f"{node} locks", "ok" if told["locked"] else "note", f"a lock of this machine is {locks}")
+    locks = "holds there" if told["locked"] else "does not hold there: tasks may do work twice, with equal results"
+    yield Diagnosis(f"{node} locks", "ok" if told["locked"] else "note", f"a lock of this machine {locks}")
     late = abs(found.offset)
     yield Diagnosis(f"{node} clock", "ok" if late <= CLOCKS else "note", f"differs by at most {late:.1f} s")
     if not told["offline"]:

@@ -33,7 +33,7 @@ class Elsewhere:
     Attributes:
         engine: `slurm`, `node` or `commands`.
         site: The cluster; None: this machine.
-        gpus: `node`: numbers of GPUs; one stands there as often as it takes tasks at once.
+        gpus: `node`: numbers of GPUs, each repeated for the tasks that it takes at once.
     """
 
     engine: str
@@ -49,7 +49,7 @@ class Elsewhere:
         """
         if engine is None:
             if site or gpus:
-                raise MedbenchError("--site and --gpus say where --on runs", "add --on slurm or --on node")
+                raise MedbenchError("--site and --gpus have no effect without --on", "add --on slurm or --on node")
             return None
         if engine not in ENGINES:
             raise unknown("engine", engine, ENGINES)
@@ -60,7 +60,7 @@ class Elsewhere:
         return cls(engine, found, _numbers(gpus, per_gpu) if engine == "node" else ())
 
     def options(self, how: Options) -> Options:
-        """Return the options of a plan for the machine that works."""
+        """Return the options of a plan for the machine that runs it."""
         from medbench.runs.cluster.submit import for_site
 
         return how if self.site is None else for_site(how, self.site)
@@ -105,7 +105,9 @@ class Elsewhere:
         submission = submit.to_slurm(made, site, command, worker)
         jobs = dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks)
         output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
-        output.note("medbench status --jobs shows them; medbench cancel ends them; the same command adds what is lost")
+        output.note(
+            "medbench status --jobs shows them; medbench cancel ends them; the same command submits lost tasks again"
+        )
         return Result()
 
     def _commands(self, made: Prepared) -> Result:
@@ -115,7 +117,9 @@ class Elsewhere:
         python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
         for line in lines(made.stages, made.folder, python):
             output.write(line)
-        output.note(f"a line may run anywhere, at any time; after all: {python} -m medbench work {made.folder} tables")
+        output.note(
+            f"a line may run anywhere, at any time; when all have run: {python} -m medbench work {made.folder} tables"
+        )
         return Result()
 
     def _node(self, made: Prepared, worker: Tasks) -> Result:
@@ -134,7 +138,7 @@ class Elsewhere:
 
 
 def _numbers(gpus: str | None, per_gpu: int) -> tuple[int, ...]:
-    """Return the GPUs of a comma list, or all of this machine, each as often as it takes tasks at once."""
+    """Return the GPUs of a comma list, or all of this machine, each repeated for the tasks that it takes at once."""
     if per_gpu < 1:
         raise MedbenchError(f"--per-gpu {per_gpu} is below 1", "give the number of tasks that share a GPU")
     if gpus is None:

@@ -13,11 +13,11 @@ from medbench.cli import options, output
 
 COLUMNS = ("submission", "task", "job", "state", "done", "units", "why")
 PRINTED_LINES = 20
-"""Of what a process printed beside its log."""
+"""Lines that are shown of what a process printed outside its log."""
 
 
 def show_jobs(runs: Path, *, as_json: bool) -> None:
-    """Show the tasks that are not done, and how many are."""
+    """Show the tasks that are not done, and how many are in each state."""
     from medbench.runs.cluster.follow import states
 
     found = list(states(runs))
@@ -30,7 +30,7 @@ def show_jobs(runs: Path, *, as_json: bool) -> None:
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     output.note(f"tasks: {told}, in {runs}" if found else f"nothing was submitted from {runs}")
     if counts["lost"] + counts["failed"]:
-        output.note("medbench logs JOB shows what a task said; the same command submits again what is not done")
+        output.note("medbench logs JOB shows the log of a task; the same command submits again what is not done")
 
 
 def logs(
@@ -55,7 +55,9 @@ def logs(
 
 
 def cancel(
-    submission: Annotated[str | None, typer.Argument(help="The submission; default: all of the run store.")] = None,
+    submission: Annotated[
+        str | None, typer.Argument(help="The submission; default: all submissions of the run store.")
+    ] = None,
     runs: options.Runs = None,
 ) -> None:
     """End submitted tasks that run or wait.

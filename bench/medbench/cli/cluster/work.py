@@ -25,19 +25,19 @@ def work(
     folder: Annotated[Path, typer.Argument(help="The folder of a submission.")],
     stage: Annotated[str, typer.Argument(help="The stage, such as heads.")],
     number: Annotated[
-        int | None, typer.Argument(help="The task's number; none: that of the scheduler's array.")
+        int | None, typer.Argument(help="The task's number; default: that of the scheduler's array.")
     ] = None,
 ) -> None:
-    """Do one task of a submission.
+    """Run one task of a submission.
 
-    What is done already is passed over.
+    It skips what is done already.
     """
     if status := task(folder, stage, number):
         raise typer.Exit(status)
 
 
 def task(folder: Path, stage: str, number: int | None) -> int:
-    """Do a task with a log of its own, whose last line tells how it ended; return the exit status.
+    """Run a task with a log of its own, whose last line says how it ended; return the exit status.
 
     Raises:
         MedbenchError: There is no such task.
@@ -59,7 +59,7 @@ def task(folder: Path, stage: str, number: int | None) -> int:
             result = do(folder, stage, number)
         except MedbenchError as error:
             result = Result(mistakes=[(f"{stage} {number}", error)])
-        except Exception as error:  # noqa: BLE001 - no task may end without a word of why
+        except Exception as error:  # noqa: BLE001 - the log must say why a task ended
             log.debug("%s", traceback.format_exc())
             result = Result(failures=[(f"{stage} {number}", f"{type(error).__name__}: {error}")])
         status = plan_text.complain(result, progress.say)
@@ -68,11 +68,12 @@ def task(folder: Path, stage: str, number: int | None) -> int:
 
 
 def _index() -> int:
-
     for name, first in INDICES:
         if os.environ.get(name, "").isdecimal():
             return int(os.environ[name]) - first
-    raise MedbenchError("no task number, and no scheduler's variable tells it", "give it: medbench work FOLDER STAGE N")
+    raise MedbenchError(
+        "no task number is given, and no variable of a scheduler has it", "give one: medbench work FOLDER STAGE N"
+    )
 
 
 def tables(folder: Path) -> None:
@@ -93,7 +94,7 @@ class Worker:
         self.folder, self.stage, self.number = folder, stage, number
 
     def __call__(self) -> int:
-        """Do the task and return the exit status; told that the time is up, save and ask to be queued again."""
+        """Run the task and return the exit status; near its time limit, save and ask to be queued again."""
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which asks the scheduler and ends the process
         _join_ranks()
         try:

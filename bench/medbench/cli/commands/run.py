@@ -43,12 +43,11 @@ def run(
     test_on: Annotated[
         str | None,
         typer.Option(
-            help="Other data sets to read the result on, too: names, comma lists, your own.",
-            autocompletion=complete.datasets,
+            help="Other data sets to test on as well: names, comma lists, your own.", autocompletion=complete.datasets
         ),
     ] = None,
     test_part: Annotated[
-        str, typer.Option(metavar="all|test", help="Of these, all images or their own test part.")
+        str, typer.Option(metavar="all|test", help="Of the sets of --test-on: all images, or their own test part.")
     ] = "all",
     closed: Annotated[
         bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
@@ -101,11 +100,13 @@ def run(
     allow_outside: options.AllowOutside = False,
     on: Annotated[
         str | None,
-        typer.Option("--on", metavar="slurm|node|commands", help="Who runs it; default: this process, one by one."),
+        typer.Option(
+            "--on", metavar="slurm|node|commands", help="Who runs the jobs; default: this process, one by one."
+        ),
     ] = None,
     site: Annotated[Path | None, typer.Option(help="--on slurm: the site file of the cluster.")] = None,
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs; default: all.")] = None,
-    per_gpu: Annotated[int, typer.Option(help="--on node: tasks at once on a GPU.")] = 1,
+    per_gpu: Annotated[int, typer.Option(help="--on node: number of tasks at once on each GPU.")] = 1,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[
@@ -235,7 +236,7 @@ def _paper(
         raise MedbenchError("--folds does not go with --paper: the paper's card has the splits", "leave it out")
     if how.test_on:
         raise MedbenchError(
-            "--test-on does not go with --paper: its tables show each data set alone",
+            "--test-on does not go with --paper: a paper's tables show each data set alone",
             "name the models, protocols and data sets: --model, --protocol, --dataset",
         )
     if how.image_size is not None:

@@ -20,17 +20,18 @@ def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Ass
     """Draw `shots` training and `shots` validation samples of each class from the training part of another split.
 
     The groups of that part are drawn into halves, keeping class shares: one for train, one for val. Without a
-    validation part train takes from all groups. From its half, a class takes its shots group by group in an order that
-    the seed gives. More shots under the same seed hold the fewer. The test part stays complete; the validation part of
-    the other split is left out.
+    validation part train takes from all groups. From its half, a class takes its shots group by group, in an order that
+    depends on the seed. Draws of one seed are nested: more shots contain the fewer. The test part stays complete; the
+    validation part of the other split is left out.
 
-    Of the unit `sample`, the last group is taken only as far as it is needed, so the shots are exact; what remains of
-    it is in no split. Of the unit `group`, a class takes the first `shots` groups that hold it, with all their samples
-    of the class (MedFM: k patients a class, all their images), so the number of samples differs between draws.
+    With the unit `sample`, only the samples that are needed are taken from the last group, so the shots are exact; the
+    rest of that group is in no split. With the unit `group`, a class takes the first `shots` groups that have it, with
+    all their samples of the class (MedFM: k patients per class, all their images), so the number of samples differs
+    between draws.
 
-    Of a multilabel task, a class's samples are those that have its label. Each class takes its own, and a part is the
-    union (MedFM): a sample that several classes take is there once, and a class can have more samples than shots, since
-    those that others take may have its label too. Samples without any label are not taken.
+    In a multilabel task, a class's samples are those with its label. Each class takes its own, and a part is the union
+    (MedFM): a sample that several classes take is there once. A class can have more samples than shots, since samples
+    of other classes may have its label too. Samples without any label are not taken.
 
     Args:
         card: The card.

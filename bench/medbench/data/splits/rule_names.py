@@ -1,8 +1,8 @@
-"""A card's split rules by name, RULE@N, which is the same rule with another seed, and names that tell the whole rule.
+"""A card's split rules by name; RULE@N, the same rule with another seed; and names that say the whole rule.
 
 Few shots: `fewshot-K[-group][-noval]` draws K samples (`-group`: patients) of each class from the training part of the
 card's default rule, and as many for validation (`-noval`: none); `BASE+fewshot-K…` draws from the rule BASE, which can
-be RULE@M. With `@N` behind it the draw has the seed N: `official+fewshot-5-group@3`. No rule's own name holds @ or +.
+be RULE@M. With `@N` at the end the draw has the seed N: `official+fewshot-5-group@3`. No rule's own name has @ or +.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def has_rule(card: DatasetCard, name: str) -> bool:
 
 
 def is_told(card: DatasetCard, name: str) -> bool:
-    """Tell whether a name is that of no rule of the card, but tells a rule: a method, `kfold-N`, few shots."""
+    """Tell whether a name says a rule that the card does not have: a method, `kfold-N`, few shots."""
     plain = name.partition("@")[0]
     known = plain in METHODS or PARTS.fullmatch(plain) or SHOTS.fullmatch(name)
     return bool(known) and not has_rule(card, name)
@@ -72,7 +72,7 @@ def number_field(rule: SplitRule) -> str:
 def with_rule(card: DatasetCard, name: str) -> DatasetCard:
     """Return the card with a rule called `name`: its own, that of a method it does not list, or RULE@N of either.
 
-    `kfold-7` is `kfold` with 7 parts; `SHOTS` says how few shots are told.
+    `kfold-7` is `kfold` with 7 parts; `SHOTS` is the pattern of names of few shots.
 
     Raises:
         CardError: The card has no such rule and medbench no such method.
@@ -94,7 +94,7 @@ def with_rule(card: DatasetCard, name: str) -> DatasetCard:
 
 
 def _few(base: str, told: re.Match[str]) -> SplitRule:
-    """Return the rule that a name of few shots tells."""
+    """Return the rule that a name of few shots says."""
     unit: Literal["sample", "group"] = "group" if told["group"] else "sample"
     shots, seed = int(told["shots"]), int(told["seed"] or 0)
     rule = SplitRule(method="fewshot", shots=shots, unit=unit, validation=not told["noval"], seed=seed)
@@ -129,8 +129,8 @@ def _unknown(card: DatasetCard, name: str) -> CardError:
     if "fewshot-" in name:
         return CardError(
             f"data set '{card.name}' has no split '{name}'",
-            "few shots are fewshot-K@SEED with K from 1 up; -group behind K counts patients, -noval has no validation,"
-            " and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
+            "a few-shot split is fewshot-K@SEED with K from 1 up; -group after K counts patients, -noval leaves"
+            " validation out, and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
         )
     meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
     return CardError(

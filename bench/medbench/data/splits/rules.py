@@ -76,8 +76,8 @@ def holdout(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
     so val is cut from train: its share `val` of the training part, class by class, whole groups if they are known.
     `validation: false` leaves it in train.
 
-    With `per_class` (FLAIR's shots) the next so many rows are train instead, and the next so many val. FLAIR takes
-    fewer where a class has no more; that is an error here.
+    With `per_class` (FLAIR's shots) train and then val take that many rows of each class instead. If a class has too
+    few, FLAIR takes fewer; here that is an error.
 
     Raises:
         DataError: A multilabel task, shares above 1, train is too small to be cut, or a class has too few rows.

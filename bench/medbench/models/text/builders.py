@@ -49,7 +49,7 @@ def construct_text(card: ModelCard, text: Text) -> nn.Module:
 
 
 class SiglipText(nn.Module):
-    """SigLIP's text tower of transformers: the last position, after the last norm; all positions are padded to."""
+    """SigLIP's text tower of transformers: the last position, after the last norm; texts fill all positions."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

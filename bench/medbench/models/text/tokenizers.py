@@ -1,4 +1,4 @@
-"""Texts to token ids, each by the library that has the model's tokenizer, from a file on this machine."""
+"""From texts to token ids, by the library that has the model's tokenizer and a vocabulary file on this machine."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _from_file(rule: TokenizerRule, file: WeightsFile) -> Any:
     if lacking := [token for token in NEEDED[rule.kind] if found.token_to_id(token) is None]:
         raise _wrong(file, f"it has no token {lacking[0]}")
     if rule.tokens is not None and count != rule.tokens:
-        raise _wrong(file, f"it has {count:,} tokens, and the text tower {rule.tokens:,}")
+        raise _wrong(file, f"it has {count:,} tokens, but the text tower has {rule.tokens:,}")
     found.enable_truncation(rule.context)
     length = rule.context if rule.padding == "fixed" else None
     found.enable_padding(pad_id=rule.pad_id, length=length)

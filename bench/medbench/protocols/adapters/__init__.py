@@ -1,1 +1,1 @@
-"""Protocols of few-shot adapters: one module each. Only validation is ever chosen on."""
+"""Protocols of few-shot adapters: one module each. All choices are made on validation."""

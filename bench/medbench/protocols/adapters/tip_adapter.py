@@ -1,7 +1,7 @@
 """Tip-Adapter and Tip-Adapter-F (Zhang et al., ECCV 2022): a cache of training images beside the texts.
 
-Weight and sharpness of the cache are searched on validation alone, by accuracy as in the authors' code; that code
-searches on the test images of ImageNet, and keeps Tip-Adapter-F's epoch that is best on test: neither is done here. The
+Weight and sharpness of the cache are searched on validation alone, by accuracy as in the authors' code. That code also
+searches on the test images of ImageNet, and keeps Tip-Adapter-F's epoch that is best on test. Neither is done here: the
 last epoch is kept. Without validation both are the settings' own, and the record says so.
 """
 
@@ -130,5 +130,5 @@ def _warnings(ties: int, values: np.ndarray, edges: Any) -> tuple[str, ...]:
     if ties > 1:
         found.append(f"{ties} of {len(values)} pairs of alpha and beta have the best accuracy on validation")
     if edges and ties < len(values):
-        found.append(f"the best {' and '.join(edges)}: at the edge of the grid: a wider grid may do better")
+        found.append(f"the best {' and '.join(edges)} at the edge of the grid: a wider grid may do better")
     return tuple(found)

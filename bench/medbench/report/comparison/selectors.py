@@ -106,7 +106,7 @@ def meant(groups: Iterable[Group], side: Side, protocol: str) -> list[Group]:
 def having(groups: Iterable[Group], settings: Iterable[str]) -> list[Group]:
     """Return the groups that have all of some settings: those that change nothing else, if there are any.
 
-    What was tested on another data set than its own is meant only where the settings name that (`test_on=NAME`).
+    Results on another data set are included only if the settings name it (`test_on=NAME`).
     """
     wanted = {_spelt(word) for word in settings}
     elsewhere = any(word.startswith("test_on=") for word in wanted)

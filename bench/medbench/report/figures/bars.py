@@ -112,10 +112,10 @@ def of_table(table: Table) -> FigureData:
     out, unless no row has it.
 
     Raises:
-        MedbenchError: The table has no rows: all that was run has random weights.
+        MedbenchError: The table has no rows, since all runs have random weights.
     """
     if not table.rows:
-        raise MedbenchError(f"{table.name}: all that was run has random weights", "add --random to show it, marked")
+        raise MedbenchError(f"{table.name}: all runs have random weights", "add --random to show them, marked")
     rows = [row for row in table.rows if _cell_of(table, row).value is not None]
     found = {(_panel_of(row), model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))

@@ -21,7 +21,7 @@ GREY = "0.45"
 ASIDE = 0.22  # how far right of ours published values of a curve stand
 NUMBER = 0.3  # inches from bar to bar at least, if their numbers are to stand side by side
 LETTER = 0.055  # inches, a letter of an axis
-HANDLE = 0.45  # inches, the sign of an entry of a legend and the room around it
+HANDLE = 0.45  # inches, the symbol of a legend's entry and the space around it
 SHORT = 12  # letters of a name that the height of a panel leaves room for
 MARGIN = 0.04  # inches, beside the small print
 LINES = 14  # of small print; what is left out is said on the command line
@@ -326,7 +326,7 @@ class Page:
 
 
 def _legend_width(names: Sequence[int], columns: int) -> float:
-    """Return about how many inches a legend takes; entries run down its columns, the first of which have one more.
+    """Return the approximate width of a legend in inches; its entries fill column by column.
 
     Args:
         names: Letters of each entry.

@@ -21,7 +21,7 @@ FIRST = "bars"
 
 
 def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
-    """Return the data set and the kind that a name means; None: it is no name of such a figure.
+    """Return the data set and the kind of a figure's name; None: it names no such figure.
 
     Raises:
         CardError: Nothing was run on the data set, or there is no such kind.
@@ -61,7 +61,7 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
 def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
     """Return (name, kind) of the figures of each data set with a finished unit.
 
-    Those of kind `shift` are left out: folders do not tell whether something was tested on another data set.
+    Those of kind `shift` are left out: the names of folders do not say whether another data set was tested on.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.

@@ -15,8 +15,8 @@ SIDES = {"in_domain": "in domain", "shifted": "shifted"}
 def of_table(table: Table) -> FigureData:
     """Return the figure of a table of domain shift: two bars with 95 % intervals for each of its rows.
 
-    There is one panel for each other data set, protocol and settings. The drop has an interval of its own, which is in
-    the table: two overlapping intervals do not say that there is none.
+    There is one panel for each other data set, protocol and settings. The interval of the drop is in the table: two
+    bars whose intervals overlap can still differ.
     """
     dataset = table.columns[0].dataset
     at = {name: [column.id for column in table.columns].index(name) for name in SIDES}

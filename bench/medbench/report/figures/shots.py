@@ -32,13 +32,13 @@ STD = "; without stored scores: one sample standard deviation over seeds to each
 def of_records(dataset: str, records: Iterable[Record], include_random: bool = False) -> FigureData:
     """Return the figure of a data set's records with shots, one line for each model, protocol and settings.
 
-    Zero-shot results of the same models stand at 0 shots, the whole training part stands last. Names in the legend have
-    a protocol, settings or weights only where these tell lines apart. Points have the 95 % intervals of the data set's
+    Zero-shot results of the same models are at 0 shots; the whole training part comes last. Names in the legend have a
+    protocol, settings or weights only if lines differ in them. Points have the 95 % intervals of the data set's
     table.
 
     Args:
         dataset: The data set's name.
-        records: Records; those of other data sets and of protocols without shots are passed over.
+        records: Records; those of other data sets and of protocols without shots are ignored.
         include_random: Show random weights too, marked.
 
     Raises:
@@ -48,7 +48,7 @@ def of_records(dataset: str, records: Iterable[Record], include_random: bool = F
     few = [record for record in found if Group((record,)).shots and record.test_on is None]
     if not any(include_random or record.unit.weights != "random" for record in few):
         raise MedbenchError(
-            f"nothing has been run on '{dataset}' with few shots yet" + " but with random weights" * bool(few),
+            f"nothing has been run on '{dataset}' with few shots yet" + ", except with random weights" * bool(few),
             "--random shows them, marked"
             if few
             else f"medbench run --model MODEL --protocol few-shot --dataset {dataset}",
@@ -79,7 +79,7 @@ def _of_table(table: Table) -> FigureData:
 
 
 def _panel(row: Row) -> str:
-    """Return the content of the data of a row, where several data sets go by the table's name."""
+    """Return the digest of the data of a row, if several data sets have the table's name."""
     return str(row.about.get("data", ""))
 
 

@@ -38,7 +38,7 @@ from medbench.storage.locks import exclusive
 
 RANDOM = "random weights (sanity rows, not results)"
 NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
-"""What two warnings may differ in that say the same."""
+"""Numbers; two warnings that differ only in these are the same."""
 
 
 def dataset_table(
@@ -46,8 +46,7 @@ def dataset_table(
 ) -> Table:
     """Return the table of one data set, best primary metric first; rows that differ in shots alone stand together.
 
-    What learned from few samples of each class is ranked among rows of as many samples: more samples are no merit of a
-    model.
+    Results from few samples of each class are ranked only among rows with the same number of samples.
 
     Args:
         dataset: The data set's name.
@@ -73,7 +72,7 @@ def dataset_table(
         for part in parts:
             rows += _rows(part, columns, intervals, _with_shots(parts))
     if others := sorted({record.test_on for record in records if record.test_on is not None}):
-        notes.append(f"what was tested on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
+        notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
     if random and not include_random:
         notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
@@ -107,7 +106,7 @@ class _Part:
 
     @cached_property
     def alike(self) -> set[str]:
-        """The groups (by digest) whose test images are those of most: the others do not compare with them."""
+        """The groups (by digest) with the most common test images; the others do not compare with them."""
         return _alike(self.groups)
 
 
@@ -305,7 +304,7 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
 
 
 def _warnings(groups: Sequence[Group]) -> list[str]:
-    """Return the groups' warnings with who they are of; of those that differ in numbers alone, one, and how many."""
+    """Return the groups' warnings with the groups' titles; if they differ in numbers alone, one and a count."""
     said: dict[str, dict[str, list[Group]]] = {}
     for group in groups:
         for warning in spoken(group):

@@ -29,7 +29,7 @@ class Drop:
 
     Attributes:
         shifted: The records on the other data set.
-        in_domain: The records of the same job on its own data set; None: they have gone.
+        in_domain: The records of the same job on its own data set; None: they are gone.
         metric: The metric.
         own: Its mean, standard deviation and 95 % interval in domain, on the classes that are scored on the other set.
         value: In domain minus shifted, over the seeds that both have; None: not known.
@@ -119,9 +119,9 @@ def _scored(group: Group) -> list[str]:
 
 
 def among(found: Predicted, columns: Sequence[int]) -> Predicted:
-    """Return predictions of some classes alone: of images that have one of them, by the softmax over them.
+    """Return the predictions for some classes: of the images that have one of them, by the softmax over them.
 
-    Of findings the others are left out, and all images stay.
+    In a multilabel task all images stay, and the other findings are left out.
     """
     ranks = found.scores if found.ranks is None else found.ranks
     if len(columns) == ranks.shape[2]:
@@ -152,7 +152,7 @@ def shift_table(dataset: str, records: Iterable[Record], include_random: bool = 
     found, notes = drops((record for record in records if record.unit.dataset == dataset), include_random)
     if not found and not notes:
         raise MedbenchError(
-            f"nothing that was trained on '{dataset}' has been tested on another data set yet",
+            f"no model trained on '{dataset}' has been tested on another data set yet",
             f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset} --test-on OTHER",
         )
     primary = Counter(drop.metric for drop in found).most_common(1)[0][0] if found else ""
@@ -212,7 +212,9 @@ def _notes(found: list[Drop]) -> list[str]:
         " separately, and the training seeds"
     ]
     if any(drop.shifted.first.unit.options.get("closed") for drop in found):
-        notes.append("closed: both numbers are over the classes that the other set has; in domain on images of these")
+        notes.append(
+            "closed: both numbers are over the classes that the other set has; in domain on images of these alone"
+        )
     notes += [SEEN] if any(drop.shifted.contaminated for drop in found) else []
     if any(drop.shifted.first.unit.weights == "random" for drop in found):
         notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")

@@ -1,1 +1,1 @@
-"""Runs on many GPUs: a plan that travels, its tasks, and the engines that start them."""
+"""Runs on many GPUs: a plan that other machines can read, its tasks, and the engines that start them."""

@@ -27,7 +27,7 @@ class TaskState:
         submission: Name of its submission.
         task: STAGE-NUMBER.
         job: Slurm's name of it.
-        state: `lost` has ended outside Python (by a limit, for memory, with its node); `unknown`: there is no queue.
+        state: `lost`: ended from outside (a limit, memory, its node); `unknown`: squeue does not answer.
         done: Its units that are done.
         units: All its units; 0 for tasks that prepare, extract or write tables.
         why: The queue's reason or node, an error, or what is known of the end.
@@ -49,8 +49,7 @@ class TaskState:
 def states(runs: Path) -> Iterator[TaskState]:
     """Yield what became of the tasks of a run store, the oldest first.
 
-    A unit that was submitted again belongs to its last task alone; a submission without units of its own is passed
-    over.
+    A unit that was submitted again belongs to its last task alone; a submission without units of its own is skipped.
     """
     queue = squeue.queue()
     every = list(submissions(runs))
@@ -82,7 +81,7 @@ def _state(runs: Path, one: Submission, task: SubmittedTask, units: Units, queue
     if failures or end.endswith(FAILED):
         return told("failed", (failures or lines[-2:-1] or [""])[0].strip().splitlines()[-1])
     if queue is None:
-        return told("unknown", "squeue cannot be asked on this machine")
+        return told("unknown", "squeue does not answer on this machine")
     how = squeue.ended(task.job) or ", ".join(filter(None, (known, place))) or "no longer in the queue"
     return told("lost", "; ".join([how, *(lines or last_lines(one.printed(task), LAST_LINES))]))
 
@@ -121,7 +120,7 @@ def cancel(runs: Path, name: str | None) -> list[str]:
     if name is not None and name not in every:
         raise unknown("submission", name, every)
     if (queue := squeue.queue()) is None:
-        raise MedbenchError("squeue cannot be asked on this machine", "cancel on a login node of the cluster")
+        raise MedbenchError("squeue does not answer on this machine", "cancel on a login node of the cluster")
     chosen = every.values() if name is None else [every[name]]
     alive = [task.job for one in chosen for task in one.tasks if queue.get(task.job, ("", ""))[0] in squeue.ALIVE]
     if not alive:

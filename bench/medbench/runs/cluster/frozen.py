@@ -1,8 +1,8 @@
-"""A plan that travels: jobs as JSON, samples as parquet. A worker reads it as it was made, and plans nothing itself.
+"""A plan in files: jobs as JSON, samples as parquet. A worker reads it as it was made, and plans nothing itself.
 
 A folder holds `plan.json` (versions), `things.json` (what jobs share, by digest), `jobs.jsonl` (one job a line) and
-`data/` (the samples of each data set). Whoever reads it back checks each job's key: a plan of another version of
-medbench, or one that was changed, is refused.
+`data/` (the samples of each data set). The reader checks each job's key. It refuses a plan of another version
+of medbench, and one that was changed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PLAN, THINGS, JOBS = "plan.json", "things.json", "jobs.jsonl"
 
 
 def freeze(jobs: Iterable[Job], folder: Path) -> None:
-    """Write jobs, each after those that it needs, to a folder; `plan.json` comes last and tells that it is complete.
+    """Write jobs, each after those that it needs, to a folder; `plan.json` comes last and shows that it is complete.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -120,7 +120,7 @@ class _Writer:
             found = {"class": type(value).__name__, **self._content(value)}
             digest = files.digest(found)[:16]
             self.things[digest] = found
-            self._seen[id(value)] = (value, {"thing": digest})  # held, so that no other value gets its id
+            self._seen[id(value)] = (value, {"thing": digest})  # keeps the value alive, or another could get its id
         return self._seen[id(value)][1]
 
     def _content(self, value: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class _Writer:
             return {"fields": self._fields(value, {"samples", "content"}), "samples": self._samples(value)}
         if isinstance(value, Card):
             fields = value.model_dump(mode="json", exclude_unset=True)
-            fields["name"] = value.name.partition("@")[0]  # MODEL@PROTOCOL is no name that a file could have
+            fields["name"] = value.name.partition("@")[0]  # MODEL@PROTOCOL is no valid name of a card
             folder = str(value._folder.absolute()) if value._folder else None
             return {"card": fields, "name": value.name, "folder": folder}
         if isinstance(value, BaseModel):

@@ -22,7 +22,8 @@ def look(folder: Path) -> dict[str, Any]:
     """Return what this machine sees in a folder.
 
     Keys: `node`; `python` and `medbench` (versions); `word` (None: the folder is not there); `locked` (whether a lock
-    that the other machine holds is felt here); `time` (seconds since 1970); `offline` (whether downloads are off).
+    that the other machine holds has an effect here); `time` (seconds since 1970); `offline` (whether downloads are
+    off).
     """
     return {
         "node": platform.node(),

@@ -1,4 +1,4 @@
-"""The site file: what a cluster's machines are, which tasks run on which, and how a worker starts there."""
+"""The site file: the machines of a cluster, which tasks run on which, and how a worker starts there."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Class = Literal["prepare", "features", "heads", "train"]
 CLASSES: tuple[Class, ...] = ("prepare", "features", "heads", "train")
 
 EXAMPLE = """\
-# lab.yaml: give it with --site, in MEDBENCH_SITE, or put it to ~/.config/medbench/site.yaml
+# lab.yaml: give it with --site, name it in MEDBENCH_SITE, or save it as ~/.config/medbench/site.yaml
 engine: slurm
-device: cuda          # the workers'; nothing is looked up on the machine that submits
-precision: bf16       # what --precision auto is on the workers
+device: cuda          # of the workers; medbench does not look for a GPU on the machine that submits
+precision: bf16       # what --precision auto means on the workers
 env: {MEDBENCH_HOME: /scratch/lab/medbench, MEDBENCH_DATA: /data/med, HF_HUB_OFFLINE: "1"}
 setup: [module load cuda]
 python: /proj/lab/venv/bin/python
@@ -41,11 +41,11 @@ class Resources(Strict):
     """What one task of a class gets."""
 
     partition: str | None = Field(None, description="Slurm's partition; none: the default one.")
-    gpus: int = Field(0, ge=0, le=64, description="GPUs; more than one: as many processes, for `train` alone.")
-    cpus: int = Field(4, gt=0, le=1024, description="Processors, of each process.")
-    memory_gb: float = Field(16, gt=0, description="Memory in GB, of all processes.")
-    minutes: int = Field(120, gt=0, le=43_200, description="Time limit of one life.")
-    requeues: int = Field(10, ge=0, le=1_000, description="How often a task that ran into the limit goes on.")
+    gpus: int = Field(0, ge=0, le=64, description="GPUs; several (`train` only): one process for each.")
+    cpus: int = Field(4, gt=0, le=1024, description="CPU cores of each process.")
+    memory_gb: float = Field(16, gt=0, description="Memory in GB of all processes together.")
+    minutes: int = Field(120, gt=0, le=43_200, description="Time limit; a requeued task gets it anew.")
+    requeues: int = Field(10, ge=0, le=1_000, description="How often a task that reached the limit is queued again.")
     constraint: str | None = Field(None, description="Features that the node must have.")
 
 
@@ -53,16 +53,16 @@ class Site(Card):
     """A cluster, or a machine with several GPUs."""
 
     engine: Literal["slurm"] = Field("slurm", description="Who starts the tasks.")
-    device: Literal["cuda", "cpu"] = Field("cuda", description="The workers' device, in classes with GPUs.")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(description="What `--precision auto` is on the workers.")
-    env: dict[str, str] = Field(default_factory=dict, description="Variables, written into the script.")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="Device of the workers, in classes with GPUs.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="What `--precision auto` means on the workers.")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment variables of the workers.")
     setup: list[str] = Field(default_factory=list, description="Shell lines before Python starts.")
-    python: str | None = Field(None, description="Command that runs Python there; none: the one that submits.")
+    python: str | None = Field(None, description="Command that runs Python there; none: the Python that submits.")
     extra: dict[str, str] = Field(default_factory=dict, description="Further options of sbatch, such as account.")
     srun_args: list[str] = Field(default_factory=list, description="Arguments of srun.")
-    at_once: int = Field(64, gt=0, description="Most tasks of one array that run at once.")
-    signal_seconds: int = Field(120, gt=0, description="How long before its time limit a task is told to save.")
-    chunk_minutes: float = Field(20, gt=0, description="Small jobs share a task until it takes about as long.")
+    at_once: int = Field(64, gt=0, description="How many tasks of one array may run at once.")
+    signal_seconds: int = Field(120, gt=0, description="Seconds before its time limit at which a task is told to save.")
+    chunk_minutes: float = Field(20, gt=0, description="Small jobs share a task of about this many minutes.")
     classes: dict[Class, Resources] = Field(description="Class of tasks -> what one task gets.")
     models: dict[str, dict[Class, dict[str, Any]]] = Field(
         default_factory=dict, description="Pattern of model names -> class -> what differs there."
@@ -72,7 +72,7 @@ class Site(Card):
     @classmethod
     def _settled(cls, value: Any) -> Any:
         if value == "auto":
-            raise ValueError("'auto' would be another number on each machine: name the workers' (bf16 on new GPUs)")
+            raise ValueError("'auto' depends on the machine: name the workers' precision (bf16 on new GPUs)")
         return value
 
     @field_validator("classes")
@@ -87,7 +87,7 @@ class Site(Card):
         for kind in CLASSES:
             for model in ("", *self.models):
                 if self.resources(kind, model).gpus > 1 and kind != "train":
-                    raise ValueError(f"{kind}: only train can use several GPUs, as processes that share the work")
+                    raise ValueError(f"{kind}: only tasks of class train can use several GPUs")
         return self
 
     def resources(self, kind: Class, model: str = "") -> Resources:

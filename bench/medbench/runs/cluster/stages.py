@@ -1,4 +1,4 @@
-"""Jobs to tasks: what runs where, what waits for what, and what shares a task."""
+"""From jobs to tasks: what runs where, what waits for what, and what shares a task."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
     Args:
         jobs: The jobs.
         minutes: Estimate of one job.
-        chunk: Small jobs of a model and data set share a task until it takes so many minutes.
+        chunk: Small jobs of a model and data set share a task of about this many minutes.
     """
     level = _levels(jobs)
     found: list[Stage] = []
@@ -87,7 +87,7 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
 
 
 def _levels(jobs: Numbered) -> dict[int, int]:
-    """Return the number of jobs that stand, one after the other, before each job."""
+    """Return the length of the longest chain of jobs that each job needs."""
     places = {job.place: number for number, job in jobs.items()}
     found: dict[int, int] = {}
     for number, job in jobs.items():
@@ -106,7 +106,8 @@ def _store(job: Job) -> str:
 def _features(jobs: Numbered, numbers: Iterable[int]) -> tuple[Task, ...]:
     """Return a task for each encoder and data set: of the jobs that see the same views, the one that sees most of them.
 
-    Clean images are in every job's features, so jobs with other views are in the same task, or two would extract them.
+    Every job's features include the clean images. Jobs with other views are therefore in one task: two would both
+    extract them.
     """
     most: dict[str, dict[str, int]] = {}
     for number in numbers:
@@ -134,9 +135,9 @@ def _encoded(job: Job) -> list[Any]:
 
 
 def _chunks(jobs: Numbered, numbers: Iterable[int], minutes: Minutes, least: float) -> tuple[Task, ...]:
-    """Return tasks of at least so many minutes.
+    """Return tasks of at least `least` minutes.
 
-    What shares work is in one task: the depths of a sweep, and the splits of a head, which are solved together.
+    Jobs that share work are in one task: the depths of a sweep, and the splits of a head, which are fitted together.
     """
     shared: dict[tuple[str, ...], list[list[int]]] = {}
     whole: dict[tuple[str, ...], list[int]] = {}

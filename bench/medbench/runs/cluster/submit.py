@@ -36,7 +36,7 @@ class TaskList:
 
     Attributes:
         device: The workers' device.
-        needs: Whether a task does what it needs itself where that is not done.
+        needs: Whether a task does itself what it needs and is not done yet.
         stages: The stages.
     """
 
@@ -93,7 +93,7 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
         records: Finished units, whose times say how long jobs take.
         device: The workers' device.
         chunk: Least minutes of a task of small jobs.
-        needs: Whether a task does what it needs itself where that is not done, for engines that keep no order.
+        needs: Whether a task does itself what it needs and is not done yet, for engines that keep no order.
 
     Raises:
         MedbenchError: Nothing is left to submit.
@@ -131,7 +131,7 @@ def read_tasks(folder: Path) -> TaskList:
 def with_needs(jobs: Sequence[Job]) -> list[Job]:
     """Return jobs, each after those that it needs, whether these are done or not.
 
-    A job that is given itself stands for those that others need: it may keep more weights.
+    A given job replaces its equal among those that others need: it may keep more weights.
     """
     given = {job.place: job for job in jobs}
     found: dict[tuple[str, str], Job] = {}
@@ -213,7 +213,7 @@ def _arrays(names: Sequence[str]) -> list[str]:
 
 
 def hours(made: Prepared, site: Site) -> dict[Class, float]:
-    """Return the most hours that each class may take: its GPUs' where it has some, else of its processors' tasks."""
+    """Return the most hours that each class may take: GPU hours if it has GPUs, else hours of tasks."""
     found: dict[Class, float] = {}
     for stage in made.stages:
         for task in stage.tasks:

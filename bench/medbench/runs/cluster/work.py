@@ -1,4 +1,4 @@
-"""One task of a frozen plan: what a worker does. It may be run any number of times; what is done is passed over."""
+"""One task of a frozen plan: what a worker does. It may run any number of times and skips what is done."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def work(folder: Path, stage: str, number: int) -> Result:
         number: The task's place in it.
 
     Raises:
-        MedbenchError: There is no such task, the plan is another's, or the machine lacks the GPU of the plan.
+        MedbenchError: There is no such task, the plan is of another version, or the machine lacks its GPU.
     """
     tasks, one = task_of(folder, stage, number)
     plan = thaw(folder, one.tasks[number].jobs)

@@ -64,7 +64,7 @@ class JobInputs:
         left_out: Id of each image left out -> the reason.
         mean: Mean used for normalisation.
         std: Standard deviation used for normalisation.
-        elsewhere: The same of each further data set that the job is tested on; its images are normalised as the job's.
+        elsewhere: The inputs of each further data set that the job is tested on, normalised as the job's own images.
     """
 
     def __init__(

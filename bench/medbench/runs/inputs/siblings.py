@@ -1,4 +1,4 @@
-"""Jobs that differ in their split or their sweep alone, so that one computation can solve them all."""
+"""Jobs that differ only in their split or their sweep: one computation can solve them all."""
 
 from __future__ import annotations
 

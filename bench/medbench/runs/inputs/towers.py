@@ -1,4 +1,4 @@
-"""The text towers of a plan's jobs, and what they made of texts."""
+"""The text towers of a plan's jobs, and the vectors of texts that they gave."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from medbench.runs.language import JobLanguage
 from medbench.storage import files
 
 FIRST_SCALE = 1 / 0.07
-"""Factor on cosines of a tower whose file has none (drawn weights): where CLIP's training starts."""
+"""Factor on cosines for random weights, which have none: where CLIP's training starts."""
 
 
 @dataclass
 class Towers:
-    """Holds the last text tower and what it said: the jobs of a plan that share a tower follow each other."""
+    """Holds the last text tower and its vectors: the jobs of a plan that share a tower follow each other."""
 
     device: torch.device
     _key: str = ""
@@ -69,4 +69,4 @@ def _warnings(tower: TextEncoder, asked: JobLanguage) -> tuple[str, ...]:
         return ()
     assert tower.card.text is not None
     most = tower.card.text.tokenizer.context
-    return (f"{len(cut)} of {len(texts)} texts are longer than the {most} tokens that {tower.card.name} reads: cut",)
+    return (f"{len(cut)} of {len(texts)} texts were cut to the {most} tokens that {tower.card.name} reads",)

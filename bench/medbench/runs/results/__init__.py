@@ -1,1 +1,1 @@
-"""Records of finished units: what they hold, and where it comes from."""
+"""Records of finished units: what they hold, and where their numbers come from."""

@@ -1,4 +1,4 @@
-"""The data sets that a job's outcome is read on: its own, and those of `--test-on`."""
+"""The data sets that a job is tested on: its own, and those of `--test-on`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ FLAWS = {
     "absent-val": ABSENT,
     "absent-test": ABSENT,
 }
-"""Kind of a finding about the split -> how a record's warning of it begins."""
+"""Kind of a finding about the split -> how a record's warning about it begins."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One data set that a job's outcomes are read on.
+    """One data set that a job is tested on.
 
     Attributes:
-        dataset: Its `test` is what is read.
+        dataset: The data set; its `test` is used.
         units: The units of the seeds, with their keys.
         shared: What the records of all seeds share.
         warnings: Those that do not depend on the outcome.
@@ -54,7 +54,7 @@ class Part:
     shift: Shifted | None = None
 
     def of(self, outcome: Outcome) -> Outcome:
-        """Return what an outcome says of this data set."""
+        """Return the outcome on this data set."""
         if self.rows is None or outcome.log_odds_test is None:
             return outcome
         total = len(outcome.log_odds_test)

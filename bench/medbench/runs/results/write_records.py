@@ -33,7 +33,7 @@ def write_records(
 ) -> list[Record]:
     """Score each seed on validation and test and write its record; existing records stay unless `overwrite`.
 
-    A job that is tested on further data sets has one more record a seed for each.
+    A job that is tested on further data sets has one more record for each set and seed.
     """
     spent = {name: round(value, 3) for name, value in timings.items()}
     records: list[Record] = []

@@ -1,11 +1,12 @@
 """Linear probes that start at the classes' texts: ZS-LP and CLAP, Silva-Rodríguez et al., CVPR 2024.
 
 logits = s unit(f) unit(w)^T, where w starts at the mean t of a class's texts as the tower gives them. ZS-LP is trained
-on the cross-entropy; CLAP adds mean_c a_c |w_c - t_c|^2, where a_c says how right the texts are on the class's training
-images, and stays. No validation image is used. Source: the authors' code (jusiro/CLAP, dbdf409).
+on the cross-entropy; CLAP adds mean_c a_c |w_c - t_c|^2, where a_c, a constant, says how well the texts classify the
+class's training images. No validation image is used. Source: the authors' code (jusiro/CLAP, dbdf409).
 
-Many fits are trained as one batched problem, with the numbers of each alone. A probe never leaves the space that its
-texts and training images span, since its gradient lies there: few shots are trained in that space, which is narrower.
+Many fits are trained as one batched problem; each gets the numbers that it would get alone. A probe never leaves the
+space that its texts and training images span, since its gradient lies there. Few shots are trained in that space, which
+has fewer dimensions.
 """
 
 from __future__ import annotations

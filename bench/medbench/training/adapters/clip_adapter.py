@@ -1,7 +1,7 @@
 """CLIP-Adapter: a small network on the image feature, mixed with the feature itself, Gao et al., IJCV 2024.
 
-f' = r relu(W2 relu(W1 f)) + (1 - r) f without biases; logits = s unit(f') t^T. Since such a network of c f is c times
-that of f, features of any length give the same logits. Source: the authors' code (gaopengcuhk/CLIP-Adapter, 08d07f8).
+f' = r relu(W2 relu(W1 f)) + (1 - r) f without biases; logits = s unit(f') t^T. Without biases, scaling f scales f'
+alike, so features of any length give the same logits. Source: the authors' code (gaopengcuhk/CLIP-Adapter, 08d07f8).
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ class Cache:
 
     Attributes:
         keys: (n, d), of length 1.
-        values: (n, c), what each image speaks for.
+        values: (n, c), how much each image votes for each class.
     """
 
     keys: Tensor
     values: Tensor
 
     def votes(self, images: Tensor, beta: float) -> Tensor:
-        """Return what the cache says of images of length 1, (m, d): (m, c), before alpha."""
+        """Return the cache's votes on images of length 1, (m, d): (m, c), before alpha."""
         return (beta * (images @ self.keys.T) - beta).exp() @ self.values
 
 
@@ -46,7 +46,7 @@ def cache_of(views: Sequence[Tensor], targets: Tensor, classes: int, *, even: bo
         targets: (n,) class numbers.
         classes: Number of classes c.
         even: Give every class the same sum of values, n / c, whatever its number of images; with equal numbers nothing
-            changes. The authors' code does not, so that common classes gain.
+            changes. The authors' code does not, which favours common classes.
     """
     keys = normalize(torch.stack(list(views)).mean(dim=0), dim=1)
     values = one_hot(targets, classes).to(keys.dtype)

@@ -1,1 +1,1 @@
-"""Who starts the tasks of a submission: one module each."""
+"""The engines that start the tasks of a submission: one module each."""

@@ -1,4 +1,4 @@
-"""One shell line a task, which may be run any number of times: for PBS, LSF, Kubernetes, xargs."""
+"""One shell line per task, which may run any number of times: for PBS, LSF, Kubernetes, xargs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medbench.runs.cluster.stages import Stage
 
 
 def lines(stages: Sequence[Stage], folder: Path, python: str) -> Iterator[str]:
-    """Yield one line a task, stage by stage; the lines of a stage may run at the same time, the next stage after them.
+    """Yield one line per task, stage by stage. The lines of a stage may run at the same time.
 
     Args:
         stages: The stages.

@@ -1,4 +1,4 @@
-"""The GPUs of one machine: a queue of tasks, and one process at a time for each GPU and each processor slot."""
+"""The GPUs of one machine: a queue of tasks, and one process at a time for each slot on a GPU or the CPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(stages: Sequence[Stage], gpus: Sequence[int], logs: Path, cores: int, wo
 
     Args:
         stages: The stages.
-        gpus: Numbers of the GPUs; one that is named twice takes two tasks at once; none: processors alone.
+        gpus: Numbers of the GPUs; one that is named twice takes two tasks at once; empty: CPU alone.
         logs: Folder of submitit's files.
         cores: Processors that tasks without a GPU may use.
         worker: Makes what a process runs.
@@ -96,8 +96,9 @@ def _stage(stage: Stage, slots: Sequence[tuple[int, ...]], logs: Path, threads: 
 def _start(call: Callable[[], Any], gpus: tuple[int, ...], logs: Path, threads: int) -> Any:
     import submitit
 
-    python = f"env OMP_NUM_THREADS={threads} {shlex.quote(sys.executable)}"  # `setup` would put a shell in between,
-    executor = submitit.LocalExecutor(folder=logs, python=python)  # which passes no signal on
+    # not by `setup`: that would put a shell in between, which passes no signal on
+    python = f"env OMP_NUM_THREADS={threads} {shlex.quote(sys.executable)}"
+    executor = submitit.LocalExecutor(folder=logs, python=python)
     executor.update_parameters(
         gpus_per_node=len(gpus), visible_gpus=gpus, timeout_min=60 * 24 * 365, stderr_to_stdout=True
     )
@@ -112,5 +113,5 @@ def _ended_well(job: Any, stop: threading.Event) -> bool:
         time.sleep(POLL)
     try:
         return bool(job.result() == 0)
-    except Exception:  # noqa: BLE001 - whatever ended it, its log tells
+    except Exception:  # noqa: BLE001 - whatever ended it is in its log
         return False

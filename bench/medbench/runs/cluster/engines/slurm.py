@@ -1,4 +1,4 @@
-"""Slurm by submitit: a stage is an array of jobs; a task that runs into its time limit saves and is queued again."""
+"""Slurm by submitit: a stage is an array of jobs; a task that nears its time limit saves and is queued again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medbench.runs.cluster.stages import Stage
 Worker = Callable[[str, int], Callable[[], Any]]
 """Stage and number of a task -> what a process runs for it."""
 MOST_AT_ONCE = 1001
-"""Slurm's own limit of an array, where its configuration cannot be asked."""
+"""Slurm's default MaxArraySize, if its configuration cannot be read."""
 
 
 def check() -> None:
@@ -29,7 +29,7 @@ def check() -> None:
     if absent := [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]:
         raise MedbenchError(
             f"--on slurm: there is no {absent[0]} on this machine",
-            "submit on a login node of the cluster; on one machine with several GPUs take --on node",
+            "submit on a login node of the cluster; on one machine with several GPUs use --on node",
         )
     try:
         import submitit  # noqa: F401
@@ -40,7 +40,7 @@ def check() -> None:
 def submit(stage: Stage, site: Site, after: Sequence[str], logs: Path, name: str, worker: Worker) -> list[str]:
     """Submit a stage and return Slurm's name of each task, such as 12_0.
 
-    Tasks wait until all of `after` have ended, however they ended: what they did not do is named by those that need it.
+    Tasks wait until all of `after` have ended, also if these failed: a task that needs missing work says so itself.
 
     Args:
         stage: The stage.
@@ -83,7 +83,10 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
         "signal_delay_s": site.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in site.env.items()), *site.setup],
-        "srun_args": [f"--cpus-per-task={own.cpus}", *site.srun_args],  # srun takes it over from sbatch in few versions
+        "srun_args": [
+            f"--cpus-per-task={own.cpus}",
+            *site.srun_args,
+        ],  # not all versions of srun take it over from sbatch
         "dependency": f"afterany:{':'.join(after)}" if after else None,
         "additional_parameters": dict(site.extra),
     }

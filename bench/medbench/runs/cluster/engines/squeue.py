@@ -1,4 +1,4 @@
-"""What Slurm says of its tasks, by its own commands; imports nothing heavy."""
+"""What Slurm's own commands say about its tasks; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AT_ONCE = 500
 
 
 def queue() -> dict[str, tuple[str, str]] | None:
-    """Return the state and the reason (or the node) of each task that Slurm knows; None: it cannot be asked."""
+    """Return the state and the reason (or the node) of each task that Slurm knows; None: squeue does not answer."""
     if shutil.which("squeue") is None:
         return None
     text = told("squeue", "--me", "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
