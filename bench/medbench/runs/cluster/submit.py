@@ -69,7 +69,6 @@ class Prepared:
         jobs: Its jobs.
         stages: Its stages.
         queued: Units that are queued already.
-        device: The workers' device.
     """
 
     name: str
@@ -77,7 +76,6 @@ class Prepared:
     jobs: tuple[Job, ...]
     stages: list[Stage]
     queued: int
-    device: str
 
 
 def for_site(options: Options, site: Site) -> Options:
@@ -113,7 +111,7 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
     made = stages(numbered, speeds.minutes, chunk)
     freeze(jobs, folder)
     files.write_json(folder / TASKS, TASKLIST.dump_python(TaskList(device, needs, made), mode="json"))
-    return Prepared(name, folder, tuple(jobs), made, held, device)
+    return Prepared(name, folder, tuple(jobs), made, held)
 
 
 def read_tasks(folder: Path) -> TaskList:
