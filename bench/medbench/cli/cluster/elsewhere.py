@@ -166,4 +166,7 @@ def _lines(made: Prepared, site: Site | None) -> Iterator[str]:
     if site is not None:
         from medbench.runs.cluster.submit import hours
 
-        yield "; ".join(f"{kind}: at most {spent:.1f} hours" for kind, spent in hours(made, site).items())
+        yield "; ".join(
+            f"{kind}: at most {spent:.1f} {'GPU hours' if site.classes[kind].gpus else 'hours'}"
+            for kind, spent in hours(made, site).items()
+        )
