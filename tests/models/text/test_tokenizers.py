@@ -118,7 +118,7 @@ def test_a_sentencepiece_tokenizer_is_padded_to_its_context(tmp_path: Path) -> N
     [
         ("[PAD]\n[UNK]\n[CLS]\na\n", {}, "is not the model's vocabulary"),
         ("[UNK]\n[CLS]\n[SEP]\na\n", {}, r"it has no token \[PAD\]"),
-        ("\n".join(SMALL), {"tokens": 30522}, "it has 8 tokens, and the text tower 30,522"),
+        ("\n".join(SMALL), {"tokens": 30522}, "it has 8 tokens, but the text tower has 30,522"),
         ("", {}, "is not the model's vocabulary"),
         ("{", {"kind": "sentencepiece"}, "cannot be read"),
     ],
