@@ -82,7 +82,7 @@ def test_the_first_of_equals_is_taken_and_a_close_race_is_said(tmp_path: Path, h
     given = context(tmp_path, [0.316, 0.3161])
     outcome = lp_ft.run(given)[0]
     assert outcome.chosen["C"] == 0.316
-    assert "C 0.316 leads 0.3161 by 0.0000" in outcome.warnings[0]
+    assert "C 0.316 ties with 1 other on" in outcome.warnings[0]
     assert outcome.warnings[-1] == "of the tuning"
 
 

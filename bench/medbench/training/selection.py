@@ -149,7 +149,13 @@ def choose(
     error = paired_se(by.metric, one, two, targets, groups)
     images = f"{len(targets)} validation images"
     warnings = [] if by.warnings else _edge(candidates, winner, what)
-    if np.isfinite(gap) and gap <= error:
+    if gap == 0:
+        ties = int((mean == mean[winner]).sum()) - 1
+        warnings.append(
+            f"{what} {candidates[winner]:g} ties with {ties} other{'s' * (ties > 1)} on {images}: another sample may"
+            " choose otherwise"
+        )
+    elif np.isfinite(gap) and gap <= error:
         warnings.append(
             f"{what} {candidates[winner]:g} leads {candidates[second]:g} by {gap:.4f} on {images}, within the "
             f"selection's standard error of {error:.4f}: another sample may choose otherwise"
