@@ -26,6 +26,7 @@ CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 def keep_memory() -> None:
     """Let freed memory be used again: asking the kernel for new pages costs up to a third of a large network's test."""
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")  # heeded by the first import of numpy
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**31 - 1))  # of child processes, too; `kept_buffers` heeds it
     m_trim_threshold, m_mmap_max = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if mallopt is not None:

@@ -114,8 +114,8 @@ def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     assert ends(data, "[end(child) for child in [start(''), start('')]]") == [0, 0]
     records = list(store.read_all(paths.runs_dir()))
     assert len(records) == 3
-    made = {r.counts["forwards"] for r in records if r.unit.protocol == "linear-frozen"}
-    assert made == {90.0 + 2 * records[0].n["train"].images}, "one process extracted, the other waited and read"
+    made = {record.unit.protocol: record.counts["forwards"] for record in records}  # the seeds of a job share them
+    assert sum(made.values()) == 90 + 2 * records[0].n["train"].images, "each image went through the encoder once"
 
 
 def test_six_processes_without_working_locks_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

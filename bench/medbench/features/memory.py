@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 KEPT = (1 << 31) - 1
 USUAL = {M_TRIM_THRESHOLD: 64 << 20, M_MMAP_THRESHOLD: 32 << 20}
 """Where glibc's own thresholds stop rising (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX on 64 bits)."""
+
+OWN_SETTINGS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"}
+"""Variables by which a person sets glibc."""
 
 
 @contextlib.contextmanager
@@ -24,7 +28,7 @@ def kept_buffers() -> Iterator[None]:
     This changes no number. Other C libraries than glibc are left as they are.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt") or libc is None:
+    if not hasattr(libc, "mallopt") or libc is None or OWN_SETTINGS & set(os.environ):
         yield
         return
     for threshold in USUAL:
