@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medbench.cards import find_dataset, find_model
-from medbench.cards.recipes import Knn, ZeroShot
+from medbench.cards.recipes import Clap, Knn, ZeroShot
 from medbench.errors import CardError, WeightsError
 from medbench.runs.jobs import Options
 from medbench.runs.language import JobLanguage
@@ -45,6 +45,25 @@ def test_texts_are_in_the_key_and_not_where_they_come_from() -> None:
     assert key(template="a drawing of {}.") != plain
     assert key(prototype="flair") != plain
     assert key(scale=50.0) != plain
+
+
+def test_only_zero_shot_has_further_texts_and_its_key_holds_them() -> None:
+    model, data = find_model("toy-clip"), find_dataset("idrid")
+    few, zero = (JobLanguage.of(model, data, settings) for settings in (Clap(), ZeroShot()))
+    assert few is not None
+    assert zero is not None
+    assert few.prompts == zero.prompts
+    assert (few.others, bool(zero.others)) == ((), True)
+
+
+def test_another_feature_than_that_of_the_texts_is_refused() -> None:
+    with pytest.raises(CardError, match="pooled=last4: the texts of toy-clip are in the space of another feature"):
+        JobLanguage.of(find_model("toy-clip"), find_dataset("toy"), ZeroShot(pooled="last4"))
+
+
+def test_two_cards_of_one_network_are_two_jobs() -> None:
+    jobs = make_plan("toy-clip,toy-vit", "knn", "toy-binary", Options(changes={"transform": "native"})).jobs
+    assert [job.model.name for job in jobs] == ["toy-clip", "toy-vit"]
 
 
 def test_the_feature_is_that_of_the_shared_space(tmp_path: Path) -> None:

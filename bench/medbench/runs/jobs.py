@@ -240,9 +240,9 @@ class Job:
         return files.digest([self.model.name, self.protocol.name, self.dataset.digest, self.image_size, settings])
 
     @property
-    def place(self) -> tuple[str, str]:
-        """What distinguishes a job from all others of a plan."""
-        return self.group, self.dataset.split_digest
+    def place(self) -> tuple[str, str, str, str]:
+        """What distinguishes a job from all others of a plan; two cards can be of one network and one file."""
+        return self.model.name, self.protocol.name, self.group, self.dataset.split_digest
 
     @property
     def partial(self) -> str:

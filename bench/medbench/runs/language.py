@@ -7,7 +7,7 @@ from typing import Any
 
 from medbench.cards import DatasetCard, ModelCard, Settings
 from medbench.cards.prompts.sets import Prompts, prompt_sets
-from medbench.cards.recipes import Prompted
+from medbench.cards.recipes import Prompted, ZeroShot
 from medbench.errors import CardError
 from medbench.models.prototypes import Rule
 from medbench.models.weights.locate import RANDOM, WeightsFile, locate_vocabulary
@@ -56,9 +56,20 @@ class JobLanguage:
                 f"{model.name} has no text tower, which this protocol needs",
                 "choose a vision-language model, such as clip, biomedclip or flair",
             )
+        if settings.pooled not in (None, model.text.image):
+            raise CardError(
+                f"pooled={settings.pooled}: the texts of {model.name} are in the space of another feature",
+                f"leave pooled out{f', or give {model.text.image}' if model.text.image else ''}",
+            )
         chosen, *others = prompt_sets(dataset, settings, model.text.template)
         vocabulary = locate_vocabulary(model, weights, download=download)
-        return cls(chosen, tuple(others), settings.prototype or model.text.prototype, settings.scale, vocabulary)
+        return cls(
+            chosen,
+            tuple(others) if isinstance(settings, ZeroShot) else (),
+            settings.prototype or model.text.prototype,
+            settings.scale,
+            vocabulary,
+        )
 
     def material(self, model: ModelCard) -> dict[str, Any]:
         """Return what can change a number: tower, tokenizer and texts."""

@@ -325,7 +325,7 @@ def _of(job: Job) -> WeightsFile:
 
 def _in_order(jobs: list[Job]) -> list[Job]:
     """Return each job once, after the jobs that it needs; weights are kept if any job needs them."""
-    found: dict[tuple[str, str], Job] = {}
+    found: dict[tuple[str, ...], Job] = {}
 
     def put(job: Job) -> None:
         for needed in job.needs:

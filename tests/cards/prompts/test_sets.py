@@ -110,7 +110,7 @@ def test_the_other_sets_are_those_that_describe_every_class():
 
     assert found(find_dataset("idrid"), "card") == ["card", "names", "flair-code", "flair-expert"]
     assert found(find_dataset("idrid"), "flair-code") == ["flair-code", "names", "card", "flair-expert"]
-    assert found(find_dataset("busi"), "auto") == ["card", "names", "flair-expert"], "`normal` is in the dictionary"
+    assert found(find_dataset("busi"), "auto") == ["card", "names"], "the dictionary of another field knows `normal`"
     assert found(card(), "auto") == ["names"]
     same = tuple({"name": name, "terms": [name]} for name in "abc")
     assert found(card(classes=same), "auto") == ["card"], "the same texts are one set"
@@ -120,3 +120,21 @@ def test_the_template_of_the_settings_goes_before_the_models():
     first, *_ = prompt_sets(card(), ZeroShot(template="my {}"), "a {}")
     assert first.texts[0] == ("my a",)
     assert first.material() == [(("my a",), ("my b",), ("my c",)), None]
+
+
+def test_a_file_called_like_a_set_is_another_set(tmp_path):
+    path = tmp_path / "names.yaml"
+    path.write_text("a: [x]\nb: [y]\nc: [z]\n")
+    sets = prompt_sets(card(), ZeroShot(prompts=str(path)), "a {}")
+    assert [one.source for one in sets] == ["names.yaml", "names"]
+    assert sets[0].texts == (("x",), ("y",), ("z",))
+
+
+def test_a_broken_prompts_card_stops_only_runs_that_name_it(tmp_path, monkeypatch):
+    folder = tmp_path / "datasets" / "prompts"
+    folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_text("prompts: {disc: []}\n")
+    monkeypatch.chdir(tmp_path)
+    assert [one.source for one in prompt_sets(card(), ZeroShot(), "a {}")] == ["names"]
+    with pytest.raises(CardError, match="broken"):
+        prompt_sets(card(), ZeroShot(prompts="broken"), "a {}")

@@ -33,8 +33,9 @@ def test_the_pair_of_the_least_log_loss_on_validation_is_chosen(job):
     assert alone[best].selection["by"].startswith("nothing was chosen")
 
 
-def test_without_validation_the_first_pair_is_taken(job):
-    outcome = clip_adapter.run(job(ClipAdapter(**GRID), val=0))[0]
+@pytest.mark.parametrize(("settings", "val"), [({}, 0), ({"shots": "all", "val": "none"}, 15)])
+def test_without_validation_the_first_pair_is_taken(job, settings, val):
+    outcome = clip_adapter.run(job(ClipAdapter(**GRID, **settings), val=val))[0]
     assert (outcome.chosen["ratio"], outcome.chosen["learning_rate"]) == (0.2, 1e-3)
     assert outcome.chosen["val"] is None
     assert outcome.selection["by"].startswith("nothing was chosen")

@@ -66,9 +66,9 @@ def test_the_choice_does_not_depend_on_the_test_images(job):
     assert tip_adapter.run(given)[0].chosen == tip_adapter.run(other)[0].chosen
 
 
-@pytest.mark.parametrize("without", [{"val": 0}, {}])
-def test_without_a_search_alpha_and_beta_are_fixed_and_the_record_says_so(job, without):
-    given = job(TipAdapter(views=2, search=bool(without)), **without)
+@pytest.mark.parametrize(("settings", "val"), [({}, 0), ({"search": False}, 15), ({"shots": "all", "val": "none"}, 15)])
+def test_without_a_search_alpha_and_beta_are_fixed_and_the_record_says_so(job, settings, val):
+    given = job(TipAdapter(views=2, **settings), val=val)
     outcome = tip_adapter.run(given)[0]
     assert (outcome.chosen["alpha"], outcome.chosen["beta"]) == (1.0, 5.5)
     assert outcome.selection["by"] == "alpha 1 and beta 5.5 are fixed: no validation data used"

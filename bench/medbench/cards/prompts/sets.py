@@ -5,6 +5,7 @@ A template goes around names and terms alone; whole sentences are taken as they 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Prompts:
     """The texts that stand for the classes of one data set.
 
     Attributes:
-        source: `names`, `card`, or the name of the prompts card.
+        source: `names`, `card`, the name of the prompts card, or that of a file with its ending.
         template: What went around the names; None: nothing.
         texts: The texts of each class, with the template around them.
         negatives: Multilabel: the texts for the absence of each finding; else None.
@@ -91,16 +92,16 @@ def others(
 ) -> list[Prompts]:
     """Return all further prompt sets that describe every class: the names, the card's, those of the prompts cards.
 
-    Left out: a prompts card that knows none of the classes, and a set with the same texts as another.
+    Left out: a prompts card that lacks a class, since it can be of another field, and a set with the texts of another.
     """
     found = [first, _named(dataset, template or own)]
     if _missing(dataset) is None:
         found.append(_of_dataset(dataset, template or own))
     for name in names("prompts"):
-        card = find_prompts(name)
-        known = {*dataset.class_names} & {*card.prompts}
-        if known == {*dataset.class_names} or (known and card.append_name):
-            found.append(_of_card(dataset, card, name, template, own))
+        with contextlib.suppress(CardError):  # one that is broken stops only the runs that name it
+            card = find_prompts(name)
+            if {*dataset.class_names} <= {*card.prompts}:
+                found.append(_of_card(dataset, card, name, template, own))
     different = {(prompts.texts, prompts.negatives): prompts for prompts in reversed(found)}
     return [prompts for prompts in reversed(different.values()) if prompts is not first]
 
@@ -147,7 +148,8 @@ def _of_card(dataset: DatasetCard, card: PromptsCard, which: str, template: str 
     for one in dataset.classes if dataset.task == "multilabel" else []:
         listed = card.prompts.get(f"no {one.name}", [])
         negatives.append(tuple(filled(around, text) for text in listed) or _absent(one, name_in))
-    return Prompts(card.name, name_in if card.append_name else around, tuple(texts), tuple(negatives) or None)
+    source = Path(which).name if is_file_name(which) else card.name  # a file can be called like a card, or `names`
+    return Prompts(source, name_in if card.append_name else around, tuple(texts), tuple(negatives) or None)
 
 
 def _require_same_classes(dataset: DatasetCard, card: PromptsCard, which: str) -> None:

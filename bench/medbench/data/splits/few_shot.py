@@ -77,7 +77,7 @@ def _check_enough(
         raise DataError(
             f"{card.name}: {rule.shots} shots {each} {need} {rule.unit}s of a class, and the training part of"
             f" '{rule.base}' has fewer of {', '.join(short)}",
-            "take fewer shots, or a base rule that trains on more",
+            "take fewer shots, or a base rule that trains on more" + (", or val=none" if parts == 2 else ""),
         )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from medbench import metrics
 from medbench.cards.recipes import ClipAdapter
-from medbench.protocols.adapters.parts import class_vectors, labels, outcome, raw
+from medbench.protocols.adapters.parts import class_vectors, labels, may_choose, outcome, raw
 from medbench.protocols.context import Context, Outcome
 from medbench.training.adapters.clip_adapter import Adapter, initial, train
 from medbench.training.adapters.steps import drawn_orders, steps_of
@@ -48,7 +48,7 @@ def _seed(context: Context[ClipAdapter], seed: int) -> Outcome:
         scale=context.words.scale,
         optimizer=_optimizer(settings),
     )
-    chosen = len(pairs) > 1 and len(context.val_targets) > 0
+    chosen = len(pairs) > 1 and may_choose(context)
     values = _values(context, adapters, text, ratios) if chosen else np.full(len(pairs), np.nan)
     best = int(best_of(values, Criterion(FALL_BACK), "ratio and rate")[0]) if chosen else 0
     kept = Adapter(adapters.down[best], adapters.up[best])

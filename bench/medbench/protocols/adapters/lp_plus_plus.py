@@ -10,7 +10,7 @@ import numpy as np
 from torch.nn.functional import normalize
 
 from medbench.cards.recipes import LpPlusPlus
-from medbench.protocols.adapters.parts import class_vectors, labels, outcome, raw
+from medbench.protocols.adapters.parts import class_vectors, labels, may_choose, outcome, raw
 from medbench.protocols.context import Context, Outcome
 from medbench.training.adapters.lp_plus_plus import drawn_bias, initial, train
 from medbench.training.selection import Criterion, best_of, finite
@@ -27,7 +27,7 @@ def _seed(context: Context[LpPlusPlus], seed: int) -> Outcome:
     own, held = labels(context), labels(context, "val")
     start = initial(images, own, text, drawn_bias(seed, *text.shape).to(context.device))
     probes, losses = zip(*train(start, images, own, text, settings.epochs, reset=settings.reset), strict=True)
-    chosen = settings.best_epoch and len(val) > 0
+    chosen = settings.best_epoch and may_choose(context)
     values = np.full(len(probes), np.nan)
     if chosen:
         values[:] = [float((probe.logits(val, text).argmax(dim=1) == held).double().mean()) for probe in probes]
@@ -39,7 +39,7 @@ def _seed(context: Context[LpPlusPlus], seed: int) -> Outcome:
     return outcome(
         context,
         lambda found: kept.logits(normalize(found, dim=1), text),
-        chosen={"epoch": epoch, "val": finite(values[epoch]), "factors": kept.factors.tolist()},
+        chosen={"factors": kept.factors.tolist()} | ({"epoch": epoch, "val": finite(values[epoch])} if chosen else {}),
         selection={
             "by": "accuracy on validation, the last epoch of equals" if chosen else "the last epoch",
             "ties": int((values == values[epoch]).sum()) if chosen else 1,

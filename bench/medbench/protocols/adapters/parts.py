@@ -44,3 +44,8 @@ def outcome(context: Context[Any], logits: Callable[[Tensor], Tensor], **more: A
         metrics.log_odds(logits(raw(context, split)).cpu().numpy(), multilabel=False) for split in ("val", "test")
     ]
     return Outcome(log_odds_val=scored[0], log_odds_test=scored[1], **more)
+
+
+def may_choose(context: Context[Any]) -> bool:
+    """Tell whether anything may be chosen on validation: with all shots the split has a part, whatever `val` says."""
+    return context.settings.val != "none" and len(context.val_targets) > 0

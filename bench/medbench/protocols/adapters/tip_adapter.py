@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench.cards.recipes import TipAdapter, TipAdapterF
-from medbench.protocols.adapters.parts import class_vectors, labels, outcome, raw, views
+from medbench.protocols.adapters.parts import class_vectors, labels, may_choose, outcome, raw, views
 from medbench.protocols.context import Context, Outcome
 from medbench.training.adapters.steps import drawn_orders, steps_of
 from medbench.training.adapters.tip_adapter import (
@@ -98,7 +98,7 @@ def _scored(context: Context[TipAdapter], cache: Cache, scale: float, **more: An
 def _chosen(context: Context[TipAdapter], cache: Cache, text: Tensor, scale: float) -> _Chosen:
     """Search alpha and beta on validation; without validation, or if they are fixed, take the settings' own."""
     settings = context.settings
-    if not settings.search or not len(context.val_targets):
+    if not settings.search or not may_choose(context):
         said = f"alpha {settings.alpha:g} and beta {settings.beta:g} are fixed: no validation data used"
         return _Chosen(settings.alpha, settings.beta, None, {"by": said}, (said,))
     tried = Grid(grid(settings.beta_most, settings.betas), grid(settings.alpha_most, settings.alphas))

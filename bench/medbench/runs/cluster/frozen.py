@@ -93,7 +93,7 @@ class _Writer:
         self.folder = folder
         self.things: dict[str, Any] = {}
         self._seen: dict[int, tuple[Any, Any]] = {}
-        self._lines: dict[tuple[str, str], int] = {}
+        self._lines: dict[tuple[str, ...], int] = {}
 
     def line(self, job: Job) -> Any:
         """Return the JSON of a job; jobs that it needs are their numbers."""

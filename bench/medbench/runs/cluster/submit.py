@@ -132,7 +132,7 @@ def with_needs(jobs: Sequence[Job]) -> list[Job]:
     A given job replaces its equal among those that others need: it may keep more weights.
     """
     given = {job.place: job for job in jobs}
-    found: dict[tuple[str, str], Job] = {}
+    found: dict[tuple[str, ...], Job] = {}
 
     def put(job: Job) -> None:
         for needed in job.needs:

@@ -18,7 +18,7 @@ class Siblings:
     def __init__(self, plan: Plan) -> None:
         self._todo = plan.todo
         self._family: str = ""
-        self._results: dict[tuple[str, str], Any] = {}
+        self._results: dict[tuple[str, ...], Any] = {}
 
     def solver(self, job: Job, context: Callable[[Job], Context[Any]]) -> Callable[[Solve], Any]:
         """Return `Context.together` of a job: the first call solves the whole family, the later ones look up.
