@@ -17,6 +17,8 @@ from medbench.errors import MedbenchError
 Class = Literal["prepare", "features", "heads", "train"]
 """What a task needs a machine for."""
 CLASSES: tuple[Class, ...] = ("prepare", "features", "heads", "train")
+GPU_CLASSES: tuple[Class, ...] = ("features", "train")
+"""Classes whose tasks compute on a GPU; the others do on processors."""
 
 EXAMPLE = """\
 # lab.yaml: give it with --site, name it in MEDBENCH_SITE, or save it as ~/.config/medbench/site.yaml

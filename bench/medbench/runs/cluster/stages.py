@@ -15,6 +15,8 @@ from medbench.storage import files
 
 Minutes = Callable[[Job], float]
 """Estimated minutes of a job on the machine of its class."""
+Worker = Callable[[str, int], Callable[[], Any]]
+"""Stage and number of a task -> what a process runs for it."""
 
 
 @dataclass(frozen=True)

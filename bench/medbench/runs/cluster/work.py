@@ -11,6 +11,7 @@ from medbench import progress
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
 from medbench.runs.cluster.frozen import thaw
+from medbench.runs.cluster.site import GPU_CLASSES
 from medbench.runs.cluster.stages import Stage
 from medbench.runs.cluster.submit import TaskList, read_tasks, with_needs
 from medbench.runs.cluster.task_here import task_here
@@ -47,7 +48,7 @@ def work(folder: Path, stage: str, number: int) -> Result:
     """
     tasks, one = task_of(folder, stage, number)
     plan = thaw(folder, one.tasks[number].jobs)
-    place = tasks.device if one.kind in ("features", "train") else "cpu"
+    place = tasks.device if one.kind in GPU_CLASSES else "cpu"
     options = dataclasses.replace(plan.options, device=place, elsewhere=None, download=False)
     here = ", ".join(f"{key} {value}" for key, value in task_here().items())
     progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}{here and f'; {here}'}")

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from medbench.progress import Advance, Stopped, bar
-from medbench.runs.cluster.stages import Stage
+from medbench.runs.cluster.site import GPU_CLASSES
+from medbench.runs.cluster.stages import Stage, Worker
 
-Worker = Callable[[str, int], Callable[[], Any]]
-GPU_CLASSES = ("features", "train")
-"""Classes of tasks that get a GPU; the others share the processors beside them."""
 POLL = 0.2
 """Seconds between two looks at a process."""
 

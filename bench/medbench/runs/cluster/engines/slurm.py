@@ -12,10 +12,8 @@ from typing import Any
 from medbench.errors import MedbenchError
 from medbench.runs.cluster.engines.squeue import told
 from medbench.runs.cluster.site import Resources, Site
-from medbench.runs.cluster.stages import Stage
+from medbench.runs.cluster.stages import Stage, Worker
 
-Worker = Callable[[str, int], Callable[[], Any]]
-"""Stage and number of a task -> what a process runs for it."""
 MOST_AT_ONCE = 1001
 """Slurm's default MaxArraySize, if its configuration cannot be read."""
 
