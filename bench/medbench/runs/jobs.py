@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -71,6 +73,7 @@ class Options:
         command: The command line, for the record; empty if there is none.
         elsewhere: What the precision `auto` means on the other machine that the plan is for, which has `device`; None:
             the plan is for this machine.
+        processes: (pattern of model names, processes that train such a model there); the first that fits counts.
     """
 
     preset: str = "paper"
@@ -102,11 +105,18 @@ class Options:
     log: Sequence[str] = ()
     command: str = ""
     elsewhere: str | None = None
+    processes: Sequence[tuple[str, int]] = ()
 
     @property
     def machine(self) -> str:
         """The device that the plan is for; checked where it is this machine's."""
         return choose_device(self.device) if self.elsewhere is None else self.device
+
+    def world(self, model: str) -> int:
+        """Return the number of processes that train a model together."""
+        if self.elsewhere is None:
+            return int(os.environ.get("WORLD_SIZE", "1"))
+        return next((number for pattern, number in self.processes if fnmatch.fnmatchcase(model, pattern)), 1)
 
     @property
     def columns(self) -> OwnColumns | None:

@@ -175,7 +175,7 @@ class _Request:
             keep=(0,) if kind.keeps else keep,
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
-            together=together(card, settings, kind),
+            together=together(card, settings, kind, options.world(model.name)),
             language=JobLanguage.of(model, data.card, settings, weights, download=options.download),
         )
 

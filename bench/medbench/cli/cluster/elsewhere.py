@@ -115,7 +115,7 @@ class Elsewhere:
         from medbench.runs.jobs import Result
 
         python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
-        for line in lines(made.stages, made.folder, python):
+        for line in lines(made.stages, made.folder, python, self.site):
             output.write(line)
         output.note(
             f"a line may run anywhere, at any time; when all have run: {python} -m medbench work {made.folder} tables"

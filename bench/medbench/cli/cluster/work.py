@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +55,9 @@ def task(folder: Path, stage: str, number: int | None) -> int:
         return 0
     number = _index() if number is None else number
     task_of(folder, stage, number)
-    with progress.logged(log_of(folder, stage, number)):
+    own = log_of(folder, stage, number)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one tells how far they are
+    with progress.logged(own, first), progress.quiet(not first):
         try:
             result = do(folder, stage, number)
         except MedbenchError as error:
@@ -62,8 +65,10 @@ def task(folder: Path, stage: str, number: int | None) -> int:
         except Exception as error:  # noqa: BLE001 - the log must say why a task ended
             log.debug("%s", traceback.format_exc())
             result = Result(failures=[(f"{stage} {number}", f"{type(error).__name__}: {error}")])
+    with progress.logged(own):
         status = plan_text.complain(result, progress.say)
-        progress.say(FAILED if status else DONE)
+        if first or status:
+            progress.say(FAILED if status else DONE)
     return status
 
 
@@ -96,10 +101,13 @@ class Worker:
     def __call__(self) -> int:
         """Run the task and return the exit status; near its time limit, save and ask to be queued again."""
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which asks the scheduler and ends the process
-        _join_ranks()
+        alone = not _join_ranks()
         try:
             with stoppable():
-                return task(self.folder, self.stage, self.number)
+                status = task(self.folder, self.stage, self.number)
+            if status and not alone:
+                sys.exit(status)  # srun ends the others, which may wait for this one
+            return status
         except Stopped as stop:
             if stop.signal == signal.SIGUSR2 and callable(requeue):
                 requeue(signal.SIGUSR2, None)
@@ -115,9 +123,11 @@ class Worker:
         return DelayedSubmission(self)
 
 
-def _join_ranks() -> None:
-    """Let the processes of one task find each other, as torchrun does."""
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        from submitit.helpers import TorchDistributedEnvironment
+def _join_ranks() -> bool:
+    """Let the processes of one task find each other, as torchrun does; tell whether there are several."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return False
+    from submitit.helpers import TorchDistributedEnvironment
 
-        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False)  # each process chooses its GPU itself
+    return True

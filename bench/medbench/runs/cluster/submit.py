@@ -80,7 +80,7 @@ class Prepared:
 
 def for_site(options: Options, site: Site) -> Options:
     """Return options under which a plan is that of the site's workers, not of this machine."""
-    return dataclasses.replace(options, device=site.device, elsewhere=site.precision)
+    return dataclasses.replace(options, device=site.device, elsewhere=site.precision, processes=site.processes())
 
 
 def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *, needs: bool = False) -> Prepared:

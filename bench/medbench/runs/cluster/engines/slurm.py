@@ -67,7 +67,6 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
     import submitit
 
     executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=own.requeues, python=site.python)
-    several = own.gpus > 1
     given = {
         "job_name": f"medbench-{name}-{stage.name}",
         "time": own.minutes,
@@ -76,15 +75,13 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
         "partition": own.partition,
         "constraint": own.constraint,
         "gpus_per_node": own.gpus or None,
-        "ntasks_per_node": own.gpus if several else 1,
+        "ntasks_per_node": own.processes,
         "array_parallelism": site.at_once,
         "signal_delay_s": site.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in site.env.items()), *site.setup],
-        "srun_args": [
-            f"--cpus-per-task={own.cpus}",
-            *site.srun_args,
-        ],  # not all versions of srun take it over from sbatch
+        # not all versions of srun take the first over from sbatch; processes that wait for one that failed must end
+        "srun_args": [f"--cpus-per-task={own.cpus}", "--kill-on-bad-exit=1", *site.srun_args],
         "dependency": f"afterany:{':'.join(after)}" if after else None,
         "additional_parameters": dict(site.extra),
     }
