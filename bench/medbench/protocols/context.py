@@ -68,8 +68,10 @@ class Inputs(Protocol):
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
 
-    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
+
+        Where the device makes the views, a batch is an `Undrawn`.
 
         Args:
             seed: Of the draws, where each epoch draws its views anew.

@@ -21,7 +21,17 @@ from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule, rule_of
 from medbench.data.prepared import fill
 from medbench.data.prepared.store import Store, prepare
-from medbench.data.prepared.transforms import Clean, Drawn, InTurn, Still, Transform, Views, centre_crop, normalise
+from medbench.data.prepared.transforms import (
+    Clean,
+    Drawn,
+    InTurn,
+    Late,
+    Still,
+    Transform,
+    Views,
+    centre_crop,
+    normalise,
+)
 
 from ..made import INPUTS, dataset_of, disc, model_card, own, picture
 
@@ -182,6 +192,18 @@ def test_views_of_any_number_are_those_views(store: Store) -> None:
         assert torch.equal(found, Views(store, rows, 32, RECIPE, 7, view)[index])
     still = Still(store, rows, 32).__getitems__(asked)
     assert torch.equal(still, Clean(store, rows, 32).__getitems__([5, 2, 1, 5]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_late_views_are_those_views(store: Store, workers: int) -> None:
+    rows, place = np.arange(30)[::-1], torch.device("cpu")
+    views = Views(store, rows, 32, RECIPE, 7, 3)
+    late = DataLoader(Late(views), batch_size=11, sampler=range(len(rows)), num_workers=workers, collate_fn=as_is)
+    found = torch.cat([batch.to(place) for batch in late])
+    assert torch.equal(found, views.__getitems__(list(range(30))))
+    drawn, asked = Drawn(store, rows, 32, RECIPE, 7), [(3, 5), (0, 2), (3, 1), (7, 5)]
+    assert torch.equal(Late(drawn)[asked].to(place), drawn.__getitems__(asked))
+    assert len(Late(drawn)) == 30
 
 
 def test_each_row_has_draws_of_its_own(tmp_path: Path) -> None:

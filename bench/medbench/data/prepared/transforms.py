@@ -16,7 +16,8 @@ from medbench.cards.recipes import Augment
 from medbench.data.images.decode import convert
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
-from medbench.data.prepared.augment import augment, centre_offset
+from medbench.data.prepared.augment import augment, centre_offset, draw_view
+from medbench.data.prepared.augment_batch import Undrawn
 from medbench.data.prepared.store import Store, take
 
 Rows: TypeAlias = NDArray[np.integer[Any]]
@@ -111,25 +112,11 @@ class InTurn(Dataset[Tensor]):
         return torch.cat(pieces)[torch.from_numpy(np.argsort(order))]
 
 
-class Views(Clean):
-    """Augmented images. The draws depend only on (seed, view, position in the store)."""
-
-    def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int, view: int) -> None:
-        super().__init__(store, rows, size)
-        self.recipe, self.seed, self.view = recipe, seed, view
-
-    def __getitems__(self, indices: Sequence[int]) -> Tensor:
-        """Return (b, size, size, c) uint8."""
-        rows = self.rows[np.asarray(indices)].tolist()
-        views = np.empty((len(rows), self.size, self.size, self.store.images.shape[-1]), np.uint8)
-        for place, row in enumerate(rows):
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, self.view, row))))
-            views[place] = augment(self.store.images[row], self.size, self.recipe, rng)
-        return torch.from_numpy(views)
-
-
 class Drawn(Clean):
-    """Augmented images of any view: an index is a (view, position) pair, and names the draw as in `Views`."""
+    """Augmented images of any view: an index is a (view, position) pair.
+
+    The draws depend only on (seed, view, position in the store).
+    """
 
     def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int) -> None:
         super().__init__(store, rows, size)
@@ -137,13 +124,62 @@ class Drawn(Clean):
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
         """Return (b, size, size, c) uint8."""
-        views = {view for view, _ in indices}
-        found = torch.empty((len(indices), self.size, self.size, self.store.images.shape[-1]), dtype=torch.uint8)
-        for view in views:
-            places = [i for i, (own, _) in enumerate(indices) if own == view]
-            drawn = Views(self.store, self.rows, self.size, self.recipe, self.seed, view)
-            found[places] = drawn.__getitems__([indices[i][1] for i in places])
-        return found
+        found = np.empty((len(indices), self.size, self.size, self.store.images.shape[-1]), np.uint8)
+        for place, (view, index) in enumerate(indices):
+            row = int(self.rows[index])
+            found[place] = augment(self.store.images[row], self.size, self.recipe, self._rng(view, row))
+        return torch.from_numpy(found)
+
+    def undrawn(self, indices: Sequence[tuple[int, int]]) -> Undrawn:
+        """Return what `__getitems__` makes its views of: the stored images and the draws."""
+        rows = self.rows[np.array([index for _, index in indices], np.intp)]
+        side, channels = self.store.images.shape[2:]
+        draws = [
+            draw_view(side, channels, self.size, self.recipe, self._rng(view, int(row)))
+            for (view, _), row in zip(indices, rows, strict=True)
+        ]
+        return Undrawn(torch.from_numpy(take(self.store.images, rows)), tuple(draws), self.size)
+
+    def _rng(self, view: int, row: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, view, row))))
+
+
+class Views(Drawn):
+    """Augmented images of one view."""
+
+    def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int, view: int) -> None:
+        super().__init__(store, rows, size, recipe, seed)
+        self.view = view
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:  # type: ignore[override]
+        """Return (b, size, size, c) uint8."""
+        return super().__getitems__([(self.view, index) for index in indices])
+
+    def undrawn(self, indices: Sequence[int]) -> Undrawn:  # type: ignore[override]
+        """Return what `__getitems__` makes its views of: the stored images and the draws."""
+        return super().undrawn([(self.view, index) for index in indices])
+
+
+class Late(Dataset[Undrawn]):
+    """The images of `Drawn` or `Views`, whose views are made on the device that they are sent to.
+
+    Attributes:
+        images: The data set.
+    """
+
+    def __init__(self, images: Drawn) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Undrawn:
+        """Return the batch of a list of indices."""
+        return self.__getitems__(index)
+
+    def __getitems__(self, indices: Sequence[Any]) -> Undrawn:
+        """Return a batch whose `to` makes the views."""
+        return self.images.undrawn(indices)
 
 
 class Still(Clean):
