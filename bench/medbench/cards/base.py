@@ -76,7 +76,9 @@ Side = Annotated[int, Field(gt=0, le=16_384)]
 class Strict(BaseModel):
     """A frozen piece of a card that refuses fields it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, defer_build=True
+    )
 
 
 class Card(Strict):

@@ -29,6 +29,8 @@ Place = tuple[str, str, str]
 
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
 WEIGHTS = "weights.safetensors"
+SELECTION, AFTER_SELECTION = b'"selection": {', b'"warnings": ['
+"""How a record's text begins a field, and the one behind it."""
 
 
 def folder_of(runs: Path, unit: Unit, key: str) -> Path:
@@ -41,11 +43,18 @@ def is_done(runs: Path, unit: Unit, key: str) -> bool:
     return (folder_of(runs, unit, key) / RECORD).is_file()
 
 
-def read(folder: Path) -> Record | None:
-    """Return the record in `folder`, or None if there is none or it has another schema (which is logged)."""
-    file = folder / RECORD
+def read(folder: Path | str, selection: bool = True) -> Record | None:
+    """Return the record in `folder`, or None if there is none or it has another schema (which is logged).
+
+    Args:
+        folder: The folder of a unit.
+        selection: Read `selection` too. It is most of a record, and no table or figure needs it: without, it is empty.
+    """
+    file = f"{folder}/{RECORD}"
     try:
-        record = Record.model_validate_json(file.read_bytes())
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123 - a Path for each of thousands takes longer
+            text = opened.readall()
+        record = Record.model_validate_json(text if selection else _without_selection(text))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -53,8 +62,21 @@ def read(folder: Path) -> Record | None:
         what = visible(f"{file} is not a record of schema {SCHEMA}: ignored (--overwrite always renews it)")
         log.warning("%s: %s: %s", what, visible(".".join(map(str, fault["loc"]))), visible(fault["msg"]))
         return None
-    record._path = folder
+    record._folder = str(folder)
     return record
+
+
+def _without_selection(text: bytes) -> bytes:
+    """Return the text of a record without `selection`; a text laid out in another way than `write` does, as it is.
+
+    There, one blank stands before each field of a record and more before what is inside of one. A string of JSON has
+    no line breaks, so neither can be part of a string.
+    """
+    start = text.find(SELECTION)
+    end = text.rfind(AFTER_SELECTION)
+    if not 0 < start < end or any(text[place - 2 : place] != b"\n " for place in (start, end)):
+        return text
+    return text[:start] + text[end:]
 
 
 def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
@@ -98,7 +120,7 @@ def write(
             np.save(file, values, allow_pickle=False)
     files.write_text(folder / RECORD, record.model_dump_json(indent=1) + "\n")
     (folder / FAILURE).unlink(missing_ok=True)
-    record._path = folder
+    record._folder = str(folder)
     return record
 
 
@@ -149,7 +171,7 @@ def places(runs: Path) -> list[Place]:
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
-    """Return the records of one data set, sorted by folder.
+    """Return the records of one data set, without their `selection`, sorted by folder.
 
     Args:
         runs: The run store.
@@ -160,12 +182,12 @@ def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | Non
     with gc_paused():
         if places is None:
             places = [(model, protocol) for model in _names(base) for protocol in _names(base / model)]
-        folders = (base / model / protocol for model, protocol in sorted(set(places)))
-        found = (read(folder / key) for folder in folders for key in _names(folder))
+        folders = (f"{base}/{model}/{protocol}" for model, protocol in sorted(set(places)))
+        found = (read(f"{folder}/{key}", selection=False) for folder in folders for key in _names(folder))
         return [record for record in found if record is not None]
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: Path | str) -> list[str]:
     """Return the names of the folders in a folder, sorted; an empty list if it does not exist."""
     try:
         with os.scandir(folder) as entries:

@@ -21,11 +21,13 @@ from medbench.records.groups import (
     SEEN,
     SEEN_MARK,
     Group,
+    Summary,
     collect,
     pick,
     rank_of,
     shared_tests,
     spelt,
+    summaries,
     title,
 )
 from medbench.records.store import gc_paused, records_of
@@ -140,7 +142,8 @@ def _ordered(groups: list[Group], primary: str) -> list[Group]:
     families: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         families.setdefault((*group.label[:4], settings_of(group), *group.label[5:]), []).append(group)
-    found = sorted(families.values(), key=lambda same: min(_rank(group, primary) for group in same))
+    means = {id(group): mean for group, [(mean, *_)] in zip(groups, summaries(groups, [primary]), strict=True)}
+    found = sorted(families.values(), key=lambda same: min(_rank(group, primary, means[id(group)]) for group in same))
     return [group for same in found for group in sorted(same, key=_shots)]
 
 
@@ -173,14 +176,15 @@ def _with_shots(parts: Sequence[_Part]) -> bool:
 def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
-    lines = [_cells(group, columns, part.alike) for group in groups]
+    numbers = summaries(groups, [column.metric for column in columns])
+    lines = [_cells(group, own, part.alike) for group, own in zip(groups, numbers, strict=True)]
+    contests = [(places, [groups[k] for k in places]) for places in _contests(groups)]
     for i, column in enumerate(columns):
         primary = column.metric == part.primary
         for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
             low, high = interval(group, column.metric)
-            line[i] = dataclasses.replace(line[i], low=low, high=high)
-        for places in _contests(groups):
-            among = [groups[k] for k in places]
+            line[i] = line[i]._replace(low=low, high=high)
+        for places, among in contests:
             done = ranked([lines[k][i] for k in places], among, column.metric, test=primary)
             for k, cell in zip(places, done, strict=True):
                 lines[k][i] = cell
@@ -219,13 +223,10 @@ def _arrow(name: str) -> str:
     return name if metric is None or metric.higher_is_better else f"{name} ↓"
 
 
-def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[Cell]:
+def _cells(group: Group, numbers: Sequence[Summary], alike: set[str]) -> list[Cell]:
     marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.first.group not in alike), (FLAW_MARK, group.flawed)
     mark = "".join(sign for sign, holds in marks if holds)
-    return [
-        Cell(mean, std, n, show_n=n != group.n, mark=mark)
-        for mean, std, n in group.summaries([column.metric for column in columns])
-    ]
+    return [Cell(mean, std, n, show_n=n != group.n, mark=mark) for mean, std, n in numbers]
 
 
 def _alike(groups: Sequence[Group]) -> set[str]:
@@ -263,9 +264,8 @@ def _row(group: Group, cells: list[Cell], part: _Part, shots: bool) -> Row:
     return Row(heads, tuple(cells), about, section)
 
 
-def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
+def _rank(group: Group, primary: str, mean: float | None) -> tuple[bool, float, tuple[str, ...]]:
     """Order: results before random rows, best first, undefined last, then by name."""
-    mean = group.summary(primary)[0]
     sign = -1 if primary not in METRICS or METRICS[primary].higher_is_better else 1
     return group.first.unit.weights == "random", math.inf if mean is None else sign * mean, group.label
 

@@ -46,6 +46,14 @@ class _PaperTable:
     otherwise: dict[str, list[str]] = field(default_factory=dict)
     missing: list[CellSpec] = field(default_factory=list)
     empty: list[CellSpec] = field(default_factory=list)
+    known: dict[tuple[str, str | None, int], int] = field(default_factory=dict)
+
+    def repeats(self, one: CellSpec) -> int:
+        """Return how many units a cell needs. The cards that say so are read once a table."""
+        about = one.protocol, one.split, one.seeds
+        if about not in self.known:
+            self.known[about] = repeats_of(one)
+        return self.known[about]
 
     @property
     def content(self) -> PaperTable:
@@ -131,7 +139,7 @@ def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
         group = _choose(work, one)
         cell = _cell(work, row, one, group)
         if group is not None and cell.value is not None and reference is not None:
-            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, group, cell.value))
+            cell = cell._replace(gain=_gain(work, one, reference, group, cell.value))
         line.cells.append(cell)
         line.groups.append(group if cell.value is not None else None)
     if row.note and work.shown.published:
@@ -165,17 +173,17 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
     other = group is not None and bool(other_split(group, one) or work.found.other_data(group))
-    if n < repeats_of(one) or random or other:
+    if n < work.repeats(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
         work.empty.append(one)
-        return dataclasses.replace(paper, command=work.commands.cell(one))
+        return paper._replace(command=work.commands.cell(one))
     _footnotes(work, group, one)
     low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
     seen, flawed = (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
     marks = (RANDOM_MARK, random), seen, (SPLIT_MARK, other), flawed
     mark = "".join(sign for sign, holds in marks if holds)
-    return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
+    return paper._replace(value=mean, std=std, n=n, low=low, high=high, mark=mark)
 
 
 def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, value: float) -> float | None:
@@ -195,12 +203,12 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
         return cell
     mark = "".join(sign for sign in (*UNRANKED, FLAW_MARK) if any(sign in c.mark for c in line.cells))
     seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
-    whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
+    whole = cell._replace(value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
     if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
         return whole
     metrics = [column.metric for column in work.content.columns]
     rows = zip(*(_values(group, metric) for group, metric in zip(groups, metrics, strict=True)), strict=True)
-    return dataclasses.replace(whole, std=stats.summary(sum(row) / len(row) for row in rows)[1])
+    return whole._replace(std=stats.summary(sum(row) / len(row) for row in rows)[1])
 
 
 def _values(group: Group, metric: str) -> list[float]:
@@ -211,7 +219,7 @@ def _show_n(lines: list[_Line]) -> None:
     """Put the number of seeds into the cells where it differs between them."""
     counts = {cell.n for line in lines for cell in line.cells if cell.n}
     for line in lines:
-        line.cells = [dataclasses.replace(cell, show_n=len(counts) > 1) for cell in line.cells]
+        line.cells = [cell._replace(show_n=len(counts) > 1) for cell in line.cells]
 
 
 def _rank(lines: list[_Line], metrics: list[str]) -> None:
@@ -279,7 +287,7 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
         found.append(f"in parentheses: published{over}, and ours − published")
-    if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
+    if few := sum(0 < c.n < work.repeats(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
     found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -174,7 +174,7 @@ def shift_table(dataset: str, records: Iterable[Record], include_random: bool = 
 def _row(drop: Drop, *, several: bool) -> Row:
     group, unit = drop.shifted, drop.shifted.first.unit
     marks = SEEN_MARK * group.contaminated + RANDOM_MARK * (unit.weights == "random")
-    numbers = [replace(drop.own, mark=marks if drop.own.value is not None else ""), _cell(group, drop.metric, marks)]
+    numbers = [drop.own._replace(mark=marks if drop.own.value is not None else ""), _cell(group, drop.metric, marks)]
     gap = Cell(drop.value, low=drop.low, high=drop.high, form="difference")
     options = spelt({key: value for key, value in unit.options.items() if key not in TESTED})
     about = {
