@@ -133,8 +133,16 @@ def test_a_key_is_the_digest_of_the_material_and_the_seed(name: str) -> None:
     split = {"fold": DATA.split_digest} if made.fold else {}
     assert made.group == digest()
     assert [key for _, key in made.units] == [digest(**split, seed=seed) for seed in made.seeds]
-    for shift in made.shifts:
+    for shift, planned in zip(made.shifts, made.planned[1:], strict=True):
         assert made.group_on(shift) == digest(test_on=shift.material)
-        assert [key for _, key in made.units_on(shift)] == [
+        assert [key for _, key in planned.units()] == [
             digest(**split, seed=seed, test_on=shift.material) for seed in made.seeds
         ]
+
+
+def test_ten_thousand_seeds_take_little_more_than_their_digests() -> None:
+    """What the seeds share is written as JSON once; each key then is one digest of it."""
+    made = job(seeds=tuple(range(10_000)))
+    first, last = made.keys[0], made.keys[-1]
+    text = json.dumps({**made.material, "seed": 9_999}, sort_keys=True, separators=(",", ":"))
+    assert last == hashlib.sha256(text.encode()).hexdigest() != first

@@ -54,6 +54,19 @@ def card_files(kind: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def card_file(kind: str, name: str) -> Path | None:
+    """Return the file of the card called `name`, or None if there is none. No folder is listed."""
+    if "/" in name or "\\" in name:
+        return None
+    places = (folder / f"{name}.yaml" for folder in paths.card_dirs(kind))
+    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - of any text as well
+
+
+def is_card(kind: str, name: str) -> bool:
+    """Tell whether there is a card of this name."""
+    return card_file(kind, name) is not None
+
+
 def names(kind: str) -> list[str]:
     """Return the names of all cards of `kind`, sorted. No card is opened."""
     return list(card_files(kind))
@@ -83,7 +96,7 @@ def find_model(name: str) -> ModelCard:
     that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`).
     """
     base, maker = trained(name)
-    if maker in names("protocols"):
+    if is_card("protocols", maker):
         plain = find_model(base)
         licence = plain.weights.licence if plain.weights else ""
         return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
@@ -121,10 +134,10 @@ def _find(schema: type[C], name: str) -> C:
     if is_file_name(name):
         return load_file(schema, _existing(name))
     kind = next(kind for kind, known in SCHEMAS.items() if known is schema)
-    files = card_files(kind)
-    if name not in files:
-        raise unknown(kind.removesuffix("s"), name, files, f"All: medbench ls {kind}")
-    return load_file(schema, files[name])
+    file = card_file(kind, name)
+    if file is None:
+        raise unknown(kind.removesuffix("s"), name, names(kind), f"All: medbench ls {kind}")
+    return load_file(schema, file)
 
 
 def _existing(name: str) -> Path:
@@ -152,7 +165,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
     """
     if name.lower().endswith((".csv", ".tsv")):
         return "labels"
-    known = is_file_name(name) or is_medmnist_name(name) or name in names("datasets")
+    known = is_file_name(name) or is_medmnist_name(name) or is_card("datasets", name)
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
 
 
@@ -163,8 +176,8 @@ def _is_elsewhere(kind: str, word: str) -> bool:
 
 def _is_trained(kind: str, word: str) -> bool:
     base, maker = trained(word)
-    known = base in names("models") or is_file_name(base) or is_library_name(base)
-    return kind == "models" and known and maker in names("protocols")
+    known = is_card("models", base) or is_file_name(base) or is_library_name(base)
+    return kind == "models" and known and is_card("protocols", maker)
 
 
 def _medmnist_sets(word: str) -> list[str]:

@@ -28,7 +28,7 @@ def statuses(runs: Path) -> list[dict[str, Any]]:
     """
     done: dict[Place, list[Group]] = defaultdict(list)
     failed: dict[Place, list[dict[str, Any]]] = defaultdict(list)
-    for group in collect(store.read_all(runs)):
+    for group in collect(store.read_all(runs, selection=False)):
         done[_place(group.first.unit)].append(group)
     for folder, unit, error in store.failures(runs):
         failed[_place(unit)].append({"seed": unit.seed, "error": error, "folder": str(folder)})

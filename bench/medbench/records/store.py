@@ -31,11 +31,18 @@ RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "h
 WEIGHTS = "weights.safetensors"
 SELECTION, AFTER_SELECTION = b'"selection": {', b'"warnings": ['
 """How a record's text begins a field, and the one behind it."""
+SHORT = 12
+"""Characters of a key in the name of its folder."""
 
 
 def folder_of(runs: Path, unit: Unit, key: str) -> Path:
     """Return the folder of a unit."""
-    return runs / unit.dataset / unit.model / unit.protocol / key[:12]
+    return folder_at(runs, (unit.dataset, unit.model, unit.protocol), key)
+
+
+def folder_at(runs: Path, place: Place, key: str) -> Path:
+    """Return the folder of a unit of a data set, model and protocol."""
+    return runs.joinpath(*place, key[:SHORT])
 
 
 def is_done(runs: Path, unit: Unit, key: str) -> bool:
@@ -79,12 +86,27 @@ def _without_selection(text: bytes) -> bytes:
     return text[:start] + text[end:]
 
 
-def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
-    """Yield all complete records in `runs`, sorted by folder."""
-    for file in sorted(runs.glob(f"{dataset}/*/*/*/{RECORD}")):
-        record = read(file.parent)
+def read_all(runs: Path, dataset: str | None = None, selection: bool = True) -> Iterator[Record]:
+    """Yield all complete records in `runs`, or those of one data set, sorted by folder; see `read`."""
+    for folder in folders(runs, dataset):
+        record = read(folder, selection)
         if record is not None:
             yield record
+
+
+def folders(runs: Path, dataset: str | None = None) -> Iterator[Path]:
+    """Yield the folders of all units, or of those of one data set, sorted; finished or not."""
+    for place in _shelves(runs, dataset):
+        shelf = runs.joinpath(*place)
+        yield from (shelf / key for key in names(shelf))
+
+
+def _shelves(runs: Path, dataset: str | None = None) -> Iterator[Place]:
+    """Yield the places that have folders of units, sorted; each folder is listed once."""
+    for data in [name for name in names(runs) if not name.startswith(".")] if dataset is None else [dataset]:
+        for model in names(runs / data):
+            for protocol in names(runs / data / model):
+                yield data, model, protocol
 
 
 def write(
@@ -138,9 +160,9 @@ def failures_of(folders: Iterable[Path]) -> Iterator[tuple[int, str]]:
 
 def failures(runs: Path) -> Iterator[tuple[Path, Unit, str]]:
     """Yield (folder, unit, error) of the units that failed and were not finished since."""
-    for file in sorted(runs.glob(f"*/*/*/*/{FAILURE}")):
-        if (note := failure_of(file.parent)) is not None:
-            yield file.parent, *note
+    for folder in folders(runs):
+        if (note := failure_of(folder)) is not None:
+            yield folder, *note
 
 
 def failure_of(folder: Path) -> tuple[Unit, str] | None:
@@ -162,12 +184,16 @@ def places(runs: Path) -> list[Place]:
     Raises:
         MedbenchError: Nothing has been run.
     """
-    found = sorted({path.parts[-5:-2] for path in runs.glob(f"*/*/*/*/{RECORD}")})
+    found = [place for place in _shelves(runs) if _has_record(runs.joinpath(*place))]
     if not found:
         raise MedbenchError(
             f"nothing has been run yet in {runs}", "medbench run --model MODEL --protocol PROTOCOL --dataset DATASET"
         )
-    return [(dataset, model, protocol) for dataset, model, protocol in found]
+    return found
+
+
+def _has_record(shelf: Path) -> bool:
+    return any((shelf / key / RECORD).is_file() for key in names(shelf))
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
@@ -181,13 +207,13 @@ def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | Non
     base = runs / dataset
     with gc_paused():
         if places is None:
-            places = [(model, protocol) for model in _names(base) for protocol in _names(base / model)]
-        folders = (f"{base}/{model}/{protocol}" for model, protocol in sorted(set(places)))
-        found = (read(f"{folder}/{key}", selection=False) for folder in folders for key in _names(folder))
+            places = [place[1:] for place in _shelves(runs, dataset)]
+        shelves = (f"{base}/{model}/{protocol}" for model, protocol in sorted(set(places)))
+        found = (read(f"{shelf}/{key}", selection=False) for shelf in shelves for key in names(shelf))
         return [record for record in found if record is not None]
 
 
-def _names(folder: Path | str) -> list[str]:
+def names(folder: Path | str) -> list[str]:
     """Return the names of the folders in a folder, sorted; an empty list if it does not exist."""
     try:
         with os.scandir(folder) as entries:

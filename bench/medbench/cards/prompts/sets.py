@@ -12,7 +12,7 @@ from typing import Any
 
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.dataset.card import ClassInfo
-from medbench.cards.find import find_prompts, is_file_name, names
+from medbench.cards.find import find_prompts, is_card, is_file_name, names
 from medbench.cards.load import line_of
 from medbench.cards.prompts.card import PromptsCard, filled
 from medbench.cards.recipes import Prompted
@@ -82,8 +82,9 @@ def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = No
         return _named(dataset, template or own)
     if which == CARD:
         return _of_dataset(dataset, template or own)
-    if not is_file_name(which) and which not in (known := names("prompts")):
-        raise unknown("set of prompts", which, [AUTO, NAMES, CARD, *known], "Or a YAML file of `CLASS: [texts]`")
+    if not is_file_name(which) and not is_card("prompts", which):
+        known = [AUTO, NAMES, CARD, *names("prompts")]
+        raise unknown("set of prompts", which, known, "Or a YAML file of `CLASS: [texts]`")
     return _of_card(dataset, find_prompts(which), which, template, own)
 
 
