@@ -17,6 +17,7 @@ class Listing:
     def __init__(self, runs: Path) -> None:
         self._runs = str(runs)
         self._names: dict[tuple[str, ...], frozenset[str]] = {}
+        self._last: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()  # one place is asked for many times
 
     def is_done(self, place: store.Place, key: str) -> bool:
         """Tell whether the record of a unit of a data set, model and protocol exists."""
@@ -28,7 +29,9 @@ class Listing:
 
     def has_folder(self, place: store.Place, key: str) -> bool:
         """Tell whether a unit has a folder: it is finished, has failed, or its files are being written."""
-        return key[: store.SHORT] in self._inside(place)
+        if place != self._last[0]:
+            self._last = place, self._inside(place)
+        return key[: store.SHORT] in self._last[1]
 
     def path(self, place: store.Place, key: str, file: str) -> str:
         """Return the path of a file of a unit."""

@@ -70,17 +70,20 @@ def noted(runs: Path, jobs: Iterable[Planned]) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def left(runs: Path) -> Iterator[tuple[Unit, bool]]:
-    """Yield (unit, whether it has begun) for each planned unit that is neither done nor failed since, each once."""
+def left(runs: Path) -> Iterator[tuple[Planned, bool]]:
+    """Yield (units of a job, whether it has begun): the planned units that are neither done nor failed since.
+
+    A unit that is in several notes is there once; a job of which nothing is left is not there.
+    """
     there, begun = Listing(runs), set(store.names(unfinished("")))
     seen: set[tuple[store.Place, str]] = set()
     for file in sorted((runs / FOLDER).glob("*.json")):
         for job, since in _read(file):
             place = _place(job.unit)
-            for seed, key in _seeds_left(there, job, since):
-                if (place, key) not in seen:
-                    yield job.unit.model_copy(update={"seed": seed}), job.partial in begun
-                seen.add((place, key))
+            new = [(seed, key) for seed, key in _seeds_left(there, job, since) if (place, key) not in seen]
+            seen.update((place, key) for _, key in new)
+            if new:
+                yield job._replace(seeds=[seed for seed, _ in new], keys=[key for _, key in new]), job.partial in begun
 
 
 def _content(jobs: Iterable[Planned]) -> dict[str, Any]:
