@@ -75,6 +75,11 @@ def is_quiet() -> bool:
     return _quiet.get()
 
 
+def is_first() -> bool:
+    """Tell whether this process is the one that prints and writes, of several that torchrun or Slurm started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextlib.contextmanager
 def logged(file: Path, wanted: bool = True) -> Iterator[None]:
     """Also write each message of this block to `file`, with the time, even if quiet; only if `wanted`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,6 +104,7 @@ def fill(
     cell must match. `told` is called with each job's records when the job ends. `carry` runs the plan; None: this
     process runs it.
     """
+    from medbench import progress
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of
     from medbench.records import store
@@ -124,7 +124,7 @@ def fill(
         output.write_json({**plan_data(found.plan), **_filling_data(found, cost)})
         return None
     write = output.write if dry_run else output.note
-    for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
+    for line in lines(found, cost) if progress.is_first() else ():
         write(line)
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 

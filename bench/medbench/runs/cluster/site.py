@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +104,12 @@ class Site(Card):
             if fnmatch.fnmatchcase(model, pattern) and kind in changed:
                 return _changed(own, changed[kind])
         return own
+
+    def every(self) -> Iterator[Resources]:
+        """Yield what tasks of any class and model get."""
+        yield from self.classes.values()
+        for changed in self.models.values():
+            yield from (_changed(self.classes[kind], changes) for kind, changes in changed.items())
 
     def processes(self) -> tuple[tuple[str, int], ...]:
         """Return (pattern of model names, processes that train such a model); the first that fits counts."""
