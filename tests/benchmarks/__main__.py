@@ -15,10 +15,9 @@ from pathlib import Path
 
 from benchmarks.row import Row
 
-
 CPU_TIME = (
-    "Rows on CPU time count the seconds that the processors worked for either side, in user and system mode, instead of "
-    "the time on the clock. Other work on the machine changes them less."
+    "Rows on CPU time count the seconds that the processors worked for either side, in user and system mode, instead "
+    "of the time on the clock. Other work on the machine changes them less."
 )
 
 

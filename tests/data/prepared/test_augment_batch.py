@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from medbench.cards.recipes import Augment
+from medbench.data.prepared import augment_batch as augment_batch_module
 from medbench.data.prepared.augment import Draw, augment, draw_view
 from medbench.data.prepared.augment_batch import Undrawn, augment_batch
 
@@ -60,6 +61,22 @@ def test_views_of_a_gpu_are_pillows(name: str, channels: int) -> None:
     batch = Undrawn(torch.from_numpy(stored), drawn(len(stored), channels, recipe), SIZE).pin_memory()
     found = batch.to(torch.device("cuda"), non_blocking=True)
     np.testing.assert_array_equal(found.cpu().numpy(), one_by_one(stored, recipe))
+
+
+def test_large_batches_are_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = torch.from_numpy(images(3))
+    draws = drawn(len(stored), 3, Augment())
+    expected = augment_batch(stored, draws, SIZE)
+    monkeypatch.setattr(augment_batch_module, "AT_ONCE", 7 * SIDE * SIDE)
+    seen: list[int] = []
+    plain = augment_batch_module._views
+    monkeypatch.setattr(
+        augment_batch_module, "_views", lambda part, *rest: seen.append(len(part)) or plain(part, *rest)
+    )
+    assert torch.equal(augment_batch(stored, draws, SIZE), expected)
+    assert set(seen[:-1]) == {7}
+    assert sum(seen) == len(stored)
+    assert augment_batch(stored[:0], (), SIZE).shape == (0, SIZE, SIZE, 3)
 
 
 def test_a_part_of_a_batch_is_that_part_of_its_views() -> None:
