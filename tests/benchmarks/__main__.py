@@ -37,11 +37,11 @@ def main() -> None:
         for name, benchmark in benchmarks(args.device):
             if args.only in name:
                 print(f"… {name}", file=sys.stderr)
-                found = benchmark(Path(folder), args.device)
-                rows += found
-                print("\n".join(row.line() for row in found), flush=True)
-                if args.write:  # after each: a run that is cut still counts
-                    args.write.write_text(page(rows, args.device), encoding="utf-8")
+                for row in benchmark(Path(folder), args.device):
+                    rows.append(row)
+                    print(row.line(), flush=True)
+                    if args.write:  # after each: a run that is cut still counts
+                        args.write.write_text(page(rows, args.device), encoding="utf-8")
     if args.write:
         print(f"written: {args.write}")
 

@@ -6,6 +6,7 @@ The bare model keeps PyTorch's own way with memory; extraction keeps its buffers
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,21 +36,28 @@ FEW_WORKERS = 3
 STATS = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
-def run(folder: Path, device: str) -> list[Row]:
+def run(folder: Path, device: str) -> Iterator[Row]:
     place = torch.device(device)
-    return [row for arch, n in ARCHITECTURES[place.type].items() for row in measure(folder, place, arch, n)]
+    for arch, n in ARCHITECTURES[place.type].items():
+        yield from measure(folder, place, arch, n)
 
 
-def vit_base(folder: Path, device: str) -> list[Row]:
-    return measure(folder, torch.device(device), "vit_base_patch16_224", 8192 if device != "cpu" else 24, rounds=2)
+def vit_base(folder: Path, device: str) -> Iterator[Row]:
+    return measure(folder, torch.device(device), "vit_base_patch16_224", 8192 if device != "cpu" else 24, rounds=1)
 
 
-def vit_large(folder: Path, device: str) -> list[Row]:
-    return measure(folder, torch.device(device), "vit_large_patch16_224", 4096 if device != "cpu" else 24, rounds=2)
+def vit_large(folder: Path, device: str) -> Iterator[Row]:
+    n = 4096 if device != "cpu" else 24
+    return measure(folder, torch.device(device), "vit_large_patch16_224", n, rounds=1, late=False)
 
 
-def measure(folder: Path, place: torch.device, arch: str, n: int, rounds: int = 4) -> list[Row]:
-    """One architecture: the bare model, the clean pass and a pass of augmented views, by turns."""
+def measure(
+    folder: Path, place: torch.device, arch: str, n: int, rounds: int = 4, *, late: bool = True
+) -> Iterator[Row]:
+    """One architecture: the clean pass, then a pass of augmented views, each by turns with the bare model.
+
+    With `late`, a GPU also makes the views itself.
+    """
     precision = "fp32" if place.type == "cpu" else "bf16"
     dataset = load_dataset(labelled(folder, n))
     with progress.quiet():
@@ -73,22 +81,16 @@ def measure(folder: Path, place: torch.device, arch: str, n: int, rounds: int = 
         with progress.quiet():
             features(Extraction([spec], images, n, "bench"), lambda: encoder, place, workers, Tally())
 
-    plain, ours, augmented, late = costs_by_turns(
-        bare,
-        lambda: extract(clean),
-        lambda: extract(views),
-        lambda: extract(Late(views), FEW_WORKERS) if place.type == "cuda" else None,
-        rounds=rounds,
-    )
     name = f"extraction, {arch} {precision}"
-    rows = [
-        *pair(f"{name}, clean pass", n, ours, plain, place),
-        *pair(f"{name}, augmented views", n, augmented, plain, place),
-    ]
+    plain, ours = costs_by_turns(bare, lambda: extract(clean), rounds=rounds)
+    yield from pair(f"{name}, clean pass", n, ours, plain, place)
     if place.type == "cuda":
-        rows += pair(f"{name}, augmented views made on the GPU, {FEW_WORKERS} loaders", n, late, plain, place)
-        rows.append(of_peak(encoder, ready[0][:1], arch, n / ours.wall, place))
-    return rows
+        yield of_peak(encoder, ready[0][:1], arch, n / ours.wall, place)
+    plain, ours = costs_by_turns(bare, lambda: extract(views), rounds=rounds)
+    yield from pair(f"{name}, augmented views", n, ours, plain, place)
+    if place.type == "cuda" and late:
+        plain, ours = costs_by_turns(bare, lambda: extract(Late(views), FEW_WORKERS), rounds=rounds)
+        yield from pair(f"{name}, augmented views made on the GPU, {FEW_WORKERS} loaders", n, ours, plain, place)
 
 
 def pair(what: str, n: int, ours: Cost, plain: Cost, place: torch.device) -> list[Row]:
