@@ -43,23 +43,30 @@ TELLING_FIELDS = {
     "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
+ENDINGS = (".yaml", ".yml")
+"""How the names of card files end."""
 
 
 def card_files(kind: str) -> dict[str, Path]:
     """Return name -> file of all cards of `kind`, a key of `SCHEMAS`; the first place wins."""
     found: dict[str, Path] = {}
     for folder in paths.card_dirs(kind):
-        for path in sorted(folder.glob("*.yaml")):
+        for path in cards_in(folder):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
 
 
+def cards_in(folder: Path) -> list[Path]:
+    """Return the card files in a folder, sorted; an empty list if there is no such folder."""
+    return sorted(path for ending in ENDINGS for path in folder.glob(f"*{ending}"))
+
+
 def card_file(kind: str, name: str) -> Path | None:
     """Return the file of the card called `name`, or None if there is none. No folder is listed."""
-    if "/" in name or "\\" in name:
+    if not re.fullmatch(FILE_NAME, name):
         return None
-    places = (folder / f"{name}.yaml" for folder in paths.card_dirs(kind))
-    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - of any text as well
+    places = (folder / f"{name}{ending}" for folder in paths.card_dirs(kind) for ending in ENDINGS)
+    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - a name may be too long for a Path
 
 
 def is_card(kind: str, name: str) -> bool:
@@ -76,7 +83,9 @@ def load_file(schema: type[C], path: Path) -> C:
     """Return the card in a file, whose name is the file's."""
     card = load_card(path, schema)
     if card.name != path.stem:
-        raise CardError(f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}.yaml")
+        raise CardError(
+            f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}{path.suffix}"
+        )
     return card
 
 
@@ -149,7 +158,7 @@ def _existing(name: str) -> Path:
 
 def is_file_name(name: str) -> bool:
     """Tell whether `name` means a card file rather than a card's name."""
-    return name.endswith((".yaml", ".yml"))
+    return name.endswith(ENDINGS)
 
 
 def trained(name: str) -> tuple[str, str]:

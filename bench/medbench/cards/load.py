@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from medbench.cards.base import Card
+from medbench.cards.base import NAME, Card
 from medbench.errors import CardError, visible
 from medbench.storage.files import open_regular
 
@@ -165,6 +165,11 @@ def load_card(path: Path, schema: type[C]) -> C:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
+    if "name" not in content and not re.fullmatch(NAME, path.stem):
+        raise CardError(
+            f"{path}: a card is called as its file, and '{path.stem}' is no name for a card",
+            "rename the file: letters, digits, dots, dashes and underscores, no blanks",
+        )
     content.setdefault("name", path.stem)
     try:
         card = schema.model_validate(content)

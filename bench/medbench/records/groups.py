@@ -27,6 +27,9 @@ FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two spl
 Summary = tuple[float | None, float | None, int]
 """Mean, sample standard deviation and number of the seeds for which a metric is defined."""
 
+GroupKey = tuple[str, str, str, str]
+"""Data set, model, protocol and digest of a group."""
+
 Tested = tuple[str, str, int, str]
 """What groups of records must share so that their results compare."""
 
@@ -46,6 +49,11 @@ class Group:
     def n(self) -> int:
         """Number of seeds."""
         return len(self.records)
+
+    @cached_property
+    def place(self) -> GroupKey:
+        """What distinguishes it from all other groups; two cards can be of one network and one file."""
+        return place_of(self.first)
 
     @cached_property
     def weights(self) -> str:
@@ -173,12 +181,21 @@ class Group:
         return [f"{', '.join(names)} leave out {', '.join(c)} (absent from test)" for c, names in metrics.items()]
 
 
+def place_of(record: Record) -> GroupKey:
+    """Return what the records of one group share, and those of no other group."""
+    return record.unit.dataset, record.unit.model, record.unit.protocol, record.group
+
+
+def natural(text: str) -> list[tuple[bool, int | str]]:
+    """Return what texts are sorted by: numbers in them by their value."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", text.lower())]
+
+
 def collect(records: Iterable[Record]) -> list[Group]:
     """Return the groups of records, sorted by label and digest."""
-    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    found: dict[GroupKey, list[Record]] = {}
     for record in records:
-        unit = record.unit
-        found.setdefault((unit.dataset, unit.model, unit.protocol, record.group), []).append(record)
+        found.setdefault(place_of(record), []).append(record)
     groups = [Group(tuple(sorted(members, key=lambda r: (r.unit.seed, r.key)))) for members in found.values()]
     return sorted(groups, key=lambda g: (g.label, g.first.group))
 

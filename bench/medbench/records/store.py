@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,9 @@ Place = tuple[str, str, str]
 
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
 WEIGHTS = "weights.safetensors"
+BEGINNING = 4096
+"""Bytes of a record within which its unit, with the changed options, is."""
+
 SELECTION, AFTER_SELECTION = b'"selection": {', b'"warnings": ['
 """How a record's text begins a field, and the one behind it."""
 SHORT = 12
@@ -196,6 +199,15 @@ def _has_record(shelf: Path) -> bool:
     return any((shelf / key / RECORD).is_file() for key in names(shelf))
 
 
+def tested_elsewhere(runs: Path, dataset: str) -> bool:
+    """Tell whether a model trained on a data set was tested on another one; only the beginnings of records are read."""
+    for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            if b'"test_on"' in opened.read(BEGINNING).partition(b'"material"')[0]:
+                return True
+    return False
+
+
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
     """Return the records of one data set, without their `selection`, sorted by folder.
 
@@ -222,7 +234,7 @@ def names(folder: Path | str) -> list[str]:
         return []
 
 
-@contextmanager
+@contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
     """Pause the garbage collector while many records are in memory.
 

@@ -181,7 +181,7 @@ class _Request:
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
             together=self._together(card, settings, kind, options.world(model.name)),
-            language=self._language(model, data.card, settings, weights),
+            language=self._language(card, data.card, settings, weights),
             texts=self.texts,
         )
 
@@ -212,12 +212,12 @@ class _Request:
         )
 
     def _language(
-        self, model: ModelCard, dataset: DatasetCard, settings: Settings, weights: WeightsFile
+        self, card: ModelCard, dataset: DatasetCard, settings: Settings, weights: WeightsFile
     ) -> JobLanguage | None:
         if not settings.language:
             return None
-        key = "language", id(model), id(dataset), id(settings), weights
-        return self.once(key, lambda: JobLanguage.of(model, dataset, settings, weights, download=self.options.download))
+        key = "language", id(card), id(dataset), id(settings), weights
+        return self.once(key, lambda: JobLanguage.of(card, dataset, settings, weights, download=self.options.download))
 
     def _changed(self, settings: Settings, name: str, value: Any) -> Settings:
         """Return the settings with another value of one of them."""

@@ -21,6 +21,7 @@ from medbench.records.groups import (
     SEEN,
     SEEN_MARK,
     Group,
+    GroupKey,
     Summary,
     collect,
     pick,
@@ -107,8 +108,8 @@ class _Part:
     heading: str
 
     @cached_property
-    def alike(self) -> set[str]:
-        """The groups (by digest) with the most common test images; the others do not compare with them."""
+    def alike(self) -> set[GroupKey]:
+        """The places of the groups with the most common test images; the others do not compare with them."""
         return _alike(self.groups)
 
 
@@ -223,18 +224,18 @@ def _arrow(name: str) -> str:
     return name if metric is None or metric.higher_is_better else f"{name} ↓"
 
 
-def _cells(group: Group, numbers: Sequence[Summary], alike: set[str]) -> list[Cell]:
-    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.first.group not in alike), (FLAW_MARK, group.flawed)
+def _cells(group: Group, numbers: Sequence[Summary], alike: set[GroupKey]) -> list[Cell]:
+    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.place not in alike), (FLAW_MARK, group.flawed)
     mark = "".join(sign for sign, holds in marks if holds)
     return [Cell(mean, std, n, show_n=n != group.n, mark=mark) for mean, std, n in numbers]
 
 
-def _alike(groups: Sequence[Group]) -> set[str]:
-    random = {group.first.group for group in groups if group.first.unit.weights == "random"}
-    keys = dict(zip((group.first.group for group in groups), shared_tests(groups), strict=True))
-    counts = Counter(keys[group.first.group] for group in groups if group.first.group not in random)
+def _alike(groups: Sequence[Group]) -> set[GroupKey]:
+    random = {group.place for group in groups if group.first.unit.weights == "random"}
+    keys = dict(zip((group.place for group in groups), shared_tests(groups), strict=True))
+    counts = Counter(keys[group.place] for group in groups if group.place not in random)
     usual = max(counts, key=lambda test: (counts[test], test[2:], test), default=None)
-    return random | {group.first.group for group in groups if keys[group.first.group] == usual}
+    return random | {group.place for group in groups if keys[group.place] == usual}
 
 
 def _unranked(rows: list[Row]) -> str:
@@ -291,8 +292,8 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
             f"{len(parts)} data sets were run under the name {dataset}: images, labels, patients or classes differ, so "
             "rows of two sections do not compare; a card with a name of its own keeps a data set apart"
         )
-    alike = {digest for part in parts for digest in part.alike}
-    if odd := [group for group in groups if group.first.group not in alike]:
+    alike = {place for part in parts for place in part.alike}
+    if odd := [group for group in groups if group.place not in alike]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
         notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
     notes += [SEEN] if any(group.contaminated for group in groups) else []
@@ -311,8 +312,8 @@ def _warnings(groups: Sequence[Group]) -> list[str]:
             said.setdefault(NUMBER.sub("", warning), {}).setdefault(warning, []).append(group)
     notes = []
     for alike in said.values():
-        members = {group.first.group for same in alike.values() for group in same}
-        who = [group for group in groups if group.first.group in members]
+        members = {group.place for same in alike.values() for group in same}
+        who = [group for group in groups if group.place in members]
         more = f" (and {len(alike) - 1} more with other numbers)" if len(alike) > 1 else ""
         notes.append(f"{_titles(who)}: {next(iter(alike))}{more}")
     return notes

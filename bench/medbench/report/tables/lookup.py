@@ -16,16 +16,21 @@ from medbench.storage import paths
 def list_tables(runs: Path | None = None) -> list[str]:
     """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
 
+    `shift/<name>` follows where models that were trained on it were tested on another data set.
+
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     from medbench import cards
 
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
-    return papers + [f"dataset/{name}" for name in _run_on(paths.runs_dir(runs))]
+    place, own = paths.runs_dir(runs), []
+    for name in run_on(place):
+        own += [f"dataset/{name}", *([f"shift/{name}"] if store.tested_elsewhere(place, name) else [])]
+    return papers + own
 
 
-def _run_on(runs: Path) -> list[str]:
+def run_on(runs: Path) -> list[str]:
     """Return the names of the data sets with a finished unit, sorted."""
     folders = sorted(path for path in runs.glob("*") if path.is_dir())
     return [folder.name for folder in folders if next(folder.glob(f"*/*/*/{store.RECORD}"), None)]
@@ -57,7 +62,7 @@ def _table(
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
-    if kind in ("dataset", "shift") and rest in _run_on(runs):
+    if kind in ("dataset", "shift") and rest in run_on(runs):
         records = records_of(runs, rest)
         if kind == "shift":
             return shift_table(rest, records, include_random)

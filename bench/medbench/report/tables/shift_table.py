@@ -66,7 +66,7 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
         draws: Of the bootstrap.
     """
     groups = collect(records)
-    own = {group.first.group: group for group in groups if group.first.test_on is None}
+    own = {group.place: group for group in groups if group.first.test_on is None}
     shown, notes = pick(group for group in groups if group.first.test_on is not None)
     random = sum(group.first.unit.weights == "random" for group in shown)
     if random and not include_random:
@@ -75,7 +75,7 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
     found = []
     with cache.counted("drops", len(shown)):
         for group in shown:
-            base = own.get(str(group.first.provenance.get("test_on", {}).get("in_domain")))
+            base = own.get((*group.place[:3], str(group.first.provenance.get("test_on", {}).get("in_domain"))))
             found.append(_drop(group, base, draws))
     return found, notes
 
