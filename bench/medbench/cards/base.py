@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+"""How the file of a card may be called, without its ending."""
 
-Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
 
-ProtocolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=80)]
+ProtocolName = Annotated[str, StringConstraints(pattern=FILE_NAME, max_length=80)]
 """The name of a protocol, which may have a plus (`lp++`)."""
 
 

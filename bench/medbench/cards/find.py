@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from medbench.cards.base import Card
+from medbench.cards.base import FILE_NAME, Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
@@ -66,7 +66,7 @@ def card_file(kind: str, name: str) -> Path | None:
     if not re.fullmatch(FILE_NAME, name):
         return None
     places = (folder / f"{name}{ending}" for folder in paths.card_dirs(kind) for ending in ENDINGS)
-    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - a name may be too long for a Path
+    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - of any text as well
 
 
 def is_card(kind: str, name: str) -> bool:

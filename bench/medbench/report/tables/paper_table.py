@@ -46,14 +46,6 @@ class _PaperTable:
     otherwise: dict[str, list[str]] = field(default_factory=dict)
     missing: list[CellSpec] = field(default_factory=list)
     empty: list[CellSpec] = field(default_factory=list)
-    known: dict[tuple[str, str | None, int], int] = field(default_factory=dict)
-
-    def repeats(self, one: CellSpec) -> int:
-        """Return how many units a cell needs. The cards that say so are read once a table."""
-        about = one.protocol, one.split, one.seeds
-        if about not in self.known:
-            self.known[about] = repeats_of(one)
-        return self.known[about]
 
     @property
     def content(self) -> PaperTable:
@@ -173,7 +165,7 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
     other = group is not None and bool(other_split(group, one) or work.found.other_data(group))
-    if n < work.repeats(one) or random or other:
+    if n < repeats_of(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
         work.empty.append(one)
@@ -287,7 +279,7 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
         found.append(f"in parentheses: published{over}, and ours − published")
-    if few := sum(0 < c.n < work.repeats(one) for line in _wanted(work, lines) for c, one in line):
+    if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
     found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
