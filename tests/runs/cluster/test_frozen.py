@@ -34,7 +34,8 @@ def content(value: Any) -> Any:
     if isinstance(value, Path):
         return value.absolute()
     if dataclasses.is_dataclass(value):
-        return type(value), {field.name: content(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        own = [field.name for field in dataclasses.fields(value) if field.compare]
+        return type(value), {name: content(getattr(value, name)) for name in own}
     if isinstance(value, dict):
         return {key: content(one) for key, one in value.items()}
     return type(value)(content(one) for one in value) if isinstance(value, list | tuple) else value
