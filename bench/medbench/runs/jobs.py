@@ -28,11 +28,10 @@ from medbench.runs.planning.shared import Entry, Texts, recipe_of
 from medbench.storage import files, paths
 
 KEY_SCHEMA = 1
+MOST_SEEDS = 1_000  # of one command
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
-
-MOST_SEEDS = 1_000  # of one command
 
 
 @dataclass(frozen=True)
@@ -214,14 +213,12 @@ class Job:
 
         The device is not part of it: with one precision devices differ in rounding alone. The record names it.
         """
-        return {name: entry.value for name, entry in self._entries().items()}
+        return {name: one.value if isinstance(one, Entry) else one for name, one in self._entries().items()}
 
-    def _entries(self) -> dict[str, Entry]:
+    def _entries(self) -> dict[str, Any]:
         part, language, several = self.texts.part, self.language, bool(self.dataset.inputs)
-        others = {
-            name: [part(card.material, card).value, weights.sha256] for name, (card, weights) in self.others.items()
-        }
-        found = {
+        others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
+        return {
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
             **({"together": self.together} if self.together else {}),
@@ -240,28 +237,34 @@ class Job:
             "seeds": "folds" if self.fold else self.choosing,
             "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
-        return {name: one if isinstance(one, Entry) else Entry.of(one) for name, one in found.items()}
 
     def _texts(self, shift: Shifted | None = None) -> dict[str, str]:
         """Return the material as JSON, entry by entry; with the other data set that units are tested on."""
         on = {} if shift is None else {"test_on": self.texts.part(lambda: shift.material, shift)}
-        return {name: entry.text for name, entry in (self._entries() | on).items()}
+        found = self._entries() | on
+        return {name: one.text if isinstance(one, Entry) else files.canonical(one) for name, one in found.items()}
 
     @cached_property
+    def _digests(self) -> tuple[str, list[str]]:
+        """The digest of the material, and the keys of all units."""
+        fold = {"fold": files.canonical(self.dataset.split_digest)} if self.fold else {}
+        texts = [self._texts(on) for on in (None, *self.shifts)]
+        keys = [key for one in texts for key in files.digests_by(one | fold, "seed", self.seeds)]
+        return files.digest_of_texts(texts[0]), keys
+
+    @property
     def group(self) -> str:
         """Digest of the material: the same for all seeds of a table cell."""
-        return files.digest_of_texts(self._texts())
+        return self._digests[0]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all units: one for each seed on the job's own data set, then on each of the others."""
+        return self._digests[1]
 
     def group_on(self, shift: Shifted) -> str:
         """Return the digest that the records of all seeds on another data set share."""
         return files.digest_of_texts(self._texts(shift))
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """The keys of all units: one for each seed on the job's own data set, then on each of the others."""
-        fold = {"fold": files.canonical(self.dataset.split_digest)} if self.fold else {}
-        texts = [self._texts(on) | fold for on in (None, *self.shifts)]
-        return [key for one in texts for key in files.digests_by(one, "seed", self.seeds)]
 
     @property
     def family(self) -> str:
@@ -297,10 +300,8 @@ class Job:
 
     def _planned(self, shift: Shifted | None, keys: list[str]) -> Planned:
         shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
-        own = self.options.columns
-        shown |= {} if own is None else own.as_options()
-        if self.options.image_size is not None:
-            shown["image_size"] = self.options.image_size
+        own, size = self.options.columns, self.options.image_size
+        shown |= (own.as_options() if own else {}) | ({"image_size": size} if size is not None else {})
         unit = Unit(
             model=self.model.name,
             protocol=self.protocol.name,
@@ -324,17 +325,16 @@ class Job:
         Args:
             there: What the run store had when it was listed; None: look now.
         """
-        there = there or Listing(self.options.runs)
+        there, kept = there or Listing(self.options.runs), set(self.keep)
         found = [there.is_done(self.shelf, key) for key in self.keys]
-        kept = set(self.keep)
         for at, (seed, key) in enumerate(zip(self.seeds, self.keys, strict=False)):
             found[at] = found[at] and (seed not in kept or there.exists(self.shelf, key, store.WEIGHTS))
         return found
 
     def done(self) -> list[bool]:
         """Tell for each seed whether all its units are finished."""
-        finished = self.finished()
-        return [all(finished[at :: len(self.seeds)]) for at in range(len(self.seeds))]
+        finished, n = self.finished(), len(self.seeds)
+        return [all(finished[at::n]) for at in range(n)]
 
     def weights_of(self, seed: int) -> Path:
         """Return the file of one seed's best weights, which exists if they were kept."""

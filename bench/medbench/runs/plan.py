@@ -20,6 +20,7 @@ from medbench.data.multi_input import choose_inputs
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined
 from medbench.models.weights.locate import WeightsFile, locate
+from medbench.records.store import gc_paused
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage
@@ -44,14 +45,15 @@ def make_plan(
     options = in_folds(options)
     request = _Request(options, [c.kind for c in protocols])
     request.check(models, protocols, datasets)
-    jobs = [
-        job
-        for name in datasets
-        for card in models
-        for recipe in protocols
-        for job in request.tested(request.jobs(card, recipe, name, options.changes), name)
-    ]
-    return Plan(_in_order(jobs), options)
+    with gc_paused():
+        jobs = [
+            job
+            for name in datasets
+            for card in models
+            for recipe in protocols
+            for job in request.tested(request.jobs(card, recipe, name, options.changes), name)
+        ]
+        return Plan(_in_order(jobs), options)
 
 
 @dataclass

@@ -48,7 +48,7 @@ class Once:
 
 
 class Entry(NamedTuple):
-    """One entry of a job's material.
+    """An entry of a job's material that other jobs have, too.
 
     Attributes:
         value: As the record shows it; do not change it, jobs share it.
@@ -57,11 +57,6 @@ class Entry(NamedTuple):
 
     value: Any
     text: str
-
-    @classmethod
-    def of(cls, value: Any) -> Entry:
-        """Return the entry of a value."""
-        return cls(value, files.canonical(value))
 
 
 class Texts:
@@ -80,5 +75,6 @@ class Texts:
         """
         key = (*map(id, about), how)
         if key not in self._parts:  # the objects are kept, too: after their end others could have their ids
-            self._parts[key] = about, Entry.of(make())
+            value = make()
+            self._parts[key] = about, Entry(value, files.canonical(value))
         return self._parts[key][1]
