@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 import medbench
 from medbench import cards
-from medbench.cards import ModelCard, Settings
+from medbench.cards import DatasetCard, ModelCard, Settings, load
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import resolve
 from medbench.cli.plan_text import precision_lines
@@ -19,11 +21,12 @@ from medbench.data.layouts import reader
 from medbench.errors import MedbenchError, UnreachableError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record
+from medbench.runs import jobs as jobs_module
 from medbench.runs import plan as planning
 from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 
-from .conftest import forwards, run, training_of
+from .conftest import forwards, run, training_of, write_pictures
 
 
 def recipe(dataset: Path | str) -> tuple[int, int | None, int]:
@@ -304,3 +307,67 @@ def test_folds_that_cannot_be(folds: int, changes: dict[str, Any]) -> None:
 def predictions_of(record: Record) -> pd.DataFrame:
     assert record.path is not None
     return pd.read_parquet(record.path / "predictions.parquet")
+
+
+SCALE = (6, 8, 3)
+"""Models, protocols and data sets of a large plan."""
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write cards of models and protocols that differ in their names, or in one setting; return own data sets."""
+    for folder in ("model_zoo", "protocols"):
+        (tmp_path / "cards" / folder).mkdir(parents=True)
+    models, protocols, datasets = SCALE
+    for i in range(models):
+        text = "arch: vit_tiny_patch16_224\nargs: {patch_size: 8, embed_dim: 48, depth: 2, num_heads: 2}\nunits: 2\n"
+        (tmp_path / "cards" / "model_zoo" / f"vit-{i}.yaml").write_text(text)
+    for i in range(protocols):
+        defaults = f"defaults: {{views: 2, epochs: {i + 1}, learning_rates: [0.1]}}"
+        text = f"{{kind: linear-frozen, {defaults}, presets: {{paper: {{}}}}}}"
+        (tmp_path / "cards" / "protocols" / f"head-{i}.yaml").write_text(text)
+    monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path / "cards"))
+    return [str(write_pictures(tmp_path / f"d{i}", 30, seed=i)) for i in range(datasets)]
+
+
+def test_what_jobs_share_is_made_once_however_many_jobs_there_are(
+    many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,016 units: the counts of costly steps follow the cards, the recipes and the data, not the jobs or units."""
+    models, protocols, datasets = SCALE
+    counts: Counter[str] = Counter()
+
+    def counted(owner: Any, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def count(*args: Any, **more: Any) -> Any:
+            counts[name] += 1
+            return plain(*args, **more)
+
+        monkeypatch.setattr(owner, name, count)
+
+    for owner, name in (
+        (ModelCard, "resolved"),
+        (ModelCard, "material"),
+        (DatasetCard, "material"),
+        (load, "read_yaml"),
+        (planning, "resolve"),
+        (planning, "open_dataset"),
+        (jobs_module, "recipe_of"),
+        (os, "scandir"),
+        (os, "stat"),
+    ):
+        counted(owner, name)
+    plan = make_plan("vit-*", "head-*", many, Options(seeds=14))
+    made, counts_of_plan = len(plan.jobs), counts.copy()
+    assert len([key for job in plan.jobs for key in job.keys]) == 14 * made == 14 * models * protocols * datasets
+    assert counts_of_plan["read_yaml"] <= models + protocols + 2 * datasets
+    assert counts_of_plan["resolved"] == models
+    assert counts_of_plan["resolve"] == protocols  # all data sets of one's own share an entry
+    assert counts_of_plan["open_dataset"] == datasets
+    assert counts_of_plan["recipe_of"] == protocols
+    assert counts["material"] - counts_of_plan["material"] == 0, "keys were made with the plan"
+    assert counts_of_plan["material"] == models + datasets
+    counts.clear()
+    assert len(plan.todo) == made
+    assert counts["scandir"] + counts["stat"] <= 2, "the run store, which is not there"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from medbench.runs.cluster import stages as cluster_stages
 from medbench.runs.cluster.stages import Stage, stages
 from medbench.runs.cluster.submit import with_needs
 from medbench.runs.jobs import Job, Options
@@ -109,3 +110,20 @@ def test_other_views_of_the_same_images_are_extracted_beside_them() -> None:
 def test_folds_of_a_head_are_solved_together_and_trainings_are_not(pictures: Path, protocol: str, tasks: int) -> None:
     found, _ = cut(planned("toy-vit", protocol, pictures, folds=3), chunk=0.0)
     assert [len(stage.tasks) for stage in found if stage.kind in ("heads", "train")] == [tasks]
+
+
+def test_a_stage_has_a_bounded_number_of_tasks_and_keeps_models_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = planned("toy-vit,toy-cnn", "knn,nearest-mean,linear-probe,linear-frozen,linear-unfrozen", "toy", seeds=1)
+    monkeypatch.setattr(cluster_stages, "MOST_TASKS", 4)
+    found, numbered = cut(jobs, minutes=3.0)
+    heads = next(stage for stage in found if stage.kind == "heads")
+    assert [(len(task.jobs), task.minutes) for task in heads.tasks] == [(2, 6.0)] * 4
+    assert sorted(number for task in heads.tasks for number in task.jobs) == [
+        number for number, job in numbered.items() if not job.kind.images
+    ]
+    monkeypatch.setattr(cluster_stages, "MOST_TASKS", 1)
+    found, numbered = cut(jobs, minutes=3.0)
+    for stage in found:
+        for task in stage.tasks:
+            assert {numbered[number].model.name for number in task.jobs} == {task.model}
+    assert {stage.kind: len(stage.tasks) for stage in found} == {"prepare": 1, "features": 2, "heads": 2, "train": 2}

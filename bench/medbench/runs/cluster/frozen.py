@@ -26,6 +26,7 @@ from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage
+from medbench.runs.planning.shared import Texts
 from medbench.storage import files
 from medbench.storage.version import version
 
@@ -81,7 +82,7 @@ def thaw(folder: Path, wanted: Iterable[int] | None = None) -> Plan:
             f"{folder} was planned by medbench {about.get('medbench')}, and this is {version()}",
             "submit the command again, or install that version where the workers run",
         )
-    reader = _Reader(folder, things, [json.loads(line) for line in lines])
+    reader = _Reader(folder, things, lines)
     jobs = [reader.job(number) for number in (range(len(lines)) if wanted is None else wanted)]
     return Plan(jobs, jobs[0].options)
 
@@ -97,7 +98,7 @@ class _Writer:
 
     def line(self, job: Job) -> Any:
         """Return the JSON of a job; jobs that it needs are their numbers."""
-        found = self._fields(job, {"texts"})
+        found = self._fields(job)
         self._lines[job.place] = len(self._lines)
         return found
 
@@ -136,7 +137,7 @@ class _Writer:
         return {"fields": self._fields(value)}
 
     def _fields(self, value: Any, without: Iterable[str] = ()) -> Any:
-        names = [one.name for one in dataclasses.fields(value) if one.name not in without]
+        names = [one.name for one in dataclasses.fields(value) if one.compare and one.name not in without]
         return {name: self.value(getattr(value, name)) for name in names}
 
     def _samples(self, dataset: Dataset) -> str:
@@ -153,8 +154,9 @@ CONTENT = "content sha256"
 class _Reader:
     """Makes values from JSON; only of `KNOWN` classes."""
 
-    def __init__(self, folder: Path, things: dict[str, Any], lines: list[Any]) -> None:
+    def __init__(self, folder: Path, things: dict[str, Any], lines: list[str]) -> None:
         self.folder, self.things, self.lines = folder, things, lines
+        self._texts = Texts()
         self._made: dict[str, Any] = {}
         self._jobs: dict[int, Job] = {}
 
@@ -165,8 +167,8 @@ class _Reader:
             MedbenchError: Its key is not the one that was planned.
         """
         if number not in self._jobs:
-            planned, fields = self.lines[number]
-            job = Job(**{name: self.value(one) for name, one in fields.items()})
+            planned, fields = json.loads(self.lines[number])
+            job = Job(**{name: self.value(one) for name, one in fields.items()}, texts=self._texts)
             if job.group != planned:
                 raise MedbenchError(
                     f"{job.name}: the plan in {self.folder} is not the one that was made", "submit the command again"

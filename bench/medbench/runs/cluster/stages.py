@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,8 @@ class Stage:
     after: tuple[str, ...]
 
 
+MOST_TASKS = 1_000
+"""Of a stage. By default Slurm takes arrays of 1,000 tasks, and holds 10,000 tasks of all users together."""
 Numbered = dict[int, Job]
 """Jobs that are to do by their number in the frozen plan, each after those of them that it needs."""
 
@@ -72,7 +75,7 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
     stores = {_store(job): number for number, job in reversed(jobs.items())}
     if stores:
         tasks = tuple(Task((number,), jobs[number].model.name, 0.0) for number in sorted(stores.values()))
-        found.append(Stage("prepare", "prepare", tasks, ()))
+        found.append(Stage("prepare", "prepare", _joined(tasks), ()))
         last = ("prepare",)
     for depth in range(max(level.values(), default=-1) + 1):
         here = [number for number in jobs if level[number] == depth]
@@ -80,10 +83,12 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
         heads = [number for number in here if not jobs[number].kind.images]
         trained = [number for number in here if jobs[number].kind.images]
         if heads:
-            found.append(Stage(f"features{end}", "features", _features(jobs, heads), last))
-            found.append(Stage(f"heads{end}", "heads", _chunks(jobs, heads, minutes, chunk), (f"features{end}",)))
+            tasks = _chunks(jobs, heads, minutes, chunk)
+            found.append(Stage(f"features{end}", "features", _joined(_features(jobs, heads)), last))
+            found.append(Stage(f"heads{end}", "heads", _joined(tasks), (f"features{end}",)))
         if trained:
-            found.append(Stage(f"train{end}", "train", _chunks(jobs, trained, minutes, 0.0), last))
+            tasks = _chunks(jobs, trained, minutes, 0.0)
+            found.append(Stage(f"train{end}", "train", _joined(tasks), last))
             last = (f"train{end}",)  # only trainings make the weights that others need
     return found
 
@@ -169,3 +174,21 @@ def _packed(jobs: Numbered, parts: list[list[int]], minutes: Minutes, least: flo
     if numbers:
         found.append(Task(tuple(numbers), jobs[numbers[0]].model.name, spent))
     return found
+
+
+def _joined(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """Join tasks of the same model until there are at most `MOST_TASKS`, or one for each model; the longest first."""
+    if len(tasks) <= MOST_TASKS:
+        return tasks
+    models: dict[str, list[Task]] = {}
+    for task in tasks:
+        models.setdefault(task.model, []).append(task)
+    size = 2
+    while sum(math.ceil(len(one) / size) for one in models.values()) > max(MOST_TASKS, len(models)):
+        size += 1
+    parts = [one[at : at + size] for one in models.values() for at in range(0, len(one), size)]
+    found = [
+        Task(tuple(job for task in part for job in task.jobs), part[0].model, sum(task.minutes for task in part))
+        for part in parts
+    ]
+    return tuple(sorted(found, key=lambda task: (-task.minutes, task.jobs)))

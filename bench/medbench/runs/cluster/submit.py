@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from medbench import progress
 from medbench.errors import MedbenchError, unknown
 from medbench.records import Record
+from medbench.records.listing import Listing
 from medbench.records.submitted import Submission, SubmittedTask, note, submissions
 from medbench.runs.cluster.engines import slurm, squeue
 from medbench.runs.cluster.frozen import freeze
@@ -107,8 +108,10 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
         NothingToSubmitError: Nothing is left to submit.
     """
     waiting = queued(plan.options.runs)
-    todo = [job for job in plan.todo if any(key not in waiting for key in missing(job))]
-    held = sum(key in waiting for job in plan.todo for key in missing(job))
+    there = Listing(plan.options.runs)
+    lacking = [(job, missing(job, there)) for job in plan.todo]
+    todo = [job for job, keys in lacking if not waiting.issuperset(keys)]
+    held = sum(key in waiting for _, keys in lacking for key in keys)
     if not todo:
         raise NothingToSubmitError(held)
     jobs = with_needs(todo)
@@ -153,9 +156,9 @@ def with_needs(jobs: Sequence[Job]) -> list[Job]:
     return list(found.values())
 
 
-def missing(job: Job) -> list[str]:
-    """Return the keys of a job's units that are not done."""
-    return [key for (_, key), done in zip(job.all_units, job.finished(), strict=True) if not done]
+def missing(job: Job, there: Listing) -> list[str]:
+    """Return the keys of a job's units that were not done when the run store was listed."""
+    return [key for key, done in zip(job.keys, job.finished(there), strict=True) if not done]
 
 
 def queued(runs: Path) -> set[str]:
