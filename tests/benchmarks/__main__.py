@@ -58,6 +58,7 @@ def benchmarks(device: str) -> list:
         kills,
         neighbours,
         regression,
+        scale,
         significance,
         tables,
         training,
@@ -86,6 +87,7 @@ def benchmarks(device: str) -> list:
         ("commands", commands.run),
         ("kills", kills.run),
         ("tables", tables.run),
+        ("scale", scale.run),
     ]
     return on_device + (on_cpu if device == "cpu" else [])
 
