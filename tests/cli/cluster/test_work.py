@@ -50,6 +50,7 @@ def test_a_unit_that_fails_in_the_middle_stops_only_what_needs_it(
     assert same_as_single(world, apart) == 3
     assert medbench("work", tasks[0][0], "tables").status == 0
     assert (apart.parent / "tables" / "pictures-labels.md").is_file()
+    assert last_lines(logs / "tables-0.txt", 1)[0].endswith(DONE)
 
 
 def test_a_task_that_there_is_not(

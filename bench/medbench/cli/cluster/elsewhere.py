@@ -234,4 +234,5 @@ def _waited(runs: Path, names: list[str]) -> Result:
     except Stopped:
         output.note("the tasks go on: medbench status --jobs shows them, medbench cancel ends them")
         raise
+    output.note(f"all tasks have ended, {len(ended)} of them failed or were lost")
     return Result(failures=[(f"{one.task} ({one.job}), {one.state}", one.why) for one in ended])

@@ -9,13 +9,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import plan_text
 from medbench.errors import MedbenchError
 from medbench.progress import Stopped, stoppable
+
+if TYPE_CHECKING:
+    from medbench.runs.jobs import Result
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +49,22 @@ def task(folder: Path, stage: str, number: int | None) -> int:
     """
     from medbench import progress
     from medbench.records.submitted import DONE, FAILED, log_of
-    from medbench.runs.cluster.submit import TABLES
+    from medbench.runs.cluster.submit import TABLES, read_tasks
     from medbench.runs.cluster.work import task_of
     from medbench.runs.cluster.work import work as do
     from medbench.runs.jobs import Result
 
     if stage == TABLES:
-        tables(folder)
-        return 0
-    number = _index() if number is None else number
-    task_of(folder, stage, number)
+        number = 0
+        read_tasks(folder)  # before anything is logged there
+    else:
+        number = _index() if number is None else number
+        task_of(folder, stage, number)
     own = log_of(folder, stage, number)
     first = progress.is_first()
     with progress.logged(own, first), progress.quiet(not first):
         try:
-            result = do(folder, stage, number)
+            result = tables(folder) if stage == TABLES else do(folder, stage, number)
         except MedbenchError as error:
             result = Result(mistakes=[(f"{stage} {number}", error)])
         except Exception as error:  # noqa: BLE001 - the log must say why a task ended
@@ -82,15 +86,17 @@ def _index() -> int:
     )
 
 
-def tables(folder: Path) -> None:
+def tables(folder: Path) -> Result:
     """Write the tables of the data sets of a submission."""
     from medbench.report.tables.dataset_table import write_dataset_tables
     from medbench.runs.cluster.frozen import thaw
+    from medbench.runs.jobs import Result
     from medbench.storage import paths
 
     plan = thaw(folder)
     for name in sorted({job.dataset.card.name for job in plan.jobs}):
         write_dataset_tables(plan.options.runs, paths.tables_dir(plan.options.runs), name)
+    return Result()
 
 
 class Worker:
@@ -137,11 +143,14 @@ class Worker:
             self._tell(MedbenchError(why, lives.HINT))
 
     def _tell(self, error: MedbenchError) -> None:
-        """Say in the task's log why it has ended."""
+        """Say in the task's log why it has ended; of several processes, the first one does."""
         from medbench import progress
         from medbench.records.submitted import FAILED, log_of
 
-        with progress.logged(log_of(self.folder, self.stage, self.number)):
+        with (
+            progress.quiet(not progress.is_first()),
+            progress.logged(log_of(self.folder, self.stage, self.number), progress.is_first()),
+        ):
             for line in (f"error: {error.message}", f"hint: {error.hint}", FAILED):
                 progress.say(line)
 

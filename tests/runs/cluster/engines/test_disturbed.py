@@ -17,7 +17,7 @@ from ..conftest import DINO, World, all_of, same_as_single
 from .test_slurm import wait
 
 pytestmark = pytest.mark.cluster
-LONG = ("--set", "epochs=120", "--seeds", "1")
+LONG = ("--set", "epochs=80", "--seeds", "1")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_a_preempted_task_goes_on_where_it_was(
 def test_lives_of_less_than_30_seconds_make_progress(
     world: World, calm: dict[str, Any], apart: Path, cluster: Callable[..., Path], medbench: Any
 ) -> None:
-    site = cluster({"minutes": 1, "requeues": 50}, signal_seconds=10)  # Slurm warns up to 40 seconds early
+    short = {"train": {"minutes": 1, "requeues": 50}}
+    site = cluster(models={"toy-vit": short}, signal_seconds=10)  # Slurm warns up to 40 seconds early
     request = world.words("toy-vit", "linear-unfrozen", apart, *LONG, "--on", "slurm", "--site", site, "--wait")
     assert medbench(*request).status == 0, log_of(apart)
     found = {record.key: record for record in store.read_all(apart)}
@@ -81,7 +82,7 @@ def test_two_commands_at_once_and_a_unit_that_fails_in_the_middle(
 ) -> None:
     cards = tmp_path / "cards" / "protocols"
     cards.mkdir(parents=True)
-    (cards / "tiny-dino.yaml").write_text(DINO.replace("epochs: 1", "epochs: 1, learning_rate: 1.0e+30"))
+    (cards / "tiny-dino.yaml").write_text(DINO.replace("epochs: 1", "epochs: 4, learning_rate: 1.0e+30"))
     monkeypatch.setenv("MEDBENCH_CARDS", str(cards.parent))
     request = world.words("toy-vit@tiny-dino,toy-vit", "knn,linear-probe", apart, "--on", "slurm", "--site", cluster())
     both = [

@@ -111,7 +111,8 @@ def _submitted(executor: Any, calls: list[Callable[[], Any]]) -> list[str]:
     except (FailedJobError, FailedSubmissionError) as error:
         said = next((line for line in reversed(str(error).splitlines()) if line.strip()), str(error))
         raise MedbenchError(
-            f"Slurm refuses the jobs: {said.strip()}", "fix the site file; medbench doctor --site FILE checks it"
+            f"Slurm refuses the jobs: {said.strip().removeprefix('sbatch: error: ')}",
+            "fix the site file (medbench doctor --site FILE checks it), or wait if the queue is full",
         ) from error
 
 
