@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medbench.data.prepared.augment import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw, turn_of
-from medbench.data.prepared.hue import DIFFERENCES, tables
+from medbench.data.prepared.hue import CENTRE, DIFFERENCES, tables
 
 BITS = 22  # of the fractions of Pillow's weights
 LUMA = (19595, 38470, 7471)  # of red, green and blue in Pillow's grey, in 1 / 65536
@@ -158,22 +158,19 @@ def _grey(views: Tensor) -> Tensor:
 
 def _turned(views: Tensor, turns: Sequence[int]) -> Tensor:
     """Turn the hue of each view: `hue.turn_hue` of many."""
-    hues, saturations, drops = _tables(views.device)
+    hues, depths, drops = _tables(views.device)
     red, green, blue = (views[..., k].int() for k in range(3))
     high = torch.maximum(torch.maximum(red, green), blue)
     spread = high - torch.minimum(torch.minimum(red, green), blue)
-    not_red, not_green = red != high, green != high
-    leading = not_red.int() + (not_red & not_green)
-    difference = torch.where(not_red, torch.where(not_green, red - green, blue - red), green - blue)
     turn = torch.tensor(turns, dtype=torch.int32).to(views.device, non_blocking=True)[:, None, None]
-    hue = (hues[(leading * 256 + spread) * DIFFERENCES + difference + 255] + turn) % 256
-    strength = saturations[high * 256 + spread]
-    bands = [((1 - drop[hue] * strength) * high + 0.5).to(torch.uint8) for drop in drops]
+    hue = (hues[(red - blue) * DIFFERENCES + (green - blue) + CENTRE] + turn) % 256
+    depth = depths[high * 256 + spread]
+    bands = [((high + 0.5) - drop[hue] * depth).to(torch.uint8) for drop in drops]
     return torch.stack(bands, dim=-1)
 
 
 @functools.cache
 def _tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     made = tables()
-    hues, saturations, drops = (torch.tensor(values) for values in (made.hue, made.saturation, made.drop))
-    return hues.int().to(device), saturations.to(device), drops.to(device)
+    hues, depths, drops = (torch.tensor(values) for values in (made.hue, made.depth, made.drop))
+    return hues.int().to(device), depths.to(device), drops.to(device)
