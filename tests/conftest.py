@@ -68,6 +68,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("MEDBENCH_RUNS", str(place / "runs"))
     for name in ("MEDBENCH_DATA", "MEDBENCH_CARDS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no test cuts the power, and waiting for the disk takes seconds
     yield place
     shutil.rmtree(place, ignore_errors=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,17 +56,25 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def write_pictures(folder: Path, n: int = 90, seed: int = 0) -> Path:
-    source = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = ["image,label,patient"]
-    for i in range(n):
-        label = i // 2 % 3
-        wave = np.sin(np.arange(48) * (0.3 + 0.35 * label) + source.uniform(0, 6))
-        grey = 128 + 50 * wave[None, :, None] + source.normal(scale=45, size=(48, 48, 3))
-        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{i:03d}.png")
-        rows.append(f"images/{i:03d}.png,{label},p{i // 2}")
+    for i, png in enumerate(_pngs(n, seed)):
+        (folder / "images" / f"{i:03d}.png").write_bytes(png)
+        rows.append(f"images/{i:03d}.png,{i // 2 % 3},p{i // 2}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return folder / "labels.csv"
+
+
+@functools.cache
+def _pngs(n: int, seed: int) -> list[bytes]:
+    """Return pictures as files: drawing and compressing them anew for each test takes longer than many a test."""
+    source, found = np.random.default_rng(seed), []
+    for i in range(n):
+        wave = np.sin(np.arange(48) * (0.3 + 0.35 * (i // 2 % 3)) + source.uniform(0, 6))
+        grey = 128 + 50 * wave[None, :, None] + source.normal(scale=45, size=(48, 48, 3))
+        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(file := io.BytesIO(), "PNG")
+        found.append(file.getvalue())
+    return found
 
 
 def run(data: Path, protocol: str = BOTH, model: str = "toy-vit", **options) -> list[Record]:

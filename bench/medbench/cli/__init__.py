@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,6 +70,12 @@ app.command()(jobs.cancel)
 app.command()(work.work)
 
 
+@functools.cache
+def _command(of: typer.Typer) -> Any:
+    """Return what reads the words of a command line; Typer makes it from all commands, which takes a while."""
+    return typer.main.get_command(of)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -88,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stoppable():
-            typer.main.get_command(app).main(args=args, prog_name="medbench", obj=args)
+            _command(app).main(args=args, prog_name="medbench", obj=args)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except Stopped as stop:
