@@ -151,14 +151,18 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     Args:
         name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
-            `intervals` (95 %, from stored predictions), `preset` (a paper's table under another preset than its own).
+            `intervals` (95 %, from stored predictions), `preset` (a paper's table under another preset than its own),
+            `metrics` (only these columns of numbers; of a data set also metrics that no record holds, such as
+            `sensitivity@specificity=0.9`), `per_class` (of a data set: one row for each class of each run).
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.
     """
     from medbench.report.tables import lookup
+    from medbench.report.tables.choose import chosen
 
-    return lookup.table(name, **options).frame()
+    found = lookup.table(name, **options)
+    return (found if options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
 
 
 def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:

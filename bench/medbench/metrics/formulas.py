@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medbench.metrics.scores import Array, Ints, Scores
+from medbench.metrics.scores import Array, Floats, Ints, Scores
 
 
 def ratio(a: Array | Ints, b: Array | Ints) -> Array:
@@ -147,6 +147,12 @@ def log_loss(sample: Scores) -> float:
     return float(-np.mean(np.log(p[np.arange(sample.n), sample.targets.astype(np.int64)])))
 
 
+def equal_width(probabilities: Floats, size: int) -> Ints:
+    """Return the bin of each probability among `size` bins (low, high] of equal width; the first also holds 0."""
+    found = np.ceil(np.asarray(probabilities, np.float64) * size).astype(np.int64) - 1
+    return np.asarray(np.clip(found, 0, size - 1), np.int64)
+
+
 def ece_15(sample: Scores) -> float:
     """Return the expected calibration error of the predicted class, with 15 bins (low, high] of equal width.
 
@@ -155,8 +161,7 @@ def ece_15(sample: Scores) -> float:
     top = sample.scores.argmax(axis=1)
     confidence = sample.scores[np.arange(sample.n), top].astype(np.float64)
     right = top == sample.targets
-    bins = np.clip(np.ceil(confidence * 15).astype(np.int64) - 1, 0, 14)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=15)
+    gaps = np.bincount(equal_width(confidence, 15), weights=right - confidence, minlength=15)
     return float(np.abs(gaps).sum() / sample.n)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.metrics.formulas import ratio
 from medbench.metrics.scores import Array, Floats, Ints
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Weights = NDArray[np.float32]
 """(n, b) integers: how often image i is in draw j. Their sums are exact below 2**24 images."""
 AT_ONCE = 4_000_000
 """Images times draws held at once: 16 MB of weights, less than 256 MB with what is computed from them."""
+PIECES = 64
+"""Pieces of a ROC curve that are computed at once; those to the right of the highest rate are not computed."""
 Curve = Callable[[Weights], Array]
 """(n, b) weights -> (b,) values of one class; nan where undefined."""
 
@@ -72,6 +75,51 @@ def ap(scores: Floats, has: NDArray[np.bool_]) -> Curve:
         precision = true.astype(np.float64) / np.maximum(true + false, 1)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.einsum("kb,kb->b", held, precision) / held.sum(axis=0, dtype=np.float64))
+
+    return values
+
+
+def partial_auroc(scores: Floats, has: NDArray[np.bool_], most: float) -> Curve:
+    """Return the partial area under the ROC curve of one class as a function of weights.
+
+    It is the area at false positive rates up to `most`, standardized as in McClish, "Analyzing a portion of the ROC
+    curve" (Medical Decision Making 1989): 0.5 for scores without information, 1 for a perfect order.
+
+    Args:
+        scores: (n,) scores of the class.
+        has: (n,) which images have it.
+        most: The highest false positive rate, above 0 and at most 1.
+    """
+    steps, at = np.unique(-np.asarray(scores), return_inverse=True)  # from the highest score down
+    # Neighbouring steps with positives alone, or with negatives alone, are one straight piece of the curve.
+    own, other = (np.bincount(at[side], minlength=len(steps)) > 0 for side in (has, ~has))
+    kind = own + 2 * other
+    piece = np.cumsum(np.append(0, (kind[1:] != kind[:-1]) | (kind[1:] == 3)))[at]
+    size = int(piece.max()) + 1 if len(piece) else 0
+    true, false = (sums(_placed(side, piece[side]), size) for side in (has, ~has))
+    rises, moves = (np.bincount(piece[side], minlength=size) > 0 for side in (has, ~has))
+    sides = np.stack([has, ~has]).astype(np.float32)
+
+    def values(weights: Weights) -> Array:
+        positives, negatives = (sides @ weights).astype(np.float64)
+        limit, area = most * negatives, np.zeros(weights.shape[1])
+        height, left = np.zeros_like(area), limit.copy()  # what is left of the limit
+        for start in range(0, size, PIECES):
+            ups, rights = (side[start : start + PIECES] @ weights for side in (true, false))
+            for k, (up, right) in enumerate(zip(ups, rights, strict=True), start):
+                if moves[k]:
+                    width = np.minimum(right, left)
+                    area += width * height
+                    if rises[k]:
+                        share = np.divide(width, right, out=np.zeros_like(area), where=right > 0)
+                        area += width * share * up / 2
+                    left -= width
+                if rises[k]:
+                    height += up
+            if not left.any():
+                break
+        least = most * most / 2
+        return 0.5 * (1 + (ratio(area, positives * negatives) - least) / (most - least))
 
     return values
 

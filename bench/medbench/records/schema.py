@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from medbench.errors import visible
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of what a record holds. 2 added `calibration` and `thresholds`; records of version 1 are read as before."""
 
 
 @lru_cache(4096)  # every record has the same names of classes and metrics
@@ -50,6 +51,18 @@ class SplitCount(BaseModel):
     classes: dict[Text, int] = Field(description="Class (or finding) -> images.")
 
 
+class Calibration(BaseModel):
+    """Calibration on the test split, as predicted and after temperature scaling that was fitted on validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: list[float | None] = Field(description="One, or one for each label of a multilabel task.")
+    ece: float | None = Field(description="Expected calibration error, 15 bins; multilabel: the mean over labels.")
+    ece_scaled: float | None = Field(description="The same after scaling.")
+    log_loss: float | None
+    log_loss_scaled: float | None
+
+
 class Record(BaseModel):
     """The result of one unit and everything behind it.
 
@@ -72,6 +85,12 @@ class Record(BaseModel):
     )
     absent: dict[str, list[str]] = Field(
         default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."
+    )
+    calibration: Calibration | None = Field(None, description="None: nothing was predicted for validation images.")
+    thresholds: dict[Text, dict[Text, float | None]] = Field(
+        default_factory=dict,
+        description="Rule (as behind the @ of a metric) -> class -> log-odds from which an image is called positive, "
+        "chosen on validation; None: validation lacks images with the class, or without it.",
     )
     n: dict[Text, SplitCount]
     chosen: dict[str, Any] = Field(default_factory=dict, description="Hyper-parameters chosen on validation.")

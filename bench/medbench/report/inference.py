@@ -67,7 +67,7 @@ def predicted(group: Group) -> Predicted | None:
             return None
         file = record.path / PREDICTIONS
         try:
-            frames.append(_tested(file))
+            frames.append(read_part(file))
         except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
             log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
             return None
@@ -79,13 +79,17 @@ def predicted(group: Group) -> Predicted | None:
     return Predicted(ids, scores, targets, members if shared else None, ranks)
 
 
-Tested = tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]
+Part = tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _tested(file: Path) -> Tested:
-    """Return (ids, targets, groups, (n, c) scores, (n, c) log-odds) of the test rows of a file of predictions.
+def read_part(file: Path, split: str = "test") -> Part:
+    """Return (ids, targets, groups, (n, c) scores, (n, c) log-odds) of one part of a file of predictions.
 
     Older files have no log-odds; the scores take their place.
+
+    Args:
+        file: The file.
+        split: `test` or `val`. A file without this part gives no rows.
 
     Raises:
         OSError, ValueError, TypeError: It is damaged, or not what a run writes.
@@ -95,7 +99,7 @@ def _tested(file: Path) -> Tested:
     frame = pd.read_parquet(file)
     if lacking := NEEDED - set(frame.columns):
         raise ValueError(f"no column {', '.join(sorted(lacking))}")
-    frame = frame[frame["split"] == "test"]
+    frame = frame[frame["split"] == split]
     columns = [name for name in frame.columns if name == "target" or name.startswith("target_")]
     scores = frame.filter(regex="^score_").to_numpy(np.float64)
     log_odds = frame.filter(regex="^log_odds_").to_numpy(np.float64)

@@ -3,7 +3,8 @@
 Importing it loads numpy; scipy is loaded where it is needed.
 """
 
-from medbench.stats.bootstrap import Draws, Interval, bootstrap
+from medbench.stats.bootstrap import Draws, Interval, bootstrap, bootstrap_many
+from medbench.stats.gaps import gap_intervals
 from medbench.stats.paired import detectable, paired, paired_se, permutation
 from medbench.stats.significance import Wilcoxon, holm, wilcoxon
 from medbench.stats.summary import summary
@@ -13,7 +14,9 @@ __all__ = [
     "Interval",
     "Wilcoxon",
     "bootstrap",
+    "bootstrap_many",
     "detectable",
+    "gap_intervals",
     "holm",
     "paired",
     "paired_se",

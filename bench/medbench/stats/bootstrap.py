@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,11 +24,14 @@ from numpy.typing import NDArray
 
 from medbench.metrics.scores import Array, Floats
 from medbench.metrics.weighted import weighted
+from medbench.metrics.weighted_ranking import Weights
 from medbench.seeding import generator
 from medbench.stats.deviates import NORMAL, Deviates
 from medbench.stats.jackknife import Shape, Term, shape
 from medbench.stats.resampling import Design, design
 
+Many = Callable[[Weights], Array]
+"""(n, b) weights of the images -> (m, s, b) values of m numbers of s training seeds."""
 DRAWS = 2000
 LEVEL = 0.95
 FEW = 10
@@ -184,10 +187,39 @@ def evaluate(
 ) -> Term:
     """Return a metric on the split, on the draws of `plan` and on its jackknife samples. See `bootstrap`."""
     values = weighted(metric_id, scores if scores.ndim == 3 else scores[None], targets)
-    split = values(np.ones((len(targets), 1), np.float32))[:, 0]
-    drawn = np.concatenate([values(part).T for part in plan.weights(draws, seed)])
-    lacking = np.concatenate([values(part).T for part in plan.lacking(seed)])
-    return Term(split, drawn, tuple(np.split(lacking, np.cumsum(plan.blocks)[:-1])))
+    return evaluate_many(lambda weights: values(weights)[None], plan, draws, seed)[0]
+
+
+def bootstrap_many(
+    values: Many,
+    targets: NDArray[np.generic],
+    groups: NDArray[np.generic] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[Draws]:
+    """Return the bootstrap distributions of several numbers of one test split, all on the same draws.
+
+    Args:
+        values: (n, b) weights of the images -> (m, s, b) values of `m` numbers of `s` training seeds.
+        targets: As for `bootstrap`, as are the others.
+        groups: (n,) patient or lesion of each image; None: images are drawn.
+        draws: How many.
+        seed: Of the draws.
+    """
+    plan = design(targets, groups)
+    return [combine([term], plan, seed) for term in evaluate_many(values, plan, draws, seed)]
+
+
+def evaluate_many(values: Many, plan: Design, draws: int = DRAWS, seed: int = 0) -> list[Term]:
+    """Return `m` numbers on the split, on the draws of `plan` and on its jackknife samples. See `bootstrap_many`."""
+    split = values(np.ones((len(plan.member), 1), np.float32))[:, :, 0]
+    drawn = np.concatenate([values(part) for part in plan.weights(draws, seed)], axis=2)
+    lacking = np.concatenate([values(part) for part in plan.lacking(seed)], axis=2)
+    ends = np.cumsum(plan.blocks)[:-1]
+    return [
+        Term(one, on_draws, tuple(np.split(parts, ends)))
+        for one, on_draws, parts in zip(split, drawn.swapaxes(1, 2), lacking.swapaxes(1, 2), strict=True)
+    ]
 
 
 def combine(terms: Sequence[Term], plan: Design, seed: int = 0, skewed: bool = True) -> Draws:

@@ -82,6 +82,18 @@ def test_random_weights_only_if_asked_for(medbench, runs):
     assert "chance" in medbench("table", "dataset/toy", "--runs", runs, "--random").out
 
 
+def test_metrics_that_no_record_holds(medbench, runs):
+    done = medbench("table", "dataset/toy", "--runs", runs, "--metrics", "accuracy,ece@temperature", "--format", "csv")
+    assert {"accuracy_mean", "ece@temperature_mean"} < set(done.out.splitlines()[0].split(","))
+    done = medbench("table", "dataset/toy", "--runs", runs, "--metrics", "ece")
+    assert "no predictions are stored with the records" in done.out
+    assert "sensitivity@youden" in medbench("table", "dataset/toy", "--runs", runs, "--per-class").out
+    for wrong in ("sensitvity", "ece:tall", "sensitivity@best", "net_benefit"):
+        done = medbench("table", "dataset/toy", "--runs", runs, "--metrics", wrong)
+        assert done.status == 2
+        assert len(done.err.splitlines()) == 2
+
+
 def test_a_papers_table_with_nothing_run(medbench):
     plain = medbench("table", "wacv2024/table1")
     published = medbench("table", "wacv2024/table1", "--published")
@@ -97,6 +109,7 @@ def test_a_papers_table_with_nothing_run(medbench):
         (["dataset/toy"], "nothing has been run"),
         (["dataset/nope"], "unknown table 'dataset/nope'"),
         (["dataset/toy", "--format", "pdf"], "unknown format 'pdf'"),
+        (["wacv2024/table1", "--per-class"], "'wacv2024/table1' has no table by class"),
         (["wacv2024/table1", "--dry-run"], "--dry-run has no effect without --fill"),
         (["--fill"], "--fill needs the name of a table"),
         (["dataset/toy", "--fill"], "--fill: dataset/toy shows all finished runs"),

@@ -39,6 +39,7 @@ def test_a_run_writes_complete_records_that_agree_with_their_predictions(picture
             expected = recall_score(frame["target"][part], scores[part].argmax(1), average="macro")
             assert metrics["recall_macro"] == pytest.approx(expected)
             assert record.n[split].images == part.sum()
+        check_what_validation_chose(record, frame)
         assert record.metric == "recall_macro"
         assert record.unit.weights == "random"
         assert any("random weights" in w for w in record.warnings)
@@ -49,9 +50,24 @@ def test_a_run_writes_complete_records_that_agree_with_their_predictions(picture
     assert records[0].score > 0.5, "three classes of stripes are easier than chance"
 
 
+def check_what_validation_chose(record: Record, frame: pd.DataFrame) -> None:
+    validation = frame[frame["split"] == "val"]
+    assert list(record.thresholds) == ["youden", "specificity=0.9", "sensitivity=0.9"]
+    for k, name in enumerate(record.n["val"].classes):
+        for rule, has in (("sensitivity", validation["target"] == k), ("specificity", validation["target"] != k)):
+            called = validation[f"log_odds_{name}"][has] >= record.thresholds[f"{rule}=0.9"][name]
+            assert (called if rule == "sensitivity" else ~called).mean() >= 0.9
+    found = record.calibration
+    assert len(found.temperature) == 1
+    assert found.ece == pytest.approx(record.metrics["ece_15"])
+    assert found.log_loss == pytest.approx(record.metrics["log_loss"])
+    assert found.log_loss_scaled != found.log_loss
+
+
 def test_records_without_validation_hold_none(pictures: Path) -> None:
     (record, _) = run(pictures, "few-shot", set={"shots": 3, "val": "none"})
     assert record.metrics_val == {}
+    assert (record.calibration, record.thresholds) == (None, {})
     assert (record.n["train"].images, record.n["val"].images) == (9, 0)
     frame = pd.read_parquet(record.path / "predictions.parquet")
     assert set(frame["split"]) == {"test"}

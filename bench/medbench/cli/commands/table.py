@@ -32,7 +32,13 @@ def table(
     published: options.Published = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals (csv, json: always).")] = False,
     random: options.Random = False,
-    metrics: Annotated[str | None, typer.Option(help="Only these metrics, a comma between them.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Only these metrics, a comma between them, such as auroc,sensitivity@specificity=0.9,ece."),
+    ] = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="A row for each class of each run on a data set, with 95 % intervals.")
+    ] = False,
     columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
     sort: Annotated[
         str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
@@ -70,9 +76,10 @@ def table(
     from medbench.report.tables import lookup
     from medbench.report.tables.choose import chosen
 
-    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset)
-    shown = chosen(found, _words(metrics), _words(columns), sort)
-    write_table(shown, form, intervals or name.startswith(SHIFT), SEE_ALL)
+    asked = _words(metrics)
+    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class)
+    shown = chosen(found, () if per_class else asked, _words(columns), sort)
+    write_table(shown, form, intervals or per_class or name.startswith(SHIFT), SEE_ALL)
     if status:
         raise typer.Exit(status)
 

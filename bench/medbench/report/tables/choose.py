@@ -1,18 +1,23 @@
-"""What a reader asks to see of a table: some columns, in another order of columns and rows."""
+"""What a reader asks to see of a table: some columns, in another order of columns and rows, and further metrics."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from medbench.errors import unknown
-from medbench.metrics import METRICS
-from medbench.records.groups import natural
-from medbench.report.tables.table import Row, Table
+from medbench.metrics.measures import higher_is_better, measure, spellings
+from medbench.records.groups import Group, natural, title
+from medbench.report.measured import Measured, measured, task_of
+from medbench.report.tables.table import Cell, Row, Table
 
 SETTINGS = ("preset", "options")
 """What CSV has for the column `settings`."""
+HELD = (
+    "thresholds and temperatures are chosen on validation, for each seed and class, and applied to test unchanged; "
+    "intervals are of the test part, with what was chosen held"
+)
 
 
 def chosen(table: Table, metrics: Sequence[str] = (), columns: Sequence[str] = (), sort: str = "") -> Table:
@@ -47,11 +52,12 @@ def _places(table: Table, name: str, what: str, numbers: bool = False) -> list[i
     """Return the columns that a name means, counted over heads and numbers; with `numbers`, over numbers alone."""
     known = [*([] if numbers else [{head} for head in table.heads])]
     known += [{column.id, column.title, column.title.rstrip(" ↓"), column.metric} for column in table.columns]
-    found = [i for i, names in enumerate(known) if name.lower() in {one.lower() for one in names}]
-    if not found:
-        titles = [*([] if numbers else table.heads), *(column.id for column in table.columns)]
-        raise unknown(what, name, titles, f"Columns of {table.name}: {', '.join(titles)}")
-    return found
+    lower = [{one.lower() for one in names} for names in known]
+    for wanted in ({name.lower()}, spellings(name.lower())):
+        if found := [i for i, names in enumerate(lower) if names & wanted]:
+            return found
+    titles = [*([] if numbers else table.heads), *(column.id for column in table.columns)]
+    raise unknown(what, name, titles, f"Columns of {table.name}: {', '.join(titles)}")
 
 
 def _only(table: Table, heads: list[int], numbers: list[int], about: set[str]) -> Table:
@@ -74,11 +80,74 @@ def _sorted(table: Table, by: str) -> Table:
     at = _places(table, by.removeprefix("-"), "column")[0] - len(table.heads)
     if at < 0:
         return replace(table, rows=tuple(sorted(table.rows, key=lambda row: natural(row.heads[at]), reverse=back)))
-    metric = METRICS.get(table.columns[at].metric)
-    falls = (metric is None or metric.higher_is_better) != back
+    falls = (higher_is_better(table.columns[at].metric) is not False) != back
 
     def rank(row: Row) -> float:
         value = row.cells[at].value
         return math.inf if value is None else -value if falls else value
 
     return replace(table, rows=tuple(sorted(table.rows, key=rank)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The metrics that are asked for.
+
+    Attributes:
+        held: Those that records hold, by the ids of the records.
+        measures: The others, by their own ids.
+    """
+
+    held: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: Sequence[str], columns: Collection[str], groups: Sequence[Group]) -> Asked:
+        """Return the metrics behind names, in any spelling.
+
+        Args:
+            names: What is asked for.
+            columns: Metrics that the records hold.
+            groups: Those of the table's first section: their task says which metric a name means.
+
+        Raises:
+            CardError: A metric is unknown, or not for the task.
+        """
+        held, others = [], []
+        task = task_of(groups[0]) if groups else None
+        lower = {name.lower(): name for name in columns}
+        for name in map(str.lower, names):
+            if found := {name} & lower.keys() or spellings(name) & lower.keys():
+                held += [lower[one] for one in found]
+            else:
+                others.append(measure(name, task).id)
+        return cls(tuple(held), tuple(dict.fromkeys(others)))
+
+    def of_record(self, metric: str, primary: bool) -> bool:
+        """Tell whether the interval of a metric that records hold is to be given."""
+        return metric not in self.measures and (primary or metric in self.held)
+
+    def cells(self, group: Group, mark: str, intervals: bool) -> list[Cell]:
+        """Return a group's cells of `measures`, with a mark behind each number."""
+        found = measured(group, self.measures, intervals)
+        ordered = [found[name] for name in self.measures]
+        return [
+            Cell(one.value, one.std, one.n, low=one.low, high=one.high, show_n=one.n not in (0, group.n), mark=mark)
+            for one in ordered
+        ]
+
+    def notes(self, groups: Sequence[Group]) -> list[str]:
+        """Return why numbers are missing, and what is held."""
+        found = [(group, measured(group, self.measures)) for group in groups if self.measures]
+        return notes_of(found, self.measures)
+
+
+def notes_of(found: Iterable[tuple[Group, dict[str, Measured]]], measures: Sequence[str]) -> list[str]:
+    """Return why numbers of groups are missing, and what is held where something is chosen on validation."""
+    why: dict[tuple[str, str], dict[str, None]] = {}
+    for group, numbers in found:
+        for name, one in numbers.items():
+            if one.lacking:
+                why.setdefault((name, one.lacking), {})[title(group)] = None
+    lines = [f"{name}: no number for {'; '.join(titles)}: {reason}" for (name, reason), titles in why.items()]
+    return lines + [HELD] * any(measure(name).on_validation for name in measures)

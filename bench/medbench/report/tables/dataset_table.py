@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
+from medbench.metrics.measures import higher_is_better
 from medbench.records import Record
 from medbench.records.groups import (
     ABSENT,
@@ -33,6 +34,7 @@ from medbench.records.groups import (
 )
 from medbench.records.store import gc_paused, records_of
 from medbench.report.cache import counted
+from medbench.report.tables.choose import Asked
 from medbench.report.tables.marks import SPLIT_MARK, interval, ranked, stored
 from medbench.report.tables.render import render
 from medbench.report.tables.table import Cell, Column, Row, Table
@@ -45,7 +47,11 @@ NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
 
 
 def dataset_table(
-    dataset: str, records: Iterable[Record], include_random: bool = False, intervals: bool = False
+    dataset: str,
+    records: Iterable[Record],
+    include_random: bool = False,
+    intervals: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Table:
     """Return the table of one data set, best primary metric first; rows that differ in shots alone stand together.
 
@@ -55,9 +61,11 @@ def dataset_table(
         dataset: The data set's name.
         records: Records; those of other data sets are passed over.
         include_random: Show random weights too, in a section of their own.
-        intervals: Give the primary metric's 95 % intervals, from stored predictions.
+        intervals: Give the primary metric's 95 % intervals, from stored predictions, and those of `metrics`.
+        metrics: Metrics that are asked for; those that no record holds are computed from stored predictions.
 
     Raises:
+        CardError: A metric is unknown, or not for the task.
         MedbenchError: Nothing has been run on it.
     """
     records = [record for record in records if record.unit.dataset == dataset]
@@ -69,11 +77,13 @@ def dataset_table(
         )
     parts = _parts(found, include_random)
     columns = _columns(dataset, parts[0].primary, found)
+    asked = Asked.of(metrics, {column.id for column in columns}, parts[0].groups)
+    columns += tuple(Column(name, _arrow(name), name, dataset) for name in asked.measures)
     values = sum(stored(group) for part in parts for group in part.groups) * (2 if intervals else 1)
     rows: list[Row] = []
-    with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values):
+    with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values * (1 + len(asked.measures))):
         for part in parts:
-            rows += _rows(part, columns, intervals, _with_shots(parts))
+            rows += _rows(part, columns, intervals, _with_shots(parts), asked)
     if others := sorted({record.test_on for record in records if record.test_on is not None}):
         notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
@@ -87,7 +97,7 @@ def dataset_table(
         heads=("model", "protocol", *(["shots"] if _with_shots(parts) else []), "settings", "weights", "seeds"),
         columns=columns,
         rows=tuple(rows),
-        notes=tuple(notes + _notes(dataset, parts)),
+        notes=tuple(notes + _notes(dataset, parts) + asked.notes([group for part in parts for group in part.groups])),
         ranking=where + _unranked(rows),
         intervals=intervals,
     )
@@ -174,15 +184,19 @@ def _with_shots(parts: Sequence[_Part]) -> bool:
     return any(group.shots for part in parts for group in part.groups)
 
 
-def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool) -> list[Row]:
+def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool, asked: Asked) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
     numbers = summaries(groups, [column.metric for column in columns])
     lines = [_cells(group, own, part.alike) for group, own in zip(groups, numbers, strict=True)]
+    for line, group in zip(lines, groups, strict=True) if asked.measures else ():
+        line[len(line) - len(asked.measures) :] = asked.cells(group, line[-1].mark, intervals)
     contests = [(places, [groups[k] for k in places]) for places in _contests(groups)]
     for i, column in enumerate(columns):
         primary = column.metric == part.primary
-        for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
+        for line, group in (
+            zip(lines, groups, strict=True) if intervals and asked.of_record(column.metric, primary) else ()
+        ):
             low, high = interval(group, column.metric)
             line[i] = line[i]._replace(low=low, high=high)
         for places, among in contests:
@@ -220,8 +234,7 @@ def _columns(dataset: str, primary: str, groups: list[Group]) -> tuple[Column, .
 
 
 def _arrow(name: str) -> str:
-    metric = METRICS.get(name)
-    return name if metric is None or metric.higher_is_better else f"{name} ↓"
+    return f"{name} ↓" if higher_is_better(name) is False else name
 
 
 def _cells(group: Group, numbers: Sequence[Summary], alike: set[GroupKey]) -> list[Cell]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from medbench.errors import unknown
+from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.tables.class_table import class_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
@@ -43,22 +45,33 @@ def table(
     include_random: bool = False,
     intervals: bool = False,
     preset: str | None = None,
+    metrics: Sequence[str] = (),
+    per_class: bool = False,
 ) -> Table:
     """Return a table by name; arguments and errors are those of `medbench.table` and `medbench table`.
 
     Raises:
-        CardError: There is no such table.
+        CardError: There is no such table or metric.
         MedbenchError: Nothing was run on the data set.
     """
+    if per_class and not name.startswith("dataset/"):
+        raise CardError(f"'{name}' has no table by class", "data sets have: medbench table dataset/NAME --per-class")
     with gc_paused():  # until `_table` has returned: its records are gone by then
-        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset)
+        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class)
     if found is None:
         raise unknown("table", name, list_tables(runs), "All: medbench table")
     return found
 
 
 def _table(
-    name: str, runs: Path, published: bool, include_random: bool, intervals: bool, preset: str | None
+    name: str,
+    runs: Path,
+    published: bool,
+    include_random: bool,
+    intervals: bool,
+    preset: str | None,
+    metrics: Sequence[str],
+    per_class: bool,
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
@@ -66,7 +79,9 @@ def _table(
         records = records_of(runs, rest)
         if kind == "shift":
             return shift_table(rest, records, include_random)
-        return dataset_table(rest, records, include_random, intervals)
+        if per_class:
+            return class_table(rest, records, include_random, metrics)
+        return dataset_table(rest, records, include_random, intervals, metrics)
     from medbench import cards  # only here: they take longer to import than all else that a data set's table needs
 
     if kind == "dataset" and rest in cards.names("datasets"):

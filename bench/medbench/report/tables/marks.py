@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench.metrics import METRICS
+from medbench.metrics.measures import higher_is_better
 from medbench.records.groups import SEEN_MARK, Group
 from medbench.records.store import PREDICTIONS
 from medbench.report import inference
@@ -39,13 +40,13 @@ def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, t
         metric: What the column shows; of a metric without a direction nothing is marked.
         test: Whether ties are looked for, which needs the stored predictions.
     """
-    known = METRICS.get(metric)
+    higher = higher_is_better(metric)
     places = [i for i, cell in enumerate(cells) if cell.value is not None and _compares(cell, groups[i])]
     found = list(cells)
-    if known is None or len(places) < 2:
+    if higher is None or len(places) < 2:
         return found
     values = {i: round(cells[i].value or 0.0, DECIMALS) for i in places}
-    order = sorted(set(values.values()), reverse=known.higher_is_better)
+    order = sorted(set(values.values()), reverse=higher)
     best, second = order[0], order[1] if len(places) > 2 and len(order) > 1 else None
     for i, value in values.items():
         if value == best:

@@ -17,6 +17,7 @@ from medbench.records import Record, Unit, store
 from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
+from medbench.runs.results.chosen_on_validation import chosen_on_validation
 from medbench.runs.results.parts import Part, parts_of
 from medbench.runs.results.result_notes import notes_of
 from medbench.storage.tensors import save_tensors
@@ -98,6 +99,7 @@ def _metrics(dataset: Dataset, outcome: Outcome, truth: NDArray[np.integer]) -> 
         "metrics_val": validated,
         "spread": {name: _value(card.metric, found, truth) for name, found in outcome.spread.items()},
         "absent": missing,
+        **chosen_on_validation(card, outcome.log_odds_test, truth, outcome.log_odds_val, held),
     }
 
 

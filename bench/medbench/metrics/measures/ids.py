@@ -1,0 +1,107 @@
+"""The ids of metrics that are computed on demand: `NAME[_macro][:DETAIL][@CHOICE]`.
+
+    sensitivity@specificity=0.9     what stands behind @ is chosen on validation, and applied to test
+    sensitivity@0.5                 a given probability: nothing is chosen
+    ece:mass:10                     what stands behind : are details: here 10 bins of equal mass
+    ece@temperature                 after temperature scaling, fitted on validation
+    ppv_macro@youden                the mean over classes, each one against the rest, with a threshold of its own
+
+Without `_macro` a threshold is for class 1 of a binary task. `MEASURES` has all names.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medbench.errors import CardError, unknown
+from medbench.metrics.measures.measure import BINS, MEASURES, RATE, Measure
+from medbench.metrics.measures.thresholds import Rule, rule_of
+from medbench.metrics.registry import METRICS, NOMINAL
+
+FORM = re.compile(r"(?P<name>[a-z_]+?)(?P<macro>_macro)?(?::(?P<detail>[^@]*))?(?:@(?P<choice>.*))?")
+
+
+def measure(metric_id: str, task: str | None = None) -> Measure:
+    """Return the metric of an id, for a task the one that this task has: `ece` is `ece_macro` for multilabel tasks.
+
+    Args:
+        metric_id: The id, in any spelling.
+        task: `binary`, `multiclass`, `ordinal` or `multilabel`; None: as the id says.
+
+    Raises:
+        CardError: It is unknown, malformed, or not for the task.
+    """
+    form = FORM.fullmatch(metric_id)
+    if form is None or form["name"] not in MEASURES:
+        name = form["name"] if form else metric_id
+        raise unknown("metric", name, dict.fromkeys((*METRICS, *MEASURES)))
+    name, base = form["name"], MEASURES[form["name"]]
+    size, mass, rate = _details(metric_id, name, form["detail"])
+    rule, scaled = _choice(metric_id, name, form["choice"])
+    macro = form["macro"] is not None or (task is not None and task not in base.plain and task in base.macro)
+    found = Measure(name, macro, rule, size, mass, rate, scaled)
+    if task is not None and task not in found.tasks:
+        fitting = [f"{one}_macro" if task not in MEASURES[one].plain else one for one in MEASURES if _fits(one, task)]
+        raise CardError(f"the metric '{metric_id}' is not for {task} tasks", f"choose from: {', '.join(fitting)}")
+    if not found.tasks:
+        raise CardError(f"the metric '{metric_id}' is no mean over classes", f"leave out _macro: {name}")
+    return found
+
+
+def spellings(metric_id: str) -> set[str]:
+    """Return the ids that a user may mean: as typed, and for tasks of two and of several classes."""
+    found = {metric_id}
+    for task in (*NOMINAL, "multilabel"):
+        try:
+            found.add(measure(metric_id, task).id)
+        except CardError:
+            continue
+    return found
+
+
+def higher_is_better(metric_id: str) -> bool | None:
+    """Return the direction of any metric; None for one that has none, or that is unknown."""
+    if metric_id in METRICS:
+        return METRICS[metric_id].higher_is_better
+    form = FORM.fullmatch(metric_id)
+    return None if form is None or form["name"] not in MEASURES else MEASURES[form["name"]].higher_is_better
+
+
+def _fits(name: str, task: str) -> bool:
+    return task in MEASURES[name].plain or task in MEASURES[name].macro
+
+
+def _details(metric_id: str, name: str, detail: str | None) -> tuple[int, bool, float]:
+    """Return (number of bins, whether they are of equal mass, highest rate) of what stands behind the `:`."""
+    if detail is None:
+        return BINS, False, RATE
+    if MEASURES[name].kind == "bins" and (form := re.fullmatch(r"(width|mass)?:?(\d{0,4})", detail)):
+        size = int(form[2] or BINS)
+        if size > 0 and (form[1] or form[2]):
+            return size, form[1] == "mass", RATE
+    if name == "auroc_partial" and re.fullmatch(r"0?\.\d+|1(\.0*)?", detail) and float(detail) > 0:
+        return BINS, False, float(detail)
+    ways = {"bins": "a number of bins, or mass:10 for bins of equal mass"}
+    hint = "the highest false positive rate, such as 0.1" if name == "auroc_partial" else ways.get(MEASURES[name].kind)
+    raise CardError(
+        f"'{metric_id}': '{detail}' is no detail of {name}", f"after the : {hint}" if hint else "leave it out"
+    )
+
+
+def _choice(metric_id: str, name: str, choice: str | None) -> tuple[Rule | None, bool]:
+    """Return (rule of the threshold, whether temperatures are fitted) of what stands behind the `@`."""
+    kind = MEASURES[name].kind
+    if kind == "threshold":
+        rule = Rule() if choice is None else rule_of(choice, metric_id)
+        if name == "net_benefit" and rule.on_validation:
+            raise CardError(
+                f"'{metric_id}': net benefit needs the probability from which one would treat",
+                "after the @: this probability, such as net_benefit@0.1",
+            )
+        return rule, False
+    if choice is None:
+        return None, False
+    if choice == "temperature" and kind in ("bins", "probability"):
+        return None, True
+    allowed = "after the @: temperature" if kind in ("bins", "probability") else "leave it out"
+    raise CardError(f"'{metric_id}': '{choice}' is no choice of {name}", allowed)
