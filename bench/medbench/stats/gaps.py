@@ -5,7 +5,7 @@ their own noise to it. An interval from the draws' quantiles then lies above the
 inversion of a test. Let g be the gaps on the split and e the deviations of the draws from them. If the true gaps are
 c g, draws of the sum are sum |c g + e|. The interval holds the sums of those c g for which the sum on the split is
 between the 2.5 % and the 97.5 % quantile of these draws. It contains 0 exactly when the sum could be noise alone, and
-it can lie below the sum on the split. In simulations it covers the true calibration error in 93 to 95 % of test splits
+it can lie below the sum on the split. In simulations it covers the true calibration error in 91 to 95 % of test splits
 (`tests/benchmarks/operating.py`), BCa in 0 to 91 %.
 """
 
