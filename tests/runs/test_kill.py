@@ -17,7 +17,7 @@ from medbench.progress import Stopped
 from medbench.records import Record, store
 from medbench.storage import paths
 from medbench.training.finetune.fit import Fit
-from medbench.training.heads.grid import _Grid
+from medbench.training.heads.grid import Grid
 
 from .conftest import BOTH, SHORT, numbers_by_key, script, short_of, train, write_pictures
 
@@ -26,7 +26,7 @@ MOMENTS = {
     "extracting": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 2)",
     "joining": "from medbench.features.store import FeatureFolder as m; hook(m, 'finish', 1)",
     "views": "from medbench.features import extract as m; m.PART_SECONDS = 0.0; hook(m, '_forward', 3)",
-    "training": "from medbench.training.heads import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m._Grid, 'epoch', 4)",
+    "training": "from medbench.training.heads import grid as m; m.CHECKPOINT_SECONDS = 0.0; hook(m.Grid, 'epoch', 4)",
     "predictions": "from medbench.records import store as m; hook(m.files, 'write_text', 2)",
     "record": "from medbench.records import store as m; hook(m, 'write', 2)",
     "neighbours": "from medbench.protocols import knn as m; hook(m, 'vote', 1)",
@@ -151,7 +151,7 @@ def test_a_kill_ends_in_the_undisturbed_runs_numbers(data: Path, stacked: list[R
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("protocol", "place"),
-    [("linear-unfrozen", (Fit, "_step", 7)), ("linear-frozen", (_Grid, "epoch", 3)), ("knn", (extract, "_forward", 1))],
+    [("linear-unfrozen", (Fit, "_step", 7)), ("linear-frozen", (Grid, "epoch", 3)), ("knn", (extract, "_forward", 1))],
 )
 def test_a_signal_saves_the_state_and_the_same_command_resumes(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str, place: tuple[Any, str, int]

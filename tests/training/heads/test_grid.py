@@ -162,14 +162,14 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch) ->
         import test_grid as t
         from pathlib import Path
         t.grid.CHECKPOINT_SECONDS = 0.0
-        plain = t.grid._Grid.epoch
+        plain = t.grid.Grid.epoch
         def epoch(self, number):
             if number == 7:
                 zeros = t.torch.zeros(len(self.seeds), self.batch, dtype=t.torch.long)
                 self._step(zeros, zeros, number * self.steps)
                 os.kill(os.getpid(), signal.SIGKILL)
             plain(self, number)
-        t.grid._Grid.epoch = epoch
+        t.grid.Grid.epoch = epoch
         t.train_grid(t.problem(), t.settings(), [0, 1], t.CPU, Path({str(state)!r}))
         """
     )
@@ -177,8 +177,8 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch) ->
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
     assert state.is_file()
     seen = []
-    plain = grid._Grid.epoch
-    monkeypatch.setattr(grid._Grid, "epoch", lambda self, e: (seen.append(e), plain(self, e))[1])
+    plain = grid.Grid.epoch
+    monkeypatch.setattr(grid.Grid, "epoch", lambda self, e: (seen.append(e), plain(self, e))[1])
     resumed = train_grid(problem(), settings(), [0, 1], CPU, state)
     assert seen == [7, 8, 9, 10, 11]
     whole = train_grid(problem(), settings(), [0, 1], CPU)
