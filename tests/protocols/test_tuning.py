@@ -41,7 +41,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, failures: dict[tuple[int, float], s
         return Fitted(value, 1, 6, scores, {}, curve, {"train_seconds": 2.0, "train_images": 10}, failed)
 
     monkeypatch.setattr(tuning, "_fit", fit)
-    monkeypatch.setattr(tuning, "_test", lambda context, task, build, fitted, seed, rate: np.full((2, 3), rate))
+    monkeypatch.setattr(tuning, "_test", lambda context, task, build, fitted, seed, rate: (np.full((2, 3), rate), {}))
     return done
 
 

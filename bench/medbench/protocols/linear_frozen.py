@@ -8,6 +8,8 @@ at that rate.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -49,22 +51,48 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
         )
         winners = trained.weight[:, choice.winner].contiguous()
         tested = predict(winners, test.to(context.device), multilabel=context.multilabel)
+    labels = [{"learning_rate": rate} for rate in settings.learning_rates]
+    counts = {"trainable_parameters": trained.weight[0, 0].numel()}
+    return grid_outcomes(context.seeds, labels, trained, choice, log_odds, tested, counts)
+
+
+def grid_outcomes(
+    seeds: list[int],
+    labels: list[dict[str, float]],
+    trained: GridResult,
+    choice: Choice,
+    log_odds: NDArray[np.float64],
+    tested: NDArray[np.float64],
+    counts: Mapping[str, float],
+) -> dict[int, Outcome]:
+    """Return the outcome of each seed at the candidate that was chosen for all.
+
+    Args:
+        seeds: The s seeds.
+        labels: Hyper-parameters of each of the l candidates, by name.
+        trained: The heads.
+        choice: The chosen candidate.
+        log_odds: Of the validation images by all heads, (s, l, m, c).
+        tested: Of the test images by the chosen heads, (s, t, c).
+        counts: Costs and counts of each seed.
+    """
     return {
         seed: Outcome(
             log_odds_val=log_odds[i, choice.winner],
             log_odds_test=tested[i],
-            chosen=_chosen(settings, trained, choice, i),
-            selection=_selection(settings, trained, choice, i, context.seeds),
-            history=_history(settings, trained, i),
+            chosen=_chosen(labels, trained, choice, i),
+            selection=_selection(labels, trained, choice, i, seeds),
+            history=_history(labels, trained, i),
             warnings=choice.warnings,
+            counts=counts,
         )
-        for i, seed in enumerate(context.seeds)
+        for i, seed in enumerate(seeds)
     }
 
 
-def _chosen(settings: LinearFrozen, trained: GridResult, choice: Choice, i: int) -> dict[str, object]:
+def _chosen(labels: list[dict[str, float]], trained: GridResult, choice: Choice, i: int) -> dict[str, object]:
     return {
-        "learning_rate": settings.learning_rates[choice.winner],
+        **labels[choice.winner],
         "epoch": int(trained.best_epoch[i, choice.winner]),
         "step": int(trained.best_epoch[i, choice.winner] + 1) * trained.steps,
         "val": finite(trained.best[i, choice.winner]),
@@ -72,9 +100,8 @@ def _chosen(settings: LinearFrozen, trained: GridResult, choice: Choice, i: int)
 
 
 def _selection(
-    settings: LinearFrozen, trained: GridResult, choice: Choice, i: int, seeds: list[int]
+    labels: list[dict[str, float]], trained: GridResult, choice: Choice, i: int, seeds: list[int]
 ) -> dict[str, object]:
-    rates = settings.learning_rates
     return {
         "by": "mean over seeds of the best epoch's validation metric",
         "seeds": seeds,
@@ -82,28 +109,33 @@ def _selection(
         "gap_error": finite(choice.error),
         "candidates": [
             {
-                "learning_rate": rate,
+                **label,
                 "mean": finite(trained.best[:, j].mean()),
                 "best": finite(trained.best[i, j]),
                 "epoch": int(trained.best_epoch[i, j]),
                 "curve": [finite(v) for v in trained.curve[:, i, j]],
             }
-            for j, rate in enumerate(rates)
+            for j, label in enumerate(labels)
         ],
     }
 
 
-def _history(settings: LinearFrozen, trained: GridResult, i: int) -> dict[str, list[object]]:
-    epochs, rates = len(trained.curve), settings.learning_rates
-    pairs = [(j, e) for j in range(len(rates)) for e in range(epochs)]
+def _history(labels: list[dict[str, float]], trained: GridResult, i: int) -> dict[str, list[object]]:
+    epochs = len(trained.curve)
+    pairs = [(j, e) for j in range(len(labels)) for e in range(epochs)]
+    names = [label["learning_rate"] if len(label) == 1 else _spelt(label) for label in labels]
 
     def column(values: NDArray[np.float64]) -> list[object]:
         return [float(values[e, i, j]) for j, e in pairs]
 
     return {
-        "candidate": [rates[j] for j, _ in pairs],
+        "candidate": [names[j] for j, _ in pairs],
         "epoch": [e for _, e in pairs],
         "loss": column(trained.loss),
         "val": column(trained.curve),
         "learning_rate": column(trained.rate),
     }
+
+
+def _spelt(label: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in label.items())

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medbench.cards.recipes import FinetuneRecipe, Settings
+from medbench.models.encoder import Encoder
 from medbench.protocols.context import Context, Outcome
 from medbench.training.finetune.fit import Fit
 from medbench.training.finetune.networks import Classifier, leave_out_unused, linear_head, thaw
@@ -30,10 +31,17 @@ CHECKPOINTING_FROM = 512  # pixels: a step at 1024 then fits an 80 GB card
 
 @dataclass(frozen=True)
 class Built:
-    """A new network and its data."""
+    """A new network and its data.
+
+    Attributes:
+        network: The network.
+        source: Its data.
+        export: Returns the weights to keep of the trained network; none: what training changed.
+    """
 
     network: nn.Module
     source: FitData
+    export: Callable[[nn.Module], dict[str, torch.Tensor]] | None = None
 
 
 Build = Callable[[int], Built]
@@ -141,9 +149,10 @@ def _outcome(
     fitted = fits[at]
     if fitted.failed:
         return Outcome(failed=fitted.failed)
+    tested, kept = _test(context, task, build, fitted, seed, rate)
     return Outcome(
         log_odds_val=fitted.log_odds,
-        log_odds_test=_test(context, task, build, fitted, seed, rate),
+        log_odds_test=tested,
         chosen={
             "learning_rate": rate,
             "epoch": fitted.epoch,
@@ -155,17 +164,21 @@ def _outcome(
         history=_history({r: fit for (s, r), fit in fits.items() if s == seed}),
         warnings=(*selection["warnings"], *_warnings(task)),
         counts=_counts(fitted),
-        weights=fitted.state if context.keep_weights else {},
+        weights=kept,
     )
 
 
 def _test(
     context: Context[FinetuneRecipe], task: FitTask, build: Build, fitted: Fitted, seed: int, rate: float
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], dict[str, torch.Tensor]]:
+    """Return the log-odds of the test images by the best epoch, and the weights to keep of it."""
     built = build(seed)
     fit = Fit(built.network, built.source, task, seed, rate, context.name)
     fit.load(fitted.state)
-    return fit.test(len(built.source.test))  # type: ignore[arg-type]
+    found = fit.test(len(built.source.test))  # type: ignore[arg-type]
+    if not context.keep_weights:
+        return found, {}
+    return found, fitted.state if built.export is None else built.export(built.network)
 
 
 def _counts(fitted: Fitted) -> dict[str, float]:
@@ -219,24 +232,32 @@ def checkpointed(context: Context[Settings], image_size: int) -> bool:
     return bool(context.device.type == "cuda" and image_size >= CHECKPOINTING_FROM) if asked is None else bool(asked)
 
 
-def whole(context: Context[FinetuneRecipe], seed: int, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> Built:
-    """Return an encoder and a linear head, both trained.
+def whole(
+    context: Context[FinetuneRecipe],
+    seed: int,
+    head: tuple[torch.Tensor, torch.Tensor] | None = None,
+    prepare: Callable[[Encoder], None] = thaw,
+) -> Built:
+    """Return an encoder and a linear head; the head is trained, and what `prepare` gives gradients to.
 
     Args:
         context: The job.
         seed: Seed of the head's initial weights and of the order of the data.
         head: Initial weight (c, d) and bias (c,); None: drawn.
+        prepare: Chooses what is trained of a frozen encoder, which may get further parameters; if any of its own stay
+            frozen, it stays in eval mode.
     """
     settings, inputs = context.settings, context.inputs
-    encoder = inputs.encoder(drop_path=settings.drop_path)
+    encoder = inputs.encoder(drop_path=settings.drop_path).to(context.device)
+    prepare(encoder)
+    still = not all(value.requires_grad for value in encoder.parameters())
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
-    thaw(encoder)
     last = linear_head(encoder.dim, context.classes, seed, settings.head_std)
     if head is not None:
         with torch.no_grad():
             last.weight.copy_(head[0])
             last.bias.copy_(head[1])
-    network = Classifier(encoder, last).to(context.device)
+    network = Classifier(encoder, last, still=still).to(context.device)
     leave_out_unused(network, sample(context))
     return Built(network, pictures(context, seed))
 

@@ -138,7 +138,7 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
             number += views * job.dataset.sizes.get("train", 0)
             number += sum(len(shift.dataset.samples) for shift in job.shifts)
             common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
-            key = files.digest([speed, job.weights.sha256, job.dataset.digest, common])
+            key = files.digest([speed, job.kind.tokens, job.weights.sha256, job.dataset.digest, common])
             shared[key] = (speed, max(number, shared.get(key, (speed, 0))[1]))
         else:
             found[speed] = found.get(speed, 0) + trained_forwards(job)

@@ -267,7 +267,7 @@ def _held(job: Job, *, wait: bool) -> Iterator[None]:
 def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInputs:
     if job.dataset.inputs:
         return CombinedInputs(job, work.encoders, work.workers, tally)
-    if not job.kind.images:
+    if not job.kind.beyond_pooled:
         return JobInputs(job, work.encoders, work.workers, tally)
     from medbench.runs.inputs.images import NetworkInputs
 

@@ -165,7 +165,7 @@ class _Request:
         weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
         seeds = self.once("seeds", lambda: tuple(options.seed_list)) if recipe.seeded else (0,)
-        keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
+        keep = seeds if options.keep_weights and kind.beyond_pooled and recipe.seeded else ()
         leave_out = options.unreadable == "leave-out" and not data.inputs
         return Job(
             model=card,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medbench.cards.recipes.adaptation import AttentiveProbe, BitFit, Lora, NormTuning, VisualPrompt
 from medbench.cards.recipes.adapters import Clap, ClipAdapter, LpPlusPlus, TipAdapter, TipAdapterF, ZsLp
 from medbench.cards.recipes.analysis import CkaModels, CkaRecipe, Timing
 from medbench.cards.recipes.base import Augment, Recipe, Settings
@@ -25,7 +26,9 @@ __all__ = [
     "EXECUTION",
     "KINDS",
     "SETTINGS",
+    "AttentiveProbe",
     "Augment",
+    "BitFit",
     "CkaModels",
     "CkaRecipe",
     "Clap",
@@ -43,9 +46,11 @@ __all__ = [
     "LinearFrozen",
     "LinearProbe",
     "LinearUnfrozen",
+    "Lora",
     "LpFt",
     "LpPlusPlus",
     "NearestMean",
+    "NormTuning",
     "Prompted",
     "Recipe",
     "Settings",
@@ -53,6 +58,7 @@ __all__ = [
     "Timing",
     "TipAdapter",
     "TipAdapterF",
+    "VisualPrompt",
     "ZeroShot",
     "ZsLp",
 ]

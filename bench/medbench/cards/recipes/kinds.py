@@ -19,6 +19,7 @@ class Kind:
         seeded: Whether each seed is a unit of its own. What draws nothing has one unit, not five equal ones.
         images: Whether networks see images in each epoch, and every process takes part. Otherwise the images go
             through the encoder once, and their features are kept and shared.
+        tokens: Whether these features are the patch tokens, which are removed at the end of the plan.
         sweep: Setting of which a request can name several values; each value is a job of its own.
         first: Kind of protocol that the least value of the sweep equals, if there is one.
         last: Kind of protocol that the greatest value of the sweep equals, if there is one.
@@ -36,6 +37,7 @@ class Kind:
     function: str = "run"
     seeded: bool = True
     images: bool = True
+    tokens: bool = False
     sweep: str = ""
     first: str = ""
     last: str = ""
@@ -45,6 +47,11 @@ class Kind:
     keeps: bool = False
     timed: bool = False
     classifies: bool = True
+
+    @property
+    def beyond_pooled(self) -> bool:
+        """Whether it uses more of the encoder than its pooled vector; a sample must be one image then."""
+        return self.images or self.tokens
 
     def run(self, context: Any) -> Any:
         """Run the protocol on a `Context` of its settings; returns seed -> `Outcome`."""

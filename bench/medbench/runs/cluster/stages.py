@@ -80,8 +80,8 @@ def stages(jobs: Numbered, minutes: Minutes, chunk: float) -> list[Stage]:
     for depth in range(max(level.values(), default=-1) + 1):
         here = [number for number in jobs if level[number] == depth]
         end = f"-{depth + 1}" if depth else ""
-        heads = [number for number in here if not jobs[number].kind.images]
-        trained = [number for number in here if jobs[number].kind.images]
+        heads = [number for number in here if not jobs[number].kind.beyond_pooled]
+        trained = [number for number in here if jobs[number].kind.beyond_pooled]
         if heads:
             tasks = _chunks(jobs, heads, minutes, chunk)
             found.append(Stage(f"features{end}", "features", _joined(_features(jobs, heads)), last))

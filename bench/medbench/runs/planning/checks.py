@@ -67,8 +67,8 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
             f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
             "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",
         )
-    if (KINDS[recipe.kind].images or settings.language) and (data.inputs or settings.inputs):
-        one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
+    if (KINDS[recipe.kind].beyond_pooled or settings.language) and (data.inputs or settings.inputs):
+        one = {name for name, known in SETTINGS.items() if known.kind.beyond_pooled or issubclass(known, Prompted)}
         raise MedbenchError(
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",

@@ -1,0 +1,1 @@
+"""Cheap adaptation: few parameters of an encoder are trained, or a small network on its frozen tokens."""
