@@ -48,6 +48,7 @@ def main() -> None:
 
 def benchmarks(device: str) -> list:
     from benchmarks import (
+        adaptation,
         adapters,
         bootstrap,
         cka,
@@ -69,6 +70,7 @@ def benchmarks(device: str) -> list:
     )
 
     on_device = [
+        ("adaptation", adaptation.run),
         ("cka", cka.run),
         ("extraction", extraction.run),
         ("heads", heads.run),

@@ -236,3 +236,22 @@ def test_warnings_that_differ_in_numbers_alone_are_one_note(synthetic):
         " (and 1 more with other numbers)" in notes
     )
     assert "b2 · few-shot (paper), shots 5: b2 is not b3" in notes
+
+
+def test_costs_stand_beside_the_metric_where_records_say_what_was_trained(synthetic) -> None:
+    plain, trained = synthetic(model="dino", seeds=(0, 1)), synthetic(model="sam", seeds=(0, 1))
+    assert "trained" not in dataset_table("aptos", plain, costs=True).heads, "older records do not say"
+    for record, seconds in zip(trained, (40.0, 25.0), strict=True):  # two jobs: the second seed was added later
+        record.counts["trainable_parameters"] = 12345.0
+        record.timings.update({"prepare": 7.0, "extract": 5.0, "protocol": seconds})
+    for record in plain:
+        record.timings.clear()
+    records = plain + trained
+    assert "trained" not in dataset_table("aptos", records).heads, "tables that runs write hold no times"
+    made = dataset_table("aptos", records, costs=True)
+    assert made.heads[-2:] == ("trained", "seconds")
+    rows = {row.heads[0]: row for row in made.rows}
+    assert rows["sam"].heads[-2:] == ("12345", "75.0")
+    assert rows["dino"].heads[-2:] == ("", "")
+    assert rows["sam"].about["trained_parameters"] == "12345"
+    assert "trained: parameters that are trained" in made.notes[-1]

@@ -45,6 +45,10 @@ RANDOM = "random weights (sanity rows, not results)"
 NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
 """Numbers; two warnings that differ only in these are the same."""
 
+TRAINED = "trainable_parameters"
+COSTS = ("trained", "seconds")
+ABOUT_COSTS = "trained: parameters that are trained; seconds: features and training of all seeds and candidates"
+
 
 def dataset_table(
     dataset: str,
@@ -52,6 +56,8 @@ def dataset_table(
     include_random: bool = False,
     intervals: bool = False,
     metrics: Sequence[str] = (),
+    *,
+    costs: bool = False,
 ) -> Table:
     """Return the table of one data set, best primary metric first; rows that differ in shots alone stand together.
 
@@ -63,6 +69,7 @@ def dataset_table(
         include_random: Show random weights too, in a section of their own.
         intervals: Give the primary metric's 95 % intervals, from stored predictions, and those of `metrics`.
         metrics: Metrics that are asked for; those that no record holds are computed from stored predictions.
+        costs: Give the trained parameters and the seconds of each row, if any record says what was trained.
 
     Raises:
         CardError: A metric is unknown, or not for the task.
@@ -79,11 +86,12 @@ def dataset_table(
     columns = _columns(dataset, parts[0].primary, found)
     asked = Asked.of(metrics, {column.id for column in columns}, parts[0].groups)
     columns += tuple(Column(name, _arrow(name), name, dataset) for name in asked.measures)
+    costs = costs and any(TRAINED in group.first.counts for group in found)
     values = sum(stored(group) for part in parts for group in part.groups) * (2 if intervals else 1)
     rows: list[Row] = []
     with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values * (1 + len(asked.measures))):
         for part in parts:
-            rows += _rows(part, columns, intervals, _with_shots(parts), asked)
+            rows += _rows(part, columns, intervals, asked, shots=_with_shots(parts), costs=costs)
     if others := sorted({record.test_on for record in records if record.test_on is not None}):
         notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
@@ -94,10 +102,23 @@ def dataset_table(
     return Table(
         name=f"dataset/{dataset}",
         title=_title(dataset, found, parts[0].primary),
-        heads=("model", "protocol", *(["shots"] if _with_shots(parts) else []), "settings", "weights", "seeds"),
+        heads=(
+            "model",
+            "protocol",
+            *(["shots"] if _with_shots(parts) else []),
+            "settings",
+            "weights",
+            "seeds",
+            *(COSTS if costs else ()),
+        ),
         columns=columns,
         rows=tuple(rows),
-        notes=tuple(notes + _notes(dataset, parts) + asked.notes([group for part in parts for group in part.groups])),
+        notes=(
+            *notes,
+            *_notes(dataset, parts),
+            *asked.notes([group for part in parts for group in part.groups]),
+            *([ABOUT_COSTS] if costs else []),
+        ),
         ranking=where + _unranked(rows),
         intervals=intervals,
     )
@@ -184,7 +205,9 @@ def _with_shots(parts: Sequence[_Part]) -> bool:
     return any(group.shots for part in parts for group in part.groups)
 
 
-def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool, asked: Asked) -> list[Row]:
+def _rows(
+    part: _Part, columns: tuple[Column, ...], intervals: bool, asked: Asked, *, shots: bool, costs: bool
+) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
     numbers = summaries(groups, [column.metric for column in columns])
@@ -203,7 +226,7 @@ def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool
             done = ranked([lines[k][i] for k in places], among, column.metric, test=primary)
             for k, cell in zip(places, done, strict=True):
                 lines[k][i] = cell
-    return [_row(group, line, part, shots) for group, line in zip(groups, lines, strict=True)]
+    return [_row(group, line, part, shots=shots, costs=costs) for group, line in zip(groups, lines, strict=True)]
 
 
 def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
@@ -258,7 +281,7 @@ def _unranked(rows: list[Row]) -> str:
     return f" (rows with {' or '.join(out)} left out)" if out else ""
 
 
-def _row(group: Group, cells: list[Cell], part: _Part, shots: bool) -> Row:
+def _row(group: Group, cells: list[Cell], part: _Part, *, shots: bool, costs: bool) -> Row:
     unit = group.first.unit
     few = {"shots": "" if group.shots is None else str(group.shots)} if shots else {}
     about = {
@@ -272,10 +295,23 @@ def _row(group: Group, cells: list[Cell], part: _Part, shots: bool) -> Row:
         "seeds": " ".join(str(record.unit.seed) for record in group.records),
         "group": group.first.group[:12],
     } | ({"data": group.data, "metric": part.primary} if part.heading else {})
+    spent = _costs(group) if costs else {}
     section = "; ".join(filter(None, (part.heading, RANDOM if unit.weights == "random" else "")))
     settings = settings_of(group) if shots else group.settings
-    heads = (unit.model, unit.protocol, *few.values(), settings, group.weights, str(group.n))
-    return Row(heads, tuple(cells), about, section)
+    heads = (unit.model, unit.protocol, *few.values(), settings, group.weights, str(group.n), *spent.values())
+    return Row(
+        heads, tuple(cells), about | dict(zip(("trained_parameters", "seconds"), spent.values(), strict=False)), section
+    )
+
+
+def _costs(group: Group) -> dict[str, str]:
+    """Return trained parameters of a seed, and the seconds of the group's jobs; empty where records do not say."""
+    trained = group.first.counts.get(TRAINED)
+    jobs = {tuple(record.timings.get(part, 0.0) for part in ("extract", "protocol")) for record in group.records}
+    seconds = sum(map(sum, jobs))  # all seeds of a job have its times
+    return dict(
+        zip(COSTS, ("" if trained is None else f"{trained:.0f}", f"{seconds:.1f}" if seconds else ""), strict=True)
+    )
 
 
 def _rank(group: Group, primary: str, mean: float | None) -> tuple[bool, float, tuple[str, ...]]:

@@ -81,7 +81,7 @@ def _table(
             return shift_table(rest, records, include_random)
         if per_class:
             return class_table(rest, records, include_random, metrics)
-        return dataset_table(rest, records, include_random, intervals, metrics)
+        return dataset_table(rest, records, include_random, intervals, metrics, costs=True)
     from medbench import cards  # only here: they take longer to import than all else that a data set's table needs
 
     if kind == "dataset" and rest in cards.names("datasets"):
