@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.cards import ModelCard
 from medbench.cards.prompts.sets import ByClass, Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
 from medbench.features.extract import Outputs
@@ -228,6 +229,9 @@ class Outcome:
         weights: Tensors to keep next to the record.
         arrays: Name -> array to keep next to the record as `name.npy`.
         tables: Name -> columns to keep next to the record as `name.csv`.
+        model: Card of the model that `weights` make, to keep next to them; its name, its file and what the run adds to
+            `pretraining.data` are filled in. None: they are of the job's own model.
+        files: Name -> content of a file that this card names, to keep next to it.
         failed: Why this seed failed; the other fields are empty then.
     """
 
@@ -244,4 +248,6 @@ class Outcome:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    model: ModelCard | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
     failed: str = ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
-from medbench.cards.find import trained
+from medbench.cards.find import trained_first
 from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED, dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
@@ -34,7 +34,7 @@ def make_plan(
     Raises:
         MedbenchError: Something in the request is wrong; nothing was computed or written.
     """
-    models = [cards.find_model(name) for name in cards.expand("models", model)]
+    models = [cards.find_model(name, options.runs) for name in cards.expand("models", model)]
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
     _check_options(options, models)
@@ -155,7 +155,7 @@ class _Request:
         data = self._data(recipe, dataset, settings)
         _check_inputs(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
-        weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
+        weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
         seeds = tuple(options.seed_list if recipe.seeded else [0])
         keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
@@ -191,7 +191,7 @@ class _Request:
     ) -> list[Job]:
         """Return the jobs whose weights are used: the one that trains the model's, and the fine-tuned one."""
         found = []
-        base, maker = trained(model.name)
+        base, maker = trained_first(model.name)
         if maker:
             plain, producer = cards.find_model(base), cards.find_protocol(maker)
             found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
@@ -224,7 +224,7 @@ class _Request:
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file: `chosen`, else that of the options."""
-        if trained(card.name)[1]:
+        if trained_first(card.name)[1]:
             return WeightsFile(None, "", "trained")
         if card.name not in self.located:
             try:

@@ -20,6 +20,7 @@ from medbench.cards.recipes.networks import (
     LpFt,
 )
 from medbench.cards.recipes.pretraining import DinoPretrain
+from medbench.cards.recipes.refinement import RetFiner
 
 __all__ = [
     "EXECUTION",
@@ -48,6 +49,7 @@ __all__ = [
     "NearestMean",
     "Prompted",
     "Recipe",
+    "RetFiner",
     "Settings",
     "Shots",
     "Timing",
