@@ -45,6 +45,8 @@ TELLING_FIELDS = {
     "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
+LABEL_FILES = (".csv", ".tsv", ".parquet")
+"""Endings of label files of the user's own."""
 
 
 def card_files(kind: str) -> dict[str, Path]:
@@ -200,7 +202,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
     A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
     """
-    if name.lower().endswith((".csv", ".tsv")):
+    if name.lower().endswith(LABEL_FILES):
         return "labels"
     known = is_file_name(name) or is_medmnist_name(name) or name in names("datasets")
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
@@ -248,7 +250,7 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
             found += matches
         elif is_file_name(word) or word in known or _is_elsewhere(kind, word) or _is_trained(kind, word):
             found.append(word)
-        elif kind == "datasets" and (word.lower().endswith((".csv", ".tsv")) or "/" in word or "\\" in word):
+        elif kind == "datasets" and (word.lower().endswith(LABEL_FILES) or "/" in word or "\\" in word):
             raise CardError(f"there is no file or folder {word}", "check the path, and the folder you are in")
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
