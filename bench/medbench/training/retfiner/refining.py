@@ -223,6 +223,6 @@ def alone(rows: Tensor) -> Tensor:
 
 
 def _chunks(n: int, size: int) -> list[Rows]:
-    """Return the rows 0 to n - 1 in batches of `size`; a last batch of one row, without negatives, joins its neighbour."""
+    """Return the rows 0 to n - 1 in batches of `size`; a last row that would be alone joins the batch before it."""
     starts = [start for start in range(0, n, size) if n - start > 1 or start == 0]
     return np.split(np.arange(n), starts[1:])

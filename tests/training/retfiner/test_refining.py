@@ -1,0 +1,131 @@
+"""The refinement: its steps written plainly, kills, early stopping, and what it learns."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from medbench.seeding import generator
+from medbench.training import steps
+from medbench.training.retfiner.masking import masked
+from medbench.training.retfiner.network import Batch, Refiner
+from medbench.training.retfiner.refining import CURVE, Refining
+
+from .made import WORDS, prepare, rows, work
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def plainly(made: Refining, number: int) -> tuple[Refiner, list[list[float]]]:
+    """Make steps on a copy of a refinement's network with torch's own loop."""
+    network, settings = copy.deepcopy(made.refiner).train(), made.settings
+    adam = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01, foreach=False)
+    losses = []
+    for step in range(number):
+        epoch, at = divmod(step, made.steps)
+        order = generator("retfiner", "order", made.seed, epoch).permutation(made.n)
+        chosen = order[at * made.batch : (at + 1) * made.batch]
+        source, ids = generator("retfiner", made.seed, "step", step), made.data.train_reports.ids[chosen]
+        parts = (*masked(ids, 0.15, WORDS, source), *masked(ids, 0.6, WORDS, source), source.random((2, len(ids))))
+        batch = Batch(*map(torch.from_numpy, (ids, made.data.train_reports.texts[chosen], *parts)))
+        images = prepare(made.data.train[rows(chosen)])
+        found = network(images, batch, torch.arange(len(ids)), lambda x: x)
+        adam.zero_grad()
+        found[:4].sum().backward()
+        adam.step()
+        losses.append(found.tolist())
+    return network, losses
+
+
+def test_steps_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    made = work()
+    network, losses = plainly(made, 6)
+    assert made.run(tmp_path / "state.safetensors") == ""
+    for epoch in range(2):
+        mean = np.mean(losses[3 * epoch : 3 * epoch + 3], axis=0)
+        assert [made.curve[name][epoch] for name in CURVE[1:6]] == pytest.approx(mean, rel=1e-4)
+        assert made.curve["loss"][epoch] == pytest.approx(mean[:4].sum(), rel=1e-4)
+    assert made.best_epoch == 1
+    for name, value in made.refiner.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_killed_refinement_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: dict[str, Any] = {"epochs": 3, "dropout": 0.1, "temperature_learned": True}
+    whole = work(**changes)
+    whole.run(tmp_path / "whole.safetensors")
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
+    step, left = Refining._step, [5]
+
+    def killed(self: Refining, batch: Tensor, rows: Any) -> Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return step(self, batch, rows)
+
+    monkeypatch.setattr(Refining, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        work(**changes).run(tmp_path / "state.safetensors")
+    left[0] = 1000
+    again = work(**changes)
+    again.run(tmp_path / "state.safetensors")
+    assert left[0] >= 1000 - 5, "it went on from where it was"
+    assert again.curve == whole.curve
+    assert again.best_epoch == whole.best_epoch
+    assert all(torch.equal(value, again.refiner.state_dict()[name]) for name, value in whole.refiner.state_dict().items())
+
+
+def test_it_ends_early_and_keeps_the_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, state = work(epochs=9, patience=2), tmp_path / "state.safetensors"
+    losses, kept = iter([3.0, 1.0, 2.0, 1.5, 0.5]), []
+
+    def validated(self: Refining) -> list[float]:
+        kept.append({name: value.clone() for name, value in self.refiner.state_dict().items()})
+        return [next(losses), *[0.0] * 6]
+
+    monkeypatch.setattr(Refining, "validate", validated)
+    assert made.run(state) == ""
+    assert made.curve["val_loss"] == [3.0, 1.0, 2.0, 1.5]
+    assert made.best_epoch == 1
+    assert all(torch.equal(value, kept[1][name]) for name, value in made.refiner.state_dict().items())
+    again = work(epochs=9, patience=2)
+    assert again.run(state) == ""
+    assert again.curve == made.curve, "a refinement that has ended is not continued"
+    assert all(torch.equal(value, kept[1][name]) for name, value in again.refiner.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
+    assert "not finite" in work(learning_rate=1e30, epochs=4).run(tmp_path / "state.safetensors")
+
+
+def test_validation_is_the_mean_over_its_batches_and_draws_the_same_each_time() -> None:
+    made = work(held=13)
+    first, second = made.validate(), made.validate()
+    assert first == second
+    reports = made.data.val_reports
+    network = made.refiner.eval()
+    sums = np.zeros(5)
+    for number, chunk in enumerate((np.arange(6), np.arange(6, 13))):
+        source, ids = generator("retfiner", 0, "validation", number), reports.ids[chunk]
+        parts = (*masked(ids, 0.15, WORDS, source), *masked(ids, 0.6, WORDS, source), source.random((2, len(ids))))
+        batch = Batch(*map(torch.from_numpy, (ids, reports.texts[chunk], *parts)))
+        with torch.no_grad():
+            found = network(prepare(made.data.val[chunk.tolist()]), batch, torch.arange(len(ids)), lambda x: x)
+        sums += found.numpy() * len(chunk) / 13
+    assert first[1:6] == pytest.approx(sums, rel=1e-5)
+    assert first[0] == pytest.approx(sums[:4].sum(), rel=1e-5)
+
+
+def test_it_learns_which_report_belongs_to_which_image(tmp_path: Path) -> None:
+    made = work(n=96, held=48, batch_size=24, epochs=16, equal_text="ignore", mlm=0.0, gm=0.0)
+    before = made.validate()
+    assert made.run(tmp_path / "state.safetensors") == ""
+    after = {name: values[made.best_epoch] for name, values in made.curve.items()}
+    assert after["val_itc"] < before[3]
+    assert after["val_matched"] > 0.7
