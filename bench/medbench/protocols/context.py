@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medbench.cards import ModelCard
 from medbench.cards.prompts.sets import ByClass, Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
+from medbench.data.pairs import Pairs
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
 from medbench.models.prototypes import Rule, prototypes
@@ -44,6 +45,8 @@ class Inputs(Protocol):
     """A job's features, images and networks. A job whose samples have several inputs has only features."""
 
     image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
@@ -68,6 +71,9 @@ class Inputs(Protocol):
 
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
+
+    def pairs(self, split: str) -> Pairs:
+        """Return what is said of a split's images, in their order: categories, attributes, texts."""
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.

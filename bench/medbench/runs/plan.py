@@ -16,6 +16,7 @@ from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
+from medbench.data.pairs import open_pairs
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
 from medbench.models.weights.locate import WeightsFile, locate
@@ -58,8 +59,8 @@ class _Request:
     Attributes:
         options: The options of the run.
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
-        opened: Data set -> what was read of it.
-        loaded: (data set, split) -> data set.
+        opened: (data set, whether it is read for its pairs) -> what was read of it.
+        loaded: (data set, whether it is read for its pairs, split) -> data set.
         located: Model -> its weights file.
         reachable: Whether downloads may work: none has found no network yet.
         targets: What jobs are tested on beside their own data set.
@@ -67,8 +68,8 @@ class _Request:
 
     options: Options
     kinds: list[str]
-    opened: dict[str, Opened] = field(default_factory=dict)
-    loaded: dict[tuple[str, str | None], Dataset] = field(default_factory=dict)
+    opened: dict[tuple[str, bool], Opened] = field(default_factory=dict)
+    loaded: dict[tuple[str, bool, str | None], Dataset] = field(default_factory=dict)
     located: dict[str, WeightsFile] = field(default_factory=dict)
     reachable: bool = True
     targets: Targets = field(init=False)
@@ -204,21 +205,21 @@ class _Request:
             ]
         return found
 
-    def _opened(self, name: str) -> Opened:
-        if name not in self.opened:
-            options = self.options
+    def _opened(self, name: str, *, pairs: bool) -> Opened:
+        if (name, pairs) not in self.opened:
+            options, read = self.options, open_pairs if pairs else open_dataset
             outside, missing, columns = options.allow_outside, options.missing, options.columns
-            made = open_dataset(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
-            self.opened[name] = made
-        return self.opened[name]
+            made = read(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
+            self.opened[name, pairs] = made
+        return self.opened[name, pairs]
 
     def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
-        split = settings.split
-        if (name, split) not in self.loaded:
-            data = self._opened(name).under(split)
+        split, pairs = settings.split, KINDS[recipe.kind].pairs
+        if (name, pairs, split) not in self.loaded:
+            data = self._opened(name, pairs=pairs).under(split)
             metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
-            self.loaded[name, split] = data
-        found = self.loaded[name, split]
+            self.loaded[name, pairs, split] = data
+        found = self.loaded[name, pairs, split]
         _check_parts(recipe, settings, found)
         return found
 

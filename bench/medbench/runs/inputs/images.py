@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment, DinoPretrain
+from medbench.data.pairs import Pairs, pairs_of
 from medbench.data.prepared.crops import Crops
 from medbench.data.prepared.transforms import Clean, Drawn, InTurn, Still, Views, normalise
 from medbench.errors import MedbenchError
@@ -75,6 +76,10 @@ class NetworkInputs(JobInputs):
         if split != "test" or not self.elsewhere:
             return own
         return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
+
+    def pairs(self, split: str) -> Pairs:
+        """Return what is said of a split's images, in their order."""
+        return pairs_of(self.dataset, split)
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
