@@ -72,6 +72,9 @@ class Inputs(Protocol):
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
 
+    def still(self) -> Dataset[Tensor]:
+        """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
+
     def pairs(self, split: str) -> Pairs:
         """Return what is said of a split's images, in their order: categories, attributes, texts."""
 

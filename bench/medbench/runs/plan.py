@@ -219,7 +219,7 @@ class _Request:
             data = self._opened(name, pairs=pairs).under(split)
             metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
             self.loaded[name, pairs, split] = data
-        found = self.loaded[name, pairs, split]
+        found = _with_channels(self.loaded[name, pairs, split], settings)
         _check_parts(recipe, settings, found)
         return found
 
@@ -271,6 +271,14 @@ def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> No
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",
         )
+
+
+def _with_channels(data: Dataset, settings: Settings) -> Dataset:
+    """Return a data set whose images are read with as many channels as the settings want."""
+    wanted = settings.channels
+    if wanted in (None, data.card.channels):
+        return data
+    return replace(data, card=data.card.model_copy(update={"channels": wanted, "mean": None, "std": None}))
 
 
 def _with_split(settings: Settings, seed: int) -> Settings:

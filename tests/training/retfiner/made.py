@@ -59,12 +59,12 @@ def refiner(settings: RetFiner, model: str = "toy-vit", width: int = 32) -> Refi
     return Refiner(encoder, bert, settings, 0)
 
 
-def work(n: int = 18, held: int = 8, seed: int = 0, model: str = "toy-vit", on: Machine | None = None, **changes: Any) -> Refining:
+def work(n: int = 18, held: int = 8, model: str = "toy-vit", on: Machine | None = None, **changes: Any) -> Refining:
     settings = RetFiner(**(SMALL | changes))
     (store, reports), (val, val_reports) = stripes(n, 0), stripes(held, 1)
     train: Dataset[torch.Tensor] = Still(store, np.arange(n), SIZE)
     data = PairData(train, Clean(val, np.arange(held), SIZE), prepare, reports, val_reports, WORDS)
-    return Refining(refiner(settings, model), data, settings, on or machine("fp32", "cpu", 0), seed, "test")
+    return Refining(refiner(settings, model), data, settings, on or machine("fp32", "cpu", 0), 0, "test")
 
 
 def rows(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -76,6 +76,11 @@ class Settings(Strict):
         return SPLITS
 
     @property
+    def channels(self) -> int | None:
+        """Channels that images are read with, 1 or 3; none: those of the data set."""
+        return None
+
+    @property
     def single_label(self) -> bool:
         """Whether a sample must have one class: there is no rule for several findings."""
         return False

@@ -77,6 +77,10 @@ class NetworkInputs(JobInputs):
             return own
         return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
 
+    def still(self) -> Dataset[Tensor]:
+        """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
+        return Still(self.store, self.dataset.rows("train"), self.job.image_size)
+
     def pairs(self, split: str) -> Pairs:
         """Return what is said of a split's images, in their order."""
         return pairs_of(self.dataset, split)
@@ -88,7 +92,7 @@ class NetworkInputs(JobInputs):
         """
         rows = self.dataset.rows("train")
         if views == 0:
-            return Still(self.store, rows, self.job.image_size)
+            return self.still()
         own = VIEW_SEED if views is not None else seed
         return Drawn(self.store, rows, self.job.image_size, augment, own)
 

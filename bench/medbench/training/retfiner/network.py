@@ -74,8 +74,14 @@ class Refiner(nn.Module):
             self.itm_head = nn.Sequential(OrderedDict(head))
         self.contra_temp = nn.Parameter(torch.tensor(settings.temperature), settings.temperature_learned)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors, each once: the words' embeddings are also the weights of the last layer."""
+        first: dict[int, str] = {}
+        found = self.state_dict()
+        return {name: value for name, value in found.items() if first.setdefault(value.data_ptr(), name) == name}
+
     def forward(self, images: Tensor, batch: Batch, rows: Tensor, gather: Gather) -> Tensor:
-        """Return this process's part of the four losses, unweighted, and its right answers in matching, (5,).
+        """Return this process's part of the four losses, unweighted, and of matching's balanced accuracy, (5,).
 
         Args:
             images: Prepared images of b pairs, (b, c, h, w).
@@ -156,7 +162,9 @@ class Refiner(nn.Module):
     def _match(
         self, seen: Tensor, every: Tensor, batch: Batch, rows: Tensor, has: Tensor, negatives: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return the part of the mean cross-entropy over all 3n pairs, and the number of pairs that are told right.
+        """Return the part of the mean cross-entropy over all 3n pairs, and of the balanced accuracy.
+
+        This is the mean of two shares: of true pairs, and of false ones, that are told right. Guessing gives .5.
 
         Args:
             seen: Tokens of the own images, (b, k, width).
@@ -171,8 +179,9 @@ class Refiner(nn.Module):
         ids = torch.cat([own, own[has], batch.ids[text[has]]])
         logits = self.match(ids, torch.cat([seen, every[image[has]], seen[has]]))
         truth = (torch.arange(len(ids), device=ids.device) < len(own)).long()
-        n = 3 * len(batch.ids)
-        return cross_entropy(logits, truth, reduction="sum") / n, (logits.argmax(1) == truth).sum().float() / n
+        n = len(batch.ids)
+        right = (logits.argmax(1) == truth).float() / torch.where(truth == 1, 2 * n, 4 * n)
+        return cross_entropy(logits, truth, reduction="sum") / (3 * n), right.sum()
 
 
 def _blank(encoder: Encoder) -> Tensor:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,29 +16,18 @@ from medbench.progress import Advance
 from medbench.seeding import generator
 from medbench.training.checkpoint import State
 from medbench.training.machine import Machine
-from medbench.training.retfiner.masking import Ids, Words, masked
+from medbench.training.retfiner.masking import Words
 from medbench.training.retfiner.network import LOSSES, Batch, Refiner
+from medbench.training.retfiner.reports import Reports
 from medbench.training.retfiner.retrieval import recall_at_one
 from medbench.training.steps import Rows, Training
 
 CURVE = (
     "loss", *LOSSES, "matched", "val_loss", *(f"val_{name}" for name in LOSSES), "val_matched", "val_recall",
 )  # fmt: skip
-"""Of each epoch: the weighted sum of the losses, the four losses, and the share of pairs that matching tells right; the
-same on validation, and the share of validation pairs that are the nearest of all to each other."""
+"""Of each epoch: the weighted sum of the losses, the four losses, and the balanced accuracy of matching; the same on
+validation, and how often the nearest of all validation pairs is the right one (`recall_at_one`)."""
 FOUND = len(LOSSES) + 1  # what the network gives
-
-
-class Reports(NamedTuple):
-    """The reports of some pairs.
-
-    Attributes:
-        ids: Token ids, (n, t).
-        texts: Number of each report, (n,); equal ids have equal numbers.
-    """
-
-    ids: Ids
-    texts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -149,7 +136,7 @@ class Refining(Training[Tensor]):
         self.machine.accelerator.log({f"{self.what}/{name}": self.curve[name][-1] for name in CURVE}, step=epoch)
         if (loss := self.curve["val_loss"][-1]) < self.best:
             self.best, self.best_epoch = loss, epoch
-            self.best_state = {name: value.detach().cpu().clone() for name, value in self._tensors().items()}
+            self.best_state = {name: value.detach().cpu().clone() for name, value in self.refiner.tensors().items()}
         matched, recall = self.curve["val_matched"][-1], self.curve["val_recall"][-1]
         advance(
             0,
@@ -185,7 +172,7 @@ class Refining(Training[Tensor]):
         """Return network, best epoch, curve and sums."""
         facts = {"best": repr(float(self.best)), "best_epoch": self.best_epoch}  # JSON has no infinity
         state = State(arrays={name: np.asarray(values) for name, values in self.curve.items()}, facts=facts)
-        state.add("now", self._tensors())
+        state.add("now", self.refiner.tensors())
         state.add("best", self.best_state)
         state.add("own", {"running": self.running})
         return state
@@ -202,19 +189,8 @@ class Refining(Training[Tensor]):
         """Tell whether validation has not become better for `patience` epochs."""
         return len(self.curve["loss"]) - 1 - self.best_epoch >= self.settings.patience
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Return the network's tensors, each once: the words' embeddings are also the last layer's weights."""
-        first: dict[int, str] = {}
-        found = self.refiner.state_dict()
-        return {name: value for name, value in found.items() if first.setdefault(value.data_ptr(), name) == name}
-
     def _batch(self, reports: Reports, rows: Rows, *names: str | int) -> Batch:
-        """Return the reports of some pairs with the draws called `names`, on the device."""
-        settings, words = self.settings, self.data.words
-        source, ids = generator("retfiner", self.seed, *names), reports.ids[rows]
-        mlm, gm = (masked(ids, rate, words, source) for rate in (settings.mlm_rate, settings.gm_rate))
-        arrays = (ids, reports.texts[rows], *mlm, *gm, source.random((2, len(rows))))
-        return Batch(*(torch.from_numpy(one).to(self.machine.device, non_blocking=True) for one in arrays))
+        return reports.batch(rows, self.settings, self.data.words, self.machine.device, "retfiner", self.seed, *names)
 
 
 def alone(rows: Tensor) -> Tensor:
