@@ -39,10 +39,18 @@ class Parity:
 
     def fakes(self, name: str) -> dict[str, Tensor]:
         """Return the made-up weights that the official code was given."""
+        return dict(self._made_up().fake_tensors(self.about(name)))
+
+    def image(self, seed: int, batch: int, channels: int, size: int) -> Tensor:
+        """Return the made-up images that the official code was given."""
+        found: Tensor = self._made_up().parity_image(seed, batch, channels, size)
+        return found
+
+    def _made_up(self) -> Any:
         spec = importlib.util.spec_from_file_location("fakes", self.folder.parent / "parity" / "fake_checkpoint.py")
         module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(module)  # type: ignore[union-attr]
-        return dict(module.fake_tensors(self.about(name)))
+        return module
 
     def check(self, name: str, quantity: str, found: Any, wanted: Any, within: float = CLOSE) -> None:
         """Compare: the largest error, relative to the largest value."""

@@ -25,8 +25,19 @@ from medbench.storage import files, paths
 KEY_SCHEMA = 1
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
 """Settings that are used only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision", "prompts", "template"}
-"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision, texts."""
+ABSORBED = {
+    "split",
+    "image_size",
+    "library",
+    "pooled",
+    "transform",
+    "precision",
+    "prompts",
+    "template",
+    "bert",
+    "dictionary",
+}
+"""Settings whose effect is elsewhere in the key: digests, size, model card, other settings, precision, texts."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]

@@ -22,7 +22,7 @@ from medbench.errors import MedbenchError, UnreachableError, collected, joined, 
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
-from medbench.runs.language import JobLanguage
+from medbench.runs.language import JobLanguage, with_digests
 from medbench.runs.outline import check_layers, count_units, together
 from medbench.runs.targets import Targets, check_targets
 
@@ -151,7 +151,7 @@ class _Request:
         options, kind = self.options, KINDS[recipe.kind]
         shared = model.text.image if settings.language and model.text else None
         card = model.resolved(options.preset, settings.library, settings.pooled or shared)
-        settings = native(settings, card)
+        settings = with_digests(native(settings, card))
         check_layers(card, settings)
         data = self._data(recipe, dataset, settings)
         _check_inputs(recipe, settings, data)

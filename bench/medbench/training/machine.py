@@ -27,6 +27,7 @@ PATIENCE = timedelta(days=7)  # one process may wait for another that extracts f
 EVAL_BATCH = {"cpu": 32, "cuda": 128}
 
 Network = TypeVar("Network", bound=nn.Module)
+RowsOf = TypeVar("RowsOf", NDArray[Any], Tensor)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Machine:
             prefetch_factor=4 if self.workers else None,
         )
 
-    def share(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def share(self, rows: RowsOf) -> RowsOf:
         """Return this process's share of some rows: every `world`-th, from its own number on."""
         return rows[self.rank :: self.world]
 

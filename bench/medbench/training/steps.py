@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from medbench.cards.recipes import DinoPretrain, FinetuneRecipe, RetFiner
+from medbench.cards.recipes import DinoPretrain, FinetuneRecipe, FlairPretrain, RetFiner
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.features.memory import kept_buffers
@@ -86,7 +86,7 @@ class Training(ABC, Generic[Batch]):
         optimizer: torch.optim.Optimizer,
         images: Dataset[Batch],
         n: int,
-        settings: FinetuneRecipe | DinoPretrain | RetFiner,
+        settings: FinetuneRecipe | DinoPretrain | FlairPretrain | RetFiner,
         machine: Machine,
         seed: int,
         what: str,

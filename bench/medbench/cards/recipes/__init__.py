@@ -19,7 +19,7 @@ from medbench.cards.recipes.networks import (
     LinearUnfrozen,
     LpFt,
 )
-from medbench.cards.recipes.pretraining import DinoPretrain
+from medbench.cards.recipes.pretraining import DinoPretrain, FlairPretrain
 from medbench.cards.recipes.refinement import RetFiner
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "DinoPretrain",
     "FewShot",
     "FinetuneRecipe",
+    "FlairPretrain",
     "Freeze",
     "Kind",
     "Knn",

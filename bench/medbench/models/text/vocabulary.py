@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Iterable
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-VOCABULARY = "vocab.txt"
-"""The file's name, beside the weights."""
 
 
 def word_vocabulary(texts: Iterable[str]) -> str:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from medbench.cards.model import Tokenizer as TokenizerRule
 from medbench.cards.model import Vocabulary
 from medbench.cards.recipes import RetFiner
-from medbench.models.text.bert import BertFiles
 from medbench.models.text.tokenizers import Tokenizer
-from medbench.models.text.vocabulary import SPECIAL, VOCABULARY, word_vocabulary
+from medbench.models.text.vocabulary import SPECIAL, word_vocabulary
+from medbench.models.weights.bert_files import VOCABULARY, BertFiles
 from medbench.models.weights.locate import WeightsFile
 from medbench.seeding import generator
 from medbench.storage import files
