@@ -116,7 +116,7 @@ def _text_side(context: Context[FlairPretrain], captions: Captions) -> tuple[Mod
     """Return the card of the model that is made, the reader of its texts, and the content of the vocabulary file."""
     settings = context.settings
     if settings.bert is None:
-        content = word_vocabulary(captions.every() + [captions.filled("")]).encode()
+        content = word_vocabulary([*captions.every(), captions.filled("")]).encode()
         width = settings.bert_width
         args = {
             "vocab_size": content.count(b"\n"),

@@ -1,4 +1,4 @@
-"""The texts of a job's classes, and the files of texts that a job reads. Imports no torch; `inputs.towers` turns texts into vectors."""
+"""The texts of a job's classes, and the text files that it reads. Imports no torch; `inputs.towers` embeds texts."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from medbench.cards import ModelCard
 from medbench.cards.model import Text
