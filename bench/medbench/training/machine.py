@@ -84,6 +84,11 @@ class Machine:
         gathered: Tensor = self.accelerator.gather(padded.contiguous())
         return gathered.view(self.world, longest, *part.shape[1:]).transpose(0, 1).flatten(0, 1)[:n]
 
+    def gather_with_gradient(self, part: Tensor, n: int) -> Tensor:
+        """Return all n rows as `gather` does; a row's gradient is the sum of what all processes make of it."""
+        found: Tensor = part if self.world == 1 else _Gathered.apply(part, self, n)  # type: ignore[no-untyped-call]
+        return found
+
     def predict(self, forward: Callable[[Tensor], Tensor], images: Dataset[Tensor], n: int, width: int) -> Tensor:
         """Return what `forward` gives for n images, in order, (n, width); each process computes its share.
 
@@ -112,6 +117,20 @@ class Machine:
             for network in networks:
                 for value in network.buffers():
                     value.copy_(broadcast(value))
+
+
+class _Gathered(torch.autograd.Function):
+    """Gathers the rows of all processes, and sends each row's gradient back to its own."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, on: Machine, n: int) -> Tensor:  # type: ignore[override]
+        ctx.on = on
+        return on.gather(part, n)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        total: Tensor = ctx.on.accelerator.reduce(gradient.contiguous(), "sum")
+        return total[ctx.on.rank :: ctx.on.world].contiguous(), None, None
 
 
 def machine(precision: str, device: str, workers: int, log: Sequence[str] = (), folder: Path | None = None) -> Machine:

@@ -123,7 +123,7 @@ class Refining(Training[Tensor]):
         x = self.data.prepare(batch.to(device, non_blocking=True))
         reports = self._batch(self.data.train_reports, rows, "step", self.done)
         own = torch.from_numpy(self.machine.share(np.arange(len(rows)))).to(device)
-        parts = self.model(x, reports, own, alone)
+        parts = self.model(x, reports, own, lambda part: self.machine.gather_with_gradient(part, len(rows)))
         value = parts[: len(LOSSES)] @ self.weights
         return value, torch.cat([value.detach()[None], parts.detach()])
 
