@@ -86,7 +86,7 @@ class Machine:
 
     def gather_with_gradient(self, part: Tensor, n: int) -> Tensor:
         """Return all n rows as `gather` does; a row's gradient is the sum of what all processes make of it."""
-        found: Tensor = part if self.world == 1 else _Gathered.apply(part, self, n)  # type: ignore[no-untyped-call]
+        found: Tensor = part if self.world == 1 else _Gathered.apply(part, self, n)
         return found
 
     def predict(self, forward: Callable[[Tensor], Tensor], images: Dataset[Tensor], n: int, width: int) -> Tensor:
@@ -123,12 +123,12 @@ class _Gathered(torch.autograd.Function):
     """Gathers the rows of all processes, and sends each row's gradient back to its own."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, on: Machine, n: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, part: Tensor, on: Machine, n: int) -> Tensor:
         ctx.on = on
         return on.gather(part, n)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         total: Tensor = ctx.on.accelerator.reduce(gradient.contiguous(), "sum")
         return total[ctx.on.rank :: ctx.on.world].contiguous(), None, None
 

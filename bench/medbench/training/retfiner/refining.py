@@ -152,7 +152,9 @@ class Refining(Training[Tensor]):
         n = len(reports.ids)
         machine.broadcast_buffers(refiner)
         refiner.eval()
-        chunks = list(enumerate(_chunks(n, self.batch)))[machine.rank :: machine.world]
+        chunks = list(enumerate(_chunks(generator("retfiner", "validation", self.seed).permutation(n), self.batch)))[
+            machine.rank :: machine.world
+        ]
         sums = torch.zeros(FOUND, device=machine.device)
         vectors = torch.zeros(2, n, self.settings.joint_width, device=machine.device)
         loader = machine.loader(self.data.val, [chunk.tolist() for _, chunk in chunks])
@@ -198,7 +200,7 @@ def alone(rows: Tensor) -> Tensor:
     return rows
 
 
-def _chunks(n: int, size: int) -> list[Rows]:
-    """Return the rows 0 to n - 1 in batches of `size`; a last row that would be alone joins the batch before it."""
-    starts = [start for start in range(0, n, size) if n - start > 1 or start == 0]
-    return np.split(np.arange(n), starts[1:])
+def _chunks(rows: Rows, size: int) -> list[Rows]:
+    """Return rows in batches of `size`; a last row that would be alone joins the batch before it."""
+    starts = [start for start in range(0, len(rows), size) if len(rows) - start > 1 or start == 0]
+    return np.split(rows, starts[1:])
