@@ -56,6 +56,13 @@ def run(data: Path, model: str = "toy-vit", **changes: Any) -> medbench.Record:
     return record
 
 
+def labelled(data: Path) -> Path:
+    """Write the same images' table of classes."""
+    found = data.with_name("labels.csv")
+    found.write_text("image,label\n" + "".join(f"{i:02d}.png,{WIDTHS[i % 3]}\n" for i in range(24)))
+    return found
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write(tmp_path / "pairs")
@@ -71,7 +78,7 @@ def test_a_refined_encoder_is_read_by_every_protocol(data: Path) -> None:
     kernel = "patch_embed.proj.weight"
     assert not torch.equal(own[kernel], load_model("toy-vit").network.state_dict()[kernel])
     assert own[kernel].shape[1] == 3, "grey images become three equal channels"
-    (scored,) = medbench.run(model="toy-vit@retfiner", protocol="knn", dataset="toy", set={"k": 5})
+    (scored,) = medbench.run(model="toy-vit@retfiner", protocol="knn", dataset=str(labelled(data)), set={"k": 5})
     assert scored.unit.model == "toy-vit@retfiner"
     assert scored.material["weights"] == cards.find_model("toy-vit@retfiner").weights.sha256
     assert cards.find_model("toy-vit@retfiner").pretraining.data == ["pairs-reports"]
@@ -107,7 +114,7 @@ def test_zero_shot_compares_what_the_contrast_has_aligned(
         torch.testing.assert_close(pooled, refiner.embed_images(refiner.look(images)))
     assert tower.card.text is not None
     assert tower.card.text.scale == pytest.approx(1 / 0.07)
-    (record,) = medbench.run(model=f"{model}@retfiner", protocol="zero-shot", dataset="toy")
+    (record,) = medbench.run(model=f"{model}@retfiner", protocol="zero-shot", dataset=str(labelled(data)))
     assert record.provenance["language"]["scale"] is None
     assert len(pd.read_parquet(record.path / "predictions.parquet"))
 

@@ -31,9 +31,9 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
     settings, inputs, seed = context.settings, context.inputs, context.seeds[0]
     texts = {split: inputs.pairs(split).texts for split in ("train", "val")}
     for split, found in texts.items():
-        _check(context, split, found)
+        _check_number(context, split, found)
     reader = reader_of(settings, texts["train"], context.partial)
-    train, val = (reader.read(texts[split]) for split in ("train", "val"))
+    train, val = (_checked(context, split, reader.read(texts[split])) for split in ("train", "val"))
     plain = inputs.encoder()
     refiner = _refiner(context, plain, reader, train)
     data = PairData(inputs.still(), inputs.images("val"), inputs.normalise, train, val, reader.words)
@@ -75,11 +75,11 @@ def _refiner(context: Context[RetFiner], plain: Encoder, reader: Reader, reports
     return refiner
 
 
-def _check(context: Context[RetFiner], split: str, texts: tuple[str, ...]) -> None:
-    """Refuse pairs that cannot be refined on.
+def _check_number(context: Context[RetFiner], split: str, texts: tuple[str, ...]) -> None:
+    """Refuse pairs of which one has no report, and a single pair.
 
     Raises:
-        DataError: Of these pairs one has no report, all have the same one, or there is only one.
+        DataError: They are such.
     """
     if silent := sum(not text.strip() for text in texts):
         raise DataError(
@@ -91,11 +91,21 @@ def _check(context: Context[RetFiner], split: str, texts: tuple[str, ...]) -> No
             f"{context.name}: {split} has {len(texts)} pair: an image is compared with the reports of others",
             "add pairs, or let --set split name a split with more of them",
         )
-    if len(set(texts)) == 1:
+
+
+def _checked(context: Context[RetFiner], split: str, reports: Reports) -> Reports:
+    """Return reports that are not all equal.
+
+    Raises:
+        DataError: They are equal, in the tokens that are read.
+    """
+    if len(set(reports.texts.tolist())) == 1:
         raise DataError(
-            f"{context.name}: all {len(texts)} reports in {split} are equal, so there is nothing to tell apart",
-            "add images with other reports",
+            f"{context.name}: all {len(reports.texts)} reports in {split} are equal in the"
+            f" {context.settings.max_tokens} tokens that are read, so there is nothing to tell apart",
+            "add images with other reports, or read more: --set max_tokens=N",
         )
+    return reports
 
 
 def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], train: Reports) -> tuple[str, ...]:

@@ -26,13 +26,13 @@ WORDS = Words(pad=0, mask=3, first=4, size=24)
 SMALL = {"epochs": 2, "batch_size": 6, "joint_width": 16, "learning_rate": 1e-3, "drop_path": None, "dropout": 0.0}
 
 
-def stripes(n: int, seed: int) -> tuple[Store, Reports]:
-    """Draw stripes of three widths under noise, with reports of the width's word among random ones."""
+def stripes(n: int, seed: int, *, words: bool = True) -> tuple[Store, Reports]:
+    """Draw stripes of three widths under noise, with reports of the width's word, among random ones with `words`."""
     source, labels = np.random.default_rng(seed), np.arange(n) % 3
     waves = np.sin(np.arange(40) * (0.3 + 0.35 * labels[:, None]) + source.uniform(0, 6, (n, 1)))
     grey = 128 + 40 * waves[:, None, :, None] + source.normal(scale=25, size=(n, 40, 40, 3))
     ids = np.zeros((n, TOKENS), dtype=np.int64)
-    lengths = source.integers(3, TOKENS - 1, n)
+    lengths = source.integers(3, TOKENS - 1, n) if words else np.ones(n, dtype=np.int64)
     for row, label, length in zip(ids, labels, lengths, strict=True):
         row[0], row[length + 1] = 1, 2
         row[1 : length + 1] = source.integers(7, WORDS.size, length)
@@ -59,9 +59,11 @@ def refiner(settings: RetFiner, model: str = "toy-vit", width: int = 32) -> Refi
     return Refiner(encoder, bert, settings, 0)
 
 
-def work(n: int = 18, held: int = 8, model: str = "toy-vit", on: Machine | None = None, **changes: Any) -> Refining:
+def work(
+    n: int = 18, held: int = 8, model: str = "toy-vit", on: Machine | None = None, *, words: bool = True, **changes: Any
+) -> Refining:
     settings = RetFiner(**(SMALL | changes))
-    (store, reports), (val, val_reports) = stripes(n, 0), stripes(held, 1)
+    (store, reports), (val, val_reports) = (stripes(count, seed, words=words) for seed, count in enumerate((n, held)))
     train: Dataset[torch.Tensor] = Still(store, np.arange(n), SIZE)
     data = PairData(train, Clean(val, np.arange(held), SIZE), prepare, reports, val_reports, WORDS)
     return Refining(refiner(settings, model), data, settings, on or machine("fp32", "cpu", 0), 0, "test")

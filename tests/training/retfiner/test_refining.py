@@ -126,12 +126,32 @@ def test_validation_is_the_mean_over_its_batches_and_draws_the_same_each_time() 
     assert first[0] == pytest.approx(sums[:4].sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("model", ["toy-vit", "toy-cnn"])
+def test_micro_batches_change_the_rounding_only(tmp_path: Path, model: str) -> None:
+    """With batch norm in eval mode: in training it sees other images."""
+    found = []
+    for micro in (None, 4):
+        made = work(model=model, micro_batch=micro, epochs=1)
+        plain = made.refiner.encoder.train
+        made.refiner.encoder.train = lambda mode=True, plain=plain: plain(False)  # type: ignore[method-assign]
+        made.run(tmp_path / f"{micro}.safetensors")
+        found.append(made)
+    for name in CURVE[:6]:
+        assert found[1].curve[name] == pytest.approx(found[0].curve[name], rel=1e-5), name
+    one, two = (made.refiner.state_dict() for made in found)
+    compared = [name for name in one if not name.endswith(("qkv.bias", "key.bias"))]
+    assert max(float((one[name] - two[name]).abs().max()) for name in compared) < 1e-4
+
+
+def test_micro_batches_draw_the_same_twice_and_count_batch_norm_once(tmp_path: Path) -> None:
+    made = work(model="toy-cnn", micro_batch=2, epochs=1)
+    made.run(tmp_path / "state.safetensors")
+    counts = {int(v) for name, v in made.refiner.state_dict().items() if name.endswith("num_batches_tracked")}
+    assert counts == {3 * 3}, "three steps of three micro-batches"
+
+
 def test_it_learns_which_report_belongs_to_which_image(tmp_path: Path) -> None:
-    changes = {"mlm": 0.0, "gm": 0.0, "learning_rate": 3e-3}
-    made = work(96, 48, "toy-cnn", batch_size=24, epochs=12, patience=12, **changes)
-    before = made.validate()
+    changes = {"mlm": 0.0, "gm": 0.0, "learning_rate": 3e-3, "equal_text": "ignore"}
+    made = work(60, 48, "toy-cnn", words=False, batch_size=20, epochs=5, patience=5, **changes)
     assert made.run(tmp_path / "state.safetensors") == ""
-    after = {name: values[made.best_epoch] for name, values in made.curve.items()}
-    print(made.curve)
-    assert after["val_itc"] < before[3]
-    assert after["val_matched"] > 0.6
+    assert made.curve["val_recall"][made.best_epoch] > 0.8, "a third by chance"

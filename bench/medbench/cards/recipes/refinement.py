@@ -52,7 +52,9 @@ class RetFiner(Settings):
         0.1, ge=0, lt=1, description="Stochastic depth of an encoder that is a transformer; none: the model card's."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Of the text model.")
-    micro_batch: Positive | None = Field(None, description="Images at once; the rest of a step is computed in turn.")
+    micro_batch: Positive | None = Field(
+        None, description="Images in the encoder at once; the losses still see the batch. With one process."
+    )
     checkpointing: bool | None = Field(
         None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
     )

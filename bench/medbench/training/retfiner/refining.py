@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import RetFiner
+from medbench.errors import MedbenchError
 from medbench.progress import Advance
-from medbench.seeding import generator
+from medbench.seeding import generator, seed_of
+from medbench.training.alignment.cached import uncounted
 from medbench.training.checkpoint import State
 from medbench.training.machine import Machine
 from medbench.training.retfiner.masking import Words
@@ -66,9 +68,13 @@ class Refining(Training[Tensor]):
         machine: Where to compute.
         seed: Names every draw.
         what: Name of the refinement, for people.
+
+    Raises:
+        MedbenchError: Several processes are asked for micro-batches.
     """
 
     draws = "retfiner"
+    less_memory = "--set checkpointing=true, or fewer tokens: --set max_tokens=N"
     sums = 1 + FOUND
 
     def __init__(
@@ -79,7 +85,14 @@ class Refining(Training[Tensor]):
         decay = settings.weight_decay
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=decay, fused=True)
         n = len(data.train_reports.ids)
-        super().__init__(self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=True)
+        super().__init__(
+            self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=machine.world > 1
+        )
+        if several and self.micro < self.batch:
+            raise MedbenchError(
+                f"{what}: micro_batch is for one process; each of {machine.world} computes its share at once",
+                "leave micro_batch out, or use one process",
+            )
         self.data, self.settings = data, settings
         self.weights = torch.tensor([*settings.loss_weights.values()], device=machine.device)
         self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
@@ -117,12 +130,48 @@ class Refining(Training[Tensor]):
     def set_rates(self) -> None:
         """Leave the learning rate as it is: it is constant."""
 
+    def _gradients(self, batch: Tensor, rows: Rows) -> Tensor:
+        """Compute the gradient of the step's loss; return what to add up.
+
+        If the images do not go through the encoder at once, they go through it in micro-batches, twice: first without a
+        gradient; then, when the losses of the whole batch have given the gradient of the tokens, with the same draws
+        and this gradient (Gao et al. 2021). Adding up the losses of micro-batches would be another loss.
+        """
+        if self.micro >= len(rows):
+            return super()._gradients(batch, rows)
+        accelerator = self.machine.accelerator
+        self.model.train()
+        parts = [slice(start, start + self.micro) for start in range(0, len(rows), self.micro)]
+        with uncounted(self.refiner), accelerator.autocast():
+            seen = torch.cat([self._look(batch, part) for part in parts])
+        seen = seen.detach().requires_grad_()
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, "losses"))
+        reports, own = self._step_reports(rows)
+        with accelerator.autocast():
+            found = self.refiner.losses(seen, reports, own, alone)
+        value = found[: len(LOSSES)] @ self.weights
+        accelerator.backward(value)
+        assert seen.grad is not None
+        for part in parts:
+            with accelerator.autocast():
+                again = self._look(batch, part)
+            torch.autograd.backward(again, seen.grad[part])
+        return torch.cat([value.detach()[None], found.detach()])
+
+    def _look(self, batch: Tensor, part: slice) -> Tensor:
+        """Return the tokens of a micro-batch; its draws are its own, so that they can be repeated."""
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, part.start))
+        return self.refiner.look(self.data.prepare(batch[part].to(self.machine.device, non_blocking=True)))
+
+    def _step_reports(self, rows: Rows) -> tuple[Batch, Tensor]:
+        """Return the reports of the step, with their draws, and the positions of this process's share."""
+        own = torch.from_numpy(self.machine.share(np.arange(len(rows)))).to(self.machine.device)
+        return self._batch(self.data.train_reports, rows, "step", self.done), own
+
     def loss_of(self, batch: Tensor, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
         """Return this process's part of the step's loss; and the same, the four losses and what is matched, (6,)."""
-        device = self.machine.device
-        x = self.data.prepare(batch.to(device, non_blocking=True))
-        reports = self._batch(self.data.train_reports, rows, "step", self.done)
-        own = torch.from_numpy(self.machine.share(np.arange(len(rows)))).to(device)
+        x = self.data.prepare(batch.to(self.machine.device, non_blocking=True))
+        reports, own = self._step_reports(rows)
         parts = self.model(x, reports, own, lambda part: self.machine.gather_with_gradient(part, len(rows)))
         value = parts[: len(LOSSES)] @ self.weights
         return value, torch.cat([value.detach()[None], parts.detach()])
