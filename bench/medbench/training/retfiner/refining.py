@@ -85,9 +85,8 @@ class Refining(Training[Tensor]):
         decay = settings.weight_decay
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=decay, fused=True)
         n = len(data.train_reports.ids)
-        super().__init__(
-            self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=machine.world > 1
-        )
+        several = machine.world > 1
+        super().__init__(self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=several)
         if several and self.micro < self.batch:
             raise MedbenchError(
                 f"{what}: micro_batch is for one process; each of {machine.world} computes its share at once",
