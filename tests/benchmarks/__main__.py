@@ -43,6 +43,7 @@ def main() -> None:
 def benchmarks(device: str) -> list:
     from benchmarks import (
         adapters,
+        alignment,
         bootstrap,
         cka,
         commands,
@@ -65,6 +66,7 @@ def benchmarks(device: str) -> list:
         ("extraction", extraction.run),
         ("heads", heads.run),
         ("training", training.run),
+        ("alignment", alignment.run),
         ("memory", training.large),
         ("unit", unit.run),
         ("zero-shot", zero_shot.run),
