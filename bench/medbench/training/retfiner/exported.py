@@ -43,9 +43,23 @@ def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int
         reader: What read the reports.
         image_size: Side of the images in training.
     """
+    card, shared = plain.card, _shared(plain, refiner, reader)
+    licence = card.weights.licence if card.weights else ""
+    return card.model_copy(
+        update={
+            "weights": Weights(prefix=ENCODER, licence=licence),
+            "text": _text(refiner, reader),
+            "alternatives": {SHARED: shared},
+            "input": card.input.model_copy(update={"size": image_size}),
+        }
+    )
+
+
+def _shared(plain: Encoder, refiner: Refiner, reader: Reader) -> dict[str, Any]:
+    """Return what changes in the card for the feature in the space of the texts."""
     joint = refiner.settings.joint_width
     wide = refiner.proj.in_features if isinstance(refiner.proj, nn.Linear) else reader.shape["hidden_size"]
-    shared: dict[str, Any] = {
+    return {
         "weights": {
             "prefix": "",
             "rename": {f"^{ENCODER[:-1]}\\.": "", f"^{IMAGE_MAP[:-1]}\\.": "projection."},
@@ -60,7 +74,11 @@ def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int
             "dim": joint,
         },
     }
-    text = Text(
+
+
+def _text(refiner: Refiner, reader: Reader) -> Text:
+    """Return the section of the text tower: the text model without images, class position, `contra_head_t`."""
+    return Text(
         library="open_clip",
         arch="bert",
         args={**reader.shape, "hf_pooler_type": "cls_last_hidden_state_pooler", "hf_proj_type": "linear"},
@@ -72,18 +90,8 @@ def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int
             },
             drop=[r".*\.crossattention\..*", r"(?!transformer\.|proj\.weight).*"],
         ),
-        dim=joint,
+        dim=refiner.settings.joint_width,
         tokenizer=reader.rule,
         image=SHARED,
         scale=1 / float(refiner.contra_temp.detach()),
-    )
-    card = plain.card
-    licence = card.weights.licence if card.weights else ""
-    return card.model_copy(
-        update={
-            "weights": Weights(prefix=ENCODER, licence=licence),
-            "text": text,
-            "alternatives": {SHARED: shared},
-            "input": card.input.model_copy(update={"size": image_size}),
-        }
     )
