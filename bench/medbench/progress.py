@@ -75,6 +75,11 @@ def is_quiet() -> bool:
     return _quiet.get()
 
 
+def is_first() -> bool:
+    """Tell whether this process is the one that prints and writes, of several that torchrun or Slurm started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextlib.contextmanager
 def logged(file: Path, wanted: bool = True) -> Iterator[None]:
     """Also write each message of this block to `file`, with the time, even if quiet; only if `wanted`.
@@ -133,8 +138,8 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def steps() -> Iterator[Callable[[], bool]]:
-    """Let a loop of steps end in order: yield a function that tells whether to save and leave the loop.
+def steps() -> Iterator[Callable[[], int]]:
+    """Let a loop of steps end in order: yield a function that returns the signal on which to save and leave, or 0.
 
     Raises:
         Stopped: At the end of the block, if it was to be left.
@@ -142,7 +147,7 @@ def steps() -> Iterator[Callable[[], bool]]:
     state = _stopping.get() or _Stopping()
     state.loops += 1
     try:
-        yield lambda: bool(state.signal)
+        yield lambda: state.signal
     finally:
         state.loops -= 1
     if state.signal:

@@ -5,6 +5,7 @@ On a processor both sides have one thread: with more, threads that wait for a bu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,14 +24,14 @@ SIZES = {"cpu": ("vit_tiny_patch16_224", 112), "cuda": ("vit_base_patch16_224", 
 """Of each device: architecture and side of the images."""
 
 
-def run(folder: Path, device: str) -> list[Row]:
+def run(folder: Path, device: str) -> Iterator[Row]:
     place = torch.device(device)
     threads = torch.get_num_threads()
     if place.type == "cpu":
         torch.set_num_threads(1)
-    rows = [measure(folder, place, N, "blocks"), measure(folder, place, N // 4, "all")]
+    yield measure(folder, place, N, "blocks")
+    yield measure(folder, place, N // 4, "all")
     torch.set_num_threads(threads)
-    return rows
 
 
 def measure(folder: Path, place: torch.device, n: int, what: What) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,13 @@ def labelled(folder: Path, n: int, side: int = 300, classes: int = 3) -> str:
     place = folder / f"pictures-{n}"
     if not place.exists():
         (place / "images").mkdir(parents=True)
-        source = np.random.default_rng(0)
-        rows = ["image,label"]
-        for i in range(n):
-            coarse = source.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
-            Image.fromarray(coarse).resize((side, side)).save(place / "images" / f"{i:05d}.jpg")
-            rows.append(f"images/{i:05d}.jpg,{i % classes}")
+        coarse = np.random.default_rng(0).integers(0, 256, size=(n, 16, 16, 3), dtype=np.uint8)
+
+        def write(i: int) -> str:
+            Image.fromarray(coarse[i]).resize((side, side)).save(place / "images" / f"{i:05d}.jpg")
+            return f"images/{i:05d}.jpg,{i % classes}"
+
+        with ThreadPoolExecutor() as pool:
+            rows = ["image,label", *pool.map(write, range(n))]
         (place / "labels.csv").write_text("\n".join(rows) + "\n")
     return str(place / "labels.csv")

@@ -1,7 +1,8 @@
-"""One line of the benchmark table, and timing by turns."""
+"""One line of the benchmark table, and timing by turns: seconds on the clock, and seconds of the processors."""
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,14 +28,38 @@ class Row:
         return f"| {self.what} | {self.ours} | {self.against} | {ratio} | {self.aim} | {'yes' if self.met else 'no'} |"
 
 
-def by_turns(*pieces: Callable[[], object], rounds: int = 4) -> list[float]:
-    """Return the least seconds of each piece: one warm-up each, then all by turns; what disturbs only adds."""
+@dataclass(frozen=True)
+class Cost:
+    """Least seconds on the clock, and least seconds that processors worked (user and system, ended children too)."""
+
+    wall: float
+    cpu: float
+
+
+def cost_of(piece: Callable[[], object]) -> Cost:
+    """Run a piece once."""
+    start, worked = time.perf_counter(), cpu_seconds()
+    piece()
+    return Cost(time.perf_counter() - start, cpu_seconds() - worked)
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def costs_by_turns(*pieces: Callable[[], object], rounds: int = 4) -> list[Cost]:
+    """Return the least cost of each piece: one warm-up each, then all by turns; what disturbs only adds."""
     for piece in pieces:
         piece()
-    seconds: list[list[float]] = [[] for _ in pieces]
+    costs: list[list[Cost]] = [[] for _ in pieces]
     for _ in range(rounds):
-        for piece, kept in zip(pieces, seconds, strict=True):
-            start = time.perf_counter()
-            piece()
-            kept.append(time.perf_counter() - start)
-    return [min(kept) for kept in seconds]
+        for piece, kept in zip(pieces, costs, strict=True):
+            kept.append(cost_of(piece))
+    return [Cost(min(one.wall for one in kept), min(one.cpu for one in kept)) for kept in costs]
+
+
+def by_turns(*pieces: Callable[[], object], rounds: int = 4) -> list[float]:
+    """Return the least seconds of each piece, measured by `costs_by_turns`."""
+    return [cost.wall for cost in costs_by_turns(*pieces, rounds=rounds)]

@@ -13,7 +13,7 @@ from medbench.records.store import records_of
 from medbench.storage import files
 
 RECORDS, SEEDS = 10_000, 5
-LIMIT = 3.0
+LIMIT = 1.2
 PAPERS = ("dino", "imagenet", "resnet152", "sam", "seem", "openclip", "dinov2", "blip")
 DATASETS = ("aptos", "ddsm", "isic2019", "chexpert")
 

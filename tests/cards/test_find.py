@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from medbench.cards import find
 from medbench.cards.find import card_files, dataset_kind, expand, faults_of, find_model, kind_of, load_any, trained
 from medbench.errors import CardError
 
@@ -110,3 +111,16 @@ def test_a_path_may_have_commas_and_brackets(tmp_path):
 def test_a_path_that_is_not_there_is_told_as_such(word: str) -> None:
     with pytest.raises(CardError, match=f"there is no file or folder {word}"):
         expand("datasets", word)
+
+
+def test_one_card_is_found_without_a_list_of_all(tmp_path, monkeypatch):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mine.yaml").write_text("{}")
+    monkeypatch.setenv("MEDBENCH_CARDS", str(tmp_path))
+    for kind in find.SCHEMAS:
+        assert {name: find.card_file(kind, name) for name in find.names(kind)} == find.card_files(kind)
+    (tmp_path / "datasets" / "folder.yaml").mkdir()
+    monkeypatch.setattr(find, "card_files", lambda kind: pytest.fail("all cards were listed"))
+    assert find.card_file("datasets", "mine") == tmp_path / "datasets" / "mine.yaml"
+    for name in ("folder", "none", "", "../datasets/mine", "datasets\\mine", "a" * 5000, "nul\0"):
+        assert not find.is_card("datasets", name)

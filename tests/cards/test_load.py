@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,16 @@ def test_files_that_are_no_card(file: Path) -> None:
     file.unlink()
     with pytest.raises(CardError, match="cannot read the card"):
         load_card(file, DatasetCard)
+
+
+def test_a_text_is_checked_once_and_what_has_changed_is_read_again(file: Path) -> None:
+    assert load_card(file, DatasetCard) is load_card(file, DatasetCard)
+    before, stamp = load_card(file, DatasetCard), file.stat()
+    file.write_text(CARD.replace("[a, b]", "[a, c]"))
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert file.stat().st_size == stamp.st_size
+    assert load_card(file, DatasetCard) != before
+    file.write_text("x: [")
+    for _ in range(2):
+        with pytest.raises(CardError):
+            load_card(file, DatasetCard)

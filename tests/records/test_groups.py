@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medbench.records import store
-from medbench.records.groups import Group, collect, differing, leaves, pick, shared_tests
+from medbench.records.groups import Group, collect, differing, leaves, pick, shared_tests, summaries
 
 
 def test_a_group_is_its_seeds(synthetic):
@@ -35,9 +35,11 @@ def test_many_summaries_at_once_are_the_single_ones(synthetic, seeds):
         "d": [None] * seeds,
         "e": [0.1] * (seeds - 1) + [None],
     }
-    (group,) = collect(synthetic(seeds=range(seeds), values=values))
+    one, two = collect(synthetic(seeds=range(seeds), values=values) + synthetic(model="dino", seeds=range(3)))
     names = [*"abcde", "absent"]
-    assert group.summaries(names) == [group.summary(name) for name in names], "to the last digit"
+    for groups in ([one], [one, two], [two, one, two], []):
+        singly = [[group.summary(name) for name in names] for group in groups]
+        assert summaries(groups, names) == singly, "to the last digit"
 
 
 def test_preset_options_and_weights_tell_rows_apart(synthetic):

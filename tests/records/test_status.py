@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench.records import pending, store
+from medbench.records.pending import Planned
 from medbench.records.status import statuses
 
 from .made import save, synthetic
@@ -88,8 +89,9 @@ def test_a_mean_is_that_of_one_row(tmp_path, records):
 def test_planned_units_are_those_that_are_not_done(tmp_path, records):
     save(tmp_path, records[:1])
     (new,) = synthetic("new", "knn", "toy", (0,))
-    units = [(record.unit, record.key, "job") for record in records] + [(new.unit, new.key, "other")]
-    with pending.noted(tmp_path, units):
+    seeds, keys = zip(*((record.unit.seed, record.key) for record in records), strict=True)
+    jobs = [Planned(records[0].unit, seeds, keys, "job"), Planned(new.unit, (0,), [new.key], "other")]
+    with pending.noted(tmp_path, jobs):
         pending.unfinished("job").mkdir(parents=True)
         rows = {row["model"]: row for row in statuses(tmp_path)}
     assert {name: (row["done"], row["planned"], row["begun"]) for name, row in rows.items()} == {

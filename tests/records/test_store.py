@@ -120,6 +120,40 @@ def test_records_of_a_data_set_are_read_from_the_folders_asked_for(tmp_path):
     assert store.records_of(tmp_path, "none") == []
 
 
+SELECTIONS = [
+    {},
+    {"candidates": [{"curve": [0.1, 0.2], "warnings": [{"warnings": ["a"]}]}], "by": 'a "warnings": [ of its own'},
+    {"warnings": [], "selection": {"warnings": ["\n "]}},
+]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("warnings", [[], ["one", 'two "warnings": ['], ['"selection": {']])
+@pytest.mark.parametrize("layout", [None, 0, 1, 2])
+def test_tables_read_all_of_a_record_but_its_selection(tmp_path, selection, warnings, layout):
+    (record,) = synthetic(seeds=(0,))
+    more = {"material": {"selection": {"selection": {}, "warnings": []}}, "provenance": {"warnings": ["x"]}}
+    full = record.model_copy(update={"selection": selection, "warnings": warnings, **more})
+    folder = write(tmp_path, full).path
+    if layout != 1:  # 1: as it is written
+        (folder / "record.json").write_text(json.dumps(full.model_dump(mode="json"), indent=layout))
+    (read,) = store.records_of(tmp_path, "aptos")
+    assert read.selection in ({}, selection)
+    assert read.model_dump(exclude={"selection"}) == full.model_dump(exclude={"selection"})
+    assert store.read(folder).selection == selection
+
+
+def test_a_record_that_is_cut_off_is_no_record_without_its_selection_either(tmp_path, caplog):
+    (record,) = synthetic(seeds=(0,))
+    file = write(tmp_path, record.model_copy(update={"selection": SELECTIONS[1]})).path / "record.json"
+    assert [one.selection for one in store.records_of(tmp_path, "aptos")] == [{}]
+    text = file.read_text()
+    for end in (text.index('"selection"') + 20, text.index('"by"'), text.index("]", text.index('"by"')), len(text) - 3):
+        file.write_text(text[:end])
+        assert store.records_of(tmp_path, "aptos") == []
+    assert len(caplog.messages) == 4
+
+
 def test_the_collector_is_paused_and_then_as_before():
     assert gc.isenabled()
     with store.gc_paused():

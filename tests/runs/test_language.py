@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,18 @@ def test_only_zero_shot_has_further_texts_and_its_key_holds_them() -> None:
     assert zero is not None
     assert few.prompts == zero.prompts
     assert (few.others, bool(zero.others)) == ((), True)
+
+
+def test_the_text_tower_is_that_of_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = find_model("toy-clip").model_dump(mode="json", exclude_defaults=True)["text"] | {"template": "my {}"}
+    path = tmp_path / "other.yaml"
+    content = find_model("toy-clip").model_dump(mode="json", exclude_defaults=True)
+    path.write_text(json.dumps(content | {"name": "other", "presets": {"fixed": {"text": text}}}))
+    for preset, first in (("paper", "a photo of disc."), ("fixed", "my disc")):
+        options = Options(preset=preset, changes={"prompts": "names"})
+        (job,) = make_plan(str(path), "zero-shot", "toy-multiclass", options).jobs
+        assert job.language is not None
+        assert job.language.prompts.texts[0][0] == first
 
 
 def test_another_feature_than_that_of_the_texts_is_refused() -> None:

@@ -166,3 +166,14 @@ def test_a_sealed_file_is_believed_only_as_it_was_written(tmp_path: Path, damage
         other = {"value": text.replace("0.1", "0.2"), "cut": text[:-9], "no digest": '{"value": 1}', "list": "[1]"}
         file.write_text(other[damage])
     assert files.read_sealed(file) is None
+
+
+@pytest.mark.parametrize("name", ["a", "m", "schema2", "z"])
+def test_digests_of_parts_are_those_of_the_whole(name: str) -> None:
+    whole = {"model": {"b": [1.5, None], "a": "größer"}, "data": "d" * 64, "schema": 1, "seeds": [0, 1]}
+    texts = {key: files.canonical(value) for key, value in whole.items()}
+    assert files.digest_of_texts(texts) == files.digest(whole)
+    assert files.digest_of_texts({}) == files.digest({})
+    values = [0, 7, 2**32 - 1]
+    assert files.digests_by(texts, name, values) == [files.digest({**whole, name: value}) for value in values]
+    assert files.digests_by({}, name, values) == [files.digest({name: value}) for value in values]

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
 
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+"""How the file of a card may be called, without its ending."""
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
 
-ProtocolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=80)]
+ProtocolName = Annotated[str, StringConstraints(pattern=FILE_NAME, max_length=80)]
 """The name of a protocol, which may have a plus (`lp++`)."""
 
 
@@ -76,7 +79,9 @@ Side = Annotated[int, Field(gt=0, le=16_384)]
 class Strict(BaseModel):
     """A frozen piece of a card that refuses fields it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, defer_build=True
+    )
 
 
 class Card(Strict):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from medbench.cards.base import Card
+from medbench.cards.base import FILE_NAME, Card
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
@@ -47,15 +47,35 @@ TELLING_FIELDS = {
 """Fields that only cards of one kind have."""
 LABEL_FILES = (".csv", ".tsv", ".parquet")
 """Endings of label files of the user's own."""
+ENDINGS = (".yaml", ".yml")
+"""How the names of card files end."""
 
 
 def card_files(kind: str) -> dict[str, Path]:
     """Return name -> file of all cards of `kind`, a key of `SCHEMAS`; the first place wins."""
     found: dict[str, Path] = {}
     for folder in paths.card_dirs(kind):
-        for path in sorted(folder.glob("*.yaml")):
+        for path in cards_in(folder):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
+
+
+def cards_in(folder: Path) -> list[Path]:
+    """Return the card files in a folder, sorted; an empty list if there is no such folder."""
+    return sorted(path for ending in ENDINGS for path in folder.glob(f"*{ending}"))
+
+
+def card_file(kind: str, name: str) -> Path | None:
+    """Return the file of the card called `name`, or None if there is none. No folder is listed."""
+    if not re.fullmatch(FILE_NAME, name):
+        return None
+    places = (folder / f"{name}{ending}" for folder in paths.card_dirs(kind) for ending in ENDINGS)
+    return next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - of any text as well
+
+
+def is_card(kind: str, name: str) -> bool:
+    """Tell whether there is a card of this name."""
+    return card_file(kind, name) is not None
 
 
 def names(kind: str) -> list[str]:
@@ -67,7 +87,9 @@ def load_file(schema: type[C], path: Path) -> C:
     """Return the card in a file, whose name is the file's."""
     card = load_card(path, schema)
     if card.name != path.stem:
-        raise CardError(f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}.yaml")
+        raise CardError(
+            f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}{path.suffix}"
+        )
     return card
 
 
@@ -95,7 +117,7 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
         CardError: There is no such card; no run has made the model, or several have.
     """
     base, maker = trained(name)
-    if maker in names("protocols"):
+    if is_card("protocols", maker):
         plain = find_model(base)
         if learns_from_pairs(maker):
             return _made(plain, maker, paths.runs_dir(runs)).model_copy(update={"name": f"{plain.name}@{maker}"})
@@ -164,10 +186,10 @@ def _find(schema: type[C], name: str) -> C:
     if is_file_name(name):
         return load_file(schema, _existing(name))
     kind = next(kind for kind, known in SCHEMAS.items() if known is schema)
-    files = card_files(kind)
-    if name not in files:
-        raise unknown(kind.removesuffix("s"), name, files, f"All: medbench ls {kind}")
-    return load_file(schema, files[name])
+    file = card_file(kind, name)
+    if file is None:
+        raise unknown(kind.removesuffix("s"), name, names(kind), f"All: medbench ls {kind}")
+    return load_file(schema, file)
 
 
 def _existing(name: str) -> Path:
@@ -179,7 +201,7 @@ def _existing(name: str) -> Path:
 
 def is_file_name(name: str) -> bool:
     """Tell whether `name` means a card file rather than a card's name."""
-    return name.endswith((".yaml", ".yml"))
+    return name.endswith(ENDINGS)
 
 
 def trained_first(name: str) -> tuple[str, str]:
@@ -204,7 +226,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
     """
     if name.lower().endswith(LABEL_FILES):
         return "labels"
-    known = is_file_name(name) or is_medmnist_name(name) or name in names("datasets")
+    known = is_file_name(name) or is_medmnist_name(name) or is_card("datasets", name)
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
 
 
@@ -215,8 +237,8 @@ def _is_elsewhere(kind: str, word: str) -> bool:
 
 def _is_trained(kind: str, word: str) -> bool:
     base, maker = trained(word)
-    known = base in names("models") or is_file_name(base) or is_library_name(base)
-    return kind == "models" and known and maker in names("protocols")
+    known = is_card("models", base) or is_file_name(base) or is_library_name(base)
+    return kind == "models" and known and is_card("protocols", maker)
 
 
 def _medmnist_sets(word: str) -> list[str]:

@@ -6,13 +6,14 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from medbench.cards.base import Card
+from medbench.cards.base import FILE_NAME, Card
 from medbench.errors import CardError, visible
 from medbench.storage.files import open_regular
 
@@ -142,9 +143,22 @@ def read_yaml(path: Path) -> Any:
     Raises:
         CardError: The file does not exist, or is not text or not YAML; names the line.
     """
+    return _parsed(path, _read(path))
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file, or as much of it as shows that it is too long."""
     try:
         with open_regular(path) as file:
-            return parse_yaml(file.read(MOST_BYTES + 1).decode("utf-8"))
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise CardError(f"cannot read the card {path}: {error.strerror}", "check the path") from error
+
+
+def _parsed(path: Path, text: bytes) -> Any:
+    """Return the content of a text in YAML; `path` is where it comes from, for messages."""
+    try:
+        return parse_yaml(text.decode("utf-8"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CardError(f"{path}:{line}: not YAML: {error.problem}", "fix that line; indentation matters") from error
@@ -152,24 +166,35 @@ def read_yaml(path: Path) -> Any:
         raise CardError(
             f"{path}: not a YAML text file: {str(error).splitlines()[0]}", "cards are UTF-8 YAML files"
         ) from error
-    except OSError as error:
-        raise CardError(f"cannot read the card {path}: {error.strerror}", "check the path") from error
 
 
 def load_card(path: Path, schema: type[C]) -> C:
-    """Read and check one card.
+    """Read and check one card. The same text of the same file is checked once, and gives the same card.
 
     Raises:
         CardError: One line per fault as `file:line: field: what`, all faults of the card at once.
     """
-    content = read_yaml(path)
+    card = _checked(path, schema, _read(path))
+    assert isinstance(card, schema)
+    return card
+
+
+@lru_cache(512)  # a figure asks hundreds of times for the cards of its models and protocols
+def _checked(path: Path, schema: type[Card], text: bytes) -> Card:
+    """Return the card with a text, which lies in the file `path`."""
+    content = _parsed(path, text)
     if not isinstance(content, dict):
         raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
+    if "name" not in content and not re.fullmatch(FILE_NAME, path.stem):
+        raise CardError(
+            f"{path}: a card is called as its file, and '{path.stem}' is no name for a card",
+            "rename the file: letters, digits, dots, dashes and underscores, no blanks",
+        )
     content.setdefault("name", path.stem)
     try:
         card = schema.model_validate(content)
     except ValidationError as error:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader) or yaml.MappingNode("", [])
+        node = yaml.compose(text.decode("utf-8"), Loader=Loader) or yaml.MappingNode("", [])
         lines = [
             _fault(path, node, schema, fault)
             for fault in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from medbench.cards.find import dataset_kind, find_dataset, is_file_name, names
+from medbench.cards.find import dataset_kind, find_dataset, is_card, is_file_name
 from medbench.cards.load import parse_yaml
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import DATASETS, ProtocolCard
@@ -59,7 +59,7 @@ def dataset_entry(name: str) -> str:
     if dataset_kind(name) != "card":
         return OWN
     found = find_dataset(name).name
-    return OWN if is_file_name(name) and found not in names("datasets") else found
+    return OWN if is_file_name(name) and not is_card("datasets", found) else found
 
 
 def per_seed(split: str | None) -> bool:

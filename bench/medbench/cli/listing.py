@@ -83,10 +83,10 @@ def table_rows(runs: Path | None = None) -> list[Row]:
     from medbench import cards
     from medbench.report.tables import lookup
 
-    rows = []
+    rows, own = [], {"dataset": "all results on", "shift": "results on other data sets of models trained on"}
     for name in lookup.list_tables(runs):
         kind, _, rest = name.partition("/")
-        title = f"all results on {rest}" if kind == "dataset" else cards.find_paper(kind).tables[rest].title
+        title = f"{own[kind]} {rest}" if kind in own else cards.find_paper(kind).tables[rest].title
         rows.append({"name": name, "title": title})
     return rows
 

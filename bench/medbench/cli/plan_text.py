@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,6 +104,7 @@ def fill(
     cell must match. `told` is called with each job's records when the job ends. `carry` runs the plan; None: this
     process runs it.
     """
+    from medbench import progress
     from medbench.api import carry_out
     from medbench.papers.cells import wanted_of
     from medbench.records import store
@@ -124,7 +124,7 @@ def fill(
         output.write_json({**plan_data(found.plan), **_filling_data(found, cost)})
         return None
     write = output.write if dry_run else output.note
-    for line in lines(found, cost) if os.environ.get("RANK", "0") == "0" else ():  # only the first process prints
+    for line in lines(found, cost) if progress.is_first() else ():
         write(line)
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 
@@ -185,12 +185,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
                     "folder": folder_of(job.options.runs, unit, key),
                     "done": done,
                 }
-                for (unit, key), done in zip(job.all_units, job.finished(), strict=True)
+                for (unit, key), done in zip(job.all_units, finished, strict=True)
             ],
         }
-        for job in plan.jobs
+        for job, finished in zip(plan.jobs, plan.finished, strict=True)
     ]
-    done = [is_done for job in plan.jobs for is_done in job.finished()]
+    done = [is_done for finished in plan.finished for is_done in finished]
     return {"jobs": jobs, "units": len(done), "done": sum(done), "todo": len(done) - sum(done)}
 
 
@@ -203,15 +203,14 @@ def _filling_data(filling: Filling, cost: Estimate) -> dict[str, Any]:
 def job_lines(plan: Plan) -> Iterator[str]:
     """Yield one line per job, then the totals."""
     total = done = 0
-    for job in plan.jobs:
-        finished = job.finished()
+    for job, finished in zip(plan.jobs, plan.finished, strict=True):
         total, done = total + len(finished), done + sum(finished)
         state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
         yield f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}"
         for shift in job.shifts:
             gone = f", {sum(shift.dropped.values())} left out" if shift.dropped else ""
             scored = f", {len(shift.columns)} of {job.dataset.n_classes} classes" if shift.closed else ""
-            yield f"  tested on {shift.name}: {len(shift.dataset.rows('test'))} images{gone}{scored}"
+            yield f"  tested on {shift.name}: {shift.dataset.sizes['test']} images{gone}{scored}"
     yield f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do"
     yield from precision_lines(plan)
 

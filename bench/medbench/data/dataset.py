@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +68,15 @@ class Dataset:
         """Whether a sample may carry several findings, or none."""
         return self.card.task == "multilabel"
 
-    @property
+    @cached_property
     def toy(self) -> bool:
         """Whether the images are made up: drawn by medbench, or a synthetic twin of a real set."""
         return self.card.toy or (self.root / SYNTHETIC).is_file()
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of samples in each split; a split without samples is not listed."""
+        return dict(Counter(self.samples["split"].tolist()))
 
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Return the positions in `samples` of the rows of one split, ascending."""

@@ -60,6 +60,12 @@ class Shifted:
         return self.original.name
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What tells units that are tested on it from those on the trained set."""
+        part = {"test_part": self.part} if self.part != "all" else {}
+        return {"test_on": self.name, **part, **({"closed": True} if self.closed else {})}
+
+    @property
     def material(self) -> dict[str, Any]:
         """What can change a number beside what the trained job's material has."""
         return {

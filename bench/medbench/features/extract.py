@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from medbench.data.prepared.augment_batch import Undrawn
 from medbench.data.prepared.transforms import normalise
 from medbench.features.memory import kept_buffers
 from medbench.features.spec import FeatureSpec
@@ -39,7 +40,7 @@ class Extraction:
 
     Attributes:
         specs: What each of them depends on.
-        images: The images, uint8 (b, h, w, c).
+        images: The images, uint8 (b, h, w, c), or what they are made of on the device.
         n: Number of images.
         what: Name of the work, for people.
         outputs: Computes all of them.
@@ -81,6 +82,21 @@ def features(
         workers: Number of loader processes.
         tally: Counts what it cost.
     """
+    with kept_buffers():
+        return _features(task, encoder, device, workers, tally)
+
+
+def features_in_turn(
+    tasks: Sequence[Extraction], encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
+) -> list[list[NDArray[np.float32]]]:
+    """Return the `features` of each task; the next task has the buffers of the one before."""
+    with kept_buffers():
+        return [_features(task, encoder, device, workers, tally) for task in tasks]
+
+
+def _features(
+    task: Extraction, encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
+) -> list[NDArray[np.float32]]:
     folders = [FeatureFolder(spec, task.n) for spec in task.specs]
     if (found := _load(folders, tally)) is not None:
         return found
@@ -120,7 +136,6 @@ def _make(
         steps() as to_stop,
         bar(task.what, task.n, done=first) as advance,
         exact(task.specs[0].precision),
-        kept_buffers(),
         torch.inference_mode(),
     ):
         for batch in _batches(task, first, device, workers):
@@ -155,7 +170,7 @@ def _bytes(pending: list[list[Tensor]]) -> int:
     return sum(values.nbytes for kept in pending for values in kept)
 
 
-def _batches(task: Extraction, first: int, device: torch.device, workers: int) -> Iterator[Tensor]:
+def _batches(task: Extraction, first: int, device: torch.device, workers: int) -> Iterator[Tensor | Undrawn]:
     """Yield uint8 batches from row `first` on; parts end with a batch, so a resumed run has the same batches."""
     size = BATCH[device.type]
     if workers == 0:
@@ -173,10 +188,10 @@ def _batches(task: Extraction, first: int, device: torch.device, workers: int) -
     yield from loader
 
 
-def _ahead(images: Dataset[Any], batches: list[range]) -> Iterator[Tensor]:
+def _ahead(images: Dataset[Any], batches: list[range]) -> Iterator[Tensor | Undrawn]:
     """Yield the images of each batch; a thread prepares the next one meanwhile, since Pillow releases the GIL."""
     with ThreadPoolExecutor(1, "images") as pool:
-        coming: deque[Future[Tensor]] = deque()
+        coming: deque[Future[Tensor | Undrawn]] = deque()
         for rows in batches:
             coming.append(pool.submit(images.__getitems__, rows))  # type: ignore[attr-defined]
             if len(coming) > 1:
@@ -190,7 +205,7 @@ def as_is(batch: Any) -> Any:
     return batch
 
 
-def _forward(encoder: Encoder, batch: Tensor, task: Extraction, device: torch.device) -> list[Tensor]:
+def _forward(encoder: Encoder, batch: Tensor | Undrawn, task: Extraction, device: torch.device) -> list[Tensor]:
     spec = task.specs[0]
     x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std)
     if spec.precision == "fp32":

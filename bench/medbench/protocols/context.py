@@ -78,8 +78,10 @@ class Inputs(Protocol):
     def pairs(self, split: str) -> Pairs:
         """Return what is said of a split's images, in their order: categories, attributes, texts."""
 
-    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
+
+        Where the device makes the views, a batch is an `Undrawn`.
 
         Args:
             seed: Of the draws, where each epoch draws its views anew.

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from medbench.cards import ModelCard
 from medbench.cards.find import find_prompts
 from medbench.cards.model import Text, Tokenizer, Vocabulary, Weights
-from medbench.cards.recipes import Augment, FlairPretrain
+from medbench.cards.recipes import FlairPretrain
 from medbench.data.pairs import Pairs
 from medbench.errors import DataError
 from medbench.features.extract import exact
@@ -58,7 +58,7 @@ def run(context: Context[FlairPretrain]) -> dict[int, Outcome]:
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     thaw(encoder)
     leave_out_unused(encoder, sample(context))
-    data = PairData(inputs.drawn(seed, 0, Augment()), captions, reader, inputs.mean, inputs.std)
+    data = PairData(inputs.still(), captions, reader, inputs.mean, inputs.std)
     work = Alignment(
         Towers(encoder, text, settings.dim, seed),
         data,

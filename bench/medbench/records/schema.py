@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -80,7 +81,7 @@ class Record(BaseModel):
     counts: dict[str, float] = Field(default_factory=dict, description="Forwards, images/s, peak memory (MB).")
     provenance: dict[str, Any] = Field(default_factory=dict)
 
-    _path: Path | None = PrivateAttr(None)
+    _folder: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _mappings(self) -> Record:
@@ -110,7 +111,11 @@ class Record(BaseModel):
     @property
     def path(self) -> Path | None:
         """The folder the record was read from or written to."""
-        return self._path
+        return None if self._folder is None else Path(self._folder)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the folder it was read from or written to has a file of this name."""
+        return self._folder is not None and os.path.isfile(f"{self._folder}/{name}")  # noqa: PTH113 - thousands a table
 
     @property
     def score(self) -> float | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,23 @@ Place = tuple[str, str, str]
 
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
 WEIGHTS = "weights.safetensors"
+BEGINNING = 4096
+"""Bytes of a record within which its unit, with the changed options, is."""
+
+SELECTION, AFTER_SELECTION = b'"selection": {', b'"warnings": ['
+"""How a record's text begins a field, and the one behind it."""
+SHORT = 12
+"""Characters of a key in the name of its folder."""
 
 
 def folder_of(runs: Path, unit: Unit, key: str) -> Path:
     """Return the folder of a unit."""
-    return runs / unit.dataset / unit.model / unit.protocol / key[:12]
+    return folder_at(runs, (unit.dataset, unit.model, unit.protocol), key)
+
+
+def folder_at(runs: Path, place: Place, key: str) -> Path:
+    """Return the folder of a unit of a data set, model and protocol."""
+    return runs.joinpath(*place, key[:SHORT])
 
 
 def is_done(runs: Path, unit: Unit, key: str) -> bool:
@@ -41,11 +53,18 @@ def is_done(runs: Path, unit: Unit, key: str) -> bool:
     return (folder_of(runs, unit, key) / RECORD).is_file()
 
 
-def read(folder: Path) -> Record | None:
-    """Return the record in `folder`, or None if there is none or it has another schema (which is logged)."""
-    file = folder / RECORD
+def read(folder: Path | str, selection: bool = True) -> Record | None:
+    """Return the record in `folder`, or None if there is none or it has another schema (which is logged).
+
+    Args:
+        folder: The folder of a unit.
+        selection: Read `selection` too. It is most of a record, and no table or figure needs it: without, it is empty.
+    """
+    file = f"{folder}/{RECORD}"
     try:
-        record = Record.model_validate_json(file.read_bytes())
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123 - a Path for each of thousands takes longer
+            text = opened.readall()
+        record = Record.model_validate_json(text if selection else _without_selection(text))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -53,16 +72,44 @@ def read(folder: Path) -> Record | None:
         what = visible(f"{file} is not a record of schema {SCHEMA}: ignored (--overwrite always renews it)")
         log.warning("%s: %s: %s", what, visible(".".join(map(str, fault["loc"]))), visible(fault["msg"]))
         return None
-    record._path = folder
+    record._folder = str(folder)
     return record
 
 
-def read_all(runs: Path, dataset: str = "*") -> Iterator[Record]:
-    """Yield all complete records in `runs`, sorted by folder."""
-    for file in sorted(runs.glob(f"{dataset}/*/*/*/{RECORD}")):
-        record = read(file.parent)
+def _without_selection(text: bytes) -> bytes:
+    """Return the text of a record without `selection`; a text laid out in another way than `write` does, as it is.
+
+    There, one blank stands before each field of a record and more before what is inside of one. A string of JSON has
+    no line breaks, so neither can be part of a string.
+    """
+    start = text.find(SELECTION)
+    end = text.rfind(AFTER_SELECTION)
+    if not 0 < start < end or any(text[place - 2 : place] != b"\n " for place in (start, end)):
+        return text
+    return text[:start] + text[end:]
+
+
+def read_all(runs: Path, dataset: str | None = None, selection: bool = True) -> Iterator[Record]:
+    """Yield all complete records in `runs`, or those of one data set, sorted by folder; see `read`."""
+    for folder in folders(runs, dataset):
+        record = read(folder, selection)
         if record is not None:
             yield record
+
+
+def folders(runs: Path, dataset: str | None = None) -> Iterator[Path]:
+    """Yield the folders of all units, or of those of one data set, sorted; finished or not."""
+    for place in _shelves(runs, dataset):
+        shelf = runs.joinpath(*place)
+        yield from (shelf / key for key in names(shelf))
+
+
+def _shelves(runs: Path, dataset: str | None = None) -> Iterator[Place]:
+    """Yield the places that have folders of units, sorted; each folder is listed once."""
+    for data in [name for name in names(runs) if not name.startswith(".")] if dataset is None else [dataset]:
+        for model in names(runs / data):
+            for protocol in names(runs / data / model):
+                yield data, model, protocol
 
 
 def write(
@@ -98,7 +145,7 @@ def write(
             np.save(file, values, allow_pickle=False)
     files.write_text(folder / RECORD, record.model_dump_json(indent=1) + "\n")
     (folder / FAILURE).unlink(missing_ok=True)
-    record._path = folder
+    record._folder = str(folder)
     return record
 
 
@@ -116,9 +163,9 @@ def failures_of(folders: Iterable[Path]) -> Iterator[tuple[int, str]]:
 
 def failures(runs: Path) -> Iterator[tuple[Path, Unit, str]]:
     """Yield (folder, unit, error) of the units that failed and were not finished since."""
-    for file in sorted(runs.glob(f"*/*/*/*/{FAILURE}")):
-        if (note := failure_of(file.parent)) is not None:
-            yield file.parent, *note
+    for folder in folders(runs):
+        if (note := failure_of(folder)) is not None:
+            yield folder, *note
 
 
 def failure_of(folder: Path) -> tuple[Unit, str] | None:
@@ -140,16 +187,29 @@ def places(runs: Path) -> list[Place]:
     Raises:
         MedbenchError: Nothing has been run.
     """
-    found = sorted({path.parts[-5:-2] for path in runs.glob(f"*/*/*/*/{RECORD}")})
+    found = [place for place in _shelves(runs) if _has_record(runs.joinpath(*place))]
     if not found:
         raise MedbenchError(
             f"nothing has been run yet in {runs}", "medbench run --model MODEL --protocol PROTOCOL --dataset DATASET"
         )
-    return [(dataset, model, protocol) for dataset, model, protocol in found]
+    return found
+
+
+def _has_record(shelf: Path) -> bool:
+    return any((shelf / key / RECORD).is_file() for key in names(shelf))
+
+
+def tested_elsewhere(runs: Path, dataset: str) -> bool:
+    """Tell whether a model trained on a data set was tested on another one; only the beginnings of records are read."""
+    for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            if b'"test_on"' in opened.read(BEGINNING).partition(b'"material"')[0]:
+                return True
+    return False
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:
-    """Return the records of one data set, sorted by folder.
+    """Return the records of one data set, without their `selection`, sorted by folder.
 
     Args:
         runs: The run store.
@@ -159,13 +219,13 @@ def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | Non
     base = runs / dataset
     with gc_paused():
         if places is None:
-            places = [(model, protocol) for model in _names(base) for protocol in _names(base / model)]
-        folders = (base / model / protocol for model, protocol in sorted(set(places)))
-        found = (read(folder / key) for folder in folders for key in _names(folder))
+            places = [place[1:] for place in _shelves(runs, dataset)]
+        shelves = (f"{base}/{model}/{protocol}" for model, protocol in sorted(set(places)))
+        found = (read(f"{shelf}/{key}", selection=False) for shelf in shelves for key in names(shelf))
         return [record for record in found if record is not None]
 
 
-def _names(folder: Path) -> list[str]:
+def names(folder: Path | str) -> list[str]:
     """Return the names of the folders in a folder, sorted; an empty list if it does not exist."""
     try:
         with os.scandir(folder) as entries:
@@ -174,7 +234,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-@contextmanager
+@contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
     """Pause the garbage collector while many records are in memory.
 

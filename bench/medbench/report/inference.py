@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medbench import stats
 from medbench.metrics import METRICS, Scores
 from medbench.metrics.log_odds import RANKED
-from medbench.records.groups import Group
+from medbench.records.groups import Group, summaries
 from medbench.records.store import PREDICTIONS
 from medbench.report import cache
 from medbench.stats import Interval
@@ -63,9 +63,9 @@ def predicted(group: Group) -> Predicted | None:
     """
     frames = []
     for record in group.records:
-        file = None if record.path is None else record.path / PREDICTIONS
-        if file is None or not file.is_file():
+        if record.path is None or not record.has(PREDICTIONS):
             return None
+        file = record.path / PREDICTIONS
         try:
             frames.append(_tested(file))
         except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
@@ -125,7 +125,7 @@ def interval_of(group: Group, metric: str) -> Interval | None:
 
 def best_of(groups: Sequence[Group], metric: str) -> int | None:
     """Return the place of the best mean, of equal ones the first; None where the metric is defined for none."""
-    means = [group.summary(metric)[0] for group in groups]
+    means = [mean for [(mean, *_)] in summaries(groups, [metric])]
     sign = 1 if METRICS[metric].higher_is_better else -1
     known = [(sign * mean, -i) for i, mean in enumerate(means) if mean is not None]
     return -max(known)[1] if known else None

@@ -9,6 +9,8 @@ from pathlib import Path
 from medbench.errors import MedbenchError, unknown
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+LOADERS_FOR_A_GPU = 8
+"""Loader processes that keep a GPU busy with augmented views: each makes about 600 views of 224 pixels a second."""
 
 
 def has_gpu() -> bool:
@@ -86,3 +88,11 @@ def choose_workers(asked: int | None, device: str) -> int:
 
     processors: int = cpu_count()
     return max(1, min(16, processors - 1))
+
+
+def augments_late(device: str, workers: int) -> bool:
+    """Tell whether augmented views are made on the device: on a GPU that has few loader processes.
+
+    The views are the same, bit for bit (`data.prepared.augment_batch`).
+    """
+    return device != "cpu" and workers < LOADERS_FOR_A_GPU

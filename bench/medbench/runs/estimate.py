@@ -108,8 +108,8 @@ def trained_forwards(job: Job) -> int:
     once; test images go through once per unit.
     """
     settings = job.settings
-    train, val, test = (len(job.dataset.rows(split)) for split in ("train", "val", "test"))
-    test += sum(len(shift.dataset.rows("test")) for shift in job.shifts)
+    train, val, test = (job.dataset.sizes.get(split, 0) for split in ("train", "val", "test"))
+    test += sum(shift.dataset.sizes["test"] for shift in job.shifts)
     epochs = getattr(settings, "epochs", None)
     if epochs is None:
         return len(job.dataset.samples)
@@ -135,7 +135,7 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
         if _from_features(kind):
             views = getattr(job.settings, "views", 0)
             number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
-            number += views * len(job.dataset.rows("train"))
+            number += views * job.dataset.sizes.get("train", 0)
             number += sum(len(shift.dataset.samples) for shift in job.shifts)
             common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
             key = files.digest([speed, job.weights.sha256, job.dataset.digest, common])

@@ -74,7 +74,7 @@ def execute(plan: Plan, told: Told | None = None) -> Result:
 
 def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -> None:
     options = plan.options
-    units = [(unit, key, job.partial) for job in plan.todo for unit, key in job.all_units]
+    units = (planned for job in plan.todo for planned in job.planned)
     noted = pending.noted(options.runs, units) if work.first else contextlib.nullcontext()
     todo = {id(job) for job in plan.todo}
     hushed = progress.quiet(not work.first or progress.is_quiet())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,32 +20,19 @@ from medbench.data.shift import Part, Shifted
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
 from medbench.records import Record, Unit, store
+from medbench.records.listing import Listing
+from medbench.records.pending import Planned
 from medbench.runs.device import choose_device
 from medbench.runs.language import JobLanguage
+from medbench.runs.planning.shared import Entry, Texts, recipe_of
 from medbench.storage import files, paths
 
 KEY_SCHEMA = 1
-MANY = {"inputs", "encoders", "slices", "stride", "balance"}
-"""Settings that are used only where samples have several inputs."""
-ABSORBED = {
-    "split",
-    "image_size",
-    "library",
-    "pooled",
-    "transform",
-    "precision",
-    "prompts",
-    "template",
-    "bert",
-    "dictionary",
-}
-"""Settings whose effect is elsewhere in the key: digests, size, model card, other settings, precision, texts."""
 Overwrite = Literal["missing", "always", "never"]
 """Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
 
-MOST_SEEDS = 1_000
-"""Of one command."""
+MOST_SEEDS = 1_000  # of one command
 
 
 @dataclass(frozen=True)
@@ -82,6 +71,7 @@ class Options:
         command: The command line, for the record; empty if there is none.
         elsewhere: What the precision `auto` means on the other machine that the plan is for, which has `device`; None:
             the plan is for this machine.
+        processes: (pattern of model names, processes that train such a model there); the first that fits counts.
     """
 
     preset: str = "paper"
@@ -113,11 +103,18 @@ class Options:
     log: Sequence[str] = ()
     command: str = ""
     elsewhere: str | None = None
+    processes: Sequence[tuple[str, int]] = ()
 
     @property
     def machine(self) -> str:
         """The device that the plan is for; checked where it is this machine's."""
         return choose_device(self.device) if self.elsewhere is None else self.device
+
+    def world(self, model: str) -> int:
+        """Return the number of processes that train a model together."""
+        if self.elsewhere is None:
+            return int(os.environ.get("WORLD_SIZE", "1"))
+        return next((number for pattern, number in self.processes if fnmatch.fnmatchcase(model, pattern)), 1)
 
     @property
     def columns(self) -> OwnColumns | None:
@@ -172,6 +169,8 @@ class Job:
     """The texts of the classes, where the text tower is used."""
     shifts: tuple[Shifted, ...] = ()
     """Further data sets to test on; they change nothing that is fitted or chosen."""
+    texts: Texts = field(default_factory=Texts, repr=False, compare=False)
+    """What the jobs of a plan share of their material."""
 
     @property
     def kind(self) -> Kind:
@@ -209,40 +208,60 @@ class Job:
         alone = searched is not None and len(getattr(self.settings, "learning_rates", ())) == 1
         return [] if alone else list(self.seeds[:searched])
 
-    @cached_property
+    @property
     def material(self) -> dict[str, Any]:
         """Everything that can change the job's numbers, without the single unit's seed.
 
-        The device is not part of it: precision is, and on one precision devices differ in rounding alone; the record
-        says which it was.
+        The device is not part of it: with one precision devices differ in rounding alone. The record names it.
         """
-        unused = set() if self.dataset.inputs else MANY
-        settings = self.settings.model_dump(mode="json", exclude=ABSORBED | unused | EXECUTION)
-        others = {name: [card.material(), weights.sha256] for name, (card, weights) in self.others.items()}
-        return {
+        return {name: entry.value for name, entry in self._entries().items()}
+
+    def _entries(self) -> dict[str, Entry]:
+        part, language, several = self.texts.part, self.language, bool(self.dataset.inputs)
+        others = {
+            name: [part(card.material, card).value, weights.sha256] for name, (card, weights) in self.others.items()
+        }
+        found = {
             **({"encoders": others} if others else {}),
             **({"needs": [[job.group, *job.keep] for job in self.needs]} if self.needs else {}),
             **({"together": self.together} if self.together else {}),
             **({"device": self.options.machine} if self.kind.timed else {}),
             **({"statistics": "all images"} if self.options.folds else {}),
-            **({"language": self.language.material(self.model)} if self.language else {}),
+            **({"language": part(lambda: language.material(self.model), language, self.model)} if language else {}),
             "schema": KEY_SCHEMA,
-            "model": self.model.material(),
+            "model": part(self.model.material, self.model),
             "weights": self.weights.sha256,
-            "dataset": self.dataset.card.material(),
+            "dataset": part(self.dataset.card.material, self.dataset.card),
             "data": self.dataset.digest,
             "split": self.fold or self.dataset.split_digest,
-            "protocol": {"kind": self.protocol.kind, "version": self.kind.version, **settings},
+            "protocol": part(lambda: recipe_of(self.settings, several), self.settings, how=several),
             "image_size": self.image_size,
             "precision": self.precision,
             "seeds": "folds" if self.fold else self.choosing,
             "unreadable": self.options.unreadable if self.left_out is None else list(self.left_out) or "stop",
         }
+        return {name: one if isinstance(one, Entry) else Entry.of(one) for name, one in found.items()}
+
+    def _texts(self, shift: Shifted | None = None) -> dict[str, str]:
+        """Return the material as JSON, entry by entry; with the other data set that units are tested on."""
+        on = {} if shift is None else {"test_on": self.texts.part(lambda: shift.material, shift)}
+        return {name: entry.text for name, entry in (self._entries() | on).items()}
 
     @cached_property
     def group(self) -> str:
         """Digest of the material: the same for all seeds of a table cell."""
-        return files.digest(self.material)
+        return files.digest_of_texts(self._texts())
+
+    def group_on(self, shift: Shifted) -> str:
+        """Return the digest that the records of all seeds on another data set share."""
+        return files.digest_of_texts(self._texts(shift))
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys of all units: one for each seed on the job's own data set, then on each of the others."""
+        fold = {"fold": files.canonical(self.dataset.split_digest)} if self.fold else {}
+        texts = [self._texts(on) | fold for on in (None, *self.shifts)]
+        return [key for one in texts for key in files.digests_by(one, "seed", self.seeds)]
 
     @property
     def family(self) -> str:
@@ -260,55 +279,57 @@ class Job:
         """Name of the folder for unfinished work."""
         return f"{self.group[:16]}-{self.seeds[0]}" if self.fold else self.group[:16]
 
-    @cached_property
+    @property
     def units(self) -> list[tuple[Unit, str]]:
         """The job's units with their keys: one for each seed, on its own data set."""
-        return self._units({}, {})
-
-    def units_on(self, shift: Shifted) -> list[tuple[Unit, str]]:
-        """Return the units of the job's seeds on another data set, with their keys."""
-        shown = {"test_on": shift.name} | ({"test_part": shift.part} if shift.part != "all" else {})
-        return self._units(shown | ({"closed": True} if shift.closed else {}), {"test_on": shift.material})
+        return self.planned[0].units()
 
     @property
     def all_units(self) -> list[tuple[Unit, str]]:
         """The job's units on its own data set, then those on each of the others."""
-        return [*self.units, *(unit for shift in self.shifts for unit in self.units_on(shift))]
+        return [unit for planned in self.planned for unit in planned.units()]
 
-    def group_on(self, shift: Shifted) -> str:
-        """Return the digest that the records of all seeds on another data set share."""
-        return files.digest({**self.material, "test_on": shift.material})
+    @property
+    def planned(self) -> list[Planned]:
+        """The units on the job's own data set, then those on each of the others."""
+        n = len(self.seeds)
+        return [self._planned(on, self.keys[at * n : (at + 1) * n]) for at, on in enumerate((None, *self.shifts))]
 
-    def _units(self, options: dict[str, Any], material: dict[str, Any]) -> list[tuple[Unit, str]]:
+    def _planned(self, shift: Shifted | None, keys: list[str]) -> Planned:
         shown = {key: value for key, value in self.changes.items() if key not in EXECUTION}
-        fold = {"fold": self.dataset.split_digest} if self.fold else {}
         own = self.options.columns
         shown |= {} if own is None else own.as_options()
         if self.options.image_size is not None:
             shown["image_size"] = self.options.image_size
-        shown |= options
-        return [
-            (
-                Unit(
-                    model=self.model.name,
-                    protocol=self.protocol.name,
-                    dataset=self.dataset.card.name,
-                    seed=seed,
-                    preset=self.options.preset,
-                    options=shown,
-                    weights=self.origin,
-                    toy=self.dataset.toy,
-                ),
-                files.digest({**self.material, **material, **fold, "seed": seed}),
-            )
-            for seed in self.seeds
-        ]
+        unit = Unit(
+            model=self.model.name,
+            protocol=self.protocol.name,
+            dataset=self.dataset.card.name,
+            seed=self.seeds[0],
+            preset=self.options.preset,
+            options=shown | (shift.options if shift else {}),
+            weights=self.origin,
+            toy=self.dataset.toy,
+        )
+        return Planned(unit, self.seeds, keys, self.partial)
 
-    def finished(self) -> list[bool]:
-        """Tell for each of `all_units` whether its record exists, and its weights if they are to be kept."""
-        gone = [unit.seed in self.keep and not self.weights_of(unit.seed).is_file() for unit, _ in self.units]
-        there = [store.is_done(self.options.runs, *unit) for unit in self.all_units]
-        return [is_there and not (at < len(gone) and gone[at]) for at, is_there in enumerate(there)]
+    @property
+    def shelf(self) -> store.Place:
+        """Data set, model and protocol of the job's records."""
+        return self.dataset.card.name, self.model.name, self.protocol.name
+
+    def finished(self, there: Listing | None = None) -> list[bool]:
+        """Tell for each of `all_units` whether its record exists, and its weights if they are to be kept.
+
+        Args:
+            there: What the run store had when it was listed; None: look now.
+        """
+        there = there or Listing(self.options.runs)
+        found = [there.is_done(self.shelf, key) for key in self.keys]
+        kept = set(self.keep)
+        for at, (seed, key) in enumerate(zip(self.seeds, self.keys, strict=False)):
+            found[at] = found[at] and (seed not in kept or there.exists(self.shelf, key, store.WEIGHTS))
+        return found
 
     def done(self) -> list[bool]:
         """Tell for each seed whether all its units are finished."""
@@ -317,16 +338,18 @@ class Job:
 
     def weights_of(self, seed: int) -> Path:
         """Return the file of one seed's best weights, which exists if they were kept."""
-        return self.folders()[self.seeds.index(seed)] / store.WEIGHTS
+        return self._folder(self.keys[self.seeds.index(seed)]) / store.WEIGHTS
 
     def folders(self) -> list[Path]:
         """Return the folder of each unit on the job's own data set."""
-        return [store.folder_of(self.options.runs, unit, key) for unit, key in self.units]
+        return [self._folder(key) for key in self.keys[: len(self.seeds)]]
+
+    def _folder(self, key: str) -> Path:
+        return store.folder_at(self.options.runs, self.shelf, key)
 
     def records(self) -> list[Record]:
         """Return the records of all finished units."""
-        folders = (store.folder_of(self.options.runs, unit, key) for unit, key in self.all_units)
-        return [record for folder in folders if (record := store.read(folder))]
+        return [record for key in self.keys if (record := store.read(self._folder(key)))]
 
     def elsewhere(self, shift: Shifted) -> Job:
         """Return a job on the images of another data set alone, which are prepared as this job's are."""
@@ -341,13 +364,19 @@ class Plan:
     options: Options
 
     @cached_property
+    def finished(self) -> list[list[bool]]:
+        """For each job which of its units were finished when this was first asked."""
+        there = Listing(self.options.runs)
+        return [job.finished(there) for job in self.jobs]
+
+    @cached_property
     def todo(self) -> list[Job]:
         """The jobs that have work to do under the `overwrite` option."""
         if self.options.overwrite == "always":
             return self.jobs
         if self.options.overwrite == "never":
             return []
-        return [job for job in self.jobs if not all(job.done())]
+        return [job for job, finished in zip(self.jobs, self.finished, strict=True) if not all(finished)]
 
 
 @dataclass

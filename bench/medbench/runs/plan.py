@@ -10,21 +10,24 @@ from typing import Any
 from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained_first
-from medbench.cards.recipes import KINDS, SETTINGS, Prompted
-from medbench.cards.resolve import SEED, dataset_entry, fitting, native, per_seed, resolve, split_of
+from medbench.cards.recipes import KINDS
+from medbench.cards.recipes.kinds import Kind
+from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.pairs import open_pairs
 from medbench.data.prepared.store import prepare, store_path
-from medbench.errors import MedbenchError, UnreachableError, collected, joined, unknown
+from medbench.errors import MedbenchError, UnreachableError, collected, joined
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage, with_digests
-from medbench.runs.outline import check_layers, count_units, together
-from medbench.runs.targets import Targets, check_targets
+from medbench.runs.planning.checks import check_inputs, check_options, check_parts, in_folds
+from medbench.runs.planning.outline import check_layers, count_units, together
+from medbench.runs.planning.shared import Once, Texts
+from medbench.runs.planning.targets import Targets
 
 
 def make_plan(
@@ -38,8 +41,8 @@ def make_plan(
     models = [cards.find_model(name, options.runs) for name in cards.expand("models", model)]
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
-    _check_options(options, models)
-    options = _in_folds(options)
+    check_options(options, models)
+    options = in_folds(options)
     request = _Request(options, [c.kind for c in protocols])
     request.check(models, protocols, datasets)
     jobs = [
@@ -54,23 +57,21 @@ def make_plan(
 
 @dataclass
 class _Request:
-    """What the jobs of one request share.
+    """What the jobs of one request share: cards, settings, data sets and weights files are found once.
 
     Attributes:
         options: The options of the run.
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
-        opened: (data set, whether it is read for its pairs) -> what was read of it.
-        loaded: (data set, whether it is read for its pairs, split) -> data set.
-        located: Model -> its weights file.
+        once: What was found.
+        texts: What jobs share of the material of their keys.
         reachable: Whether downloads may work: none has found no network yet.
         targets: What jobs are tested on beside their own data set.
     """
 
     options: Options
     kinds: list[str]
-    opened: dict[tuple[str, bool], Opened] = field(default_factory=dict)
-    loaded: dict[tuple[str, bool, str | None], Dataset] = field(default_factory=dict)
-    located: dict[str, WeightsFile] = field(default_factory=dict)
+    once: Once = field(default_factory=Once)
+    texts: Texts = field(default_factory=Texts)
     reachable: bool = True
     targets: Targets = field(init=False)
 
@@ -100,14 +101,21 @@ class _Request:
         self, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]
     ) -> tuple[Settings, dict[str, Any], list[str]]:
         """Return a protocol's settings on a data set, its own of the changes, and the kinds that could have others."""
+        entry = self.once(("entry", dataset), lambda: dataset_entry(dataset))
+        return self.once(("settings", id(recipe), entry, repr(changes)), lambda: self._resolved(recipe, entry, changes))
+
+    def _resolved(
+        self, recipe: ProtocolCard, entry: str, changes: dict[str, Any]
+    ) -> tuple[Settings, dict[str, Any], list[str]]:
         kind = KINDS[recipe.kind]
         kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
         own = fitting(recipe.kind, changes, kinds)
-        return resolve(recipe, self.options.preset, dataset_entry(dataset), own), own, kinds
+        return resolve(recipe, self.options.preset, entry, own), own, kinds
 
     def tested(self, jobs: list[Job], dataset: str) -> list[Job]:
         """Return jobs with the further data sets that they are tested on; the jobs that they need get none."""
-        return [replace(job, shifts=self.targets.of(job.dataset, dataset, job.protocol)) for job in jobs]
+        found = [self.targets.of(job.dataset, dataset, job.protocol) for job in jobs]
+        return [replace(job, shifts=shifts) if shifts else job for job, shifts in zip(jobs, found, strict=True)]
 
     def jobs(self, model: ModelCard, recipe: ProtocolCard, dataset: str, changes: dict[str, Any]) -> list[Job]:
         """Return the jobs of one model, protocol and data set: one, or one per depth, or one per fold."""
@@ -124,11 +132,11 @@ class _Request:
         found = []
         for value in values:
             if (first and value == 0) or (kind.last and value == n):
-                other = cards.find_protocol(first if value == 0 and first else kind.last)
+                other = self._protocol(first if value == 0 and first else kind.last)
                 rest = {key: v for key, v in changes.items() if key != kind.sweep}
                 found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
                 continue
-            at = settings.model_copy(update={kind.sweep: value})
+            at = self._changed(settings, kind.sweep, value)
             named = own.get(kind.sweep) if value == "deit" else None  # timing: `deit` or a model card
             shown = {kind.sweep: named if isinstance(named, str) else value}
             made = self._folds(model, recipe, at, dataset, own | shown)
@@ -142,23 +150,20 @@ class _Request:
         split = settings.split_name
         if split is None or not per_seed(split):
             return [self._job(model, recipe, settings, dataset, changes)]
-        jobs = ((seed, _with_split(settings, seed)) for seed in self.options.seed_list)
+        jobs = ((seed, self._changed(settings, "split", split_of(split, seed))) for seed in self.options.seed_list)
         return [replace(self._job(model, recipe, at, dataset, changes), seeds=(seed,), fold=split) for seed, at in jobs]
 
     def _job(
         self, model: ModelCard, recipe: ProtocolCard, settings: Settings, dataset: str, changes: dict[str, Any]
     ) -> Job:
         options, kind = self.options, KINDS[recipe.kind]
-        shared = model.text.image if settings.language and model.text else None
-        card = model.resolved(options.preset, settings.library, settings.pooled or shared)
-        settings = with_digests(native(settings, card))
-        check_layers(card, settings)
+        card, settings = self._resolved_card(model, settings)
         data = self._data(recipe, dataset, settings)
-        _check_inputs(recipe, settings, data)
+        check_inputs(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
-        seeds = tuple(options.seed_list if recipe.seeded else [0])
+        seeds = self.once("seeds", lambda: tuple(options.seed_list)) if recipe.seeded else (0,)
         keep = seeds if options.keep_weights and kind.images and recipe.seeded else ()
         leave_out = options.unreadable == "leave-out" and not data.inputs
         return Job(
@@ -169,16 +174,64 @@ class _Request:
             dataset=data,
             seeds=seeds,
             image_size=size,
-            precision=choose_precision(options.precision, options.machine, settings.precision, options.elsewhere),
+            precision=self._precision(settings.precision),
             changes=changes,
             options=options,
             others=self._others(data.card, settings, recipe),
             keep=(0,) if kind.keeps else keep,
             needs=tuple(needs),
             left_out=self._left_out(data, settings, size) if leave_out else None,
-            together=together(card, settings, kind),
-            language=JobLanguage.of(model, data.card, settings, weights, download=options.download),
+            together=self._together(card, settings, kind, options.world(model.name)),
+            language=self._language(card, data.card, settings, weights),
+            texts=self.texts,
         )
+
+    def _resolved_card(self, model: ModelCard, settings: Settings) -> tuple[ModelCard, Settings]:
+        """Return a model's card as the settings want it, and the settings as the model wants them."""
+        shared = model.text.image if settings.language and model.text else None
+        library, pooled = settings.library, settings.pooled or shared
+        card = self.once(
+            ("card", id(model), library, pooled), lambda: model.resolved(self.options.preset, library, pooled)
+        )
+        if settings.transform == "native":
+            plain = settings
+            settings = self.once(("native", id(plain), id(card)), lambda: native(plain, card))
+        settings = with_digests(settings)
+        if compared := getattr(settings, "layers", ""):
+            kinds = compared, getattr(settings, "second", None) is None
+            self.once(("layers", id(card), kinds), lambda: check_layers(card, settings))
+        return card, settings
+
+    def _together(self, card: ModelCard, settings: Settings, kind: Kind, world: int) -> tuple[int, int] | None:
+        key = "together", id(card), getattr(settings, "micro_batch", None), kind, world
+        return self.once(key, lambda: together(card, settings, kind, world))
+
+    def _precision(self, asked: str | None) -> str:
+        """Return the precision of jobs whose recipe asks for this one."""
+        how = self.options
+        return self.once(
+            ("precision", asked), lambda: choose_precision(how.precision, how.machine, asked, how.elsewhere)
+        )
+
+    def _language(
+        self, card: ModelCard, dataset: DatasetCard, settings: Settings, weights: WeightsFile
+    ) -> JobLanguage | None:
+        if not settings.language:
+            return None
+        key = "language", id(card), id(dataset), id(settings), weights
+        return self.once(key, lambda: JobLanguage.of(card, dataset, settings, weights, download=self.options.download))
+
+    def _changed(self, settings: Settings, name: str, value: Any) -> Settings:
+        """Return the settings with another value of one of them."""
+        return self.once(
+            ("changed", id(settings), name, repr(value)), lambda: settings.model_copy(update={name: value})
+        )
+
+    def _model(self, name: str) -> ModelCard:
+        return self.once(("model", name), lambda: cards.find_model(name))
+
+    def _protocol(self, name: str) -> ProtocolCard:
+        return self.once(("protocol", name), lambda: cards.find_protocol(name))
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
         """Return the ids of the images that cannot be decoded; a dry run does not decode what is not decoded yet."""
@@ -194,10 +247,10 @@ class _Request:
         found = []
         base, maker = trained_first(model.name)
         if maker:
-            plain, producer = cards.find_model(base), cards.find_protocol(maker)
+            plain, producer = self._model(base), self._protocol(maker)
             found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
         if (tuned := getattr(settings, "tuned", None)) is not None:
-            other = cards.find_protocol(tuned)
+            other = self._protocol(tuned)
             own = fitting(other.kind, changes, [*self.kinds, recipe.kind, other.kind, *KINDS[recipe.kind].tunes])
             found += [
                 replace(job, keep=tuple(sorted({*job.keep, job.seeds[0]})))
@@ -206,35 +259,36 @@ class _Request:
         return found
 
     def _opened(self, name: str, *, pairs: bool) -> Opened:
-        if (name, pairs) not in self.opened:
-            options, read = self.options, open_pairs if pairs else open_dataset
-            outside, missing, columns = options.allow_outside, options.missing, options.columns
-            made = read(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
-            self.opened[name, pairs] = made
-        return self.opened[name, pairs]
+        options, read = self.options, open_pairs if pairs else open_dataset
+        outside, missing, columns = options.allow_outside, options.missing, options.columns
+        return read(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
+
+    def _loaded(self, name: str, split: str | None, *, pairs: bool) -> Dataset:
+        data = self.once(("opened", name, pairs), lambda: self._opened(name, pairs=pairs)).under(split)
+        metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
+        return data
 
     def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
-        split, pairs = settings.split, KINDS[recipe.kind].pairs
-        if (name, pairs, split) not in self.loaded:
-            data = self._opened(name, pairs=pairs).under(split)
-            metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
-            self.loaded[name, pairs, split] = data
-        found = _with_channels(self.loaded[name, pairs, split], settings)
-        _check_parts(recipe, settings, found)
+        pairs, split, channels = KINDS[recipe.kind].pairs, settings.split, settings.channels
+        plain = self.once(("data", name, pairs, split), lambda: self._loaded(name, split, pairs=pairs))
+        found = plain
+        if channels not in (None, plain.card.channels):
+            found = self.once(("channels", id(plain), channels), lambda: _with_channels(plain, channels))
+        check_parts(recipe, settings, found)
         return found
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file: `chosen`, else that of the options."""
         if trained_first(card.name)[1]:
             return WeightsFile(None, "", "trained")
-        if card.name not in self.located:
-            try:
-                download = self.options.download and self.reachable
-                self.located[card.name] = locate(card, chosen or self.options.weights, download=download)
-            except UnreachableError:
-                self.reachable = False
-                raise
-        return self.located[card.name]
+        download = self.options.download and self.reachable
+        try:
+            return self.once(
+                ("weights", card.name), lambda: locate(card, chosen or self.options.weights, download=download)
+            )
+        except UnreachableError:
+            self.reachable = False
+            raise
 
     def _others(
         self, dataset: DatasetCard, settings: Settings, recipe: ProtocolCard
@@ -246,39 +300,15 @@ class _Request:
         second = getattr(settings, kind.second, None) if kind.second else None
         if second is not None:
             named["second"] = second
-        found = {}
-        for name, model in named.items():
-            card = cards.find_model(model).resolved(self.options.preset)
-            chosen = "random" if self.options.weights == "random" else None
-            found[name] = (card, locate(card, chosen, download=self.options.download))
-        return found
+        return {name: self._other(model) for name, model in named.items()}
 
+    def _other(self, model: str) -> tuple[ModelCard, WeightsFile]:
+        return self.once(("other", model), lambda: self._located_other(model))
 
-def _check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a data set whose samples have several inputs or findings, if the protocol takes one.
-
-    Raises:
-        MedbenchError: They have several.
-    """
-    if settings.single_label and data.multilabel:
-        raise MedbenchError(
-            f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
-            "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",
-        )
-    if (KINDS[recipe.kind].images or settings.language) and (data.inputs or settings.inputs):
-        one = {name for name, known in SETTINGS.items() if known.kind.images or issubclass(known, Prompted)}
-        raise MedbenchError(
-            f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
-            f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",
-        )
-
-
-def _with_channels(data: Dataset, settings: Settings) -> Dataset:
-    """Return a data set whose images are read with as many channels as the settings want."""
-    wanted = settings.channels
-    if wanted in (None, data.card.channels):
-        return data
-    return replace(data, card=data.card.model_copy(update={"channels": wanted, "mean": None, "std": None}))
+    def _located_other(self, model: str) -> tuple[ModelCard, WeightsFile]:
+        card = self._model(model).resolved(self.options.preset)
+        chosen = "random" if self.options.weights == "random" else None
+        return card, locate(card, chosen, download=self.options.download)
 
 
 def _with_split(settings: Settings, seed: int) -> Settings:
@@ -294,18 +324,9 @@ def _swept(recipe: ProtocolCard, settings: Settings) -> list[Settings]:
     return [settings.model_copy(update={sweep: value}) for value in asked] if isinstance(asked, list) else [settings]
 
 
-def _check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a split that lacks a part which the protocol needs.
-
-    Raises:
-        MedbenchError: It lacks one.
-    """
-    if lacking := [part for part in settings.parts if not len(data.rows(part))]:
-        raise MedbenchError(
-            f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
-            f" {data.card.name} has none",
-            "choose another split; zero-shot needs a test part alone, few shots with val=none no val",
-        )
+def _with_channels(data: Dataset, channels: int) -> Dataset:
+    """Return a data set whose images are read with so many channels."""
+    return replace(data, card=data.card.model_copy(update={"channels": channels, "mean": None, "std": None}))
 
 
 def _classifiers(asked: str | list[str] | None) -> list[Any]:
@@ -339,49 +360,11 @@ def _in_order(jobs: list[Job]) -> list[Job]:
     def put(job: Job) -> None:
         for needed in job.needs:
             put(needed)
-        known = found.get(job.place)
-        keep = tuple(sorted({*job.keep, *(known.keep if known else ())}))
-        shifts = job.shifts or (known.shifts if known else ())
-        found[job.place] = replace(known or job, keep=keep, shifts=shifts)
+        known = found.setdefault(job.place, job)
+        keep, shifts = tuple(sorted({*job.keep, *known.keep})), job.shifts or known.shifts
+        if (keep, shifts) != (known.keep, known.shifts):
+            found[job.place] = replace(known, keep=keep, shifts=shifts)
 
     for job in jobs:
         put(job)
     return list(found.values())
-
-
-def _in_folds(options: Options) -> Options:
-    """Return the options with one seed and one split for each fold that is asked for.
-
-    Raises:
-        MedbenchError: The number is below 3, or a split is asked for, too.
-    """
-    if options.folds is None:
-        return options
-    if options.folds < 3 or "split" in options.changes:
-        what = "train, val and test need one each" if options.folds < 3 else "--set split asks for another split"
-        raise MedbenchError(f"--folds {options.folds}: {what}", "give 3 or more folds, and no other split")
-    split = {"split": f"kfold-{options.folds}@{SEED}"}
-    return replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})
-
-
-def _check_options(options: Options, models: list[ModelCard]) -> None:
-    if options.weights not in (None, "random") and len(models) > 1:
-        names = ", ".join(card.name for card in models)
-        raise MedbenchError(
-            f"--weights {options.weights} is one file, but the request has {len(models)} models: {names}",
-            "run one model at a time with --weights FILE",
-        )
-    for value, known, what in (
-        (options.overwrite, ("missing", "always", "never"), "--overwrite"),
-        (options.unreadable, ("stop", "leave-out"), "--unreadable"),
-        (options.missing, ("stop", "leave-out"), "--missing"),
-        *((tracker, ("tensorboard", "wandb"), "--log") for tracker in options.log),
-    ):
-        if value not in known:
-            raise unknown(f"value of {what}", value, known)
-    if options.image_size is not None and options.image_size <= 0:
-        raise MedbenchError(
-            f"--image-size {options.image_size}: the size must be above 0", "give pixels, such as --image-size 224"
-        )
-    check_targets(options)
-    _ = options.machine, options.seed_list

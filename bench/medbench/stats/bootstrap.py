@@ -97,7 +97,7 @@ class Draws:
         known = self.defined
         low = high = math.nan
         if len(known) > 1 and not math.isnan(self.value):
-            reach = self.shape.spread * _t_quantile((1 + level) / 2, self.shape.freedom)
+            reach = self.shape.spread * t_quantile((1 + level) / 2, self.shape.freedom)
             ends = [self._corrected(end) for end in (-reach, reach)]
             if self.skewed:
                 low, high = np.quantile(known, [NORMAL.cdf(end) for end in ends]).tolist()
@@ -208,13 +208,14 @@ def _below(known: Array, point: float) -> float:
     return float(min(max(share, least), 1 - least))
 
 
-def _t_quantile(share: float, freedom: float) -> float:
-    from scipy.stats import t
+def t_quantile(share: float, freedom: float) -> float:
+    """Return the quantile of Student's t distribution below which a share lies; `freedom` may be infinite."""
+    from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats alone takes a second to import
 
-    return float(t.ppf(share, freedom))
+    return float(stdtrit(freedom, share))
 
 
 def _t_tail(point: float, freedom: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    return float(t.sf(point, freedom))
+    return float(stdtr(freedom, -point))

@@ -20,7 +20,7 @@ from medbench.metrics.scores import Array, Floats
 from medbench.metrics.weighted import weighted
 from medbench.metrics.weighted_ranking import AT_ONCE, Weights
 from medbench.seeding import generator
-from medbench.stats.bootstrap import DRAWS, Draws, combine, evaluate
+from medbench.stats.bootstrap import DRAWS, Draws, combine, evaluate, t_quantile
 from medbench.stats.jackknife import Term
 from medbench.stats.resampling import Design, design
 
@@ -116,9 +116,7 @@ def detectable(se: float, level: float = 0.05, power: float = 0.8, freedom: floa
         power: Probability that the test finds the difference.
         freedom: Degrees of freedom of the standard error; few if it is estimated from few training seeds.
     """
-    from scipy.stats import t
-
-    return float(t.ppf(1 - level / 2, freedom) + t.ppf(power, freedom)) * se
+    return (t_quantile(1 - level / 2, freedom) + t_quantile(power, freedom)) * se
 
 
 def permutation(

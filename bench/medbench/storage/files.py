@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import functools
@@ -15,7 +16,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -30,14 +31,46 @@ WEEK = 7 * DAY
 """How long work that other processes can resume is kept."""
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical(value: Any) -> str:
     """Return the canonical JSON of `value`: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return CANONICAL.encode(value)
 
 
 def digest(value: Any) -> str:
     """Return the sha256 (hex) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def digest_of_texts(texts: Mapping[str, str]) -> str:
+    """Return the `digest` of a mapping whose values are given as canonical JSON."""
+    return hashlib.sha256(
+        ("{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}").encode()
+    ).hexdigest()
+
+
+def digests_by(texts: Mapping[str, str], name: str, values: Iterable[int]) -> list[str]:
+    """Return the `digest` of a mapping with one more entry, for each value of this entry.
+
+    Args:
+        texts: The other entries, their values as canonical JSON.
+        name: The further entry.
+        values: Its values.
+    """
+    others = sorted(texts)
+    at = bisect.bisect(others, name)
+    before = "".join(f'"{other}":{texts[other]},' for other in others[:at])
+    end = ("".join(f',"{other}":{texts[other]}' for other in others[at:]) + "}").encode()
+    start = hashlib.sha256(f'{{{before}"{name}":'.encode())
+    found = []
+    for value in values:
+        sha = start.copy()
+        sha.update(str(value).encode())
+        sha.update(end)
+        found.append(sha.hexdigest())
+    return found
 
 
 def sha256_file(path: Path) -> str:

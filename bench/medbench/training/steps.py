@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.features.memory import kept_buffers
 from medbench.models.networks.units import batch_norms
-from medbench.progress import Advance, bar, say, steps
+from medbench.progress import SIGNALS, Advance, Stopped, bar, say, steps
 from medbench.seeding import seed_of
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
 from medbench.training.machine import Machine, count_trainable
@@ -56,6 +57,8 @@ class Training(ABC, Generic[Batch]):
         micro: Images that a process computes at once.
         done: Steps made.
         running: (j,) float64, sums over the epoch's steps of what `end_step` returns.
+        told: Of several processes, how many were told to stop by each of `SIGNALS` before the last step: they learn it
+            together with the step's sums, and so leave after the same step.
         images: Images trained on since the training started or resumed.
         seconds: Seconds that took.
         identity: Facts that a checkpoint must agree with to be resumed.
@@ -108,6 +111,7 @@ class Training(ABC, Generic[Batch]):
         self.seconds = 0.0
         self.identity: dict[str, Any] = {"seed": seed}
         self.running = torch.zeros(self.sums, dtype=torch.float64, device=machine.device)
+        self.told = self._signals(0)
 
     @abstractmethod
     def rows_of(self, epoch: int) -> Rows:
@@ -160,19 +164,23 @@ class Training(ABC, Generic[Batch]):
 
         Returns:
             None; or, if a loss was not finite, the number of its step, from 1, after which the training stopped.
+
+        Raises:
+            Stopped: This process, or another one that trains with it, was told to stop; the state was saved.
         """
         self.resume(file)
         first, began = self.done, time.perf_counter()
         saved, interval = time.monotonic(), CHECKPOINT_SECONDS
-        alone = self.machine.world == 1  # several processes would leave the loop after different steps
         with (
-            steps() if alone else contextlib.nullcontext(lambda: False) as to_stop,
+            steps() as to_stop,
             bar(self.what, self.total, "steps", done=self.done) as advance,
             exact(self.machine.precision),
             kept_buffers(),
         ):
             for batch, rows in self._batches():
-                before, self.running = self.running, self.running + self._step(batch, rows)
+                before, told = self.running, self.told
+                self.told = self._signals(to_stop())
+                self.running = self.running + self._step(batch, rows)
                 self.done += 1
                 ends = self.done % self.steps == 0
                 # Look at the sum before this step: waiting for this step's own sum would leave a GPU without work.
@@ -184,9 +192,9 @@ class Training(ABC, Generic[Batch]):
                     if ended:
                         break
                 advance(1)
-                if to_stop():
+                if number := to_stop() if self.machine.world == 1 else _first(told):
                     self.save(file)
-                    break
+                    raise Stopped(number)
                 if time.monotonic() - saved > interval:
                     interval = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.save(file))
                     saved = time.monotonic()
@@ -237,7 +245,16 @@ class Training(ABC, Generic[Batch]):
         if self.clip is not None:
             self.machine.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
         self.stepper.step()
-        return self.end_step(self.machine.accelerator.reduce(sums, "sum"))
+        everywhere = self.machine.accelerator.reduce(torch.cat([sums, self.told.to(sums)]), "sum")
+        self.told = everywhere[len(sums) :]
+        return self.end_step(everywhere[: len(sums)])
+
+    def _signals(self, number: int) -> Tensor:
+        """Return for each signal that stops work whether this process was told by it; empty if it works alone."""
+        told = torch.zeros(len(SIGNALS) if self.machine.world > 1 else 0, device=self.machine.device)
+        if len(told) and number:
+            told[SIGNALS.index(signal.Signals(number))] = 1.0
+        return told
 
     def _try_gradients(self, batch: Batch, rows: Rows) -> Tensor | None:
         """Compute the gradient from the step's own draws; return None if memory runs out."""
@@ -283,3 +300,8 @@ class Training(ABC, Generic[Batch]):
         self.micro = at_once // 2
         torch.cuda.empty_cache()
         say(f"{self.what}: out of memory; continues with micro-batches of {self.micro}, accumulated to the same batch")
+
+
+def _first(told: Tensor) -> int:
+    """Return the first of the signals that a process was told by; 0: none was."""
+    return next((number for number, count in zip(SIGNALS, told.tolist(), strict=True) if count), 0)

@@ -32,6 +32,7 @@ def test_a_bare_mapping_is_a_card(tmp_path):
         ("glaucoma: [a]\nnormal: a text\n", "mine.yaml:2: normal: Input should be a valid list"),
         ("prompts:\n  a: [b]\ntemplate: a photo\n", "mine.yaml:3: template: 'a photo' needs one {}"),
         ("prompts:\n  a: [b]\ntemplat: x {}\n", "mine.yaml:3: templat: unknown field, did you mean 'template'?"),
+        ("glaucoma: ['a photo of {}']\n", "mine.yaml:1: glaucoma.0: 'a photo of {}' has {}, which only a template may"),
         ("a: [b]\na: [c]\n", "mine.yaml:2: not YAML: the key 'a' is there twice"),
         ("", "a card is a mapping"),
     ],
@@ -41,6 +42,22 @@ def test_faults_name_the_line(tmp_path, text, fault):
         find_prompts(written(tmp_path, text))
     assert fault in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["my texts.yaml", "my texts.yml", "-x.yaml", "ä.yaml"])
+def test_a_file_whose_name_is_no_cards_name_is_to_be_renamed(tmp_path, name):
+    (tmp_path / name).write_text("a: [b]\n")
+    with pytest.raises(CardError, match=r"a card is called as its file, and '.*' is no name for a card") as caught:
+        find_prompts(str(tmp_path / name))
+    assert "rename the file" in caught.value.hint
+
+
+def test_cards_may_end_in_yml(tmp_path, monkeypatch):
+    (tmp_path / "datasets" / "prompts").mkdir(parents=True)
+    (tmp_path / "datasets" / "prompts" / "short.yml").write_text("a: [b]\n")
+    monkeypatch.chdir(tmp_path)
+    assert "short" in names("prompts")
+    assert find_prompts("short").prompts == find_prompts("datasets/prompts/short.yml").prompts == {"a": ["b"]}
 
 
 def test_a_full_card_is_told_by_its_fields(tmp_path):

@@ -84,7 +84,12 @@ def test_an_unknown_prompts_card_is_named():
 def test_findings_have_texts_of_their_absence(tmp_path):
     findings = ({"name": "No Finding", "absent": ["a disease"]}, {"name": "Mass", "terms": ["mass"]}, "Edema")
     made = card("multilabel", findings)
-    assert chosen(made, "names", own="x {}").negatives == (("x a disease",), ("x no mass",), ("x no Edema",))
+    assert chosen(made, "names", own="x {}").negatives == (("x a disease",), ("x no Mass",), ("x no Edema",))
+    described = card(
+        "multilabel", ({**findings[1], "absent": ["clear"]}, {**findings[1], "name": "b", "prompts": ["B"]})
+    )
+    assert chosen(described, "card", own="x {}").negatives == (("x clear",), ("x no mass",))
+    assert chosen(described, "names", own="x {}").negatives == (("x clear",), ("x no b",)), "paired with their names"
     file = own(tmp_path, "No Finding: [fine]\nMass: [a mass]\nno Mass: [no mass seen]\nEdema: [an edema]\n")
     assert chosen(made, file).negatives == (("a disease",), ("no mass seen",), ("no Edema",))
     assert chosen(card(), "names").negatives is None

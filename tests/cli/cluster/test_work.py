@@ -13,8 +13,11 @@ import pytest
 from medbench.cli.cluster import work
 from medbench.errors import MedbenchError
 from medbench.protocols import dino_pretrain
-from medbench.records.submitted import DONE, FAILED, last_lines
+from medbench.records import store
+from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, last_lines, log_of, note
+from medbench.runs.cluster.engines import squeue
 
+from ...records.made import synthetic
 from ...runs.cluster.conftest import World, apart, same_as_single, world  # noqa: F401 - fixtures
 
 
@@ -82,10 +85,22 @@ def test_the_schedulers_variable_tells_the_number(variable: str, number: int, mo
         work._index()
 
 
-@pytest.mark.parametrize(("number", "asked"), [(signal.SIGUSR2, 1), (signal.SIGTERM, 0), (None, 0)])
+@pytest.mark.parametrize(
+    ("number", "state", "asked"),
+    [
+        (signal.SIGUSR2, None, 1),
+        (signal.SIGTERM, None, 0),
+        (signal.SIGTERM, "RUNNING", 1),  # Slurm takes the node away
+        (signal.SIGTERM, "COMPLETING", 0),  # cancelled
+        (None, "RUNNING", 0),
+    ],
+)
 def test_a_task_whose_time_is_up_asks_to_be_queued_again(
-    number: int | None, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    number: int | None, state: str | None, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    if state is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(squeue, "state", lambda job: state if job == "7" else "")
     times: list[int] = []
 
     def told(*_: object) -> int:
@@ -104,6 +119,33 @@ def test_a_task_whose_time_is_up_asks_to_be_queued_again(
     assert worker.checkpoint().function is worker, "the same again: all state is in files"
 
 
+def test_a_task_that_reached_its_limit_too_often_is_noted_as_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from submitit.core.utils import UncompletedJobError
+
+    (record,) = synthetic(seeds=[0])
+    folder = tmp_path / "runs" / ".submitted" / "1"
+    task = SubmittedTask("heads", 0, "7", ((record.unit, record.key),))
+    note(tmp_path / "runs", Submission("1", "slurm", folder, tmp_path, "", (task,)))
+
+    def refused(*_: object) -> None:
+        raise UncompletedJobError("timed-out too many times")
+
+    monkeypatch.setattr(work, "task", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+    before = signal.signal(signal.SIGUSR2, refused)
+    try:
+        assert work.Worker(folder, "heads", 0)() == 128 + signal.SIGUSR2
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    ((_, unit, error),) = store.failures(tmp_path / "runs")
+    assert (unit, error) == (record.unit, "heads 0: reached its time limit more often than `requeues` allows")
+    told = last_lines(log_of(folder, "heads", 0), 3)
+    assert [line.split()[2] for line in told] == ["error:", "hint:", "task"]
+
+
 def test_a_worker_tells_a_mistake_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert work.Worker(tmp_path / "none", "train", 0)() == 2
+    folder = tmp_path / "runs" / ".submitted" / "none"
+    assert work.Worker(folder, "train", 0)() == 2
     assert capsys.readouterr().err.startswith("error: ")
+    assert last_lines(log_of(folder, "train", 0), 1)[0].endswith(FAILED)

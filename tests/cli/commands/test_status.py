@@ -7,6 +7,7 @@ import json
 import pytest
 
 from medbench.records import pending, store
+from medbench.records.pending import Planned
 
 from ...records.made import save, synthetic
 
@@ -22,7 +23,7 @@ def test_status_counts_and_shows_the_errors(medbench, runs):
 
 def test_planned_units_are_explained(medbench, runs):
     records = synthetic("new", "knn", "toy", (0, 1))
-    with pending.noted(runs, [(record.unit, record.key, "job") for record in records]):
+    with pending.noted(runs, [Planned(records[0].unit, (0, 1), [record.key for record in records], "job")]):
         told = medbench("status", "--runs", runs).err
     assert told.splitlines() == [
         "planned: units of running or interrupted runs; rerun the command to continue",

@@ -76,6 +76,20 @@ def test_presets_and_options_of_one_row(put):
     assert rows_of(compare("sam", "dino", preset="fixed", draws=DRAWS, runs=put.runs))[0]["preset_b"] == "fixed"
 
 
+def test_settings_come_in_the_order_of_their_numbers(put):
+    for shots in (16, 1, 4):
+        for model in ("dino", "sam"):
+            put(model, 0.8, protocol="few-shot", options={"shots": shots})
+    made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
+    assert [name.partition("shots=")[2].split()[0] for name in names(made)] == ["1", "4", "16"]
+
+
+def test_two_cards_of_one_network_can_be_compared(put):
+    for model in ("dino", "copy"):
+        put(model, 0.8, group="a" * 64)
+    assert len(rows_of(compare("dino", "copy", draws=DRAWS, runs=put.runs))) > 0
+
+
 def test_all_protocols_that_both_have(put):
     for dataset in ("aptos", "ddsm", "fives"):
         for protocol, right in (("linear-frozen", 0.9), ("knn", 0.8)):

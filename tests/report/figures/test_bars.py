@@ -141,7 +141,7 @@ def test_the_figure_of_a_data_set_is_its_table(synthetic):
         records += synthetic(model, protocol, seeds=(0, 1), values={"kappa_quadratic": [value, value + 0.02]})
     records += synthetic("a", "timing", seeds=(0,), values={"latency_ms": [4.0]})
     table = dataset_table("aptos", records)
-    low = dataclasses.replace(table.rows[1].cells[0], low=0.75, high=0.87)
+    low = table.rows[1].cells[0]._replace(low=0.75, high=0.87)
     rows = list(table.rows)
     rows[1] = dataclasses.replace(rows[1], cells=(low, *rows[1].cells[1:]))
     data = of_table(dataclasses.replace(table, rows=tuple(rows)))

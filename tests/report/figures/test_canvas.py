@@ -13,13 +13,14 @@ from medbench.report.figures.style import context
 from .conftest import drawn
 
 
-@pytest.fixture
-def stores(made, tmp_path):
+@pytest.fixture(scope="module")
+def stores(made, tmp_path_factory):
     """How much of the paper was run -> a run store."""
+    place = tmp_path_factory.mktemp("stores")
     for dataset in ("aptos", "isic2019"):
         for model in ("dino", "imagenet", "sam", "dinov2"):
-            shutil.copytree(made[0] / dataset / model, tmp_path / "part" / dataset / model)
-    return {"all": made[0], "part": tmp_path / "part", "none": tmp_path / "none"}
+            shutil.copytree(made[0] / dataset / model, place / "part" / dataset / model)
+    return {"all": made[0], "part": place / "part", "none": place / "none"}
 
 
 @pytest.mark.parametrize(

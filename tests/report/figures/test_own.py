@@ -7,6 +7,7 @@ import pytest
 from medbench.errors import CardError
 from medbench.report.figures.draw import figure_data, list_figures
 from medbench.report.figures.own import find
+from medbench.report.tables.lookup import list_tables
 
 
 @pytest.fixture
@@ -27,6 +28,13 @@ def test_names_and_kinds(runs):
 def test_listed_where_there_are_shots(runs):
     own = [name for name in list_figures(runs) if name.startswith("dataset/")]
     assert own == ["dataset/aptos", "dataset/aptos/few-shot", "dataset/ddsm"]
+
+
+def test_listed_where_something_was_tested_elsewhere(runs, synthetic, save):
+    save(runs, synthetic("a", "knn", "ddsm", seeds=(1,), options={"test_on": "cbis"}))
+    own = [name for name in list_figures(runs) if name.startswith("dataset/ddsm")]
+    assert own == ["dataset/ddsm", "dataset/ddsm/shift"]
+    assert list_tables(runs)[-2:] == ["dataset/ddsm", "shift/ddsm"]
 
 
 def test_data_by_name(runs):

@@ -29,7 +29,7 @@ def hsic1(x, y):
 
 def _changed(record, **changes):
     found = record.model_copy(update=changes)
-    found._path = record.path
+    found._folder = str(record.path)
     return found
 
 

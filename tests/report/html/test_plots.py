@@ -49,7 +49,7 @@ def test_a_curve_is_the_mean_over_seeds_and_the_chosen_one_is_thick(groups, draw
 def test_without_a_history_there_is_no_curve(groups) -> None:
     records = [record.model_copy() for record in groups["dinov2"].records]  # a copy has no folder
     for record in records:
-        record._path = None
+        record._folder = None
     assert plots.curves(records, "auroc") is None
 
 

@@ -125,6 +125,19 @@ def test_random_weights_stay_out_unless_asked(made: Made, tmp_path: Path) -> Non
     assert len(shift_table("aptos", records_of(tmp_path, "aptos"), include_random=True).rows) == 1
 
 
+def test_two_cards_of_one_network_have_their_own_rows(made: Made, tmp_path: Path) -> None:
+    known = {record.unit.options.get("test_on"): record.group for record in made("dinov2")}
+    made("copy")
+    records = []
+    for record in records_of(tmp_path, "aptos"):  # the copy's groups become those of the other card
+        on = record.unit.options.get("test_on")
+        origin = record.provenance | ({"test_on": {"in_domain": known[None]}} if on else {})
+        records.append(record.model_copy(update={"group": known[on], "provenance": origin}))
+    rows, _ = drops(records)
+    assert [drop.shifted.first.unit.model for drop in rows] == ["copy", "dinov2"]
+    assert [drop.in_domain and drop.in_domain.first.unit.model for drop in rows] == ["copy", "dinov2"]
+
+
 def test_where_nothing_was_tested_elsewhere_the_command_is_told(synthetic: Any, save: Any, tmp_path: Path) -> None:
     save(tmp_path, synthetic())
     with pytest.raises(MedbenchError, match="has been tested on another data set yet") as caught:

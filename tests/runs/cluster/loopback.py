@@ -108,6 +108,16 @@ def _wait_until_idle(environment: dict[str, str]) -> None:
     raise RuntimeError(f"Slurm's node is '{state}', not idle")
 
 
+def steps() -> list[psutil.Process]:
+    """Return the Python processes of the tasks of the Slurm that SLURM_CONF names."""
+    own, found = os.environ["SLURM_CONF"], []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "submitit.core._submit" in process.cmdline() and process.environ().get("SLURM_CONF") == own:
+                found.append(process)
+    return found
+
+
 def _end(folder: Path, environment: dict[str, str]) -> None:
     with contextlib.suppress(subprocess.SubprocessError):
         subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, timeout=10)

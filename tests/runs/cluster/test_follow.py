@@ -49,7 +49,7 @@ def test_the_run_store_and_the_queue_tell_together(runs: Path, monkeypatch: pyte
         "train-1": r[4:5], "train-2": r[5:6], "train-3": r[6:], "tables-0": [],
     })  # fmt: skip
     said(one, 0, "begins", DONE)
-    said(one, 1, "error: features 0: no weights", FAILED)
+    said(one, 1, "error: features 0: no weights", "hint: share them", FAILED)
     said(one, 8, "begins", "epoch 3")
     save(runs, r[:2])
     store.write_failure(runs, r[5].unit, r[5].key, "Traceback\n  in f\nValueError: bad")

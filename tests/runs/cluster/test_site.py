@@ -9,6 +9,8 @@ import yaml
 
 from medbench.errors import MedbenchError
 from medbench.runs.cluster.site import EXAMPLE, Site, find_site
+from medbench.runs.cluster.submit import for_site
+from medbench.runs.jobs import Options
 
 
 def written(folder: Path, **changes: object) -> Path:
@@ -24,6 +26,15 @@ def test_the_example_is_a_site(tmp_path: Path) -> None:
     giant = site.resources("train", "dinov2-giant")
     assert (giant.gpus, giant.minutes, giant.requeues) == (4, 1440, 20), "what is not named stays as the class has it"
     assert site.resources("heads", "dinov2-giant").gpus == 0
+
+
+def test_several_gpus_are_as_many_processes(tmp_path: Path) -> None:
+    models = {"a-*": {"features": {"cpus": 2}}, "[ab]-vit": {"train": {"gpus": 2}}, "*-giant": {"train": {"gpus": 4}}}
+    site = find_site(written(tmp_path, models=models))
+    assert site.processes() == (("*-giant", 4), ("[ab]-vit", 2), ("*", 1))
+    for model in ("a-vit", "c-giant", "c-vit", "b-giant"):
+        options = for_site(Options(), site)
+        assert options.world(model) == site.resources("train", model).processes
 
 
 def test_the_variable_and_the_users_own_file_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from medbench.records.submitted import submissions
 from medbench.runs.cluster import submit
 from medbench.runs.cluster.engines import slurm, squeue
 from medbench.runs.cluster.site import EXAMPLE, Site
+from medbench.runs.cluster.stages import Stage, Task
 from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 from medbench.storage import files
@@ -95,6 +96,52 @@ def test_what_slurm_refuses_whole_leaves_nothing(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MedbenchError, match="Invalid account"):
         send(plan)
     assert not list((plan.options.runs / ".submitted").iterdir())
+
+
+def test_what_slurm_refuses_later_leaves_what_is_queued_and_says_so(queue: dict, monkeypatch: Any) -> None:
+    plain = slurm.submit
+
+    def full(stage: Any, *more: Any) -> list[str]:
+        if stage.name == "heads":
+            raise MedbenchError("Slurm refuses the jobs: the queue is full", "wait")
+        return plain(stage, *more)
+
+    monkeypatch.setattr(slurm, "submit", full)
+    plan = planned()
+    with pytest.raises(MedbenchError, match="heads: Slurm refuses the jobs: the queue is full; the 2 tasks before it"):
+        send(plan)
+    (noted,) = submissions(plan.options.runs)
+    assert [task.stage for task in noted.tasks] == ["prepare", "features"]
+    monkeypatch.setattr(slurm, "submit", plain)
+    assert {task.stage for task in send(plan).tasks} >= {"heads", "train"}, "the same command submits the rest"
+
+
+def test_a_stage_is_submitted_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def submitted(_: Any, calls: list[Any]) -> list[str]:
+        if len(calls) == 1:
+            raise MedbenchError("Slurm refuses the jobs: the queue is full", "wait")
+        return ["1_0", "1_1"]
+
+    ended: list[str] = []
+    monkeypatch.setattr(slurm, "_executor", lambda *_: None)
+    monkeypatch.setattr(slurm, "_submitted", submitted)
+    monkeypatch.setattr(slurm, "longest_array", lambda: 2)
+    monkeypatch.setattr(slurm, "cancel", ended.extend)
+    stage = Stage("train", "train", (Task((0,), "toy-vit", 1.0),) * 3, ())
+    with pytest.raises(MedbenchError, match="the queue is full"):
+        slurm.submit(stage, SITE, [], tmp_path, "1", lambda stage, number: lambda: 0)
+    assert ended == ["1_0", "1_1"]
+
+
+def test_a_partition_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(slurm, "told", lambda *_: "cpu\ngpu\nlong\n")
+    slurm.check(SITE)
+    train = {"*-giant": {"train": {"partition": "gpu,gpus"}}}
+    with pytest.raises(MedbenchError, match="unknown partition of this cluster 'gpus'"):
+        slurm.check(SITE.model_copy(update={"models": train}))
+    monkeypatch.setattr(slurm, "told", lambda *_: None)
+    slurm.check(SITE)  # sinfo does not answer: sbatch will
 
 
 def test_ctrl_c_while_submitting_ends_after_the_stage_and_notes_it(

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from medbench.cards.recipes import Augment
+from medbench.data.prepared.transforms import Drawn
 from medbench.features.extract import Tally
+from medbench.runs.inputs import features
 from medbench.runs.inputs.features import Encoders
 from medbench.runs.inputs.images import NetworkInputs
 from medbench.runs.jobs import Options
@@ -46,6 +48,26 @@ def test_cached_outputs_give_the_numbers_of_the_images(
             pd.read_parquet(r.path / "predictions.parquet").filter(like="score_").to_numpy() for r in (one, other)
         ]
         assert np.abs(scores[0] - scores[1]).max() < 1e-4, "rounding, grown over 12 steps"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes"),
+    [("linear-frozen", {}), ("linear-unfrozen", {"views": None, "epochs": 1, "micro_batch": 7})],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_views_made_on_the_device_give_the_same_bits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str, changes: dict
+) -> None:
+    changes = {"learning_rates": [3e-3], **changes}
+    plain = train(data, protocol, seeds=1, changes=changes)
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))  # else the features are there
+    monkeypatch.setattr(features, "augments_late", lambda *_: True)
+    monkeypatch.setattr(Drawn, "__getitems__", lambda *_: pytest.fail("a loader made the views"))
+    late = train(data, protocol, seeds=1, changes=changes, runs=tmp_path / "b")
+    assert [r.key for r in late] == [r.key for r in plain]
+    for one, other in zip(plain, late, strict=True):
+        predictions = [pd.read_parquet(r.path / "predictions.parquet") for r in (one, other)]
+        pd.testing.assert_frame_equal(*predictions, check_exact=True)
 
 
 def test_a_network_gets_copies_of_the_encoder_and_normalised_images(data: Path) -> None:

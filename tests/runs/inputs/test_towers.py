@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from medbench.cards import find_dataset, find_model
 from medbench.cards.recipes import ZeroShot
-from medbench.models.text import TextEncoder
-from medbench.models.weights.locate import RANDOM
+from medbench.models.text import TextEncoder, load_text
+from medbench.models.weights.locate import RANDOM, WeightsFile
 from medbench.runs.inputs.towers import FIRST_SCALE, Towers
 from medbench.runs.language import JobLanguage
 
@@ -27,6 +29,19 @@ def test_texts_are_embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.shape == (1, 96)
     assert not np.allclose(first, second)
     assert language.scale == FIRST_SCALE, "drawn weights have no scale of their own"
+
+
+def test_weights_without_a_scale_are_said(tmp_path: Path) -> None:
+    card, data = find_model("toy-clip"), find_dataset("toy")
+    file, told = WeightsFile(tmp_path / "w.safetensors", "0" * 64, "file"), []
+    for scale, settings in ((None, ZeroShot()), (None, ZeroShot(scale=9.0)), (4.0, ZeroShot())):
+        tower = TextEncoder(card, file, load_text("toy-clip", "random").network, scale)
+        towers = Towers(torch.device("cpu"))
+        towers.get = lambda *_, tower=tower: tower  # type: ignore[method-assign]
+        language = towers.language(card, file, JobLanguage.of(card, data, settings))
+        assert language is not None
+        told.append((language.scale, len(language.warnings)))
+    assert told == [(FIRST_SCALE, 1), (9.0, 0), (4.0, 0)]
 
 
 def test_no_tower_is_loaded_for_other_protocols() -> None:

@@ -15,14 +15,14 @@ from medbench.runs.results.result_notes import notes_of
 NAMES = ["normal", "benign", "malignant"]
 
 
-def notes(test: Any, log_odds: Any, validation: int = 100, candidates: int = 2) -> list[str]:
+def notes(test: Any, log_odds: Any, validation: int = 100, candidates: int = 2, **more: Any) -> list[str]:
     truth, values = np.asarray(test), np.asarray(log_odds, float)
     data: Any = SimpleNamespace(
         targets={"val": np.zeros(validation, int)}.__getitem__,
         multilabel=truth.ndim == 2,
         card=SimpleNamespace(class_names=NAMES[: values.shape[1]]),
     )
-    return notes_of(data, Outcome(log_odds_test=values, selection={"candidates": [{}] * candidates}), truth)
+    return notes_of(data, Outcome(log_odds_test=values, selection={"candidates": [{}] * candidates, **more}), truth)
 
 
 def said(guess: np.ndarray, classes: int) -> np.ndarray:
@@ -81,3 +81,4 @@ def test_few_images_are_said() -> None:
         "validation has 7 images: what was chosen on it depends on a few of them"
     ]
     assert notes(truth, said(truth, 3), validation=7, candidates=1) == [], "nothing was chosen"
+    assert notes(truth, said(truth, 3), validation=7, candidates=0, settings=4000), "a grid of weights (Tip-Adapter)"

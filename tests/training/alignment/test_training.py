@@ -123,8 +123,8 @@ def test_images_of_small_sets_are_drawn_again_with_other_draws(tmp_path: Path) -
     drawn = made._drawn(0, places)
     assert not torch.equal(drawn[0], drawn[1]) or made._drawn(0, np.arange(26)).unique(dim=0).shape[0] > 20
     assert made.item(0, int(places[0])) == (int(places[0]), int(twice))
-    assert work(tmp_path, balance=False)._chosen(0).tolist() != list(range(26))
-    assert sorted(work(tmp_path, balance=False)._chosen(0).tolist()) == list(range(26))
+    assert work(tmp_path, balance_sources=False)._chosen(0).tolist() != list(range(26))
+    assert sorted(work(tmp_path, balance_sources=False)._chosen(0).tolist()) == list(range(26))
 
 
 def test_batch_norm_is_not_cut_if_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from medbench.cards.base import Card, Cell, Deviation, Strict
 from medbench.cards.dataset.csv_layout import CsvLayout
 from medbench.cards.dataset.layouts import Layout
 from medbench.cards.dataset.splits import Split, Splits
+from medbench.cards.prompts.card import Prompt
 from medbench.errors import CardError
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
@@ -28,16 +29,16 @@ class ClassInfo(Strict):
     """One class (or, for multilabel tasks, one finding)."""
 
     name: Cell = Field(description="Its name in tables and figures.")
-    terms: list[str] = Field(
+    terms: list[Prompt] = Field(
         default_factory=list,
         description="Names and signs of the class, the most common first; each is put into a template.",
     )
-    prompts: list[str] = Field(
+    prompts: list[Prompt] = Field(
         default_factory=list, description="Whole descriptions of an image of the class, without a template."
     )
-    absent: list[str] = Field(
+    absent: list[Prompt] = Field(
         default_factory=list,
-        description="Multilabel: terms for an image without the finding; none: `no` and the first term.",
+        description="Multilabel: terms for an image without the finding; none: `no` and the first term, or the name.",
     )
 
 

@@ -15,6 +15,8 @@ SLOT = "{}"
 def _told(text: str) -> str:
     if not text.strip():
         raise ValueError("the text is empty: write one, or leave it out")
+    if SLOT in text:
+        raise ValueError(f"'{text}' has {SLOT}, which only a template may have: write the class's name in its place")
     return text
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.dataset.card import ClassInfo
-from medbench.cards.find import find_prompts, is_file_name, names
+from medbench.cards.find import find_prompts, is_card, is_file_name, names
 from medbench.cards.load import line_of
 from medbench.cards.prompts.card import PromptsCard, filled
 from medbench.cards.recipes import Prompted
@@ -82,8 +82,9 @@ def chosen(dataset: DatasetCard, which: str = AUTO, *, template: str | None = No
         return _named(dataset, template or own)
     if which == CARD:
         return _of_dataset(dataset, template or own)
-    if not is_file_name(which) and which not in (known := names("prompts")):
-        raise unknown("set of prompts", which, [AUTO, NAMES, CARD, *known], "Or a YAML file of `CLASS: [texts]`")
+    if not is_file_name(which) and not is_card("prompts", which):
+        known = [AUTO, NAMES, CARD, *names("prompts")]
+        raise unknown("set of prompts", which, known, "Or a YAML file of `CLASS: [texts]`")
     return _of_card(dataset, find_prompts(which), which, template, own)
 
 
@@ -111,18 +112,15 @@ def _missing(dataset: DatasetCard) -> ClassInfo | None:
     return next((one for one in dataset.classes if not one.terms and not one.prompts), None)
 
 
-def _absent(one: ClassInfo, template: str | None) -> tuple[str, ...]:
-    """Return the texts for the absence of a finding."""
-    return tuple(filled(template, term) for term in one.absent or [f"no {(one.terms or [one.name])[0]}"])
-
-
-def _negatives(dataset: DatasetCard, template: str | None) -> ByClass | None:
-    return tuple(_absent(one, template) for one in dataset.classes) if dataset.task == "multilabel" else None
+def _absent(one: ClassInfo, name: str, template: str | None) -> tuple[str, ...]:
+    """Return the texts for the absence of a finding: the card's, or else `no` and what the finding itself is called."""
+    return tuple(filled(template, term) for term in one.absent or [f"no {name}"])
 
 
 def _named(dataset: DatasetCard, template: str | None) -> Prompts:
     texts = tuple((filled(template, name),) for name in dataset.class_names)
-    return Prompts(NAMES, template, texts, _negatives(dataset, template))
+    negatives = tuple(_absent(one, one.name, template) for one in dataset.classes)
+    return Prompts(NAMES, template, texts, negatives if dataset.task == "multilabel" else None)
 
 
 def _of_dataset(dataset: DatasetCard, template: str | None) -> Prompts:
@@ -131,7 +129,8 @@ def _of_dataset(dataset: DatasetCard, template: str | None) -> Prompts:
             f"data set card {dataset.name}: the class '{one.name}' has no prompts", f"give prompts=names, {CHOICE}"
         )
     texts = tuple((*(filled(template, term) for term in one.terms), *one.prompts) for one in dataset.classes)
-    return Prompts(CARD, template, texts, _negatives(dataset, template))
+    negatives = tuple(_absent(one, (one.terms or [one.name])[0], template) for one in dataset.classes)
+    return Prompts(CARD, template, texts, negatives if dataset.task == "multilabel" else None)
 
 
 def _of_card(dataset: DatasetCard, card: PromptsCard, which: str, template: str | None, own: str | None) -> Prompts:
@@ -147,7 +146,7 @@ def _of_card(dataset: DatasetCard, card: PromptsCard, which: str, template: str 
     negatives = []
     for one in dataset.classes if dataset.task == "multilabel" else []:
         listed = card.prompts.get(f"no {one.name}", [])
-        negatives.append(tuple(filled(around, text) for text in listed) or _absent(one, name_in))
+        negatives.append(tuple(filled(around, text) for text in listed) or _absent(one, one.name, name_in))
     source = Path(which).name if is_file_name(which) else card.name  # a file can be called like a card, or `names`
     return Prompts(source, name_in if card.append_name else around, tuple(texts), tuple(negatives) or None)
 

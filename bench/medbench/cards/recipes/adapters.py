@@ -111,6 +111,9 @@ class ZsLp(Adapter):
     epochs: Positive = Field(300)
     learning_rate: Rate = Field(0.1, description="Highest rate of SGD with a momentum of 0.9.")
     batch_size: Positive = Field(256, description="Views per step; the last step of an epoch can have fewer.")
+    val: Literal["same", "none"] = Field(
+        "none", description="Validation samples are scored, never used: as many as for training, or none."
+    )
 
     @property
     def parts(self) -> tuple[Split, ...]:

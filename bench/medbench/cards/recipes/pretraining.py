@@ -76,7 +76,9 @@ class FlairPretrain(Settings):
         None, description="Epochs after which the cosine of the rate would be 0, published: 100; none: `epochs`."
     )
     clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
-    balance: bool = Field(True, description="Draw equally often from each data set of the pairs, not from each image.")
+    balance_sources: bool = Field(
+        True, description="Draw each data set of the pairs equally often; no: each image once."
+    )
     caption: str = Field(
         "A [ATR] fundus photograph of [CLS]", description="Caption: [ATR] an attribute, [CLS] a category of the image."
     )

@@ -34,19 +34,25 @@ class Elsewhere:
         engine: `slurm`, `node` or `commands`.
         site: The cluster; None: this machine.
         gpus: `node`: numbers of GPUs, each repeated for the tasks that it takes at once.
+        wait: `slurm`: whether to wait until all tasks have ended.
     """
 
     engine: str
     site: Site | None
     gpus: tuple[int, ...] = ()
+    wait: bool = False
 
     @classmethod
-    def of(cls, engine: str | None, site: Path | None, gpus: str | None, per_gpu: int) -> Elsewhere | None:
+    def of(
+        cls, engine: str | None, site: Path | None, gpus: str | None, per_gpu: int, *, wait: bool
+    ) -> Elsewhere | None:
         """Return what the options say; None without `--on`.
 
         Raises:
             MedbenchError: An option does not go with the engine, or there is no site file.
         """
+        if wait and engine != "slurm":
+            raise MedbenchError("--wait goes with --on slurm alone", "leave it out, or add --on slurm")
         if engine is None:
             if site or gpus:
                 raise MedbenchError("--site and --gpus have no effect without --on", "add --on slurm or --on node")
@@ -57,7 +63,7 @@ class Elsewhere:
 
         asked = site or os.environ.get("MEDBENCH_SITE")
         found = find_site(site) if engine == "slurm" or (engine == "commands" and asked) else None
-        return cls(engine, found, _numbers(gpus, per_gpu) if engine == "node" else ())
+        return cls(engine, found, _numbers(gpus, per_gpu) if engine == "node" else (), wait)
 
     def options(self, how: Options) -> Options:
         """Return the options of a plan for the machine that runs it."""
@@ -65,28 +71,44 @@ class Elsewhere:
 
         return how if self.site is None else for_site(how, self.site)
 
-    def start(self, plan: Plan, told: Callable[[list[Record]], None], *, dry_run: bool) -> Result:
+    def start(self, plan: Plan, told: Callable[[list[Record]], None], *, dry_run: bool, as_json: bool) -> Result:
         """Give the plan's tasks to the engine; return what is known of them when it has them, or has done them."""
-        from medbench.cli.cluster.work import Worker
         from medbench.runs.cluster.engines import slurm
-        from medbench.runs.jobs import Result
-        from medbench.storage.locks import exclusive
+        from medbench.runs.cluster.submit import NothingToSubmitError, alive
 
         if self.engine == "slurm" and not dry_run:
-            slurm.check()
+            slurm.check(self.site)
         runs = plan.options.runs
-        with exclusive(runs / ".locks" / "submitting.lock", "another command is submitting; waiting for it"):
+        try:
+            done, names = self._given(plan, dry_run=dry_run, as_json=as_json)
+        except NothingToSubmitError as nothing:
+            if not self.wait or dry_run:
+                raise
+            output.note(nothing.message)
+            done, names = _nothing(), alive(runs) if nothing.queued else []
+        return _waited(runs, names) if self.wait and names else done
+
+    def _given(self, plan: Plan, *, dry_run: bool, as_json: bool) -> tuple[Result, list[str]]:
+        """Give the tasks to the engine; return what is known of them, and the names of submissions to Slurm."""
+        from medbench.cli.cluster.work import Worker
+        from medbench.storage.locks import exclusive
+
+        lock = plan.options.runs / ".locks" / "submitting.lock"
+        with exclusive(lock, "another command is submitting; waiting for it"):
             made = self._prepared(plan)
             for line in _lines(made, self.site):
                 output.note(line)
             if dry_run:
+                if as_json:
+                    output.write_json(_data(made, self))
                 shutil.rmtree(made.folder)
-                return Result()
+                return _nothing(), []
             if self.site is not None and self.engine == "slurm":
-                return self._slurm(made, self.site, plan.options.command, functools.partial(Worker, made.folder))
+                worker = functools.partial(Worker, made.folder)
+                return _nothing(), [self._slurm(made, self.site, plan.options.command, worker)]
         if self.engine == "commands":
-            return self._commands(made)
-        return self._node(made, functools.partial(Worker, made.folder))
+            return self._commands(made), []
+        return self._node(made, functools.partial(Worker, made.folder)), []
 
     def _prepared(self, plan: Plan) -> Prepared:
         from medbench.records import store
@@ -98,9 +120,8 @@ class Elsewhere:
         records = store.read_all(plan.options.runs)
         return submit.prepare(plan, records, device, chunk, needs=self.engine == "commands")
 
-    def _slurm(self, made: Prepared, site: Site, command: str, worker: Tasks) -> Result:
+    def _slurm(self, made: Prepared, site: Site, command: str, worker: Tasks) -> str:
         from medbench.runs.cluster import submit
-        from medbench.runs.jobs import Result
 
         submission = submit.to_slurm(made, site, command, worker)
         jobs = dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks)
@@ -108,19 +129,18 @@ class Elsewhere:
         output.note(
             "medbench status --jobs shows them; medbench cancel ends them; the same command submits lost tasks again"
         )
-        return Result()
+        return submission.name
 
     def _commands(self, made: Prepared) -> Result:
         from medbench.runs.cluster.engines.commands import lines
-        from medbench.runs.jobs import Result
 
         python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
-        for line in lines(made.stages, made.folder, python):
+        for line in lines(made.stages, made.folder, python, self.site):
             output.write(line)
         output.note(
             f"a line may run anywhere, at any time; when all have run: {python} -m medbench work {made.folder} tables"
         )
-        return Result()
+        return _nothing()
 
     def _node(self, made: Prepared, worker: Tasks) -> Result:
         from joblib import cpu_count
@@ -170,3 +190,48 @@ def _lines(made: Prepared, site: Site | None) -> Iterator[str]:
             f"{kind}: at most {spent:.1f} {'GPU hours' if site.classes[kind].gpus else 'hours'}"
             for kind, spent in hours(made, site).items()
         )
+
+
+def _data(made: Prepared, place: Elsewhere) -> dict[str, Any]:
+    """Return what will be submitted, for scripts; a task of 0 estimated minutes may take its class's."""
+    from medbench.runs.cluster.submit import hours, units_of
+
+    site, stages = place.site, []
+    for stage in made.stages:
+        tasks = []
+        for number, task in enumerate(stage.tasks):
+            units = [unit.model_dump(mode="json") | {"key": key} for unit, key in units_of(made, stage, number)]
+            own = site.resources(stage.kind, task.model).model_dump() if site else None
+            jobs = [made.jobs[job].name for job in task.jobs]
+            tasks.append({"jobs": jobs, "minutes": task.minutes, "resources": own, "units": units})
+        stages.append({"name": stage.name, "class": stage.kind, "after": stage.after, "tasks": tasks})
+    spent = hours(made, site) if site else {}
+    gpu = sum(number for kind, number in spent.items() if site and site.classes[kind].gpus)
+    return {
+        "engine": place.engine,
+        "queued": made.queued,
+        "stages": stages,
+        "hours": spent if site else None,
+        "gpu_hours": gpu if site else None,
+    }
+
+
+def _nothing() -> Result:
+    """Return the result of a command that ends before its tasks do."""
+    from medbench.runs.jobs import Result
+
+    return Result()
+
+
+def _waited(runs: Path, names: list[str]) -> Result:
+    """Wait for submissions; return what failed."""
+    from medbench.progress import Stopped
+    from medbench.runs.cluster.wait import wait
+    from medbench.runs.jobs import Result
+
+    try:
+        ended = wait(runs, names)
+    except Stopped:
+        output.note("the tasks go on: medbench status --jobs shows them, medbench cancel ends them")
+        raise
+    return Result(failures=[(f"{one.task} ({one.job}), {one.state}", one.why) for one in ended])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from medbench.cli import output, plan_text
+from medbench.cli import plan_text
 from medbench.errors import MedbenchError
 from medbench.progress import Stopped, stoppable
 
@@ -54,7 +56,9 @@ def task(folder: Path, stage: str, number: int | None) -> int:
         return 0
     number = _index() if number is None else number
     task_of(folder, stage, number)
-    with progress.logged(log_of(folder, stage, number)):
+    own = log_of(folder, stage, number)
+    first = progress.is_first()
+    with progress.logged(own, first), progress.quiet(not first):
         try:
             result = do(folder, stage, number)
         except MedbenchError as error:
@@ -62,8 +66,10 @@ def task(folder: Path, stage: str, number: int | None) -> int:
         except Exception as error:  # noqa: BLE001 - the log must say why a task ended
             log.debug("%s", traceback.format_exc())
             result = Result(failures=[(f"{stage} {number}", f"{type(error).__name__}: {error}")])
+    with progress.logged(own):
         status = plan_text.complain(result, progress.say)
-        progress.say(FAILED if status else DONE)
+        if first or status:
+            progress.say(FAILED if status else DONE)
     return status
 
 
@@ -94,19 +100,50 @@ class Worker:
         self.folder, self.stage, self.number = folder, stage, number
 
     def __call__(self) -> int:
-        """Run the task and return the exit status; near its time limit, save and ask to be queued again."""
+        """Run the task and return the exit status.
+
+        Near its time limit, or if Slurm takes the node away, it saves and asks to be queued again.
+        """
         requeue: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which asks the scheduler and ends the process
-        _join_ranks()
+        from medbench.runs.cluster import lives
+
+        alone = not _join_ranks()
         try:
             with stoppable():
-                return task(self.folder, self.stage, self.number)
+                lives.check(self.folder, self.stage, self.number)
+                status = task(self.folder, self.stage, self.number)
+            if status and not alone:
+                sys.exit(status)  # srun ends the others, which may wait for this one
+            return status
         except Stopped as stop:
-            if stop.signal == signal.SIGUSR2 and callable(requeue):
-                requeue(signal.SIGUSR2, None)
+            if callable(requeue) and (stop.signal == signal.SIGUSR2 or _preempted(stop)):
+                self._again(requeue)
             return 128 + stop.signal
         except MedbenchError as error:
-            output.note(f"error: {error.message}\nhint: {error.hint}")
+            self._tell(error)
             return 2
+
+    def _again(self, requeue: Callable[[int, None], None]) -> None:
+        """Ask to be queued again, which ends the process; if it was too often, note so and return."""
+        from submitit.core.utils import UncompletedJobError
+
+        from medbench.runs.cluster import lives
+
+        try:
+            requeue(signal.SIGUSR2, None)
+        except UncompletedJobError:
+            why = f"{self.stage} {self.number}: reached its time limit more often than `requeues` allows"
+            lives.end(self.folder, self.stage, self.number, why)
+            self._tell(MedbenchError(why, lives.HINT))
+
+    def _tell(self, error: MedbenchError) -> None:
+        """Say in the task's log why it has ended."""
+        from medbench import progress
+        from medbench.records.submitted import FAILED, log_of
+
+        with progress.logged(log_of(self.folder, self.stage, self.number)):
+            for line in (f"error: {error.message}", f"hint: {error.hint}", FAILED):
+                progress.say(line)
 
     def checkpoint(self) -> Any:
         """Return what is run after a requeue: the same, since all state is in files."""
@@ -115,9 +152,22 @@ class Worker:
         return DelayedSubmission(self)
 
 
-def _join_ranks() -> None:
-    """Let the processes of one task find each other, as torchrun does."""
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        from submitit.helpers import TorchDistributedEnvironment
+def _preempted(stop: Stopped) -> bool:
+    """Tell whether Slurm takes the node away: it warns a task and queues it again, unless the task ends before.
 
-        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    A task that is cancelled or at its limit no longer counts as running when it is told.
+    """
+    from medbench.runs.cluster.engines import squeue
+
+    job = os.environ.get("SLURM_JOB_ID")
+    return stop.signal == signal.SIGTERM and job is not None and squeue.state(job) == "RUNNING"
+
+
+def _join_ranks() -> bool:
+    """Let the processes of one task find each other, as torchrun does; tell whether there are several."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return False
+    from submitit.helpers import TorchDistributedEnvironment
+
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False)  # each process chooses its GPU itself
+    return True

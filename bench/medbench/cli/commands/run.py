@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +106,9 @@ def run(
     site: Annotated[Path | None, typer.Option(help="--on slurm: the site file of the cluster.")] = None,
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs; default: all.")] = None,
     per_gpu: Annotated[int, typer.Option(help="--on node: number of tasks at once on each GPU.")] = 1,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="--on slurm: wait for the tasks; exit with 1 if one of them failed.")
+    ] = False,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[
@@ -154,7 +156,7 @@ def run(
         command=shlex.join(["medbench", *(context.find_root().obj or [])]),
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
-    place = Elsewhere.of(on, site, gpus, per_gpu)
+    place = Elsewhere.of(on, site, gpus, per_gpu, wait=wait)
     with progress.quiet(quiet):
         _run_and_print(how, choose, paper, repeats, preset, place, dry_run=dry_run, as_json=as_json)
 
@@ -181,11 +183,12 @@ def _run_and_print(
     as_json: bool,
 ) -> None:
     """Run what is asked for, here or elsewhere; exit with 2 on a user's mistake, with 1 if a job failed."""
+    from medbench import progress
     from medbench.api import carry_out
 
-    first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
+    first = progress.is_first()
     told = plan_text.teller(as_json=as_json) if first else lambda _: None
-    carry = carry_out if place is None else functools.partial(place.start, dry_run=dry_run)
+    carry = carry_out if place is None else functools.partial(place.start, dry_run=dry_run, as_json=as_json)
     how, dry_run = (how, dry_run) if place is None else (place.options(how), False)
     if paper is not None:
         done = _paper(paper, how, seeds, preset, choose, dry_run, as_json, told, carry)

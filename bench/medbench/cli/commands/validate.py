@@ -37,12 +37,15 @@ def validate(files: Annotated[list[Path], typer.Argument(help="Card files, or fo
 
 
 def _cards_in(places: list[Path]) -> list[Path]:
+    from medbench.cards.find import cards_in
     from medbench.errors import CardError
 
     found: list[Path] = []
     for place in places:
-        inside = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        inside = cards_in(place) if place.is_dir() else [place]
         if not inside:
-            raise CardError(f"no card (*.yaml) in the folder {place}", "name a folder of cards, or the card files")
+            raise CardError(
+                f"no card (*.yaml, *.yml) in the folder {place}", "name a folder of cards, or the card files"
+            )
         found += inside
     return found

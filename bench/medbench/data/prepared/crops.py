@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment, DinoPretrain
+from medbench.data.prepared.augment import colour_jitter, crop_box
 from medbench.data.prepared.store import Store
-from medbench.data.prepared.transforms import Rows, colour_jitter, crop_box
+from medbench.data.prepared.transforms import Rows
 
 GLOBAL = 2
 """Crops that the teacher sees."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,28 +16,21 @@ from medbench.cards.recipes import Augment
 from medbench.data.images.decode import convert
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
+from medbench.data.prepared.augment import augment, centre_offset, draw_view
+from medbench.data.prepared.augment_batch import Undrawn
 from medbench.data.prepared.store import Store, take
 
-CROP_TRIES = 10
-
 Rows: TypeAlias = NDArray[np.integer[Any]]
-Jitter: TypeAlias = Callable[[Image.Image, float], Image.Image]
 
 
 def centre_crop(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return the centre (b, size, size, c) of images (b, s, s, c) as a view; where the rest is odd, as torchvision.
+    """Return the centre (b, size, size, c) of images (b, s, s, c) as a view.
 
     Raises:
         ValueError: The images are smaller than `size`.
     """
-    offset = _offset(batch.shape[1], size)
+    offset = centre_offset(batch.shape[1], size)
     return batch[:, offset : offset + size, offset : offset + size]
-
-
-def _offset(side: int, size: int) -> int:
-    if size > side:
-        raise ValueError(f"cannot crop {size} pixels from images of {side}")
-    return round((side - size) / 2)
 
 
 def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -74,7 +66,7 @@ class Clean(Dataset[Tensor]):
     """
 
     def __init__(self, store: Store, rows: Rows, size: int) -> None:
-        _offset(store.images.shape[1], size)
+        centre_offset(store.images.shape[1], size)
         self.store, self.rows, self.size = store, np.asarray(rows), size
 
     def __len__(self) -> int:
@@ -120,25 +112,11 @@ class InTurn(Dataset[Tensor]):
         return torch.cat(pieces)[torch.from_numpy(np.argsort(order))]
 
 
-class Views(Clean):
-    """Augmented images. The draws depend only on (seed, view, position in the store)."""
-
-    def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int, view: int) -> None:
-        super().__init__(store, rows, size)
-        self.recipe, self.seed, self.view = recipe, seed, view
-
-    def __getitems__(self, indices: Sequence[int]) -> Tensor:
-        """Return (b, size, size, c) uint8."""
-        rows = self.rows[np.asarray(indices)].tolist()
-        views = np.empty((len(rows), self.size, self.size, self.store.images.shape[-1]), np.uint8)
-        for place, row in enumerate(rows):
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, self.view, row))))
-            views[place] = augment(self.store.images[row], self.size, self.recipe, rng)
-        return torch.from_numpy(views)
-
-
 class Drawn(Clean):
-    """Augmented images of any view: an index is a (view, position) pair, and names the draw as in `Views`."""
+    """Augmented images of any view: an index is a (view, position) pair.
+
+    The draws depend only on (seed, view, position in the store).
+    """
 
     def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int) -> None:
         super().__init__(store, rows, size)
@@ -146,13 +124,62 @@ class Drawn(Clean):
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
         """Return (b, size, size, c) uint8."""
-        views = {view for view, _ in indices}
-        found = torch.empty((len(indices), self.size, self.size, self.store.images.shape[-1]), dtype=torch.uint8)
-        for view in views:
-            places = [i for i, (own, _) in enumerate(indices) if own == view]
-            drawn = Views(self.store, self.rows, self.size, self.recipe, self.seed, view)
-            found[places] = drawn.__getitems__([indices[i][1] for i in places])
-        return found
+        found = np.empty((len(indices), self.size, self.size, self.store.images.shape[-1]), np.uint8)
+        for place, (view, index) in enumerate(indices):
+            row = int(self.rows[index])
+            found[place] = augment(self.store.images[row], self.size, self.recipe, self._rng(view, row))
+        return torch.from_numpy(found)
+
+    def undrawn(self, indices: Sequence[tuple[int, int]]) -> Undrawn:
+        """Return what `__getitems__` makes its views of: the stored images and the draws."""
+        rows = self.rows[np.array([index for _, index in indices], np.intp)]
+        side, channels = self.store.images.shape[2:]
+        draws = [
+            draw_view(side, channels, self.size, self.recipe, self._rng(view, int(row)))
+            for (view, _), row in zip(indices, rows, strict=True)
+        ]
+        return Undrawn(torch.from_numpy(take(self.store.images, rows)), tuple(draws), self.size)
+
+    def _rng(self, view: int, row: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, view, row))))
+
+
+class Views(Drawn):
+    """Augmented images of one view."""
+
+    def __init__(self, store: Store, rows: Rows, size: int, recipe: Augment, seed: int, view: int) -> None:
+        super().__init__(store, rows, size, recipe, seed)
+        self.view = view
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:  # type: ignore[override]
+        """Return (b, size, size, c) uint8."""
+        return super().__getitems__([(self.view, index) for index in indices])
+
+    def undrawn(self, indices: Sequence[int]) -> Undrawn:  # type: ignore[override]
+        """Return what `__getitems__` makes its views of: the stored images and the draws."""
+        return super().undrawn([(self.view, index) for index in indices])
+
+
+class Late(Dataset[Undrawn]):
+    """The images of `Drawn` or `Views`, whose views are made on the device that they are sent to.
+
+    Attributes:
+        images: The data set.
+    """
+
+    def __init__(self, images: Drawn) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Undrawn:
+        """Return the batch of a list of indices."""
+        return self.__getitems__(index)
+
+    def __getitems__(self, indices: Sequence[Any]) -> Undrawn:
+        """Return a batch whose `to` makes the views."""
+        return self.images.undrawn(indices)
 
 
 class Still(Clean):
@@ -161,93 +188,6 @@ class Still(Clean):
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
         """Return (b, size, size, c) uint8."""
         return super().__getitems__([index for _, index in indices])
-
-
-def augment(image: NDArray[np.uint8], size: int, recipe: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return one augmented view by the recipe of WACV 2024, section 3.
-
-    Centre crop to `size`, random resized crop (bilinear), vertical flip, horizontal flip, colour jitter: what
-    torchvision's transforms of these names do to a Pillow image, with all draws from `rng`.
-
-    Args:
-        image: (s, s, c) uint8 of the store, s >= size.
-        size: Side of the result.
-        recipe: Its numbers.
-        rng: Source of the draws.
-
-    Returns:
-        (size, size, c) uint8.
-    """
-    offset = _offset(image.shape[0], size)
-    left, top, width, height = crop_box(size, recipe.scale, recipe.ratio, rng)
-    left, top = left + offset, top + offset
-    crop = image[top : top + height, left : left + width]
-    picture = Image.fromarray(np.ascontiguousarray(crop[..., 0] if crop.shape[-1] == 1 else crop))
-    if (width, height) != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    if rng.random() < recipe.vertical_flip:
-        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    if rng.random() < recipe.horizontal_flip:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if rng.random() < recipe.jitter:
-        picture = colour_jitter(picture, recipe, rng)
-    return np.asarray(picture).reshape(size, size, -1)
-
-
-def crop_box(
-    side: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Draw (left, top, width, height) of a random resized crop from a square, by torchvision's algorithm.
-
-    An area and a ratio (uniform in its logarithm) are drawn until the crop fits; after ten tries it is the centre
-    crop of the nearest allowed ratio. On a square with the paper's numbers 11.4 % of draws end so, with the whole.
-    """
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    for _ in range(CROP_TRIES):
-        area = side * side * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(low, high))
-        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < width <= side and 0 < height <= side:
-            return int(rng.integers(side - width + 1)), int(rng.integers(side - height + 1)), width, height
-    width = side if ratio[1] >= 1 else round(side * ratio[1])
-    height = side if ratio[0] <= 1 else round(side / ratio[0])
-    return (side - width) // 2, (side - height) // 2, width, height
-
-
-def colour_jitter(picture: Image.Image, recipe: Augment, rng: np.random.Generator) -> Image.Image:
-    """Change brightness, contrast, saturation and hue by factors drawn from `rng`, in an order drawn from it.
-
-    The same number of draws is made for grey pictures, which have neither saturation nor hue.
-    """
-    order = rng.permutation(4)
-    ranges = (recipe.brightness, recipe.contrast, recipe.saturation)
-    factors = [rng.uniform(max(0.0, 1 - width), 1 + width) for width in ranges]
-    factors.append(rng.uniform(-recipe.hue, recipe.hue))
-    steps: tuple[Jitter, ...] = (_brightness, _contrast, _saturation, _hue)
-    applied = order[order < 2] if picture.mode == "L" else order[order < (4 if recipe.hue else 3)]
-    for step in applied:
-        picture = steps[step](picture, factors[step])
-    return picture
-
-
-def _brightness(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Brightness(picture).enhance(factor)
-
-
-def _contrast(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Contrast(picture).enhance(factor)
-
-
-def _saturation(picture: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Color(picture).enhance(factor)
-
-
-def _hue(picture: Image.Image, shift: float) -> Image.Image:
-    """Turn the hue by `shift` of the circle, cut to whole 1/255 of it and wrapped at 256, as torchvision does."""
-    hue, saturation, value = picture.convert("HSV").split()
-    turn = int(shift * 255)
-    hue = hue.point([(k + turn) % 256 for k in range(256)])
-    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
 class Transform:
@@ -261,7 +201,7 @@ class Transform:
     """
 
     def __init__(self, rule: SquareRule, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        _offset(rule.size, size)
+        centre_offset(rule.size, size)
         self.rule, self.size, self.mean, self.std = rule, size, tuple(mean), tuple(std)
 
     def __call__(self, image: Image.Image) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medbench.errors import MedbenchError, unknown
-from medbench.records.groups import Group, pick, plain, rank_of
+from medbench.records.groups import Group, natural, pick, plain, rank_of
 from medbench.records.store import Place
 
 LONGEST = 3  # parts of a library's model: open_clip/ARCH/TAG
@@ -153,18 +153,18 @@ def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Gro
     random ones. A group never stands against itself: where one side has all that the other has and more, it is what it
     has more that is compared.
     """
-    both = {group.first.group for group in a} & {group.first.group for group in b}
-    left, right = ([g for g in side if g.first.group not in both] or list(side) for side in (a, b))
+    both = {group.place for group in a} & {group.place for group in b}
+    left, right = ([g for g in side if g.place not in both] or list(side) for side in (a, b))
     left, right = _comparable(left, right), _comparable(right, left)
     (one, said), (two, more) = _by_settings(left), _by_settings(right)
     notes = [*said, *more]
-    shared = [settings for settings in one if settings in two]
+    shared = sorted((settings for settings in one if settings in two), key=natural)
     if shared:
         for name, mine, lacks, other in (("A", one, "B", two), ("B", two, "A", one)):
             if rest := [settings for settings in mine if settings not in other]:
                 notes.append(f"{name} was run under {' | '.join(rest)}, too, and {lacks} was not")
         found = [(one[s], two[s]) for s in shared]
-        return [(x, y) for x, y in found if x.first.group != y.first.group], notes
+        return [(x, y) for x, y in found if x.place != y.place], notes
     pair = max(
         itertools.product(one.values(), two.values()),
         key=lambda both: (both[0].tested == both[1].tested, rank_of(both[0]), rank_of(both[1])),

@@ -11,7 +11,7 @@ from medbench.errors import unknown
 from medbench.records.store import gc_paused, records_of
 from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
-from medbench.report.tables.lookup import list_tables, table
+from medbench.report.tables.lookup import list_tables, run_on, table
 from medbench.storage import paths
 
 DATASET = "dataset/"
@@ -30,7 +30,7 @@ def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
     dataset, slash, kind = name.removeprefix(DATASET).partition("/")
     if not own and (kind not in OWN or dataset in cards.names("papers")):
         return None
-    if DATASET + dataset not in list_tables(runs):
+    if dataset not in run_on(paths.runs_dir(runs)):
         raise unknown("figure", name, [known for known, _ in list_own(runs)], "All: medbench figure")
     if slash and kind not in OWN:
         raise unknown("kind of figure", kind, OWN)
@@ -61,16 +61,16 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
 def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
     """Return (name, kind) of the figures of each data set with a finished unit.
 
-    Those of kind `shift` are left out: the names of folders do not say whether another data set was tested on.
-
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
-    found = []
-    for name in list_tables(runs):
-        if name.startswith(DATASET):
-            found.append((name, FIRST))
-            found += [(f"{name}/{shots.KIND}", shots.KIND)] * _has_shots(name.removeprefix(DATASET), runs)
+    found, tables = [], list_tables(runs)
+    for name in (one for one in tables if one.startswith(DATASET)):
+        dataset = name.removeprefix(DATASET)
+        kinds = [FIRST]
+        kinds += [shots.KIND] * _has_shots(dataset, runs)
+        kinds += [shift.KIND] * (f"shift/{dataset}" in tables)
+        found += [(name if kind == FIRST else f"{name}/{kind}", kind) for kind in kinds]
     return found
 
 

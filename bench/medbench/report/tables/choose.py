@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from medbench.errors import unknown
 from medbench.metrics import METRICS
+from medbench.records.groups import natural
 from medbench.report.tables.table import Row, Table
 
 SETTINGS = ("preset", "options")
@@ -74,7 +73,7 @@ def _sorted(table: Table, by: str) -> Table:
     back = by.startswith("-")
     at = _places(table, by.removeprefix("-"), "column")[0] - len(table.heads)
     if at < 0:
-        return replace(table, rows=tuple(sorted(table.rows, key=lambda row: _natural(row.heads[at]), reverse=back)))
+        return replace(table, rows=tuple(sorted(table.rows, key=lambda row: natural(row.heads[at]), reverse=back)))
     metric = METRICS.get(table.columns[at].metric)
     falls = (metric is None or metric.higher_is_better) != back
 
@@ -83,8 +82,3 @@ def _sorted(table: Table, by: str) -> Table:
         return math.inf if value is None else -value if falls else value
 
     return replace(table, rows=tuple(sorted(table.rows, key=rank)))
-
-
-def _natural(text: str) -> list[Any]:
-    """Return what texts are sorted by: numbers in them by their value."""
-    return [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", text.lower())]

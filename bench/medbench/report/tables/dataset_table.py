@@ -21,11 +21,14 @@ from medbench.records.groups import (
     SEEN,
     SEEN_MARK,
     Group,
+    GroupKey,
+    Summary,
     collect,
     pick,
     rank_of,
     shared_tests,
     spelt,
+    summaries,
     title,
 )
 from medbench.records.store import gc_paused, records_of
@@ -105,8 +108,8 @@ class _Part:
     heading: str
 
     @cached_property
-    def alike(self) -> set[str]:
-        """The groups (by digest) with the most common test images; the others do not compare with them."""
+    def alike(self) -> set[GroupKey]:
+        """The places of the groups with the most common test images; the others do not compare with them."""
         return _alike(self.groups)
 
 
@@ -140,7 +143,8 @@ def _ordered(groups: list[Group], primary: str) -> list[Group]:
     families: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         families.setdefault((*group.label[:4], settings_of(group), *group.label[5:]), []).append(group)
-    found = sorted(families.values(), key=lambda same: min(_rank(group, primary) for group in same))
+    means = {id(group): mean for group, [(mean, *_)] in zip(groups, summaries(groups, [primary]), strict=True)}
+    found = sorted(families.values(), key=lambda same: min(_rank(group, primary, means[id(group)]) for group in same))
     return [group for same in found for group in sorted(same, key=_shots)]
 
 
@@ -173,14 +177,15 @@ def _with_shots(parts: Sequence[_Part]) -> bool:
 def _rows(part: _Part, columns: tuple[Column, ...], intervals: bool, shots: bool) -> list[Row]:
     """Return the rows of a part. Ties with the best are tested under the part's primary metric alone."""
     groups = part.groups
-    lines = [_cells(group, columns, part.alike) for group in groups]
+    numbers = summaries(groups, [column.metric for column in columns])
+    lines = [_cells(group, own, part.alike) for group, own in zip(groups, numbers, strict=True)]
+    contests = [(places, [groups[k] for k in places]) for places in _contests(groups)]
     for i, column in enumerate(columns):
         primary = column.metric == part.primary
         for line, group in zip(lines, groups, strict=True) if primary and intervals else ():
             low, high = interval(group, column.metric)
-            line[i] = dataclasses.replace(line[i], low=low, high=high)
-        for places in _contests(groups):
-            among = [groups[k] for k in places]
+            line[i] = line[i]._replace(low=low, high=high)
+        for places, among in contests:
             done = ranked([lines[k][i] for k in places], among, column.metric, test=primary)
             for k, cell in zip(places, done, strict=True):
                 lines[k][i] = cell
@@ -219,21 +224,18 @@ def _arrow(name: str) -> str:
     return name if metric is None or metric.higher_is_better else f"{name} ↓"
 
 
-def _cells(group: Group, columns: tuple[Column, ...], alike: set[str]) -> list[Cell]:
-    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.first.group not in alike), (FLAW_MARK, group.flawed)
+def _cells(group: Group, numbers: Sequence[Summary], alike: set[GroupKey]) -> list[Cell]:
+    marks = (SEEN_MARK, group.contaminated), (SPLIT_MARK, group.place not in alike), (FLAW_MARK, group.flawed)
     mark = "".join(sign for sign, holds in marks if holds)
-    return [
-        Cell(mean, std, n, show_n=n != group.n, mark=mark)
-        for mean, std, n in group.summaries([column.metric for column in columns])
-    ]
+    return [Cell(mean, std, n, show_n=n != group.n, mark=mark) for mean, std, n in numbers]
 
 
-def _alike(groups: Sequence[Group]) -> set[str]:
-    random = {group.first.group for group in groups if group.first.unit.weights == "random"}
-    keys = dict(zip((group.first.group for group in groups), shared_tests(groups), strict=True))
-    counts = Counter(keys[group.first.group] for group in groups if group.first.group not in random)
+def _alike(groups: Sequence[Group]) -> set[GroupKey]:
+    random = {group.place for group in groups if group.first.unit.weights == "random"}
+    keys = dict(zip((group.place for group in groups), shared_tests(groups), strict=True))
+    counts = Counter(keys[group.place] for group in groups if group.place not in random)
     usual = max(counts, key=lambda test: (counts[test], test[2:], test), default=None)
-    return random | {group.first.group for group in groups if keys[group.first.group] == usual}
+    return random | {group.place for group in groups if keys[group.place] == usual}
 
 
 def _unranked(rows: list[Row]) -> str:
@@ -263,9 +265,8 @@ def _row(group: Group, cells: list[Cell], part: _Part, shots: bool) -> Row:
     return Row(heads, tuple(cells), about, section)
 
 
-def _rank(group: Group, primary: str) -> tuple[bool, float, tuple[str, ...]]:
+def _rank(group: Group, primary: str, mean: float | None) -> tuple[bool, float, tuple[str, ...]]:
     """Order: results before random rows, best first, undefined last, then by name."""
-    mean = group.summary(primary)[0]
     sign = -1 if primary not in METRICS or METRICS[primary].higher_is_better else 1
     return group.first.unit.weights == "random", math.inf if mean is None else sign * mean, group.label
 
@@ -291,8 +292,8 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
             f"{len(parts)} data sets were run under the name {dataset}: images, labels, patients or classes differ, so "
             "rows of two sections do not compare; a card with a name of its own keeps a data set apart"
         )
-    alike = {digest for part in parts for digest in part.alike}
-    if odd := [group for group in groups if group.first.group not in alike]:
+    alike = {place for part in parts for place in part.alike}
+    if odd := [group for group in groups if group.place not in alike]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
         notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
     notes += [SEEN] if any(group.contaminated for group in groups) else []
@@ -311,8 +312,8 @@ def _warnings(groups: Sequence[Group]) -> list[str]:
             said.setdefault(NUMBER.sub("", warning), {}).setdefault(warning, []).append(group)
     notes = []
     for alike in said.values():
-        members = {group.first.group for same in alike.values() for group in same}
-        who = [group for group in groups if group.first.group in members]
+        members = {group.place for same in alike.values() for group in same}
+        who = [group for group in groups if group.place in members]
         more = f" (and {len(alike) - 1} more with other numbers)" if len(alike) > 1 else ""
         notes.append(f"{_titles(who)}: {next(iter(alike))}{more}")
     return notes

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medbench import cards
 from medbench.errors import unknown
-from medbench.papers.matching import paper_records
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
 from medbench.report.tables.dataset_table import dataset_table
-from medbench.report.tables.paper_table import paper_table
 from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 from medbench.storage import paths
@@ -19,13 +16,24 @@ from medbench.storage import paths
 def list_tables(runs: Path | None = None) -> list[str]:
     """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
 
+    `shift/<name>` follows where models that were trained on it were tested on another data set.
+
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
+    from medbench import cards
+
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
-    folders = sorted(path for path in paths.runs_dir(runs).glob("*") if path.is_dir())
-    run = [f.name for f in folders if next(f.glob(f"*/*/*/{store.RECORD}"), None)]
-    return papers + [f"dataset/{name}" for name in run]
+    place, own = paths.runs_dir(runs), []
+    for name in run_on(place):
+        own += [f"dataset/{name}", *([f"shift/{name}"] if store.tested_elsewhere(place, name) else [])]
+    return papers + own
+
+
+def run_on(runs: Path) -> list[str]:
+    """Return the names of the data sets with a finished unit, sorted."""
+    folders = sorted(path for path in runs.glob("*") if path.is_dir())
+    return [folder.name for folder in folders if next(folder.glob(f"*/*/*/{store.RECORD}"), None)]
 
 
 def table(
@@ -42,14 +50,30 @@ def table(
         CardError: There is no such table.
         MedbenchError: Nothing was run on the data set.
     """
-    place = paths.runs_dir(runs)
+    with gc_paused():  # until `_table` has returned: its records are gone by then
+        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset)
+    if found is None:
+        raise unknown("table", name, list_tables(runs), "All: medbench table")
+    return found
+
+
+def _table(
+    name: str, runs: Path, published: bool, include_random: bool, intervals: bool, preset: str | None
+) -> Table | None:
+    """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
-    with gc_paused():
-        if kind == "dataset" and (rest in cards.names("datasets") or name in list_tables(runs)):
-            return dataset_table(rest, records_of(place, rest), include_random, intervals)
-        if kind == "shift" and f"dataset/{rest}" in list_tables(runs):
-            return shift_table(rest, records_of(place, rest), include_random)
-        if kind in cards.names("papers") and rest in (paper := cards.find_paper(kind)).tables:
-            records = paper_records(paper, place, [rest])
-            return paper_table(paper, rest, records, published, include_random, intervals, preset)
-    raise unknown("table", name, list_tables(runs), "All: medbench table")
+    if kind in ("dataset", "shift") and rest in run_on(runs):
+        records = records_of(runs, rest)
+        if kind == "shift":
+            return shift_table(rest, records, include_random)
+        return dataset_table(rest, records, include_random, intervals)
+    from medbench import cards  # only here: they take longer to import than all else that a data set's table needs
+
+    if kind == "dataset" and rest in cards.names("datasets"):
+        return dataset_table(rest, [], include_random, intervals)  # which says that nothing has been run
+    if kind not in cards.names("papers") or rest not in (paper := cards.find_paper(kind)).tables:
+        return None
+    from medbench.papers.matching import paper_records
+    from medbench.report.tables.paper_table import paper_table
+
+    return paper_table(paper, rest, paper_records(paper, runs, [rest]), published, include_random, intervals, preset)

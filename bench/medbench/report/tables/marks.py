@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,26 +40,28 @@ def ranked(cells: Sequence[Cell], groups: Sequence[Group | None], metric: str, t
         test: Whether ties are looked for, which needs the stored predictions.
     """
     known = METRICS.get(metric)
-    places = [i for i, (cell, group) in enumerate(zip(cells, groups, strict=True)) if _compares(cell, group)]
+    places = [i for i, cell in enumerate(cells) if cell.value is not None and _compares(cell, groups[i])]
     found = list(cells)
     if known is None or len(places) < 2:
         return found
     values = {i: round(cells[i].value or 0.0, DECIMALS) for i in places}
     order = sorted(set(values.values()), reverse=known.higher_is_better)
-    for i in places:
-        if values[i] == order[0]:
-            found[i] = dataclasses.replace(found[i], rank="best")
-        elif len(places) > 2 and values[i] == order[1]:
-            found[i] = dataclasses.replace(found[i], rank="second")
+    best, second = order[0], order[1] if len(places) > 2 and len(order) > 1 else None
+    for i, value in values.items():
+        if value == best:
+            found[i] = found[i]._replace(rank="best")
+        elif value == second:
+            found[i] = found[i]._replace(rank="second")
     if test:
         for i in _tied([(i, group) for i in places if (group := groups[i]) is not None], metric):
-            found[i] = dataclasses.replace(found[i], tied=found[i].rank != "best")
+            found[i] = found[i]._replace(tied=found[i].rank != "best")
     return found
 
 
 def _compares(cell: Cell, group: Group | None) -> bool:
-    random = group is not None and group.first.unit.weights == "random"
-    return cell.value is not None and not random and (not cell.mark or not set(cell.mark) & set(UNRANKED))
+    if cell.mark and set(cell.mark) & set(UNRANKED):
+        return False
+    return group is None or group.first.unit.weights != "random"
 
 
 def _tied(ranked: list[tuple[int, Group]], metric: str) -> list[int]:
@@ -83,7 +84,7 @@ def interval(group: Group | None, metric: str) -> tuple[float | None, float | No
 
 def stored(group: Group) -> bool:
     """Tell whether all seeds' predictions lie beside their records; without them pandas is not even imported."""
-    return all(r.path is not None and (r.path / PREDICTIONS).is_file() for r in group.records)
+    return all(record.has(PREDICTIONS) for record in group.records)
 
 
 def other_data(group: Group) -> str:

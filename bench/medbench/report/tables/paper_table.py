@@ -132,7 +132,7 @@ def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
         group = _choose(work, one)
         cell = _cell(work, row, one, group)
         if group is not None and cell.value is not None and reference is not None:
-            cell = dataclasses.replace(cell, gain=_gain(work, one, reference, group, cell.value))
+            cell = cell._replace(gain=_gain(work, one, reference, group, cell.value))
         line.cells.append(cell)
         line.groups.append(group if cell.value is not None else None)
     if row.note and work.shown.published:
@@ -170,13 +170,13 @@ def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) 
         work.missing.append(one)
     if group is None or mean is None:
         work.empty.append(one)
-        return dataclasses.replace(paper, command=work.commands.cell(one))
+        return paper._replace(command=work.commands.cell(one))
     _footnotes(work, group, one)
     low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
     seen, flawed = (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
     marks = (RANDOM_MARK, random), seen, (SPLIT_MARK, other), flawed
     mark = "".join(sign for sign, holds in marks if holds)
-    return dataclasses.replace(paper, value=mean, std=std, n=n, low=low, high=high, mark=mark)
+    return paper._replace(value=mean, std=std, n=n, low=low, high=high, mark=mark)
 
 
 def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, value: float) -> float | None:
@@ -196,12 +196,12 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
         return cell
     mark = "".join(sign for sign in (*UNRANKED, FLAW_MARK) if any(sign in c.mark for c in line.cells))
     seeds = [tuple(record.unit.seed for record in group.records) for group in groups]
-    whole = dataclasses.replace(cell, value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
+    whole = cell._replace(value=sum(values) / len(values), n=min(one.n for one in line.cells), mark=mark)
     if len(set(seeds)) > 1 or any(one.n != len(seeds[0]) for one in line.cells):
         return whole
     metrics = [column.metric for column in work.content.columns]
     rows = zip(*(_values(group, metric) for group, metric in zip(groups, metrics, strict=True)), strict=True)
-    return dataclasses.replace(whole, std=stats.summary(sum(row) / len(row) for row in rows)[1])
+    return whole._replace(std=stats.summary(sum(row) / len(row) for row in rows)[1])
 
 
 def _average_gains(work: _PaperTable, lines: list[_Line]) -> None:
@@ -223,7 +223,7 @@ def _show_n(lines: list[_Line]) -> None:
     """Put the number of seeds into the cells where it differs between them."""
     counts = {cell.n for line in lines for cell in line.cells if cell.n}
     for line in lines:
-        line.cells = [dataclasses.replace(cell, show_n=len(counts) > 1) for cell in line.cells]
+        line.cells = [cell._replace(show_n=len(counts) > 1) for cell in line.cells]
 
 
 def _rank(lines: list[_Line], metrics: list[str]) -> None:

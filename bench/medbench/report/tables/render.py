@@ -121,16 +121,15 @@ def render_csv(table: Table) -> str:
     writer.writerow(names)
     printed = [next((digits for end, digits in PRINTED.items() if name.endswith(end)), None) for name in names]
     for row in rows:
-        writer.writerow([_number(v, digits) for v, digits in zip(row, printed, strict=True)])
+        writer.writerow(map(_number, row, printed))
     return out.getvalue()
 
 
-def _number(value: Any, digits: int | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
+def _number(value: Any, digits: int | None) -> Any:
+    """Return what the writer prints as it should: it prints a float in full, and nothing for None."""
+    if value is True or value is False:
         return str(value).lower()
-    return f"{value:.{digits}f}" if digits else repr(value) if isinstance(value, float) else str(value)
+    return value if digits is None or value is None else f"{value:.{digits}f}"
 
 
 def render_json(table: Table) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
         draws: Of the bootstrap.
     """
     groups = collect(records)
-    own = {group.first.group: group for group in groups if group.first.test_on is None}
+    own = {group.place: group for group in groups if group.first.test_on is None}
     shown, notes = pick(group for group in groups if group.first.test_on is not None)
     random = sum(group.first.unit.weights == "random" for group in shown)
     if random and not include_random:
@@ -75,7 +75,7 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
     found = []
     with cache.counted("drops", len(shown)):
         for group in shown:
-            base = own.get(str(group.first.provenance.get("test_on", {}).get("in_domain")))
+            base = own.get((*group.place[:3], str(group.first.provenance.get("test_on", {}).get("in_domain"))))
             found.append(_drop(group, base, draws))
     return found, notes
 
@@ -174,7 +174,7 @@ def shift_table(dataset: str, records: Iterable[Record], include_random: bool = 
 def _row(drop: Drop, *, several: bool) -> Row:
     group, unit = drop.shifted, drop.shifted.first.unit
     marks = SEEN_MARK * group.contaminated + RANDOM_MARK * (unit.weights == "random")
-    numbers = [replace(drop.own, mark=marks if drop.own.value is not None else ""), _cell(group, drop.metric, marks)]
+    numbers = [drop.own._replace(mark=marks if drop.own.value is not None else ""), _cell(group, drop.metric, marks)]
     gap = Cell(drop.value, low=drop.low, high=drop.high, form="difference")
     options = spelt({key: value for key, value in unit.options.items() if key not in TESTED})
     about = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +25,8 @@ PARTS: dict[Form, dict[str, str]] = {
 """Form of a cell -> the columns it has in CSV: what is put behind the column's id, and the field of the cell."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One number with its spread and where it comes from.
+class Cell(NamedTuple):
+    """One number with its spread and where it comes from. A tuple, because large tables have tens of thousands.
 
     Attributes:
         value: Mean over the seeds; None: not run, or undefined.
@@ -189,10 +190,11 @@ class Table:
             more |= {"_published_gain": "published_gain"} if gains else {}
         forms: list[Form] = [self.rows[0].cells[i].form if self.rows else "mean" for i in range(len(self.columns))]
         parts = [PARTS[form] | more if form == "mean" else PARTS[form] for form in forms]
+        read = [_values_of(tuple(ends.values())) for ends in parts]
         names = about + [f"{column.id}{end}" for column, ends in zip(self.columns, parts, strict=True) for end in ends]
         rows = [
             [row.about.get(key) for key in about]
-            + [getattr(c, field) for c, ends in zip(row.cells, parts, strict=True) for field in ends.values()]
+            + [value for c, fields in zip(row.cells, read, strict=True) for value in fields(c)]
             for row in self.rows
         ]
         return names, rows
@@ -216,6 +218,11 @@ class Table:
         first = [name for name in names if heads and name.removeprefix(self.columns[0].id) in ends]
         order = [*heads, *first, *(name for name in names if name not in {*heads, *first})]
         return pd.DataFrame(rows, columns=names)[order]
+
+
+def _values_of(fields: Sequence[str]) -> Callable[[Cell], tuple[Any, ...]]:
+    """Return what reads some fields of a cell: two or more by one call, of which a large table has ten thousands."""
+    return attrgetter(*fields) if len(fields) > 1 else lambda cell: (getattr(cell, fields[0]),)
 
 
 def mean_std(mean: float, std: float | None) -> str:

@@ -79,11 +79,16 @@ def _state(runs: Path, one: Submission, task: SubmittedTask, units: Units, queue
         return told("running" if known in ("RUNNING", "COMPLETING") else "queued", place)
     failures = [error for _, error in store.failures_of(store.folder_of(runs, *unit) for unit in units)]
     if failures or end.endswith(FAILED):
-        return told("failed", (failures or lines[-2:-1] or [""])[0].strip().splitlines()[-1])
+        return told("failed", (failures or _errors(lines) or [""])[0].strip().splitlines()[-1])
     if queue is None:
         return told("unknown", "squeue does not answer on this machine")
     how = squeue.ended(task.job) or ", ".join(filter(None, (known, place))) or "no longer in the queue"
     return told("lost", "; ".join([how, *(lines or last_lines(one.printed(task), LAST_LINES))]))
+
+
+def _errors(lines: Sequence[str]) -> list[str]:
+    """Return the last line of a log that tells an error, else the last one before the end."""
+    return [line for line in lines if " error: " in line or " failed: " in line][-1:] or list(lines[-2:-1])
 
 
 def logs(runs: Path, what: str) -> list[TaskState]:

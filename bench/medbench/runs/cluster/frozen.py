@@ -97,7 +97,7 @@ class _Writer:
 
     def line(self, job: Job) -> Any:
         """Return the JSON of a job; jobs that it needs are their numbers."""
-        found = self._fields(job)
+        found = self._fields(job, {"texts"})
         self._lines[job.place] = len(self._lines)
         return found
 

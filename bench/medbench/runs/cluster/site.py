@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,11 @@ class Resources(Strict):
     minutes: int = Field(120, gt=0, le=43_200, description="Time limit; a requeued task gets it anew.")
     requeues: int = Field(10, ge=0, le=1_000, description="How often a task that reached the limit is queued again.")
     constraint: str | None = Field(None, description="Features that the node must have.")
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that do one task together."""
+        return max(1, self.gpus)
 
 
 class Site(Card):
@@ -97,8 +102,24 @@ class Site(Card):
         own = self.classes[kind]
         for pattern, changed in self.models.items():
             if fnmatch.fnmatchcase(model, pattern) and kind in changed:
-                return Resources.model_validate({**own.model_dump(), **changed[kind]})
+                return _changed(own, changed[kind])
         return own
+
+    def every(self) -> Iterator[Resources]:
+        """Yield what tasks of any class and model get."""
+        yield from self.classes.values()
+        for changed in self.models.values():
+            yield from (_changed(self.classes[kind], changes) for kind, changes in changed.items())
+
+    def processes(self) -> tuple[tuple[str, int], ...]:
+        """Return (pattern of model names, processes that train such a model); the first that fits counts."""
+        own = self.classes["train"]
+        found = [(name, _changed(own, changed["train"])) for name, changed in self.models.items() if "train" in changed]
+        return tuple((pattern, resources.processes) for pattern, resources in (*found, ("*", own)))
+
+
+def _changed(own: Resources, changes: dict[str, Any]) -> Resources:
+    return Resources.model_validate({**own.model_dump(), **changes})
 
 
 def find_site(given: Path | None, environment: Mapping[str, str] = os.environ) -> Site:

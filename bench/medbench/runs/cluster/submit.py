@@ -25,6 +25,16 @@ from medbench.runs.estimate import Speeds
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.storage import files
 
+
+class NothingToSubmitError(MedbenchError):
+    """All that was asked for is done or queued; `queued` is the number of units that are queued."""
+
+    def __init__(self, queued: int) -> None:
+        what = "everything is done" if not queued else f"what is not done is queued: {queued} units"
+        super().__init__(f"nothing to submit: {what}", "see: medbench status --jobs")
+        self.queued = queued
+
+
 TASKS = "tasks.json"
 TABLES = "tables"
 """Name of the last task, which writes the tables of the run store."""
@@ -80,7 +90,7 @@ class Prepared:
 
 def for_site(options: Options, site: Site) -> Options:
     """Return options under which a plan is that of the site's workers, not of this machine."""
-    return dataclasses.replace(options, device=site.device, elsewhere=site.precision)
+    return dataclasses.replace(options, device=site.device, elsewhere=site.precision, processes=site.processes())
 
 
 def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *, needs: bool = False) -> Prepared:
@@ -94,14 +104,13 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
         needs: Whether a task does itself what it needs and is not done yet, for engines that keep no order.
 
     Raises:
-        MedbenchError: Nothing is left to submit.
+        NothingToSubmitError: Nothing is left to submit.
     """
     waiting = queued(plan.options.runs)
     todo = [job for job in plan.todo if any(key not in waiting for key in missing(job))]
     held = sum(key in waiting for job in plan.todo for key in missing(job))
     if not todo:
-        what = "everything is done" if not held else f"what is not done is queued: {held} units"
-        raise MedbenchError(f"nothing to submit: {what}", "see: medbench status --jobs")
+        raise NothingToSubmitError(held)
     jobs = with_needs(todo)
     places = {job.place for job in todo}
     numbered = {number: job for number, job in enumerate(jobs) if job.place in places}
@@ -161,6 +170,12 @@ def queued(runs: Path) -> set[str]:
     return found
 
 
+def alive(runs: Path) -> list[str]:
+    """Return the names of the submissions of which Slurm has tasks in its queue, or runs them."""
+    names = {name for name, (state, _) in (squeue.queue() or {}).items() if state in squeue.ALIVE}
+    return [one.name for one in submissions(runs) if any(task.job in names for task in one.tasks)]
+
+
 def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, int], Callable[[], Any]]) -> Submission:
     """Submit all stages to Slurm, and a last task that writes the tables; the note of it is written stage by stage.
 
@@ -184,10 +199,14 @@ def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, in
             after = [name for earlier in stage.after for name in _arrays(names[earlier])]
             try:
                 names[stage.name] = slurm.submit(stage, site, after, logs / "submitit", made.name, worker)
-            except MedbenchError:
+            except MedbenchError as error:
                 if not tasks:  # nothing of it is in the queue
                     shutil.rmtree(made.folder, ignore_errors=True)
-                raise
+                    raise
+                raise MedbenchError(
+                    f"{stage.name}: {error.message}; the {len(tasks)} tasks before it are in the queue",
+                    f"{error.hint}; the same command then submits the rest, medbench cancel ends what is queued",
+                ) from error
             tasks += [
                 SubmittedTask(stage.name, number, job, units_of(made, stage, number))
                 for number, job in enumerate(names[stage.name])

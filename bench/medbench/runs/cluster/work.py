@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ import torch
 from medbench import progress
 from medbench.errors import MedbenchError
 from medbench.features.extract import Tally
+from medbench.runs.cluster import lives
 from medbench.runs.cluster.frozen import thaw
 from medbench.runs.cluster.site import GPU_CLASSES
 from medbench.runs.cluster.stages import Stage
@@ -19,7 +22,7 @@ from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.execute import check_needs, execute
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
-from medbench.runs.jobs import Plan, Result
+from medbench.runs.jobs import Job, Plan, Result
 
 
 def task_of(folder: Path, stage: str, number: int) -> tuple[TaskList, Stage]:
@@ -53,6 +56,9 @@ def work(folder: Path, stage: str, number: int) -> Result:
     here = ", ".join(f"{key} {value}" for key, value in task_here().items())
     progress.say(f"{folder.name}: {stage} {number} on {choose_device(place)}{here and f'; {here}'}")
     jobs = with_needs(plan.jobs) if tasks.needs and one.kind != "prepare" else plan.jobs
+    if progress.is_first():
+        lives.begin(folder, stage, number, jobs)
+    _check_weights(plan.jobs)
     if one.kind not in ("prepare", "features"):
         return execute(Plan(jobs, options))
     asked = {job.place for job in plan.jobs}
@@ -61,6 +67,20 @@ def work(folder: Path, stage: str, number: int) -> Result:
     if not (result.mistakes or result.failures):
         _make_inputs(Plan(plan.jobs, options), one)
     return result
+
+
+def _check_weights(jobs: Sequence[Job]) -> None:
+    """Refuse to work on a machine that does not see the weights; nothing is downloaded there.
+
+    Raises:
+        MedbenchError: A file is missing; the units of all these jobs say so.
+    """
+    files = (weights.path for job in jobs for _, weights in job.encoders if weights.origin in ("official", "file"))
+    if absent := next((path for path in files if path is not None and not path.is_file()), None):
+        message = f"there is no {absent} on this machine ({platform.node()})"
+        for job in jobs:
+            lives.note(job.options.runs, job.all_units, message)
+        raise MedbenchError(message, "keep weights where all nodes see them: MEDBENCH_HOME on a shared folder")
 
 
 def _make_inputs(plan: Plan, stage: Stage) -> None:

@@ -14,13 +14,14 @@ from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
-from medbench.data.prepared.transforms import Clean, Views
+from medbench.data.prepared.transforms import Clean, Drawn, Late, Views
 from medbench.data.splits.split_file import refuse_empty
-from medbench.features.extract import Extraction, Tally, features
+from medbench.features.extract import Extraction, Tally, features_in_turn
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
+from medbench.runs.device import augments_late
 from medbench.runs.jobs import Job
 from medbench.storage import files
 
@@ -107,24 +108,29 @@ class JobInputs:
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
         size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
-        found = []
+        tasks = []
         for view in range(number):
-            images = Views(self.store, rows, size, augment, VIEW_SEED, view)
+            images = self._placed(Views(self.store, rows, size, augment, VIEW_SEED, view))
             what = f"{name}: view {view + 1}/{number}"
             drawn = spec.of_view(view, marked, augment, VIEW_SEED)
-            found += self._features(Extraction([drawn], images, len(rows), what))
-        return found
+            tasks.append(Extraction([drawn], images, len(rows), what))
+        return [found for (found,) in self._features(tasks)]
 
     def everything(self) -> NDArray[np.float32]:
         """Return the features of all images of the data set under the evaluation transform, (n, d)."""
         rows = np.arange(len(self.dataset.samples))
         images = Clean(self.store, rows, self.job.image_size)
         what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
-        return self._features(Extraction([self._spec()], images, len(rows), what))[0]
+        [[found]] = self._features([Extraction([self._spec()], images, len(rows), what)])
+        return found
 
-    def _features(self, task: Extraction) -> list[NDArray[np.float32]]:
+    def _placed(self, images: Drawn) -> Drawn | Late:
+        """Return augmented images that are made by loaders or, where these are too few, on the device."""
+        return Late(images) if augments_late(self.encoders.device.type, self.workers) else images
+
+    def _features(self, tasks: Sequence[Extraction]) -> list[list[NDArray[np.float32]]]:
         encoder: Callable[[], Encoder] = lambda: self.encoders.get(self.job)  # noqa: E731 - built only on a miss
-        return features(task, encoder, self.encoders.device, self.workers, self.tally)
+        return features_in_turn(tasks, encoder, self.encoders.device, self.workers, self.tally)
 
     def _spec(self) -> FeatureSpec:
         job = self.job

@@ -6,6 +6,7 @@ import copy
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,8 +86,10 @@ class NetworkInputs(JobInputs):
         """Return what is said of a split's images, in their order."""
         return pairs_of(self.dataset, split)
 
-    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Tensor]:
+    def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
+
+        Where the device makes the views, a batch is an `Undrawn`.
 
         Views that are drawn in every epoch depend on the seed; those of a bank are the same for all seeds.
         """
@@ -94,7 +97,7 @@ class NetworkInputs(JobInputs):
         if views == 0:
             return self.still()
         own = VIEW_SEED if views is not None else seed
-        return Drawn(self.store, rows, self.job.image_size, augment, own)
+        return self._placed(Drawn(self.store, rows, self.job.image_size, augment, own))
 
     def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the training images in self-supervision's crops; an index is a pair (epoch, index)."""
@@ -138,12 +141,13 @@ class NetworkInputs(JobInputs):
         what = self._named(outputs)
         specs = [self._spec().of_output(name) for name in names]
         clean = self._clean(outputs, at)
-        rows, drawn = self.dataset.rows("train"), []
+        rows, tasks = self.dataset.rows("train"), []
         marked = files.digest(rows.tolist())
         for view in range(views):
-            images = Views(self.store, rows, size, augment, VIEW_SEED, view)
+            images = self._placed(Views(self.store, rows, size, augment, VIEW_SEED, view))
             own = [spec.of_view(view, marked, augment, VIEW_SEED) for spec in specs]
-            drawn.append(self._made(Extraction(own, images, len(rows), f"{what}, view {view + 1}/{views}", make))[at])
+            tasks.append(Extraction(own, images, len(rows), f"{what}, view {view + 1}/{views}", make))
+        drawn = [found[at] for found in self._made(tasks)]
         splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
         if self.elsewhere:
             further = [one._clean(outputs, at)[one.dataset.rows("test")] for one in self.elsewhere]
@@ -155,17 +159,18 @@ class NetworkInputs(JobInputs):
         specs = [self._spec().of_output(name) for name in outputs]
         every = Clean(self.store, range(len(self.dataset.samples)), self.job.image_size)  # type: ignore[arg-type]
         what = f"{self._named(outputs)}, clean"
-        return self._made(Extraction(specs, every, len(every), what, next(iter(outputs.values()))))[at]
+        [found] = self._made([Extraction(specs, every, len(every), what, next(iter(outputs.values())))])
+        return found[at]
 
     def _named(self, outputs: dict[str, Outputs]) -> str:
         more = " …" if len(outputs) > 1 else ""
         return f"{self.job.model.name} on {self.dataset.card.name}: {next(iter(outputs))}{more}"
 
-    def _made(self, task: Extraction) -> list[NDArray[np.float32]]:
-        for bank in (made := [FeatureFolder(spec, task.n) for spec in task.specs]):
+    def _made(self, tasks: Sequence[Extraction]) -> list[list[NDArray[np.float32]]]:
+        for bank in (made := [FeatureFolder(spec, task.n) for task in tasks for spec in task.specs]):
             cache_folder.mark(bank.path)  # another process with the same bank may end first
         self.banks += made
-        return self._features(task)
+        return self._features(tasks)
 
 
 def _existing(path: Path) -> Path:

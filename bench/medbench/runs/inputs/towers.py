@@ -19,7 +19,7 @@ from medbench.runs.language import JobLanguage
 from medbench.storage import files
 
 FIRST_SCALE = 1 / 0.07
-"""Factor on cosines for random weights, which have none: where CLIP's training starts."""
+"""Factor on cosines for weights that have none, such as random ones: where CLIP's training starts."""
 
 
 @dataclass
@@ -46,10 +46,16 @@ class Towers:
         if asked is None or model.text is None:
             return None
         tower = self.get(model, weights, asked.vocabulary)
-        scale = asked.scale or model.text.scale or tower.logit_scale or FIRST_SCALE
+        known = asked.scale or model.text.scale or tower.logit_scale
+        warnings = _cut(tower, asked)
+        if known is None and weights.path is not None:
+            warnings += (
+                f"the weights have no logit_scale: cosines are multiplied by {FIRST_SCALE:.1f}, where CLIP's training "
+                "starts, so probabilities and what depends on them are not the model's own (--set scale=… sets it)",
+            )
         embed = functools.partial(self._embed, tower)
         return Language(
-            asked.prompts, asked.others, embed, scale, tower.logit_bias, _warnings(tower, asked), asked.prototype
+            asked.prompts, asked.others, embed, known or FIRST_SCALE, tower.logit_bias, warnings, asked.prototype
         )
 
     def _embed(self, tower: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -61,7 +67,7 @@ class Towers:
         return self._known[asked]
 
 
-def _warnings(tower: TextEncoder, asked: JobLanguage) -> tuple[str, ...]:
+def _cut(tower: TextEncoder, asked: JobLanguage) -> tuple[str, ...]:
     """Return a warning that texts are longer than the tower's context, if some are."""
     sets = [asked.prompts, *asked.others]
     texts = dict.fromkeys(text for one in sets for side in (one.texts, one.negatives or ()) for text in chain(*side))

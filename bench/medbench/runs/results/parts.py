@@ -91,8 +91,9 @@ def parts_of(job: Job, inputs: JobInputs | CombinedInputs) -> Iterator[Part]:
     common = warnings_of(job, inputs)
     shared = {"group": job.group, "material": job.material, "n": n, "provenance": source}
     end = len(own.rows("test"))
-    yield Part(own, job.units, shared, common, slice(0, end) if job.shifts else None)
-    for shift, other in zip(job.shifts, inputs.elsewhere, strict=True):
+    planned, *planned_on = job.planned
+    yield Part(own, planned.units(), shared, common, slice(0, end) if job.shifts else None)
+    for shift, other, planned in zip(job.shifts, inputs.elsewhere, planned_on, strict=True):
         start, end = end, end + len(other.dataset.rows("test"))
         shared = {
             "group": job.group_on(shift),
@@ -102,7 +103,7 @@ def parts_of(job: Job, inputs: JobInputs | CombinedInputs) -> Iterator[Part]:
         }
         told = [text for text in common if not text.startswith(f"{ABSENT}test")]
         told += [text for text in _warnings_on(job, shift, other) if text not in told]
-        yield Part(other.dataset, job.units_on(shift), shared, told, slice(start, end), shift)
+        yield Part(other.dataset, planned.units(), shared, told, slice(start, end), shift)
 
 
 def _described(job: Job, shift: Shifted, inputs: JobInputs) -> dict[str, Any]:

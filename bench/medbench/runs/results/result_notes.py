@@ -43,7 +43,8 @@ def notes_of(dataset: Dataset, outcome: Outcome, targets: NDArray[np.integer]) -
 
 
 def _chose(outcome: Outcome) -> bool:
-    return len(outcome.selection.get("candidates", [])) > 1 or "epoch" in outcome.chosen
+    tried = max(len(outcome.selection.get("candidates", [])), outcome.selection.get("settings", 0))
+    return tried > 1 or "epoch" in outcome.chosen
 
 
 def _below_chance(log_odds: NDArray[np.float64], targets: NDArray[np.integer]) -> list[str]:

@@ -187,7 +187,7 @@ class Alignment(Training[Tensor]):
         rng = generator(self.draws, "order", self.seed, epoch)
         order = rng.permutation(self.n)
         sources = self.data.captions.pairs.sources
-        return sampled(sources, picked_by(rng), order, balance=self.settings.balance)
+        return sampled(sources, picked_by(rng), order, balance=self.settings.balance_sources)
 
     def _gradients(self, batch: Tensor, rows: Rows) -> Tensor:
         """Compute the gradient of the loss over the whole batch; return loss, floor and effective categories, (3,)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench import metrics
+from medbench.data.prepared.augment_batch import Undrawn
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.progress import Advance
@@ -29,7 +30,7 @@ from medbench.training.steps import Rows, Training
 PLATEAU = ("scale", "best", "bad")  # arrays of a plateau's state
 
 
-class Fit(Training[Tensor]):
+class Fit(Training[Tensor | Undrawn]):
     """One training.
 
     Args:
@@ -126,7 +127,7 @@ class Fit(Training[Tensor]):
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
 
-    def loss_of(self, batch: Tensor, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
+    def loss_of(self, batch: Tensor | Undrawn, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
         """Return a micro-batch's part of the step's loss, and the same as the number to add up, (1,)."""
         device, targets = self.machine.device, self.task.train_targets[torch.from_numpy(rows % self.n)]
         x = self.source.prepare(batch[at].to(device, non_blocking=True))

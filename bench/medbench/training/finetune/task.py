@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,13 @@ class FitData:
     """The inputs of a training.
 
     Attributes:
-        train: Takes a list of (view, index), gives (b, …) for `prepare`.
+        train: Takes a list of (view, index), gives (b, …) for `prepare`, or an `Undrawn` that gives it on the device.
         val: Takes a list of indices, gives the same.
         test: As `val`.
         prepare: Turns that, on the device, into the network's input.
     """
 
-    train: Dataset[Tensor]
+    train: Dataset[Any]
     val: Dataset[Tensor]
     test: Dataset[Tensor]
     prepare: Callable[[Tensor], Tensor]

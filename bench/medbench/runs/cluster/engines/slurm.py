@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from medbench.errors import MedbenchError
-from medbench.runs.cluster.engines.squeue import told
+from medbench.errors import MedbenchError, unknown
+from medbench.runs.cluster.engines.squeue import cancel, told
 from medbench.runs.cluster.site import Resources, Site
 from medbench.runs.cluster.stages import Stage, Worker
 
@@ -18,11 +18,14 @@ MOST_AT_ONCE = 1001
 """Slurm's default MaxArraySize, if its configuration cannot be read."""
 
 
-def check() -> None:
+def check(site: Site | None = None) -> None:
     """Refuse to submit where nothing can be submitted.
 
+    Args:
+        site: Its partitions must be there; None: any.
+
     Raises:
-        MedbenchError: There is no sbatch here, or submitit is not installed.
+        MedbenchError: There is no sbatch here, submitit is not installed, or the cluster has no such partition.
     """
     if absent := [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]:
         raise MedbenchError(
@@ -33,6 +36,11 @@ def check() -> None:
         import submitit  # noqa: F401
     except ImportError as error:
         raise MedbenchError("--on slurm needs the package submitit", "pip install 'medbench[slurm]'") from error
+    known = (told("sinfo", "--all", "-h", "-o", "%R") or "").split()
+    for own in site.every() if site and known else ():
+        for name in (own.partition or known[0]).split(","):  # Slurm takes the one that starts first
+            if name not in known:
+                raise unknown("partition of this cluster", name, known)
 
 
 def submit(stage: Stage, site: Site, after: Sequence[str], logs: Path, name: str, worker: Worker) -> list[str]:
@@ -59,7 +67,11 @@ def submit(stage: Stage, site: Site, after: Sequence[str], logs: Path, name: str
         for part in _parts(numbers, longest_array()):
             executor = _executor(stage, site, resources, after, logs, name)
             calls = [worker(stage.name, number) for number in part]
-            found |= dict(zip(part, _submitted(executor, calls), strict=True))
+            try:
+                found |= dict(zip(part, _submitted(executor, calls), strict=True))
+            except MedbenchError:
+                cancel(list(found.values()))  # a stage is submitted whole or not at all
+                raise
     return [found[number] for number in range(len(stage.tasks))]
 
 
@@ -67,7 +79,6 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
     import submitit
 
     executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=own.requeues, python=site.python)
-    several = own.gpus > 1
     given = {
         "job_name": f"medbench-{name}-{stage.name}",
         "time": own.minutes,
@@ -76,15 +87,13 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
         "partition": own.partition,
         "constraint": own.constraint,
         "gpus_per_node": own.gpus or None,
-        "ntasks_per_node": own.gpus if several else 1,
+        "ntasks_per_node": own.processes,
         "array_parallelism": site.at_once,
         "signal_delay_s": site.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in site.env.items()), *site.setup],
-        "srun_args": [
-            f"--cpus-per-task={own.cpus}",
-            *site.srun_args,
-        ],  # not all versions of srun take it over from sbatch
+        # not all versions of srun take the first over from sbatch; processes that wait for one that failed must end
+        "srun_args": [f"--cpus-per-task={own.cpus}", "--kill-on-bad-exit=1", *site.srun_args],
         "dependency": f"afterany:{':'.join(after)}" if after else None,
         "additional_parameters": dict(site.extra),
     }

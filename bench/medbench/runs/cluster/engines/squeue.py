@@ -23,6 +23,11 @@ def queue() -> dict[str, tuple[str, str]] | None:
     return {name.strip(): (state.strip(), why.strip()) for name, state, why in rows}
 
 
+def state(job: str) -> str:
+    """Return the state of one task; empty: it is not in the queue, or squeue does not answer."""
+    return (told("squeue", "-h", "-j", job, "-o", "%T") or "").strip()
+
+
 def ended(job: str) -> str:
     """Return the state, exit status and node of a task that is no longer in the queue; empty: nobody knows."""
     if shutil.which("sacct") is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from medbench.cards import ModelCard, Settings
@@ -32,12 +31,12 @@ def check_layers(model: ModelCard, settings: Settings) -> None:
     parts_of(_outline(model), model.name)
 
 
-def together(model: ModelCard, settings: Settings, kind: Kind) -> tuple[int, int] | None:
+def together(model: ModelCard, settings: Settings, kind: Kind, world: int) -> tuple[int, int] | None:
     """Return the micro-batch (0: not set) and the number of processes if they change the result, else None.
 
     They do where batch norm is trained: it sees the images that are computed at once.
     """
-    micro, world = getattr(settings, "micro_batch", None), int(os.environ.get("WORLD_SIZE", "1"))
+    micro = getattr(settings, "micro_batch", None)
     if not kind.thaws or (micro is None and world == 1):
         return None
     from medbench.models.networks.units import batch_norms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from medbench import cards
 from medbench.cards import ProtocolCard
@@ -49,8 +50,11 @@ class Targets:
                 f"--test-on: {recipe.name} does not classify, so it cannot be tested on another data set",
                 "leave out --test-on, or run another protocol",
             )
-        names = cards.expand("datasets", self.options.test_on)
-        return tuple(self._shifted(trained, self._load(other, name)) for other in names)
+        return tuple(self._shifted(trained, self._load(other, name)) for other in self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return cards.expand("datasets", self.options.test_on)
 
     def _shifted(self, trained: Dataset, other: Dataset) -> Shifted:
         for data in (trained, other):

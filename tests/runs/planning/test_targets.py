@@ -22,7 +22,7 @@ from medbench.runs.estimate import estimate
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 
-from .conftest import QUICK, SHORT, numbers, short_of, train, write_pictures
+from ..conftest import QUICK, SHORT, numbers, short_of, train, write_pictures
 
 
 @pytest.fixture(scope="session")

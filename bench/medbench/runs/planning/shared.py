@@ -1,0 +1,86 @@
+"""What the jobs of a plan share is made once: results of calls, and the JSON of which keys are digests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar, cast
+
+from medbench.cards.recipes import EXECUTION, Settings
+from medbench.storage import files
+
+T = TypeVar("T")
+
+MANY = {"inputs", "encoders", "slices", "stride", "balance"}
+"""Settings that are used only where samples have several inputs."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision", "prompts", "template"} | {
+    *("bert", "dictionary")
+}
+"""Settings whose effect is elsewhere in the key: digests, size, model card, other settings, precision, texts."""
+
+
+def recipe_of(settings: Settings, several: bool) -> dict[str, Any]:
+    """Return the entry of a recipe: its kind, the version of the kind's code, and the settings that change numbers.
+
+    Args:
+        settings: The settings.
+        several: Whether samples have several inputs.
+    """
+    unused = ABSORBED | EXECUTION | (set() if several else MANY)
+    return {
+        "kind": settings.kind.name,
+        "version": settings.kind.version,
+        **settings.model_dump(mode="json", exclude=unused),
+    }
+
+
+class Once:
+    """Results of calls that many jobs repeat.
+
+    What it returns stays alive as long as it does, so that `id` of such an object may be part of a key.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def __call__(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned when it was first called for this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
+
+
+class Entry(NamedTuple):
+    """One entry of a job's material.
+
+    Attributes:
+        value: As the record shows it; do not change it, jobs share it.
+        text: Its canonical JSON.
+    """
+
+    value: Any
+    text: str
+
+    @classmethod
+    def of(cls, value: Any) -> Entry:
+        """Return the entry of a value."""
+        return cls(value, files.canonical(value))
+
+
+class Texts:
+    """Entries of cards, settings and texts that many jobs have in their material; each is written as JSON once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Hashable, tuple[tuple[object, ...], Entry]] = {}
+
+    def part(self, make: Callable[[], Any], *about: object, how: Hashable = None) -> Entry:
+        """Return the entry that `make` makes of objects which never change, such as a card.
+
+        Args:
+            make: Makes the value of the entry.
+            about: The objects.
+            how: What else the value depends on.
+        """
+        key = (*map(id, about), how)
+        if key not in self._parts:  # the objects are kept, too: after their end others could have their ids
+            self._parts[key] = about, Entry.of(make())
+        return self._parts[key][1]

@@ -1,0 +1,21 @@
+"""The benchmark of extraction, with a network that is quick: each row is given as soon as it is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import extraction
+
+
+def test_rows_come_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    plain = extraction.costs_by_turns
+    monkeypatch.setattr(extraction, "costs_by_turns", lambda *a, **k: turns.append(len(a)) or plain(*a, **k))
+    rows = extraction.measure(tmp_path, torch.device("cpu"), "test_vit", 12, rounds=1)
+    clean = [next(rows), next(rows)]
+    assert turns == [2], "views are measured later"
+    assert all(row.ratio > 0 for row in [*clean, *rows])
+    assert turns == [2, 2]
