@@ -76,9 +76,7 @@ class FlairPretrain(Settings):
         None, description="Epochs after which the cosine of the rate would be 0, published: 100; none: `epochs`."
     )
     clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
-    balance_sources: bool = Field(
-        True, description="Draw each data set of the pairs equally often; no: each image once."
-    )
+    balance_sources: bool = Field(True, description="Draw each of the data sets equally often, not each image.")
     caption: str = Field(
         "A [ATR] fundus photograph of [CLS]", description="Caption: [ATR] an attribute, [CLS] a category of the image."
     )

@@ -212,7 +212,7 @@ def _average_gains(work: _PaperTable, lines: list[_Line]) -> None:
             own, other = line.cells[-1].value, means[tuple(line.row.over)]
             gain = None if own is None or other is None else round(100 * (own - other), 10)
             printed = line.row.average_gain if work.shown.published else None
-            line.cells[-1] = dataclasses.replace(line.cells[-1], gain=gain, published_gain=printed)
+            line.cells[-1] = line.cells[-1]._replace(gain=gain, published_gain=printed)
 
 
 def _values(group: Group, metric: str) -> list[float]:
