@@ -89,9 +89,7 @@ def training(folder: Path, batch: int) -> Alignment:
         "vocab_size": content.count("\n"), "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 256, "max_position_embeddings": 32,
     }  # fmt: skip
-    text = Text(
-        library="transformers", arch="bert", args=args, hidden=[1, 2, -1], l2=True, dim=64, tokenizer=rule
-    )
+    text = Text(library="transformers", arch="bert", args=args, hidden=[1, 2, -1], l2=True, dim=64, tokenizer=rule)
     images = np.random.default_rng(0).integers(0, 256, (N, SIZE, SIZE, 3), dtype=np.uint8)
     encoder = load_model(CARD, weights="random", image_size=SIZE)
     encoder.requires_grad_(True)
