@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,26 @@ class Parity:
         """Return a golden's arrays."""
         with np.load(self.folder / name / "golden.npz") as file:
             return {key: torch.from_numpy(file[key]) for key in file.files}
+
+    def about(self, name: str) -> dict[str, Any]:
+        """Return a golden's manifest."""
+        found: dict[str, Any] = json.loads((self.folder / name / "manifest.json").read_text())
+        return found
+
+    def fakes(self, name: str) -> dict[str, Tensor]:
+        """Return the made-up weights that the official code was given."""
+        return dict(self._made_up().fake_tensors(self.about(name)))
+
+    def image(self, seed: int, batch: int, channels: int, size: int) -> Tensor:
+        """Return the made-up images that the official code was given."""
+        found: Tensor = self._made_up().parity_image(seed, batch, channels, size)
+        return found
+
+    def _made_up(self) -> Any:
+        spec = importlib.util.spec_from_file_location("fakes", self.folder.parent / "parity" / "fake_checkpoint.py")
+        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+        return module
 
     def check(self, name: str, quantity: str, found: Any, wanted: Any, within: float = CLOSE) -> None:
         """Compare: the largest error, relative to the largest value."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench.cards import ModelCard, find_model
+from medbench.cards.model import Features
 from medbench.errors import CardError, MedbenchError
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
@@ -311,3 +312,25 @@ def test_checkpointing_repeats_what_was_drawn(tmp_path: Path) -> None:
     assert (found[0][0] - family.enc.pooled(x)).abs().max() > 1e-3, "something was dropped"
     for name, grad in found[0][1].items():
         assert grad is None or torch.equal(grad, found[1][1][name]), name
+
+
+def test_a_projection_follows_the_pooled_vector() -> None:
+    plain = find_model("toy-vit")
+    for unit in (False, True):
+        features = {"pooled": "cls", "projection": (96, 5), "dim": 5, "l2": unit}
+        card = plain.model_copy(update={"features": Features(**features)})
+        encoder = load_model(card, weights="random")
+        assert encoder.dim == 5
+        x = torch.randn(2, 3, 64, 64)
+        with torch.inference_mode():
+            token = encoder.sequence(x, norm=True)[:, 0]
+            expected = encoder.network.projection(normalize(token, dim=1) if unit else token)
+            found = encoder.pooled(x)
+        torch.testing.assert_close(found, normalize(expected, dim=1) if unit else expected)
+
+
+def test_the_sequence_is_prefix_and_patches(vit: Encoder) -> None:
+    x = torch.randn(2, 3, vit.image_size, vit.image_size)
+    with torch.inference_mode():
+        for norm in (True, False):
+            torch.testing.assert_close(vit.sequence(x, norm)[:, vit.prefix :], vit.tokens(x, norm))

@@ -131,3 +131,19 @@ def test_the_digest_is_of_what_must_not_change(name: str, seen: bool) -> None:
     assert frozen_digest(net) == before
     net.state_dict()[name].view(-1)[0] += 1
     assert (frozen_digest(net) != before) is seen
+
+
+def test_a_gathered_rows_gradient_is_the_sum_of_all_processes() -> None:
+    """Three processes with seven rows: each has some rows, uses all of them, and gets the gradient of its own."""
+    rows, weights = torch.randn(7, 2), torch.randn(3, 7, 2)
+    machines = several(3, all_parts=lambda: padded)
+    padded = torch.cat([torch.cat([rows[rank::3], torch.zeros(3, 2)])[:3] for rank in range(3)])
+    for m in machines:
+        part = rows[m.rank :: 3].clone().requires_grad_()
+        m.accelerator.reduce = lambda gradient, how: weights.sum(0) if how == "sum" else None
+        found = m.gather_with_gradient(part, 7)
+        assert torch.equal(found, rows)
+        (found * weights[m.rank]).sum().backward()
+        torch.testing.assert_close(part.grad, weights.sum(0)[m.rank :: 3])
+    alone = rows.clone().requires_grad_()
+    assert machine("fp32", "cpu", 0).gather_with_gradient(alone, 7) is alone

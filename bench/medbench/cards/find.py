@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from medbench.cards.model import ModelCard, Weights
 from medbench.cards.paper import PaperCard
 from medbench.cards.prompts.card import PromptsCard
 from medbench.cards.protocol import ProtocolCard
+from medbench.cards.recipes import KINDS
 from medbench.errors import CardError, unknown
 from medbench.storage import paths
 
@@ -43,6 +45,8 @@ TELLING_FIELDS = {
     "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
+LABEL_FILES = (".csv", ".tsv", ".parquet")
+"""Endings of label files of the user's own."""
 ENDINGS = (".yaml", ".yml")
 """How the names of card files end."""
 
@@ -98,20 +102,59 @@ def load_all(kind: str) -> Iterator[tuple[str, Any]]:
             yield name, error
 
 
-def find_model(name: str) -> ModelCard:
+def find_model(name: str, runs: Path | None = None) -> ModelCard:
     """Return the model card called `name`, or that lies in the file `name` (ending in .yaml).
 
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
-    that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`).
+    that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`); if the protocol
+    learns from images with texts, it is the model that such a run has made, on any data set.
+
+    Args:
+        name: The name or file.
+        runs: The run store, where models lie that runs have made; None: the usual one.
+
+    Raises:
+        CardError: There is no such card; no run has made the model, or several have.
     """
     base, maker = trained(name)
     if is_card("protocols", maker):
         plain = find_model(base)
+        if learns_from_pairs(maker):
+            return _made(plain, maker, paths.runs_dir(runs)).model_copy(update={"name": f"{plain.name}@{maker}"})
         licence = plain.weights.licence if plain.weights else ""
         return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
     return _find(ModelCard, name)
+
+
+def learns_from_pairs(protocol: str) -> bool:
+    """Tell whether a protocol's kind learns from images with texts."""
+    return KINDS[find_protocol(protocol).kind].pairs
+
+
+def made_name(model: str, protocol: str) -> str:
+    """Return the name of the card of a model that a run has made, which lies beside the run's record."""
+    return f"{model}-{protocol}".replace("@", "-").replace("+", "p")
+
+
+def _made(plain: ModelCard, maker: str, runs: Path) -> ModelCard:
+    """Return the card of the one model that runs of a protocol have made.
+
+    Raises:
+        CardError: There is none, or there are several.
+    """
+    own = made_name(plain.name, maker)
+    found = sorted(runs.glob(f"*/{glob.escape(plain.name)}/{maker}/*/{glob.escape(own)}.yaml"))
+    if not found:
+        raise CardError(
+            f"no run in {runs} has made {plain.name}@{maker}",
+            f"make it first: medbench run --model {plain.name} --protocol {maker} --dataset PAIRS.csv",
+        )
+    if len(found) > 1:
+        listed = ", ".join(str(path) for path in found[:5]) + (" …" if len(found) > 5 else "")
+        raise CardError(f"{len(found)} runs have made {plain.name}@{maker}", f"name one by its card: --model {listed}")
+    return load_file(ModelCard, found[0])
 
 
 def find_dataset(name: str) -> DatasetCard:
@@ -161,6 +204,15 @@ def is_file_name(name: str) -> bool:
     return name.endswith(ENDINGS)
 
 
+def trained_first(name: str) -> tuple[str, str]:
+    """Return (model, protocol) of a model that a protocol must first train on the same data set; else (name, "").
+
+    A model that a protocol makes of images with texts is not among these: it is made before, on their data set.
+    """
+    base, maker = trained(name)
+    return (base, maker) if maker and not learns_from_pairs(maker) else (name, "")
+
+
 def trained(name: str) -> tuple[str, str]:
     """Return (model, protocol) of `MODEL@PROTOCOL`, the model whose weights that protocol makes; else (name, "")."""
     base, at, maker = name.rpartition("@")
@@ -172,7 +224,7 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
     A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
     """
-    if name.lower().endswith((".csv", ".tsv")):
+    if name.lower().endswith(LABEL_FILES):
         return "labels"
     known = is_file_name(name) or is_medmnist_name(name) or is_card("datasets", name)
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
@@ -220,7 +272,7 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
             found += matches
         elif is_file_name(word) or word in known or _is_elsewhere(kind, word) or _is_trained(kind, word):
             found.append(word)
-        elif kind == "datasets" and (word.lower().endswith((".csv", ".tsv")) or "/" in word or "\\" in word):
+        elif kind == "datasets" and (word.lower().endswith(LABEL_FILES) or "/" in word or "\\" in word):
             raise CardError(f"there is no file or folder {word}", "check the path, and the folder you are in")
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")

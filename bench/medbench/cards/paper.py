@@ -37,6 +37,12 @@ class PaperRow(Strict):
         default_factory=dict, description="Data set -> printed gain, in points (hundredths), over `gain_over`."
     )
     average: float | None = Field(None, description="The printed mean of the row, as printed.")
+    over: list[str] = Field(
+        default_factory=list, description="Labels of another row of the table: the row's mean is compared with its."
+    )
+    average_gain: float | None = Field(
+        None, description="The printed gain of the row's mean over that of `over`, in points (hundredths)."
+    )
     section: str = Field("", description="Heading of the block of rows it belongs to.")
     seeds: int | None = Field(None, gt=0, description="Repeats behind its cells, where they are not the table's.")
     note: str = Field("", description="A doubt about the printed row: a footnote beside published numbers.")
@@ -72,6 +78,10 @@ class PaperTable(Strict):
                 raise ValueError(f"row {row.labels} publishes gains, but gain_over names no table")
             if row.average is not None and not self.average:
                 raise ValueError(f"row {row.labels} publishes an average, but the table has no such column")
+            if row.over and (not self.average or row.over not in [other.labels for other in self.rows]):
+                raise ValueError(f"row {row.labels} is over {row.over}, but there is no such row, or no average")
+            if row.average_gain is not None and not row.over:
+                raise ValueError(f"row {row.labels} publishes a gain of its average, but over names no row")
         return self
 
 

@@ -217,7 +217,7 @@ def split(
 
     Also prints the number of images of each class in each part.
     """
-    from medbench.data.draw_split import written_split
+    from medbench.data.splits.draw_split import written_split
 
     asked = {"folds": folds, "fold": fold, "shots": shots, "seed": seed}
     given = {key: value for key, value in asked.items() if value is not None}

@@ -102,7 +102,13 @@ class Encoder(nn.Module):
             rows = self._last(x) if rule.norm else self._raw(x)
             parts = "mean" if self.raw and rule.pooled == "head" else rule.pooled
             found = torch.cat([self._picked(rows, part) for part in parts.split("+")], dim=1)
-        return found if rule.layer_norm is None else layer_norm(found, found.shape[1:], eps=rule.layer_norm)
+        found = found if rule.layer_norm is None else layer_norm(found, found.shape[1:], eps=rule.layer_norm)
+        return found if rule.projection is None or self.raw else self._projected(found)
+
+    def _projected(self, found: Tensor) -> Tensor:
+        unit = self.card.features.l2
+        found = self.network.get_submodule("projection")(normalize(found, dim=1) if unit else found)
+        return normalize(found, dim=1) if unit else found
 
     def _picked(self, rows: Tensor, part: str) -> Tensor:
         if part == "mean":
@@ -111,7 +117,7 @@ class Encoder(nn.Module):
 
     def _head(self, x: Tensor) -> Tensor:
         found: Tensor
-        if not self.card.features.l2:
+        if not self.card.features.l2 or self.card.features.projection:
             found = self.network(x)
             return found
         pooled = self.network.forward_head(self._features(x), pre_logits=True)  # type: ignore[operator]
@@ -129,6 +135,16 @@ class Encoder(nn.Module):
         """
         raw = self.sequential and not (self.card.features.token_norm if norm is None else norm)
         return (self._raw(x) if raw else self._last(x))[:, self.prefix :]
+
+    def sequence(self, x: Tensor, norm: bool) -> Tensor:
+        """Return all tokens of the last unit, (b, n, d), prefix tokens (the class token first) before the patches.
+
+        Args:
+            x: Images (b, c, h, w).
+            norm: Whether a transformer's tokens pass the last norm; those of a convolutional encoder, the positions of
+                its last map, always do.
+        """
+        return self._last(x) if norm or not self.sequential else self._raw(x)
 
     def depths(self, x: Tensor, kept: Sequence[int]) -> list[Tensor]:
         """Return the `tokens` of the encoder cut after each number of units, (b, n_i, d_i), from one forward pass.
@@ -221,12 +237,14 @@ class Encoder(nn.Module):
     def _dim(self) -> int:
         rule, network = self.card.features, self.network
         width = getattr(network, "num_features", None)
-        if self.raw or not isinstance(width, int):  # a cut network does not state the width of its map
+        if rule.projection is not None and not self.raw:
+            found = rule.projection[1]
+        elif self.raw or not isinstance(width, int):  # a cut network does not state the width of its map
             with torch.inference_mode():
                 place = next(network.parameters())
                 shape = (1, self.in_chans, self.image_size, self.image_size)
                 return self.pooled(torch.zeros(shape, dtype=place.dtype, device=place.device)).shape[1]
-        if rule.pooled == "head":
+        elif rule.pooled == "head":
             found = int(getattr(network, "num_classes", 0) or getattr(network, "head_hidden_size", 0) or width)
         else:
             found = width * len(self.blocks[-4:] if rule.pooled == "last4" else rule.pooled.split("+"))

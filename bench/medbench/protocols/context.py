@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.cards import ModelCard
 from medbench.cards.prompts.sets import ByClass, Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
+from medbench.data.pairs import Pairs
 from medbench.features.extract import Outputs
 from medbench.models.encoder import Encoder
 from medbench.models.prototypes import Rule, prototypes
@@ -43,6 +45,8 @@ class Inputs(Protocol):
     """A job's features, images and networks. A job whose samples have several inputs has only features."""
 
     image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d)."""
@@ -67,6 +71,12 @@ class Inputs(Protocol):
 
     def images(self, split: str) -> Dataset[Tensor]:
         """Return a split's images under the evaluation transform: list of indices -> (b, h, w, c) uint8."""
+
+    def still(self) -> Dataset[Tensor]:
+        """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
+
+    def pairs(self, split: str) -> Pairs:
+        """Return what is said of a split's images, in their order: categories, attributes, texts."""
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
@@ -230,6 +240,9 @@ class Outcome:
         weights: Tensors to keep next to the record.
         arrays: Name -> array to keep next to the record as `name.npy`.
         tables: Name -> columns to keep next to the record as `name.csv`.
+        model: Card of the model that `weights` make, to keep next to them; its name, its file and what the run adds to
+            `pretraining.data` are filled in. None: they are of the job's own model.
+        files: Name -> content of a file that this card names, to keep next to it.
         failed: Why this seed failed; the other fields are empty then.
     """
 
@@ -246,4 +259,6 @@ class Outcome:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    model: ModelCard | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
     failed: str = ""

@@ -1,15 +1,18 @@
-"""The texts of a job's classes. Imports no torch; `inputs.towers` turns texts into vectors."""
+"""The texts of a job's classes, and the text files that it reads. Imports no torch; `inputs.towers` embeds texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medbench.cards import DatasetCard, ModelCard, Settings
+from medbench.cards.find import find_prompts
 from medbench.cards.prompts.sets import Prompts, prompt_sets
 from medbench.cards.recipes import Prompted, ZeroShot
-from medbench.errors import CardError
+from medbench.errors import CardError, MedbenchError
 from medbench.models.prototypes import Rule
+from medbench.models.weights.bert_files import BertFiles
 from medbench.models.weights.locate import RANDOM, WeightsFile, locate_vocabulary
 from medbench.storage import files
 
@@ -93,3 +96,23 @@ class JobLanguage:
             },
             "digest": files.digest(self.prompts.material()),
         }
+
+
+def with_digests(settings: Settings) -> Settings:
+    """Return settings with the digests of the files that they name; these are part of the key, the names are not.
+
+    Raises:
+        MedbenchError: A file is missing, or the settings ask for another digest.
+    """
+    found: dict[str, str] = {}
+    if (bert := getattr(settings, "bert", None)) is not None:
+        found["bert"] = BertFiles.find(Path(bert).expanduser()).digest
+    if (dictionary := getattr(settings, "dictionary", None)) is not None:
+        found["dictionary"] = files.digest(find_prompts(dictionary).prompts)
+    for name, digest in found.items():
+        if (asked := getattr(settings, f"{name}_sha256")) not in (None, digest):
+            raise MedbenchError(
+                f"{name}={getattr(settings, name)}: its digest is {digest}, not {asked}",
+                f"leave {name}_sha256 out, or get the right files",
+            )
+    return settings.model_copy(update={f"{name}_sha256": digest for name, digest in found.items()})

@@ -9,7 +9,7 @@ from typing import Any
 
 from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
-from medbench.cards.find import trained
+from medbench.cards.find import trained_first
 from medbench.cards.recipes import KINDS
 from medbench.cards.recipes.kinds import Kind
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
@@ -17,13 +17,14 @@ from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
+from medbench.data.pairs import open_pairs
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.records.store import gc_paused
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
-from medbench.runs.language import JobLanguage
+from medbench.runs.language import JobLanguage, with_digests
 from medbench.runs.planning.checks import check_inputs, check_options, check_parts, in_folds
 from medbench.runs.planning.outline import check_layers, count_units, together
 from medbench.runs.planning.shared import Once, Texts
@@ -38,7 +39,7 @@ def make_plan(
     Raises:
         MedbenchError: Something in the request is wrong; nothing was computed or written.
     """
-    models = [cards.find_model(name) for name in cards.expand("models", model)]
+    models = [cards.find_model(name, options.runs) for name in cards.expand("models", model)]
     protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
     datasets = cards.expand("datasets", dataset)
     check_options(options, models)
@@ -162,7 +163,7 @@ class _Request:
         data = self._data(recipe, dataset, settings)
         check_inputs(recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
-        weights = _of(needs[0]) if trained(model.name)[1] else self.weights(model)
+        weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
         seeds = self.once("seeds", lambda: tuple(options.seed_list)) if recipe.seeded else (0,)
         keep = seeds if options.keep_weights and kind.beyond_pooled and recipe.seeded else ()
@@ -197,6 +198,7 @@ class _Request:
         if settings.transform == "native":
             plain = settings
             settings = self.once(("native", id(plain), id(card)), lambda: native(plain, card))
+        settings = with_digests(settings)
         if compared := getattr(settings, "layers", ""):
             kinds = compared, getattr(settings, "second", None) is None
             self.once(("layers", id(card), kinds), lambda: check_layers(card, settings))
@@ -245,7 +247,7 @@ class _Request:
     ) -> list[Job]:
         """Return the jobs whose weights are used: the one that trains the model's, and the fine-tuned one."""
         found = []
-        base, maker = trained(model.name)
+        base, maker = trained_first(model.name)
         if maker:
             plain, producer = self._model(base), self._protocol(maker)
             found += self.jobs(plain, producer, dataset, fitting(producer.kind, {}, self.kinds))
@@ -258,24 +260,28 @@ class _Request:
             ]
         return found
 
-    def _opened(self, name: str) -> Opened:
-        options = self.options
+    def _opened(self, name: str, *, pairs: bool) -> Opened:
+        options, read = self.options, open_pairs if pairs else open_dataset
         outside, missing, columns = options.allow_outside, options.missing, options.columns
-        return open_dataset(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
+        return read(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
 
-    def _loaded(self, name: str, split: str | None) -> Dataset:
-        data = self.once(("opened", name), lambda: self._opened(name)).under(split)
+    def _loaded(self, name: str, split: str | None, *, pairs: bool) -> Dataset:
+        data = self.once(("opened", name, pairs), lambda: self._opened(name, pairs=pairs)).under(split)
         metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
         return data
 
     def _data(self, recipe: ProtocolCard, name: str, settings: Settings) -> Dataset:
-        found = self.once(("data", name, settings.split), lambda: self._loaded(name, settings.split))
+        pairs, split, channels = KINDS[recipe.kind].pairs, settings.split, settings.channels
+        plain = self.once(("data", name, pairs, split), lambda: self._loaded(name, split, pairs=pairs))
+        found = plain
+        if channels not in (None, plain.card.channels):
+            found = self.once(("channels", id(plain), channels), lambda: _with_channels(plain, channels))
         check_parts(recipe, settings, found)
         return found
 
     def weights(self, card: ModelCard, chosen: str | None = None) -> WeightsFile:
         """Return a model's weights file: `chosen`, else that of the options."""
-        if trained(card.name)[1]:
+        if trained_first(card.name)[1]:
             return WeightsFile(None, "", "trained")
         download = self.options.download and self.reachable
         try:
@@ -318,6 +324,11 @@ def _swept(recipe: ProtocolCard, settings: Settings) -> list[Settings]:
     sweep = KINDS[recipe.kind].sweep
     asked = getattr(settings, sweep) if sweep else None
     return [settings.model_copy(update={sweep: value}) for value in asked] if isinstance(asked, list) else [settings]
+
+
+def _with_channels(data: Dataset, channels: int) -> Dataset:
+    """Return a data set whose images are read with so many channels."""
+    return replace(data, card=data.card.model_copy(update={"channels": channels, "mean": None, "std": None}))
 
 
 def _classifiers(asked: str | list[str] | None) -> list[Any]:

@@ -27,6 +27,7 @@ PATIENCE = timedelta(days=7)  # one process may wait for another that extracts f
 EVAL_BATCH = {"cpu": 32, "cuda": 128}
 
 Network = TypeVar("Network", bound=nn.Module)
+RowsOf = TypeVar("RowsOf", NDArray[Any], Tensor)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Machine:
             prefetch_factor=4 if self.workers else None,
         )
 
-    def share(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def share(self, rows: RowsOf) -> RowsOf:
         """Return this process's share of some rows: every `world`-th, from its own number on."""
         return rows[self.rank :: self.world]
 
@@ -82,6 +83,11 @@ class Machine:
         padded = torch.cat([part, part.new_zeros((longest - len(part), *part.shape[1:]))])
         gathered: Tensor = self.accelerator.gather(padded.contiguous())
         return gathered.view(self.world, longest, *part.shape[1:]).transpose(0, 1).flatten(0, 1)[:n]
+
+    def gather_with_gradient(self, part: Tensor, n: int) -> Tensor:
+        """Return all n rows as `gather` does; a row's gradient is the sum of what all processes make of it."""
+        found: Tensor = part if self.world == 1 else _Gathered.apply(part, self, n)
+        return found
 
     def predict(self, forward: Callable[[Tensor], Tensor], images: Dataset[Tensor], n: int, width: int) -> Tensor:
         """Return what `forward` gives for n images, in order, (n, width); each process computes its share.
@@ -111,6 +117,20 @@ class Machine:
             for network in networks:
                 for value in network.buffers():
                     value.copy_(broadcast(value))
+
+
+class _Gathered(torch.autograd.Function):
+    """Gathers the rows of all processes, and sends each row's gradient back to its own."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, on: Machine, n: int) -> Tensor:
+        ctx.on = on
+        return on.gather(part, n)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        total: Tensor = ctx.on.accelerator.reduce(gradient.contiguous(), "sum")
+        return total[ctx.on.rank :: ctx.on.world].contiguous(), None, None
 
 
 def machine(precision: str, device: str, workers: int, log: Sequence[str] = (), folder: Path | None = None) -> Machine:

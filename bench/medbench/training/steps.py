@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from medbench.cards.recipes import DinoPretrain, FinetuneRecipe
+from medbench.cards.recipes import DinoPretrain, FinetuneRecipe, FlairPretrain, RetFiner
 from medbench.errors import MedbenchError
 from medbench.features.extract import exact
 from medbench.features.memory import kept_buffers
@@ -89,7 +89,7 @@ class Training(ABC, Generic[Batch]):
         optimizer: torch.optim.Optimizer,
         images: Dataset[Batch],
         n: int,
-        settings: FinetuneRecipe | DinoPretrain,
+        settings: FinetuneRecipe | DinoPretrain | FlairPretrain | RetFiner,
         machine: Machine,
         seed: int,
         what: str,
@@ -242,7 +242,8 @@ class Training(ABC, Generic[Batch]):
         self.set_rates()
         while (sums := self._try_gradients(batch, rows)) is None:
             self._halve(len(self.machine.share(rows)))
-        self.machine.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
+        if self.clip is not None:
+            self.machine.accelerator.clip_grad_norm_(self.network.parameters(), self.clip)
         self.stepper.step()
         everywhere = self.machine.accelerator.reduce(torch.cat([sums, self.told.to(sums)]), "sum")
         self.told = everywhere[len(sums) :]

@@ -307,6 +307,29 @@ def test_every_cell_is_the_slides(shipped):
             assert row.average == printed["avg"]
 
 
+RETFINER = SHARED.with_name("other_papers.yaml")
+
+
+@pytest.mark.skipif(not RETFINER.is_file(), reason="the transcription to compare it with is missing")
+def test_retfiners_mean_gains_are_the_readmes(shipped):
+    printed = yaml.safe_load(RETFINER.read_text(encoding="utf-8"))["retfiner_2506.22149"]["numbers_in_prose"]
+    rows = cards.find_paper("retfiner").tables["gains"].rows
+    assert [(row.over[0], row.average_gain) for row in rows if row.over] == [
+        (one["what"].split("over ")[1].split(",")[0], one["README"]) for one in printed
+    ]
+    noted = next(row.note for row in rows if row.model == "retfiner-r")
+    assert str(printed[0]["abstract"]) in noted, "where README and abstract differ, the card says so"
+    assert all(one["README"] == one["abstract"] for one in printed[1:])
+    assert not any(row.published for row in rows), "no cell of the paper's table was had"
+
+
+def test_a_rows_mean_is_compared_with_that_of_another_row(shipped):
+    shown = paper_table(cards.find_paper("retfiner"), "gains", [], published=True)
+    text = {row.heads[0]: row.cells[-1].rest() for row in shown.rows}
+    assert text["RetFiner-R"] == " (+5.7 pt)"
+    assert text["RETFound"] == ""
+
+
 def test_flairs_splits_are_those_of_its_data_sets_and_averages_are_looked_at(shipped):
     content = cards.find_paper("flair").tables["transfer"]
     for name, split in content.splits.items():

@@ -73,6 +73,8 @@ class SplitRule(Strict):
         """The parts that a split of this rule must have; the others may be empty."""
         if self.method == "whole":
             return ("test",)
+        if self.method == "grouped" and not self.test:  # pairs: what is trained is tested on other data
+            return ("train", "val")
         return SPLITS if self.validation else ("train", "test")
 
 

@@ -101,7 +101,8 @@ class ModelCard(Card):
         for field, value in overlay.items():
             part = isinstance(value, dict) and field != "args" and isinstance(fields.get(field), dict)
             fields[field] = {**fields[field], **value} if part else value
-        found = type(self).model_validate(fields)
+        # MODEL@PROTOCOL is the name of a model, but not one that a card file can have: it is not validated again.
+        found = type(self).model_validate({**fields, "name": "plain"}).model_copy(update={"name": self.name})
         found._folder = self._folder
         return found
 

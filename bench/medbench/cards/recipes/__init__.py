@@ -20,7 +20,8 @@ from medbench.cards.recipes.networks import (
     LinearUnfrozen,
     LpFt,
 )
-from medbench.cards.recipes.pretraining import DinoPretrain
+from medbench.cards.recipes.pretraining import DinoPretrain, FlairPretrain
+from medbench.cards.recipes.refinement import RetFiner
 
 __all__ = [
     "EXECUTION",
@@ -40,6 +41,7 @@ __all__ = [
     "DinoPretrain",
     "FewShot",
     "FinetuneRecipe",
+    "FlairPretrain",
     "Freeze",
     "Kind",
     "Knn",
@@ -53,6 +55,7 @@ __all__ = [
     "NormTuning",
     "Prompted",
     "Recipe",
+    "RetFiner",
     "Settings",
     "Shots",
     "Timing",

@@ -39,8 +39,8 @@ class Settings(Strict):
     fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
-    normalise: Literal["dataset", "model"] = Field(
-        "dataset", description="Mean and standard deviation: the data set's or the model's."
+    normalise: Literal["dataset", "model", "none"] = Field(
+        "dataset", description="Mean and deviation: the data set's, the model's, or none: pixels stay on [0, 1]."
     )
     channel_rule: Literal["slice", "sum"] = Field(
         "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
@@ -74,6 +74,11 @@ class Settings(Strict):
     def parts(self) -> tuple[Split, ...]:
         """The parts that a split must have: all, unless nothing is chosen on validation, or nothing is learned."""
         return SPLITS
+
+    @property
+    def channels(self) -> int | None:
+        """Channels that images are read with, 1 or 3; none: those of the data set."""
+        return None
 
     @property
     def single_label(self) -> bool:

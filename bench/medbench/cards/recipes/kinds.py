@@ -29,6 +29,8 @@ class Kind:
         keeps: Whether its product are weights: those of the first seed are always kept.
         timed: Whether its numbers depend on the device, which is part of the key then.
         classifies: Whether its result is scores of classes; only then can it be tested on other data sets.
+        pairs: Whether it learns from images with texts. The model that it makes serves on all data sets, not only on
+            the one that it was made on.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Kind:
     keeps: bool = False
     timed: bool = False
     classifies: bool = True
+    pairs: bool = False
 
     @property
     def beyond_pooled(self) -> bool:

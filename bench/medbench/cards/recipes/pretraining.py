@@ -1,4 +1,4 @@
-"""The recipes of self-supervision on a data set."""
+"""The recipes of pre-training on a data set: self-supervision, and the alignment of images with texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from medbench.cards.dataset.splits import Split
 from medbench.cards.recipes.base import Positive, Rate, Settings
 from medbench.cards.recipes.kinds import Kind
 
@@ -58,3 +59,68 @@ class DinoPretrain(Settings):
     )
     k: Positive = Field(20, description="Neighbours of the k-NN that gives the record's metrics.")
     temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
+
+
+class FlairPretrain(Settings):
+    """Alignment of images with texts by category (FLAIR, Silva-Rodríguez et al. 2025)."""
+
+    kind: ClassVar[Kind] = Kind("flair-pretrain", seeded=False, keeps=True, thaws=True, classifies=False, pairs=True)
+    epochs: Positive = 15
+    batch_size: int = Field(
+        128, ge=2, le=1_000_000, description="Pairs per step, over all processes; part of the loss."
+    )
+    learning_rate: Rate = 1e-4
+    weight_decay: float = Field(1e-5, ge=0, description="On all parameters, norms and biases too, as published.")
+    warmup_epochs: int = Field(1, ge=0)
+    horizon_epochs: Positive | None = Field(
+        None, description="Epochs after which the cosine of the rate would be 0, published: 100; none: `epochs`."
+    )
+    clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
+    balance_sources: bool = Field(True, description="Draw each of the data sets equally often, not each image.")
+    caption: str = Field(
+        "A [ATR] fundus photograph of [CLS]", description="Caption: [ATR] an attribute, [CLS] a category of the image."
+    )
+    dictionary: str | None = Field(
+        "flair-code", description="Prompts card with further texts of categories, drawn in their place; none: no such."
+    )
+    dictionary_sha256: str | None = Field(None, description="Digest of that card's texts; a plan fills it in.")
+    plain_sources: list[str] = Field(
+        default=["06_EYENET", "11_STARE", "08_ODIR-5K", "31_JICHI"],
+        description="Data sets of the pairs whose categories are never replaced by texts of the dictionary.",
+    )
+    dim: Positive = Field(512, description="Length of the vectors that are compared.")
+    colour: bool = Field(
+        True, description="Whether the recipe is for colour images: images of one channel are refused."
+    )
+    horizontal_flip: float = Field(0.5, ge=0, le=1)
+    affine: float = Field(0.25, ge=0, le=1, description="Probability of a rotation with a change of size.")
+    degrees: float = Field(5.0, ge=0, le=180, description="Largest rotation to either side.")
+    scale: tuple[float, float] = Field((0.9, 1.0), description="Smallest and largest factor of the size.")
+    jitter: float = Field(0.25, ge=0, le=1, description="Probability of a change of brightness and contrast.")
+    brightness: float = Field(0.2, ge=0, lt=1)
+    contrast: float = Field(0.2, ge=0, lt=1)
+    bert: str | None = Field(
+        None,
+        description="Folder of a BERT as its authors share it: config.json, vocab.txt, and model.safetensors or"
+        " pytorch_model.bin. None: a small one is drawn, with the words of the training texts.",
+    )
+    bert_sha256: str | None = Field(None, description="Digest of that folder's files; a plan fills it in.")
+    bert_width: Positive = Field(256, description="Of a drawn BERT.")
+    bert_layers: Positive = Field(2, description="Of a drawn BERT.")
+    bert_heads: Positive = Field(4, description="Of a drawn BERT.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Of the BERT.")
+    max_tokens: int = Field(77, ge=3, le=512, description="Tokens of a text that are read.")
+    micro_batch: Positive | None = Field(
+        None, description="Pairs at once; the others of a step are computed twice, so that the loss sees all of them."
+    )
+    checkpointing: bool | None = Field(
+        None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
+    )
+    probe_epochs: Positive = Field(5, description="Epochs between two probes (zero-shot, k-NN) on validation.")
+    k: Positive = Field(20, description="Neighbours of the k-NN probe.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The parts of a split that must have images; what is trained is tested on other data sets."""
+        return ("train", "val")

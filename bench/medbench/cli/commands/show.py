@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,10 +124,10 @@ def _every(kind: str) -> Iterable[Any]:
     from medbench import cards
     from medbench.errors import CardError
 
-    find = {"models": cards.find_model, "datasets": cards.find_dataset}[kind]
+    find: dict[str, Callable[[str], Any]] = {"models": cards.find_model, "datasets": cards.find_dataset}
     for name in cards.names(kind):
         try:
-            yield find(name)
+            yield find[kind](name)
         except CardError:
             continue
 

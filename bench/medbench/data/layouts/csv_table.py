@@ -62,7 +62,9 @@ def read_columns(
     header: int = 1,
     unnamed: str | None = None,
 ) -> Columns:
-    """Read columns of a CSV file, or of the first sheet of an .xlsx workbook, as text. Blank lines are passed over.
+    """Read columns of a CSV or Parquet file, or of the first sheet of an .xlsx workbook, as text.
+
+    Blank lines are passed over.
 
     Args:
         file: The file; one of its rows names the columns.
@@ -78,8 +80,7 @@ def read_columns(
         DataError: The file is empty, not text, not CSV or not a workbook, a column is missing or there twice, a
             row is longer or shorter than the header, or there are no rows.
     """
-    book = is_workbook(file)
-    rows = _sheet(file, header) if book else _rows(file, delimiter, encoding, skip, header)
+    rows = _sheet(file, header) if is_workbook(file) else _rows(file, delimiter, encoding, skip, header)
     heads = _header(file, rows, unnamed)
     names = list(dict.fromkeys(wanted if wanted is not None else filter(None, heads)))
     picks = [_position(file, heads, name) for name in names]
@@ -143,6 +144,9 @@ def _rows(
     file: Path, delimiter: str, encoding: str, skip: str = "", header: int = 1
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) from the header on, with the faults of the file itself turned into errors that name it."""
+    if is_parquet(file):
+        yield from _parquet(file)
+        return
     line, above = 1, header - 1
     csv.field_size_limit(LONGEST_CELL)
     try:
@@ -166,6 +170,36 @@ def _rows(
         raise DataError(f"{file}: not CSV after line {line}: {error}", "look for a quote that is not closed") from error
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
+
+
+def is_parquet(file: Path) -> bool:
+    """Tell whether a table is a Parquet file, by its name."""
+    return file.suffix.lower() == ".parquet"
+
+
+def _parquet(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row, cells) of a Parquet file, its column names first; a list becomes its members with `;` between."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(file)
+    except FileNotFoundError as error:
+        raise missing_file(file) from error
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"cannot read {file}: {str(error).splitlines()[0][:200]}", "check that the file is complete"
+        ) from error
+    yield 1, list(table.column_names)
+    columns = [column.to_pylist() for column in table.columns]
+    for row, cells in enumerate(zip(*columns, strict=True), start=2):
+        yield row, [_as_text(cell) for cell in cells]
+
+
+def _as_text(cell: object) -> str:
+    if cell is None or cell != cell:  # a missing value, or the number NaN
+        return ""
+    return ";".join(map(_as_text, cell)) if isinstance(cell, list) else str(cell)
 
 
 def _header(file: Path, rows: Iterator[tuple[int, list[str]]], unnamed: str | None) -> list[str]:

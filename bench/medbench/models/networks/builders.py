@@ -59,6 +59,8 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
         network.set_submodule(name, nn.Identity())
     if card.remove and isinstance(width := getattr(network, "embed_dim", None), int):
         network.num_features = width  # type: ignore[assignment]  # without SAM's neck: the blocks' width
+    if card.features.projection is not None:
+        network.add_module("projection", nn.Linear(*card.features.projection))
     return network
 
 

@@ -100,6 +100,7 @@ def paper_table(
             for line in lines:
                 line.cells.append(_average(work, line))
                 line.groups.append(None)
+            _average_gains(work, lines)
         _show_n(lines)
         _rank(lines, [column.metric for column in columns])
     blocks = len({row.section for row in content.rows}) > 1
@@ -201,6 +202,17 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
     metrics = [column.metric for column in work.content.columns]
     rows = zip(*(_values(group, metric) for group, metric in zip(groups, metrics, strict=True)), strict=True)
     return whole._replace(std=stats.summary(sum(row) / len(row) for row in rows)[1])
+
+
+def _average_gains(work: _PaperTable, lines: list[_Line]) -> None:
+    """Add to the mean of each row that is over another one its gain in points, ours and the printed one."""
+    means = {tuple(line.row.labels): line.cells[-1].value for line in lines}
+    for line in lines:
+        if line.row.over:
+            own, other = line.cells[-1].value, means[tuple(line.row.over)]
+            gain = None if own is None or other is None else round(100 * (own - other), 10)
+            printed = line.row.average_gain if work.shown.published else None
+            line.cells[-1] = line.cells[-1]._replace(gain=gain, published_gain=printed)
 
 
 def _values(group: Group, metric: str) -> list[float]:

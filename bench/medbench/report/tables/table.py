@@ -96,6 +96,8 @@ class Cell(NamedTuple):
             shown += "" if self.published_gain is None else " " + points(self.published_gain)
             shown += "" if self.difference is None else f", {self.difference:+.3f}"
             parts.append(f"({shown})")
+        elif self.published_gain is not None:
+            parts.append(f"({points(self.published_gain)})")
         lead = self.mark + (TIE_MARK if self.tied else "")
         return lead + "".join(f" {part}" for part in parts)
 

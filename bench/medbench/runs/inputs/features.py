@@ -152,6 +152,8 @@ class JobInputs:
     def _statistics(self) -> Statistics:
         """Return mean and standard deviation as the settings say: the model's, the card's, or the training split's."""
         card, channels = self.dataset.card, self.dataset.card.channels
+        if self.job.settings.normalise == "none":
+            return [0.0] * channels, [1.0] * channels
         if self.job.settings.normalise == "model":
             mean, std = self.job.model.input.mean, self.job.model.input.std
             same = channels == len(mean)  # one-channel data use the mean over the model's channels

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment, DinoPretrain
+from medbench.data.pairs import Pairs, pairs_of
 from medbench.data.prepared.crops import Crops
 from medbench.data.prepared.transforms import Clean, Drawn, InTurn, Still, Views, normalise
 from medbench.errors import MedbenchError
@@ -77,6 +78,14 @@ class NetworkInputs(JobInputs):
             return own
         return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
 
+    def still(self) -> Dataset[Tensor]:
+        """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
+        return Still(self.store, self.dataset.rows("train"), self.job.image_size)
+
+    def pairs(self, split: str) -> Pairs:
+        """Return what is said of a split's images, in their order."""
+        return pairs_of(self.dataset, split)
+
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
 
@@ -86,7 +95,7 @@ class NetworkInputs(JobInputs):
         """
         rows = self.dataset.rows("train")
         if views == 0:
-            return Still(self.store, rows, self.job.image_size)
+            return self.still()
         own = VIEW_SEED if views is not None else seed
         return self._placed(Drawn(self.store, rows, self.job.image_size, augment, own))
 

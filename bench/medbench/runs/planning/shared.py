@@ -12,8 +12,10 @@ T = TypeVar("T")
 
 MANY = {"inputs", "encoders", "slices", "stride", "balance"}
 """Settings that are used only where samples have several inputs."""
-ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision", "prompts", "template"}
-"""Settings whose effect is elsewhere in the key: split's digest, size, model card, other settings, precision, texts."""
+ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision", "prompts", "template"} | {
+    *("bert", "dictionary")
+}
+"""Settings whose effect is elsewhere in the key: digests, size, model card, other settings, precision, texts."""
 
 
 def recipe_of(settings: Settings, several: bool) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from medbench.runs.inputs.features import JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.results.chosen_on_validation import chosen_on_validation
+from medbench.runs.results.made_model import keep_weights
 from medbench.runs.results.parts import Part, parts_of
 from medbench.runs.results.result_notes import notes_of
-from medbench.storage.tensors import save_tensors
 
 
 def write_records(
@@ -56,7 +56,7 @@ def _kept(job: Job, part: Part, unit: Unit, key: str, outcome: Outcome | None, *
     runs = job.options.runs
     folder = store.folder_of(runs, unit, key)
     if outcome is not None and outcome.weights and unit.seed in job.keep and part.shift is None:
-        save_tensors(folder / store.WEIGHTS, outcome.weights)
+        keep_weights(job, outcome, folder)
     return store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
 
 

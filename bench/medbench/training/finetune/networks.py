@@ -187,10 +187,16 @@ def leave_out_unused(network: nn.Module, sample: Tensor) -> int:
     """
     mode = network.training
     network.eval()
-    network(sample).sum().backward()
+    found = leave_out_unreached(network, network(sample).sum())
+    network.train(mode)
+    return found
+
+
+def leave_out_unreached(network: nn.Module, output: Tensor) -> int:
+    """Freeze the parameters that an output, (), does not depend on; return how many numbers they hold."""
+    torch.autograd.backward(output)
     unused = [p for p in network.parameters() if p.requires_grad and p.grad is None]
     for value in unused:
         value.requires_grad_(False)
     network.zero_grad()
-    network.train(mode)
     return sum(value.numel() for value in unused)

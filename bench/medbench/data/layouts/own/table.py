@@ -90,21 +90,30 @@ def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | No
 def _meaning(path: Path, given: OwnColumns) -> Meaning:
     form = text_form(path)
     table, twice = read_own(path, form)
-    if strange := [name for name in given.named if name not in table.cells]:
-        raise DataError(
-            f"{table.file} has no column {', '.join(map(repr, strange))}", f"it has: {', '.join(table.cells)}"
-        )
-    image = _image(table, given, twice)
+    require_columns(table, given)
+    image = image_column(table, given, twice)
     label = None if given.labels else given.label or pick(table.cells, LABEL)
     used = [name for name in (image, label, *given.labels, given.group) if name]
     split = split_column.find(table, used, given.split)
     if split.column and split.blank:
         table = table.picked([row for row, cell in enumerate(table.cells[split.column]) if cell])
     used += [split.column] if split.column else []
-    group = _group(table, used, given.group)
+    group = group_column(table, used, given.group)
     rest = [name for name in table.cells if name not in (*used, group)]
     hot = list(given.labels) if given.labels or label else _hot(table, rest, twice)
     return Meaning(table, form, image, label, hot, group, split, twice)
+
+
+def require_columns(table: Columns, given: OwnColumns) -> None:
+    """Refuse columns that the user names and the table lacks.
+
+    Raises:
+        DataError: It lacks one.
+    """
+    if strange := [name for name in given.named if name not in table.cells]:
+        raise DataError(
+            f"{table.file} has no column {', '.join(map(repr, strange))}", f"it has: {', '.join(table.cells)}"
+        )
 
 
 def _layout(file: str, meaning: Meaning, found: Labels, images: Images) -> CsvLayout:
@@ -126,7 +135,7 @@ def _layout(file: str, meaning: Meaning, found: Labels, images: Images) -> CsvLa
     )
 
 
-def _image(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str:
+def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str:
     """Return the image column: by its name, else the one of paths that end like images, else one of image ids."""
     if found := given.image or pick(table.cells, IMAGE):
         return found
@@ -140,7 +149,7 @@ def _image(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str:
     raise _unclear(table, "no image column (image, path, file, filename, …)", "--image COLUMN", twice)
 
 
-def _group(table: Columns, others: Sequence[str], chosen: str | None) -> str | None:
+def group_column(table: Columns, others: Sequence[str], chosen: str | None) -> str | None:
     """Return the column of what a split keeps together: patients before all others, and none that tells nothing."""
     left = [name for name, cells in table.cells.items() if name not in others and len(set(cells)) > 1]
     return chosen or next((name for name in left if is_patient(name)), None) or pick(left, GROUP)
@@ -180,12 +189,13 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
         *([("file", meaning.form.note)] if meaning.form.note else []),
         ("image", f"column '{meaning.image}'" + ("" if plainly else f", as {images.template}")),
         ("label", "; ".join([f"{label}, {classes_line(found.names)}", *found.notes])),
-        ("group", _group_line(meaning.table, meaning.group)),
+        ("group", group_line(meaning.table, meaning.group)),
         ("split", split + meaning.split.note),
     ]
 
 
-def _group_line(table: Columns, group: str | None) -> str:
+def group_line(table: Columns, group: str | None) -> str:
+    """Return what is said of the groups."""
     if group is None:
         return "none: each image counts as a patient of its own"
     cells = table.cells[group]

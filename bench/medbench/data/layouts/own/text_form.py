@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.data.layouts.csv_table import Columns, header_of, missing_file, read_columns
+from medbench.data.layouts.csv_table import Columns, header_of, is_parquet, missing_file, read_columns
 from medbench.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -46,6 +46,8 @@ def text_form(file: Path) -> TextForm:
         MissingDataError: The file is missing.
         DataError: It cannot be read.
     """
+    if is_parquet(file):
+        return TextForm()
     try:
         data = file.read_bytes()
     except FileNotFoundError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from medbench.data.draw_split import written_split
 from medbench.data.load import load_dataset
+from medbench.data.splits.draw_split import written_split
 from medbench.errors import CardError
 
 

@@ -1,0 +1,129 @@
+"""Image-text pairs: the texts and categories of a data set, for protocols that align images with texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.cards.find import dataset_kind
+from medbench.data.dataset import Dataset
+from medbench.data.layouts.own.pairs_table import read_pairs, split_list
+from medbench.data.layouts.own_columns import OwnColumns
+from medbench.data.load import Missing, Opened, Source, absent_files, open_dataset
+from medbench.errors import DataError
+from medbench.storage import files
+
+TEXTS = ("categories", "attributes", "text", "source")
+"""Columns of a samples table of pairs."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is said of each image, one entry a sample.
+
+    Attributes:
+        categories: Names of what the image shows; empty where nothing is named.
+        attributes: Further words, such as `noisy`.
+        texts: The image's own text; empty: it has none.
+        sources: The data set that the image is from.
+    """
+
+    categories: tuple[tuple[str, ...], ...]
+    attributes: tuple[tuple[str, ...], ...]
+    texts: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def of(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> Pairs:
+        """Return those of some samples."""
+        return Pairs(
+            tuple(self.categories[row] for row in rows),
+            tuple(self.attributes[row] for row in rows),
+            tuple(self.texts[row] for row in rows),
+            tuple(self.sources[row] for row in rows),
+        )
+
+
+class OpenedPairs(Opened):
+    """A pairs file that was read once: what its texts say is part of the data's digest."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 over ids, content, targets, groups and texts, without the samples left out."""
+        kept = self.samples.drop(index=self.left_out)
+        said = kept[list(TEXTS)].itertuples(index=False, name=None)
+        return files.digest([super().digest, files.rows_digest(map(tuple, said))])
+
+
+def open_pairs(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    allow_outside: bool = False,
+    missing: Missing = "stop",
+    columns: OwnColumns | None = None,
+) -> Opened:
+    """Read image-text pairs: a pairs file, or any data set with classes, whose names are the categories then.
+
+    Args:
+        name: A pairs file (.csv, .tsv, .parquet; see `read_pairs`), or what `load_dataset` takes.
+        root: Folder of a pairs file's images; else as in `load_dataset`.
+        allow_outside: Let image paths of a table lead out of the data folder.
+        missing: `stop` at images that are not there, or `leave-out`.
+        columns: What the user says of a table's columns; `label` names the categories.
+
+    Raises:
+        CardError: No such card.
+        DataError: The table or the images are missing or wrong; see `read_pairs`.
+    """
+    if dataset_kind(name) != "labels":
+        return open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns)
+    path, folder = Path(name).expanduser(), None if root is None else Path(root).expanduser()
+    if not path.is_file():
+        raise DataError(f"no pairs file {path}", "check the path")
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+    own, samples = read_pairs(path, folder, columns, allow_outside=allow_outside)
+    gone = absent_files(own.root, samples)
+    if missing == "stop" or len(gone) == len(samples):
+        _require_images(own.root, samples["path"].tolist(), gone)
+    source = Source(own.card, own.root, path.parent, own.taken)
+    return OpenedPairs(source, samples, gone if missing == "leave-out" else [])
+
+
+def _require_images(root: Path, paths: Sequence[str], gone: Sequence[int]) -> None:
+    if gone:
+        first = ", ".join(paths[row] for row in gone[:3]) + (" …" if len(gone) > 3 else "")
+        raise DataError(
+            f"{len(gone)} of {len(paths)} images are missing below {root}: {first}",
+            "check --data-root; to train without them: --missing leave-out",
+        )
+
+
+def pairs_of(dataset: Dataset, split: str | None = None) -> Pairs:
+    """Return the pairs of one split of a data set, or of all its samples, in their order.
+
+    A data set without texts has its classes as categories: of each class the first term of its card, else its name.
+    """
+    samples = dataset.samples if split is None else dataset.samples.iloc[dataset.rows(split)]
+    n = len(samples)
+    if set(TEXTS) <= set(samples.columns):
+        sources = [source or dataset.card.name for source in samples["source"]]
+        categories, attributes = (
+            tuple(tuple(split_list(cell)) for cell in samples[column]) for column in ("categories", "attributes")
+        )
+        return Pairs(categories, attributes, tuple(samples["text"]), tuple(sources))
+    terms = [(one.terms or [one.name])[0] for one in dataset.card.classes]
+    targets = dataset.targets(split)
+    if dataset.multilabel:
+        named = tuple(tuple(terms[i] for i in np.flatnonzero(row)) for row in targets)
+    else:
+        named = tuple((terms[target],) for target in targets)
+    return Pairs(named, ((),) * n, ("",) * n, (dataset.card.name,) * n)

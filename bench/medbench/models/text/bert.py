@@ -1,0 +1,79 @@
+"""A BERT for a text tower that is to be trained: drawn at random, or read from the files of its authors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from medbench.cards import ModelCard
+from medbench.cards.model import Text
+from medbench.errors import WeightsError
+from medbench.models.text.builders import AveragedBert, construct_text
+from medbench.models.weights.bert_files import CONFIG, BertFiles
+from medbench.models.weights.read import fill
+from medbench.seeding import seed_of
+
+TIED = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+"""Tensors of the language head that have another name in a file."""
+
+
+def build_reader(shape: dict[str, Any], read: BertFiles | None, dropout: float, *names: str | int) -> Any:
+    """Return a BERT with language head and cross-attention (`BertLMHeadModel`), ready to be trained.
+
+    Cross-attention is drawn, since no file has it, and so is a language head that the file lacks.
+
+    Args:
+        shape: Fields of transformers' configuration that make the network.
+        read: The BERT's files; None: all is drawn.
+        dropout: Of hidden states and of attention.
+        names: Name the first weights that are drawn.
+
+    Raises:
+        WeightsError: The files are not of this BERT.
+    """
+    from transformers import BertConfig, BertLMHeadModel
+
+    rates: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    config = BertConfig(**{**shape, **rates, "attn_implementation": "sdpa"}, is_decoder=True, add_cross_attention=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(*names))
+        network = BertLMHeadModel(config)
+    if read is not None:
+        held = read.tensors(head=True)
+        state = {name if name.startswith("cls.") else f"bert.{name}": value for name, value in held.items()}
+        own = {name: state.get(TIED.get(name, name), value) for name, value in network.state_dict().items()}
+        drawn = {name for name in own if "crossattention" in name or name.startswith("cls.")}
+        if lacking := sorted(own.keys() - state.keys() - drawn):
+            raise WeightsError(f"{read.weights} has no tensor {lacking[0]}", "get all files of the BERT from one place")
+        fill(network, own, read.weights)
+    return network
+
+
+def build_bert(card: ModelCard, text: Text, read: BertFiles | None, *names: str | int) -> AveragedBert:
+    """Return a text tower of a BERT with a linear map, ready to be trained.
+
+    Args:
+        card: The model that it will belong to.
+        text: The tower, of kind `bert`.
+        read: The BERT's files; None: it is drawn.
+        names: Name the first weights that are drawn: of the map, and without files of the BERT.
+
+    Raises:
+        WeightsError: The files are not of this BERT.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(*names))
+        found = construct_text(card, text)
+    assert isinstance(found, AveragedBert)
+    if read is not None:
+        missing, strange = found.model.load_state_dict(read.tensors(), strict=False)
+        if lacking := [name for name in (*missing, *strange) if not name.startswith("pooler.")]:
+            raise WeightsError(
+                f"{read.weights} does not fit {read.folder / CONFIG}: tensor {lacking[0]}",
+                "get all files from one place",
+            )
+    return found

@@ -1,0 +1,31 @@
+"""The words that a BERT drawn at random reads: a vocabulary of word pieces made of the training texts."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Iterable
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def word_vocabulary(texts: Iterable[str]) -> str:
+    """Return the content of a vocabulary file: special tokens, letters and signs, pieces of one letter, whole words.
+
+    Every lower-case word of the texts is one token; another word is spelled by letters. The order depends on the set of
+    words alone.
+
+    Args:
+        texts: All training texts.
+    """
+    words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", _bare(text))})
+    letters = sorted({*string.ascii_lowercase, *string.digits, *string.punctuation, *"".join(words)})
+    pieces = [f"##{letter}" for letter in letters if letter.isalnum()]
+    return "\n".join(dict.fromkeys([*SPECIAL, *letters, *pieces, *words])) + "\n"
+
+
+def _bare(text: str) -> str:
+    """Return a text in small letters without accents, as BERT's own reader makes it."""
+    parts = unicodedata.normalize("NFD", text.lower())
+    return "".join(letter for letter in parts if unicodedata.category(letter) != "Mn")

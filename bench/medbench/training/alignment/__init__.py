@@ -1,0 +1,1 @@
+"""Alignment of images with texts: captions, losses, towers, steps."""

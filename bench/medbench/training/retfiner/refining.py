@@ -1,0 +1,254 @@
+"""RetFiner's refinement of one encoder; `training.steps` makes the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from medbench.cards.recipes import RetFiner
+from medbench.errors import MedbenchError
+from medbench.progress import Advance
+from medbench.seeding import generator, seed_of
+from medbench.training.alignment.cached import uncounted
+from medbench.training.checkpoint import State
+from medbench.training.machine import Machine
+from medbench.training.retfiner.masking import Words
+from medbench.training.retfiner.network import LOSSES, Batch, Refiner
+from medbench.training.retfiner.reports import Reports
+from medbench.training.retfiner.retrieval import recall_at_one
+from medbench.training.steps import Rows, Training
+
+CURVE = (
+    "loss", *LOSSES, "matched", "val_loss", *(f"val_{name}" for name in LOSSES), "val_matched", "val_recall",
+)  # fmt: skip
+"""Of each epoch: the weighted sum of the losses, the four losses, and the balanced accuracy of matching; the same on
+validation, and how often the nearest of all validation pairs is the right one (`recall_at_one`)."""
+FOUND = len(LOSSES) + 1  # what the network gives
+
+
+@dataclass(frozen=True)
+class PairData:
+    """Images and their reports.
+
+    Attributes:
+        train: Takes a list of (epoch, index), gives (b, h, w, c) uint8.
+        val: Takes a list of indices, gives (b, h, w, c) uint8.
+        prepare: Turns them, on the device, into the network's input.
+        train_reports: Reports of the training images.
+        val_reports: Reports of the validation images.
+        words: The vocabulary.
+    """
+
+    train: Dataset[Tensor]
+    val: Dataset[Tensor]
+    prepare: Callable[[Tensor], Tensor]
+    train_reports: Reports
+    val_reports: Reports
+    words: Words
+
+
+class Refining(Training[Tensor]):
+    """One refinement.
+
+    Attributes:
+        refiner: The network; `run` leaves it at its best epoch.
+        curve: Name of `CURVE` -> one value per epoch.
+        best_epoch: The epoch, from 0, with the lowest validation loss.
+
+    Args:
+        refiner: At its first weights; what has no gradient does not change.
+        data: The data.
+        settings: The recipe.
+        machine: Where to compute.
+        seed: Names every draw.
+        what: Name of the refinement, for people.
+
+    Raises:
+        MedbenchError: Several processes are asked for micro-batches.
+    """
+
+    draws = "retfiner"
+    less_memory = "--set checkpointing=true, or fewer tokens: --set max_tokens=N"
+    sums = 1 + FOUND
+
+    def __init__(
+        self, refiner: Refiner, data: PairData, settings: RetFiner, machine: Machine, seed: int, what: str
+    ) -> None:
+        self.refiner = machine.place(refiner)
+        trained = [value for value in self.refiner.parameters() if value.requires_grad]
+        decay = settings.weight_decay
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=decay, fused=True)
+        n = len(data.train_reports.ids)
+        several = machine.world > 1
+        super().__init__(self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=several)
+        if several and self.micro < self.batch:
+            raise MedbenchError(
+                f"{what}: micro_batch is for one process; each of {machine.world} computes its share at once",
+                "leave micro_batch out, or use one process",
+            )
+        self.data, self.settings = data, settings
+        self.weights = torch.tensor([*settings.loss_weights.values()], device=machine.device)
+        self.curve: dict[str, list[float]] = {name: [] for name in CURVE}
+        self.best, self.best_epoch = np.inf, 0
+        self.best_state: dict[str, Tensor] = {}
+
+    def run(self, resume: Path) -> str:
+        """Train to the end, from the checkpoint in `resume` if there is one; return why it failed, or an empty text.
+
+        A checkpoint is also written at the end.
+        """
+        self.resume(resume)
+        broken = None if self._ended() else self.run_steps(resume)
+        if broken is not None:
+            return f"the loss is not finite at step {broken}"
+        if self.images:
+            self.save(resume)
+        if not self.best_state:
+            return "the validation loss was not finite in any epoch"
+        self.refiner.load_state_dict(self.best_state, strict=False)  # the tied weights have one name
+        return ""
+
+    def facts(self) -> dict[str, float]:
+        """Return what the refinement cost."""
+        return super().facts() | {"train_images_per_second": self.images / self.seconds if self.seconds else 0.0}
+
+    def rows_of(self, epoch: int) -> Rows:
+        """Return the (n,) pairs of an epoch in order."""
+        return generator("retfiner", "order", self.seed, epoch).permutation(self.n)
+
+    def item(self, epoch: int, row: int) -> tuple[int, int]:
+        """Return (epoch, pair)."""
+        return epoch, row
+
+    def set_rates(self) -> None:
+        """Leave the learning rate as it is: it is constant."""
+
+    def _gradients(self, batch: Tensor, rows: Rows) -> Tensor:
+        """Compute the gradient of the step's loss; return what to add up.
+
+        If the images do not go through the encoder at once, they go through it in micro-batches, twice: first without a
+        gradient; then, when the losses of the whole batch have given the gradient of the tokens, with the same draws
+        and this gradient (Gao et al. 2021). Adding up the losses of micro-batches would be another loss.
+        """
+        if self.micro >= len(rows):
+            return super()._gradients(batch, rows)
+        accelerator = self.machine.accelerator
+        self.model.train()
+        parts = [slice(start, start + self.micro) for start in range(0, len(rows), self.micro)]
+        with uncounted(self.refiner), accelerator.autocast():
+            seen = torch.cat([self._look(batch, part) for part in parts])
+        seen = seen.detach().requires_grad_()
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, "losses"))
+        reports, own = self._step_reports(rows)
+        with accelerator.autocast():
+            found = self.refiner.losses(seen, reports, own, alone)
+        value = found[: len(LOSSES)] @ self.weights
+        accelerator.backward(value)
+        assert seen.grad is not None
+        for part in parts:
+            with accelerator.autocast():
+                again = self._look(batch, part)
+            torch.autograd.backward(again, seen.grad[part])
+        return torch.cat([value.detach()[None], found.detach()])
+
+    def _look(self, batch: Tensor, part: slice) -> Tensor:
+        """Return the tokens of a micro-batch; its draws are its own, so that they can be repeated."""
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, part.start))
+        return self.refiner.look(self.data.prepare(batch[part].to(self.machine.device, non_blocking=True)))
+
+    def _step_reports(self, rows: Rows) -> tuple[Batch, Tensor]:
+        """Return the reports of the step, with their draws, and the positions of this process's share."""
+        own = torch.from_numpy(self.machine.share(np.arange(len(rows)))).to(self.machine.device)
+        return self._batch(self.data.train_reports, rows, "step", self.done), own
+
+    def loss_of(self, batch: Tensor, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
+        """Return this process's part of the step's loss; and the same, the four losses and what is matched, (6,)."""
+        x = self.data.prepare(batch.to(self.machine.device, non_blocking=True))
+        reports, own = self._step_reports(rows)
+        parts = self.model(x, reports, own, lambda part: self.machine.gather_with_gradient(part, len(rows)))
+        value = parts[: len(LOSSES)] @ self.weights
+        return value, torch.cat([value.detach()[None], parts.detach()])
+
+    def end_epoch(self, advance: Advance) -> bool:
+        """Validate, update the best epoch and the curve; return whether the refinement ends early."""
+        epoch = self.done // self.steps - 1
+        values = [*(self.running / self.steps).tolist(), *self.validate()]
+        for name, value in zip(CURVE, values, strict=True):
+            self.curve[name].append(value)
+        self.machine.accelerator.log({f"{self.what}/{name}": self.curve[name][-1] for name in CURVE}, step=epoch)
+        if (loss := self.curve["val_loss"][-1]) < self.best:
+            self.best, self.best_epoch = loss, epoch
+            self.best_state = {name: value.detach().cpu().clone() for name, value in self.refiner.tensors().items()}
+        matched, recall = self.curve["val_matched"][-1], self.curve["val_recall"][-1]
+        advance(
+            0,
+            f"epoch {epoch + 1}/{self.epochs}: validation loss {loss:.4f}, best {self.best:.4f}; matched {matched:.3f},"
+            f" recall {recall:.3f}",
+        )
+        return self._ended()
+
+    @torch.no_grad()
+    def validate(self) -> list[float]:
+        """Return the validation part of `CURVE`; its draws are the same in every epoch, so that epochs compare."""
+        machine, reports, refiner = self.machine, self.data.val_reports, self.refiner
+        n = len(reports.ids)
+        machine.broadcast_buffers(refiner)
+        refiner.eval()
+        chunks = list(enumerate(_chunks(generator("retfiner", "validation", self.seed).permutation(n), self.batch)))[
+            machine.rank :: machine.world
+        ]
+        sums = torch.zeros(FOUND, device=machine.device)
+        vectors = torch.zeros(2, n, self.settings.joint_width, device=machine.device)
+        loader = machine.loader(self.data.val, [chunk.tolist() for _, chunk in chunks])
+        for (number, chunk), raw in zip(chunks, loader, strict=True):
+            batch = self._batch(reports, chunk, "validation", number)
+            with machine.accelerator.autocast():
+                seen = refiner.look(self.data.prepare(raw.to(machine.device, non_blocking=True)))
+                every = torch.arange(len(chunk), device=machine.device)
+                sums += refiner.losses(seen, batch, every, alone) * len(chunk) / n
+                vectors[:, chunk] = torch.stack([refiner.embed_images(seen), refiner.embed_texts(batch.ids)])
+        parts, vectors = (machine.accelerator.reduce(one, "sum") for one in (sums, vectors))
+        loss = parts[: len(LOSSES)] @ self.weights
+        recall = recall_at_one(vectors[0], vectors[1], torch.from_numpy(reports.texts).to(machine.device))
+        return [float(loss), *parts.tolist(), recall]
+
+    def state(self) -> State:
+        """Return network, best epoch, curve and sums."""
+        facts = {"best": repr(float(self.best)), "best_epoch": self.best_epoch}  # JSON has no infinity
+        state = State(arrays={name: np.asarray(values) for name, values in self.curve.items()}, facts=facts)
+        state.add("now", self.refiner.tensors())
+        state.add("best", self.best_state)
+        state.add("own", {"running": self.running})
+        return state
+
+    def restore(self, state: State) -> None:
+        """Put back what `state` returned."""
+        self.refiner.load_state_dict(state.part("now"), strict=False)
+        self.best_state = state.part("best")
+        self.best, self.best_epoch = float(state.facts["best"]), state.facts["best_epoch"]
+        self.curve = {name: state.arrays[name].tolist() for name in self.curve}
+        self.running = state.part("own")["running"].to(self.machine.device)
+
+    def _ended(self) -> bool:
+        """Tell whether validation has not become better for `patience` epochs."""
+        return len(self.curve["loss"]) - 1 - self.best_epoch >= self.settings.patience
+
+    def _batch(self, reports: Reports, rows: Rows, *names: str | int) -> Batch:
+        return reports.batch(rows, self.settings, self.data.words, self.machine.device, "retfiner", self.seed, *names)
+
+
+def alone(rows: Tensor) -> Tensor:
+    """Return the rows of the one process that there is."""
+    return rows
+
+
+def _chunks(rows: Rows, size: int) -> list[Rows]:
+    """Return rows in batches of `size`; a last row that would be alone joins the batch before it."""
+    starts = [start for start in range(0, len(rows), size) if len(rows) - start > 1 or start == 0]
+    return np.split(rows, starts[1:])
