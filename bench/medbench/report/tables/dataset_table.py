@@ -92,29 +92,17 @@ def dataset_table(
     with counted(f"{dataset}: {'intervals and ties' if intervals else 'ties'}", values * (1 + len(asked.measures))):
         for part in parts:
             rows += _rows(part, columns, intervals, asked, shots=_with_shots(parts), costs=costs)
-    if others := sorted({record.test_on for record in records if record.test_on is not None}):
-        notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
-    random = sum(group.first.unit.weights == "random" for group in found)
-    if random and not include_random:
-        notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
     where = "its column" + " in its section" * (len(parts) > 1)
     where += " among equal shots" * any(len(_contests(part.groups)) > 1 for part in parts)
     return Table(
         name=f"dataset/{dataset}",
         title=_title(dataset, found, parts[0].primary),
-        heads=(
-            "model",
-            "protocol",
-            *(["shots"] if _with_shots(parts) else []),
-            "settings",
-            "weights",
-            "seeds",
-            *(COSTS if costs else ()),
-        ),
+        heads=_heads(parts, costs),
         columns=columns,
         rows=tuple(rows),
         notes=(
             *notes,
+            *_left_out(dataset, records, found, include_random),
             *_notes(dataset, parts),
             *asked.notes([group for part in parts for group in part.groups]),
             *([ABOUT_COSTS] if costs else []),
@@ -122,6 +110,22 @@ def dataset_table(
         ranking=where + _unranked(rows),
         intervals=intervals,
     )
+
+
+def _heads(parts: Sequence[_Part], costs: bool) -> tuple[str, ...]:
+    shots = ["shots"] if _with_shots(parts) else []
+    return ("model", "protocol", *shots, "settings", "weights", "seeds", *(COSTS if costs else ()))
+
+
+def _left_out(dataset: str, records: Sequence[Record], found: Sequence[Group], include_random: bool) -> list[str]:
+    """Return notes on what the table does not show: results on other data sets, and of random weights."""
+    notes = []
+    if others := sorted({record.test_on for record in records if record.test_on is not None}):
+        notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
+    random = sum(group.first.unit.weights == "random" for group in found)
+    if random and not include_random:
+        notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
+    return notes
 
 
 @dataclass(frozen=True)
