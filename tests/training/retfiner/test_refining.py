@@ -152,6 +152,6 @@ def test_micro_batches_draw_the_same_twice_and_count_batch_norm_once(tmp_path: P
 
 def test_it_learns_which_report_belongs_to_which_image(tmp_path: Path) -> None:
     changes = {"mlm": 0.0, "gm": 0.0, "learning_rate": 3e-3, "equal_text": "ignore"}
-    made = work(60, 48, "toy-cnn", words=False, batch_size=20, epochs=5, patience=5, **changes)
+    made = work(60, 48, "toy-cnn", words=False, batch_size=20, epochs=8, patience=8, **changes)
     assert made.run(tmp_path / "state.safetensors") == ""
     assert made.curve["val_recall"][made.best_epoch] > 0.8, "a third by chance"
