@@ -102,7 +102,8 @@ def test_six_steps(parity: Parity, towers: Towers) -> None:
     parity.check(GOLDEN, "map of images after 6 steps", mapped, golden["end_vision_projection"], within=1e-4)
     for name in ("running_mean", "running_var"):
         found = towers.encoder.network.bn1.state_dict()[name]
-        parity.check(GOLDEN, f"batch norm's {name} after 6 steps", found, golden[f"end_bn1_{name}"])
+        # as the golden says of all that depends on the weights after 6 steps
+        parity.check(GOLDEN, f"batch norm's {name} after 6 steps", found, golden[f"end_bn1_{name}"], within=1e-4)
 
 
 def _check_first(parity: Parity, golden: dict[str, Tensor], towers: Towers, seen: dict[str, object]) -> None:
