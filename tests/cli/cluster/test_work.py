@@ -18,7 +18,7 @@ from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, 
 from medbench.runs.cluster.engines import squeue
 
 from ...records.made import synthetic
-from ...runs.cluster.conftest import World, apart, same_as_single, world  # noqa: F401 - fixtures
+from ...runs.cluster.conftest import World, apart, prepared, same_as_single, world  # noqa: F401 - fixtures
 
 
 @pytest.mark.cluster
@@ -54,11 +54,11 @@ def test_a_unit_that_fails_in_the_middle_stops_only_what_needs_it(
 
 
 def test_a_task_that_there_is_not(
-    world: World,  # noqa: F811
+    prepared: World,  # noqa: F811
     apart: Path,  # noqa: F811
     medbench: Callable[..., Any],
 ) -> None:
-    folder = medbench(*world.words("toy-vit", "knn", apart, "--on", "commands")).out.split()[-3]
+    folder = medbench(*prepared.words("toy-vit", "knn", apart, "--on", "commands")).out.split()[-3]
     for words, said in (
         ((folder, "heads", "1"), "heads has no task 1"),
         ((folder, "head", "0"), "unknown stage 'head'"),

@@ -60,28 +60,34 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return pictures and cards; the single process has not run yet, since that takes seconds."""
     place = tmp_path_factory.mktemp("world")
     (place / "cards" / "protocols").mkdir(parents=True)
     (place / "cards" / "protocols" / "tiny-dino.yaml").write_text(DINO)
-    made = World(write_pictures(place / "pictures", 48), place / "cards", place / "single" / "runs")
+    return World(write_pictures(place / "pictures", 48), place / "cards", place / "single" / "runs")
+
+
+@pytest.fixture(scope="session")
+def world(prepared: World) -> World:
+    """Return pictures and cards with the single process's results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEDBENCH_HOME", str(place / "home"))
-        patch.setenv("MEDBENCH_CARDS", str(made.cards))
+        patch.setenv("MEDBENCH_HOME", str(prepared.cards.parent / "home"))
+        patch.setenv("MEDBENCH_CARDS", str(prepared.cards))
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        assert main(made.words("toy-vit@tiny-dino,toy-vit", ALL, made.runs)) == 0
+        assert main(prepared.words("toy-vit@tiny-dino,toy-vit", ALL, prepared.runs)) == 0
         torch.set_num_threads(threads)
-    return made
+    return prepared
 
 
 @pytest.fixture
-def apart(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def apart(prepared: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a run store of another cluster, with a cache of its own; its workers find package and cards."""
     import medbench
 
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MEDBENCH_CARDS", str(world.cards))
+    monkeypatch.setenv("MEDBENCH_CARDS", str(prepared.cards))
     monkeypatch.setenv("PYTHONPATH", str(Path(medbench.__file__).parents[1]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path / "cluster" / "runs"
