@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 from medbench.records import store
+from medbench.records.submitted import submissions
 from runs.cluster import loopback
 from runs.conftest import write_pictures
 
@@ -21,6 +24,8 @@ TASKS, SECONDS = 4, 60.0
 """Tasks, and the seconds that each of them takes at least."""
 RUN = [sys.executable, "-m", "medbench", "run", "--model", "toy-vit", "--protocol", "linear-unfrozen", "--seeds", "1"]
 RUN += ["--device", "cpu", "--workers", "0", "--set", "learning_rates=[1e-3]", "--set", "batch_size=16", "--quiet"]
+SUBMITIT = re.compile(r"^submitit INFO \((.*?)\)", re.MULTILINE)
+"""A line of submitit, with the time."""
 FEW, SOME = 10, 60
 """Epochs of the two trainings from which the time of an epoch is taken."""
 
@@ -69,10 +74,11 @@ def _site(folder: Path, workers: int) -> Path:
 
 
 def _wall(runs: Path) -> float:
-    """Return the seconds between the first word and the last one of all trainings: their logs have whole seconds."""
-    lines = [line for log in runs.glob("logs/*/train-*.txt") for line in log.read_text().splitlines()]
-    times = sorted(time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")) for line in lines)
-    return times[-1] - times[0]
+    """Return the seconds from the start of the first training's process to the end of the last one's."""
+    (one,) = submissions(runs)
+    text = "".join(one.printed(task).read_text() for task in one.tasks if task.stage == "train")
+    times = [datetime.strptime(found, "%Y-%m-%d %H:%M:%S,%f") for found in SUBMITIT.findall(text)]  # noqa: DTZ007
+    return (max(times) - min(times)).total_seconds()
 
 
 class _Watch:
