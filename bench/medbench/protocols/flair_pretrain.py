@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 
 from medbench.cards import ModelCard
 from medbench.cards.find import find_prompts
-from medbench.cards.model import Text, Tokenizer, Vocabulary, Weights
+from medbench.cards.model import Input, Text, Tokenizer, Vocabulary, Weights
 from medbench.cards.recipes import FlairPretrain
 from medbench.data.pairs import Pairs
 from medbench.errors import DataError
@@ -150,8 +150,31 @@ def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Token
     """
     settings, inputs = context.settings, context.inputs
     base = inputs.encoder()
-    plain, dim = base.card, base.dim
-    text = Text(
+    plain = base.card
+    features = plain.features.model_dump(exclude_defaults=True)
+    projected = {
+        "weights": {
+            "prefix": "vision_model.",
+            "rename": {r"^model\.": "", r"^projection_head_vision\.": ""},
+            "absent": {"projection.bias": 0.0},
+        },
+        "features": {**features, "projection": [base.dim, settings.dim], "l2": True, "dim": settings.dim},
+    }
+    sources = [name for name in dict.fromkeys(inputs.pairs("train").sources) if name]
+    return plain.model_copy(
+        update={
+            "weights": Weights(prefix=IMAGE, licence=plain.weights.licence if plain.weights else ""),
+            "input": _trained_input(context, plain),
+            "text": _text(settings, args, rule),
+            "alternatives": {"projected": projected},
+            "pretraining": plain.pretraining.model_copy(update={"data": sources}),
+        }
+    )
+
+
+def _text(settings: FlairPretrain, args: dict[str, Any], rule: Tokenizer) -> Text:
+    """Return the section of the text tower."""
+    return Text(
         library="transformers",
         arch="bert",
         args=args,
@@ -164,16 +187,12 @@ def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Token
         template=settings.caption.replace("[ATR] ", "").replace(CATEGORY, "{}"),
         tokenizer=rule,
     )
-    features = plain.features.model_dump(exclude_defaults=True)
-    projected = {
-        "weights": {
-            "prefix": "vision_model.",
-            "rename": {r"^model\.": "", r"^projection_head_vision\.": ""},
-            "absent": {"projection.bias": 0.0},
-        },
-        "features": {**features, "projection": [dim, settings.dim], "l2": True, "dim": settings.dim},
-    }
-    own = plain.input.model_copy(
+
+
+def _trained_input(context: Context[FlairPretrain], plain: ModelCard) -> Input:
+    """Return the section of the input: size, colours and transform of the training."""
+    settings, inputs = context.settings, context.inputs
+    return plain.input.model_copy(
         update={
             "size": inputs.image_size,
             "native": inputs.image_size,
@@ -183,16 +202,6 @@ def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Token
             "crop": 1 / settings.resize_ratio,
             "fit": settings.fit,
             "foreground": settings.foreground,
-        }
-    )
-    sources = [name for name in dict.fromkeys(inputs.pairs("train").sources) if name]
-    return plain.model_copy(
-        update={
-            "weights": Weights(prefix=IMAGE, licence=plain.weights.licence if plain.weights else ""),
-            "input": own,
-            "text": text,
-            "alternatives": {"projected": projected},
-            "pretraining": plain.pretraining.model_copy(update={"data": sources}),
         }
     )
 
