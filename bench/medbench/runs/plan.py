@@ -198,7 +198,8 @@ class _Request:
         if settings.transform == "native":
             plain = settings
             settings = self.once(("native", id(plain), id(card)), lambda: native(plain, card))
-        settings = with_digests(settings)
+        asked = settings
+        settings = self.once(("digests", id(asked)), lambda: with_digests(asked))
         if compared := getattr(settings, "layers", ""):
             kinds = compared, getattr(settings, "second", None) is None
             self.once(("layers", id(card), kinds), lambda: check_layers(card, settings))
