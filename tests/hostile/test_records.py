@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.hostile.conftest import STEERING
 
+from medbench.records.schema import SCHEMA
+
 RUN = ("--protocol", "knn", "--dataset", "toy-binary", "--set", "k=3", "--quiet")
 ESC = "\x1b[31mtoy"
 
@@ -81,7 +83,7 @@ def test_records_of_another_shape_are_passed_over(medbench, caplog: pytest.LogCa
         assert "toy-vit" in done.out
     compared = medbench("compare", "toy-cnn", "toy-vit", "--random")
     assert compared.status == 2, "one of the two is not there"
-    assert "is not a record of schema 1" in caplog.text
+    assert f"is not a record of schema {SCHEMA}" in caplog.text
     assert not STEERING.search(caplog.text.replace("\n", ""))
 
 
