@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pictures import labelled
+from benchmarks.pictures import described, labelled
 from benchmarks.row import Row
 
 FEW, IMAGES, IN_A_ROW = 15, 48, 3
@@ -35,6 +35,9 @@ TRAINED = {"epochs": 2, "batch_size": 16, "learning_rates": [3e-3, 1e-3], "warmu
 STACKED = TRAINED | {"views": 2, "classifier": "toy-vit"}
 DINO = {"epochs": 2, "batch_size": 16, "hidden": 32, "bottleneck": 16, "outputs": 64, "local_crops": 2}
 DINO |= {"local_size": 32, "warmup_steps": 2, "teacher_warmup": 1, "k": 5}
+SHOTS = {"shots": [1, 2], "val": "none"}
+ADAPTED = SHOTS | {"views": 0, "epochs": 4}
+PAIRED = {"epochs": 2, "batch_size": 8, "image_size": 32, "bert_width": 16, "bert_heads": 2, "max_tokens": 12}
 JOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "knn": ("toy-vit", {"k": 5}),
     "nearest-mean": ("toy-cnn", {}),
@@ -50,9 +53,26 @@ JOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "cka": ("toy-vit", TRAINED | {"images": 16, "batch": 8}),
     "cka-models": ("toy-vit", TRAINED | {"images": 16, "batch": 8}),
     "dino-pretrain": ("toy-cnn", DINO),
+    "zero-shot": ("toy-clip", {}),
+    "few-shot": ("toy-vit", SHOTS),
+    "clip-adapter": ("toy-clip", SHOTS | {"epochs": 4}),
+    "tip-adapter": ("toy-clip", SHOTS | {"views": 0}),
+    "tip-adapter-f": ("toy-clip", ADAPTED),
+    "clap": ("toy-clip", ADAPTED),
+    "zs-lp": ("toy-clip", ADAPTED),
+    "lp++": ("toy-clip", SHOTS),
+    "lora": ("toy-vit", TRAINED),
+    "bitfit": ("toy-cnn", TRAINED),
+    "norm-tuning": ("toy-cnn", TRAINED),
+    "visual-prompt": ("toy-vit", TRAINED),
+    "attentive-probe": ("toy-vit", {"epochs": 4, "learning_rates": [1e-3, 1e-2], "batch_size": 16}),
+    "flair-pretrain": ("toy-vit", PAIRED | {"dim": 16, "k": 3}),
+    "retfiner": ("toy-vit", PAIRED | {"joint_width": 8, "drop_path": None}),
     "timing": ("toy-cnn", {"classifier": "linear", "batches": [1, 2], "warmup": 1, "repeats": 2}),
 }
 """Protocol -> models and settings, all tiny."""
+TEXTS = {"flair-pretrain", "retfiner"}
+"""Protocols that read images with texts."""
 MEASURED = {"timings", "counts", "provenance"}
 """Fields of a record that say how long something took, and when and where."""
 
@@ -93,10 +113,12 @@ def run(folder: Path, device: str) -> list[Row]:
 def kill_at_random(folder: Path, kills: int, seed: int, protocols: list[str] | None = None) -> Found:
     """Kill runs, up to IN_A_ROW times on one store before it is finished, until there were `kills` kills."""
     _import_everything()
-    data, draw, found = labelled(folder, IMAGES, side=48), random.Random(seed), Found()
+    plain, paired = labelled(folder, IMAGES, side=48), described(folder, IMAGES, side=48)
+    draw, found = random.Random(seed), Found()
     names, calm = protocols or list(JOBS), dict[str, Calm]()
     in_a_row = min(IN_A_ROW, math.ceil(kills / len(names)))
     for name in itertools.cycle(names):
+        data = paired if name in TEXTS else plain
         if found.kills >= kills or found.missed > 2 * kills + 10:
             return found
         if name not in calm:

@@ -40,3 +40,11 @@ def labelled(folder: Path, n: int, side: int = 300, classes: int = 3) -> str:
             rows = ["image,label", *pool.map(write, range(n))]
         (place / "labels.csv").write_text("\n".join(rows) + "\n")
     return str(place / "labels.csv")
+
+
+def described(folder: Path, n: int, side: int = 300) -> str:
+    """Write a text for each picture of `labelled`, and return the CSV of pairs."""
+    place = Path(labelled(folder, n, side)).parent
+    rows = [f"images/{i:05d}.jpg,picture {i} of group {i % 3}" for i in range(n)]
+    (place / "pairs.csv").write_text("\n".join(["image,text", *rows]) + "\n")
+    return str(place / "pairs.csv")

@@ -102,8 +102,16 @@ def test_the_users_split_column(folder: Path) -> None:
     assert data.under(None).samples["split"].tolist()[:4] == ["train", "val", "test", "train"]
 
 
+def test_a_split_of_train_and_val_is_kept_as_it_is(folder: Path) -> None:
+    lines = [f"{i}.png,c{i % 2},{'val' if i % 4 == 0 else 'train'}" for i in range(N)]
+    data = open_pairs(table(folder, lines, "image,category,split")).under(None)
+    assert data.samples["split"].tolist() == ["val" if i % 4 == 0 else "train" for i in range(N)]
+
+
 def test_a_data_set_with_classes_gives_its_terms() -> None:
-    data = load_dataset("toy")
+    opened = open_pairs("toy")
+    data = opened.under(None)
+    assert opened.digest != load_dataset("toy").digest, "the terms are part of what the data say"
     pairs = pairs_of(data, "val")
     terms = [(one.terms or [one.name])[0] for one in data.card.classes]
     assert pairs.categories == tuple((terms[target],) for target in data.targets("val"))
@@ -120,6 +128,7 @@ def test_a_data_set_with_classes_gives_its_terms() -> None:
         ("image,text", ["0.png,nan", "1.png,eye"], ":2: column 'text': 'nan' is a missing value"),
         ("image,text,categories", ["0.png,eye,a", "1.png,,"], ":3: neither a text nor a category"),
         ("image,text", ["0.png,a", "gone.png,b"], "1 of 2 images are missing"),
+        ("image,text,patient", ["0.png,a,p", "0.png,b,q", "1.png,c,q"], "rows about 0.png name different groups"),
     ],
 )
 def test_what_is_refused(folder: Path, head: str, lines: list[str], message: str) -> None:

@@ -151,6 +151,9 @@ def test_a_given_bert_is_read_and_its_digest_is_part_of_the_key(data: Path, tmp_
         ({"categories": ["one"] * 30}, "all 30 rows have the category 'one'"),
         ({"bands": 1}, "the images have one channel"),
         ({"dictionary": "no-such"}, "unknown"),
+        ({"caption": "a drawing"}, "has no .CLS., the place of the category"),
+        ({"bert_width": 16, "bert_heads": 3}, "16 is not a multiple of bert_heads, 3"),
+        ({"bert_layers": 1}, "bert_layers"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -164,6 +167,16 @@ def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) 
 def test_grey_images_can_be_asked_for(tmp_path: Path) -> None:
     run(write(tmp_path / "pairs", bands=1), colour=False)
     assert load_model("toy-vit@flair-pretrain", in_chans=1).in_chans == 1
+
+
+def test_one_category_beside_texts_has_no_recall(tmp_path: Path) -> None:
+    data = write(tmp_path / "pairs")
+    images = [line.split(",")[0] for line in data.read_text().splitlines()[1:]]
+    rows = [f"{image},{'broad stripes,' if i % 2 else f',picture {i}'}" for i, image in enumerate(images)]
+    data.write_text("\n".join(["image,categories,text", *rows]) + "\n")
+    record = run(data)
+    assert np.isnan(record.metrics[ZERO_SHOT])
+    assert np.isnan(record.metrics[NEIGHBOURS])
 
 
 def test_a_recall_is_the_mean_over_categories() -> None:

@@ -13,7 +13,7 @@ from medbench.records import SplitCount
 from medbench.records.groups import collect
 from medbench.records.store import PREDICTIONS, read_all
 from medbench.report import measured as module
-from medbench.report.measured import NO_VALIDATION, NOT_STORED, by_class, measured
+from medbench.report.measured import NO_CLASSES, NO_VALIDATION, NOT_STORED, by_class, measured
 
 CLASSES = ["healthy", "ill"]
 
@@ -108,6 +108,8 @@ def test_what_cannot_be_computed_is_said(put):
     assert {one.lacking for one in measured(group, names[:2]).values()} == {NOT_STORED}
     (group.first.path / PREDICTIONS).unlink()
     assert {one.lacking for one in measured(group, names[:2]).values()} == {NOT_STORED}
+    group.first.material["protocol"] = {"kind": "flair-pretrain"}
+    assert {one.lacking for one in measured(group, names[:2]).values()} == {NO_CLASSES}
 
 
 def test_each_class_against_the_rest(put):

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind
-from medbench.data.dataset import Dataset
-from medbench.data.layouts.own.pairs_table import read_pairs, split_list
+from medbench.data.dataset import Dataset, targets_of
+from medbench.data.layouts.own.pairs_table import SEPARATOR, read_pairs, split_list
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, Opened, Source, absent_files, open_dataset
 from medbench.errors import DataError
 from medbench.storage import files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXTS = ("categories", "attributes", "text", "source")
 """Columns of a samples table of pairs."""
@@ -52,7 +57,7 @@ class Pairs:
 
 
 class OpenedPairs(Opened):
-    """A pairs file that was read once: what its texts say is part of the data's digest."""
+    """Pairs that were read once: what their texts say is part of the data's digest."""
 
     @cached_property
     def digest(self) -> str:
@@ -70,7 +75,9 @@ def open_pairs(
     missing: Missing = "stop",
     columns: OwnColumns | None = None,
 ) -> Opened:
-    """Read image-text pairs: a pairs file, or any data set with classes, whose names are the categories then.
+    """Read image-text pairs: a pairs file, or any data set with classes.
+
+    Of a data set with classes the categories are the first term of each class of its card, else the class's name.
 
     Args:
         name: A pairs file (.csv, .tsv, .parquet; see `read_pairs`), or what `load_dataset` takes.
@@ -84,7 +91,8 @@ def open_pairs(
         DataError: The table or the images are missing or wrong; see `read_pairs`.
     """
     if dataset_kind(name) != "labels":
-        return open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns)
+        plain = open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns)
+        return OpenedPairs(plain.source, _with_texts(plain.samples, plain.source.card), plain.left_out)
     path, folder = Path(name).expanduser(), None if root is None else Path(root).expanduser()
     if not path.is_file():
         raise DataError(f"no pairs file {path}", "check the path")
@@ -107,23 +115,22 @@ def _require_images(root: Path, paths: Sequence[str], gone: Sequence[int]) -> No
         )
 
 
-def pairs_of(dataset: Dataset, split: str | None = None) -> Pairs:
-    """Return the pairs of one split of a data set, or of all its samples, in their order.
+def _with_texts(samples: pd.DataFrame, card: DatasetCard) -> pd.DataFrame:
+    """Return samples with the columns of `TEXTS`, made of their classes."""
+    terms = [(one.terms or [one.name])[0] for one in card.classes]
+    hot = targets_of(samples, card)
+    if card.task != "multilabel":
+        hot = np.eye(len(terms), dtype=np.uint8)[hot]
+    named = [SEPARATOR.join(terms[i] for i in np.flatnonzero(row)) for row in hot]
+    texts = dict.fromkeys(TEXTS, "") | {"categories": named}
+    return samples.assign(**texts)
 
-    A data set without texts has its classes as categories: of each class the first term of its card, else its name.
-    """
+
+def pairs_of(dataset: Dataset, split: str | None = None) -> Pairs:
+    """Return the pairs of one split of a data set, or of all its samples, in their order."""
     samples = dataset.samples if split is None else dataset.samples.iloc[dataset.rows(split)]
-    n = len(samples)
-    if set(TEXTS) <= set(samples.columns):
-        sources = [source or dataset.card.name for source in samples["source"]]
-        categories, attributes = (
-            tuple(tuple(split_list(cell)) for cell in samples[column]) for column in ("categories", "attributes")
-        )
-        return Pairs(categories, attributes, tuple(samples["text"]), tuple(sources))
-    terms = [(one.terms or [one.name])[0] for one in dataset.card.classes]
-    targets = dataset.targets(split)
-    if dataset.multilabel:
-        named = tuple(tuple(terms[i] for i in np.flatnonzero(row)) for row in targets)
-    else:
-        named = tuple((terms[target],) for target in targets)
-    return Pairs(named, ((),) * n, ("",) * n, (dataset.card.name,) * n)
+    sources = [source or dataset.card.name for source in samples["source"]]
+    categories, attributes = (
+        tuple(tuple(split_list(cell)) for cell in samples[column]) for column in ("categories", "attributes")
+    )
+    return Pairs(categories, attributes, tuple(samples["text"]), tuple(sources))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,19 @@ from torch.nn.functional import normalize
 
 from medbench.cards import ModelCard
 from medbench.cards.find import find_prompts
-from medbench.cards.model import Input, Text, Tokenizer, Vocabulary, Weights
+from medbench.cards.model import Input, Text, Tokenizer, Weights
 from medbench.cards.recipes import FlairPretrain
 from medbench.data.pairs import Pairs
 from medbench.errors import DataError
 from medbench.features.extract import exact
 from medbench.models.prototypes import prototypes
-from medbench.models.text.bert import build_bert
+from medbench.models.text.bert import BertSource, build_bert
 from medbench.models.text.tokenizers import Tokenizer as TextReader
-from medbench.models.text.vocabulary import word_vocabulary
-from medbench.models.weights.bert_files import VOCABULARY, BertFiles
-from medbench.models.weights.locate import WeightsFile
+from medbench.models.weights.bert_files import VOCABULARY
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import vote
 from medbench.protocols.tuning import checkpointed, machine_of, sample
-from medbench.storage import files
-from medbench.storage.digests import file_digests
-from medbench.training.alignment.captions import CATEGORY, Captions
+from medbench.training.alignment.captions import Captions, filled
 from medbench.training.alignment.network import IMAGE, Towers
 from medbench.training.alignment.training import Alignment, PairData
 from medbench.training.finetune.networks import leave_out_unused, thaw
@@ -50,10 +45,11 @@ def run(context: Context[FlairPretrain]) -> dict[int, Outcome]:
     pairs = inputs.pairs("train")
     _check(context, pairs)
     captions = captions_of(settings, pairs)
-    card, reader, vocabulary = _text_side(context, captions)
+    source = BertSource.of(settings, [*captions.every(), captions.filled("")])
+    reader = source.tokenizer(context.partial, settings.max_tokens, "longest")
+    card = made_card(context, source.shape, reader.rule)
     assert card.text is not None
-    read = None if settings.bert is None else BertFiles.find(Path(settings.bert).expanduser())
-    text = build_bert(card, _with_dropout(card.text, settings.dropout), read, "flair-pretrain", "text", seed)
+    text = build_bert(card, _with_dropout(card.text, settings.dropout), source.files, "flair-pretrain", "text", seed)
     encoder = inputs.encoder()
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     thaw(encoder)
@@ -80,7 +76,7 @@ def run(context: Context[FlairPretrain]) -> dict[int, Outcome]:
         counts=work.facts(),
         weights=work.towers.exported(),
         model=card,
-        files={VOCABULARY: vocabulary},
+        files={VOCABULARY: source.vocabulary},
     )
     return {seed: outcome}
 
@@ -98,46 +94,18 @@ def _check(context: Context[FlairPretrain], pairs: Pairs) -> None:
         DataError: There is one training image, or one category, or the images have one channel under a colour recipe.
     """
     if len(pairs) < 2:
-        raise DataError(f"{context.name}: one training pair has no other to be told from", "add pairs")
+        raise DataError("one training pair has no other to be told from", "add pairs")
     keys = {(one, text if not one else "") for one, text in zip(pairs.categories, pairs.texts, strict=True)}
     if len(keys) < 2:
         raise DataError(
-            f"{context.name}: all training pairs have one category, so the loss is always 0",
+            "all training pairs have one category, so the loss is always 0",
             "add images of other categories, or with texts of their own",
         )
     if context.settings.colour and len(context.inputs.mean) == 1:
         raise DataError(
-            f"{context.name}: the images have one channel, and the recipe is for colour images",
+            "the images have one channel, and the recipe is for colour images",
             "give --set colour=false to train a network for grey images",
         )
-
-
-def _text_side(context: Context[FlairPretrain], captions: Captions) -> tuple[ModelCard, TextReader, bytes]:
-    """Return the card of the model that is made, the reader of its texts, and the content of the vocabulary file."""
-    settings = context.settings
-    if settings.bert is None:
-        content = word_vocabulary([*captions.every(), captions.filled("")]).encode()
-        width = settings.bert_width
-        args = {
-            "vocab_size": content.count(b"\n"),
-            "hidden_size": width,
-            "num_hidden_layers": settings.bert_layers,
-            "num_attention_heads": settings.bert_heads,
-            "intermediate_size": 4 * width,
-            "max_position_embeddings": settings.max_tokens,
-        }
-    else:
-        found = BertFiles.find(Path(settings.bert).expanduser())
-        content, args = (found.folder / VOCABULARY).read_bytes(), found.arguments()
-    file = context.partial / VOCABULARY
-    with files.atomic(file) as part:
-        part.write_bytes(content)
-    digest = file_digests([file])[0]
-    rule = Tokenizer(
-        kind="bert", source=Vocabulary(file=VOCABULARY, sha256=digest), context=settings.max_tokens, padding="longest"
-    )
-    card = made_card(context, args, rule)
-    return card, TextReader(rule, WeightsFile(file, digest, "file")), content
 
 
 def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Tokenizer) -> ModelCard:
@@ -184,7 +152,7 @@ def _text(settings: FlairPretrain, args: dict[str, Any], rule: Tokenizer) -> Tex
         prototype="flair",
         dim=settings.dim,
         image="projected",
-        template=settings.caption.replace("[ATR] ", "").replace(CATEGORY, "{}"),
+        template=filled(settings.caption, "{}"),
         tokenizer=rule,
     )
 
@@ -222,11 +190,11 @@ class _Probe:
 
     @torch.inference_mode()
     def measure(self, towers: Towers) -> dict[str, float]:
-        """Return both recalls; nan if no held-out image has a category that was trained."""
+        """Return both recalls; nan with less than two categories, or if no held-out image has one that was trained."""
         pairs, held = self.captions.pairs, self.context.inputs.pairs("val")
         names = sorted({name for one in pairs.categories for name in one})
         truth = _hot(held, names)
-        if not len(names) or not truth.any():
+        if len(names) < 2 or not truth.any():  # among one category every image is right
             return {ZERO_SHOT: float("nan"), NEIGHBOURS: float("nan")}
         mapped, pooled = self._vectors(towers, "val", len(held))
         classes = torch.from_numpy(prototypes([self._embed(towers, name) for name in names], "flair"))

@@ -12,6 +12,7 @@ from medbench.cards.recipes import RetFiner
 from medbench.errors import DataError
 from medbench.models.encoder import Encoder
 from medbench.models.text.bert import build_reader
+from medbench.models.weights.bert_files import VOCABULARY
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.tuning import checkpointed, machine_of, sample
 from medbench.training.finetune.networks import leave_out_unreached, thaw
@@ -31,9 +32,9 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
     settings, inputs, seed = context.settings, context.inputs, context.seeds[0]
     texts = {split: inputs.pairs(split).texts for split in ("train", "val")}
     for split, found in texts.items():
-        _check_number(context, split, found)
+        _check_number(split, found)
     reader = reader_of(settings, texts["train"], context.partial)
-    train, val = (_checked(context, split, reader.read(texts[split])) for split in ("train", "val"))
+    train, val = (_checked(split, reader.read(texts[split]), settings.max_tokens) for split in ("train", "val"))
     plain = inputs.encoder()
     refiner = _refiner(context, plain, reader, train)
     data = PairData(inputs.still(), inputs.images("val"), inputs.normalise, train, val, reader.words)
@@ -54,7 +55,7 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
         counts=work.facts(),
         weights=exported(work.refiner),
         model=model_card(plain, work.refiner, reader, inputs.image_size),
-        files={reader.file: reader.vocabulary},
+        files={VOCABULARY: reader.source.vocabulary},
     )
     return {seed: outcome}
 
@@ -66,7 +67,7 @@ def _refiner(context: Context[RetFiner], plain: Encoder, reader: Reader, reports
     encoder = inputs.encoder(drop_path=settings.drop_path) if transformer else inputs.encoder()
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     thaw(encoder)
-    bert = build_reader(reader.shape, reader.files, settings.dropout, "retfiner", "bert", seed)
+    bert = build_reader(reader.source.shape, reader.source.files, settings.dropout, "retfiner", "bert", seed)
     refiner = Refiner(encoder, bert, settings, seed).to(context.device).eval()
     two = [0, int((reports.texts != reports.texts[0]).argmax())]
     batch = reports.batch(two, settings, reader.words, context.device, "retfiner", "shape")
@@ -75,7 +76,7 @@ def _refiner(context: Context[RetFiner], plain: Encoder, reader: Reader, reports
     return refiner
 
 
-def _check_number(context: Context[RetFiner], split: str, texts: tuple[str, ...]) -> None:
+def _check_number(split: str, texts: tuple[str, ...]) -> None:
     """Refuse pairs of which one has no report, and a single pair.
 
     Raises:
@@ -83,17 +84,17 @@ def _check_number(context: Context[RetFiner], split: str, texts: tuple[str, ...]
     """
     if silent := sum(not text.strip() for text in texts):
         raise DataError(
-            f"{context.name}: {silent} of {len(texts)} images in {split} have no report",
+            f"{silent} of {len(texts)} images in {split} have no report",
             "fill in the column of texts, or take the rows out",
         )
     if len(texts) < 2:
         raise DataError(
-            f"{context.name}: {split} has {len(texts)} pair: an image is compared with the reports of others",
+            f"{split} has {len(texts)} pair: an image is compared with the reports of others",
             "add pairs, or let --set split name a split with more of them",
         )
 
 
-def _checked(context: Context[RetFiner], split: str, reports: Reports) -> Reports:
+def _checked(split: str, reports: Reports, read: int) -> Reports:
     """Return reports that are not all equal.
 
     Raises:
@@ -101,8 +102,8 @@ def _checked(context: Context[RetFiner], split: str, reports: Reports) -> Report
     """
     if len(set(reports.texts.tolist())) == 1:
         raise DataError(
-            f"{context.name}: all {len(reports.texts)} reports in {split} are equal in the"
-            f" {context.settings.max_tokens} tokens that are read, so there is nothing to tell apart",
+            f"all {len(reports.texts)} reports in {split} are equal in the"
+            f" {read} tokens that are read, so there is nothing to tell apart",
             "add images with other reports, or read more: --set max_tokens=N",
         )
     return reports
@@ -110,7 +111,7 @@ def _checked(context: Context[RetFiner], split: str, reports: Reports) -> Report
 
 def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], train: Reports) -> tuple[str, ...]:
     settings, found = context.settings, []
-    if reader.files is None:
+    if reader.source.files is None:
         found.append("the text model was drawn at random, with the words of the training reports: --set bert=FOLDER")
     if cut := len(reader.cut(texts)):
         found.append(f"{cut} of {len(texts)} reports were cut to {settings.max_tokens} tokens (max_tokens)")

@@ -18,6 +18,7 @@ from medbench.metrics.measures import Measure, Predictions, measure
 from medbench.metrics.measures.class_sums import ByClass
 from medbench.metrics.scores import Array
 from medbench.metrics.weighted_ranking import Weights
+from medbench.records import Record
 from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
 from medbench.report import cache
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 VALUE, ENDS = ("value", "std", "n"), ("low", "high")
 NOT_STORED = "no predictions are stored with the records: run again with --overwrite always"
+NO_CLASSES = "these runs train a model and classify no test images"
 NO_VALIDATION = "it needs something chosen on validation images, and these runs have none (val=none)"
 
 
@@ -113,10 +115,18 @@ def _lacking(group: Group, one: Measure) -> str:
     """Return why a measure cannot be computed, as far as the records tell; empty: it can."""
     for record in group.records:
         if record.path is None or not (record.path / PREDICTIONS).is_file():
-            return NOT_STORED
+            return NOT_STORED if _classifies(record) else NO_CLASSES
         if one.on_validation and not ("val" in record.n and record.n["val"].images):
             return NO_VALIDATION
     return ""
+
+
+def _classifies(record: Record) -> bool:
+    """Tell whether a run classifies images; what kind of protocol it was stands in the material of its key."""
+    from medbench.cards.recipes import KINDS  # imported for such a note alone: it takes longer than most tables
+
+    kind = KINDS.get(record.material.get("protocol", {}).get("kind", ""))
+    return kind is None or kind.classifies
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def test_one_metric_has_one_id(text, task, found):
 @pytest.mark.parametrize(
     ("text", "task", "message"),
     [
+        ("kappa_quadratic", None, "computed by runs, of their whole test split"),
         ("sensitvity", None, "did you mean 'sensitivity'|sensitivity"),
         ("ece:0", None, "no detail"),
         ("ece:tall:10", None, "no detail"),

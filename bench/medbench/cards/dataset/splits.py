@@ -39,7 +39,9 @@ class SplitRule(Strict):
     val: float = Field(
         0.15, ge=0, lt=1, description="Share of validation (`official`: of train, if the release has none)."
     )
-    test: float = Field(0.15, ge=0, lt=1, description="Share of test; unused by `official`.")
+    test: float = Field(
+        0.15, ge=0, lt=1, description="Share of test; 0: the split may have no test part. `official`: no share."
+    )
     train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: all that is not test.")
     per_class: int | None = Field(
         None,
@@ -73,7 +75,7 @@ class SplitRule(Strict):
         """The parts that a split of this rule must have; the others may be empty."""
         if self.method == "whole":
             return ("test",)
-        if self.method == "grouped" and not self.test:  # pairs: what is trained is tested on other data
+        if self.method in ("grouped", "official") and not self.test:  # pairs: what is trained is tested on other data
             return ("train", "val")
         return SPLITS if self.validation else ("train", "test")
 

@@ -20,7 +20,7 @@ from medbench.cards.recipes.networks import (
     LinearUnfrozen,
     LpFt,
 )
-from medbench.cards.recipes.pretraining import DinoPretrain, FlairPretrain
+from medbench.cards.recipes.pretraining import DinoPretrain, FlairPretrain, WithBert
 from medbench.cards.recipes.refinement import RetFiner
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "TipAdapter",
     "TipAdapterF",
     "VisualPrompt",
+    "WithBert",
     "ZeroShot",
     "ZsLp",
 ]

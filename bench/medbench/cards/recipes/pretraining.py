@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from medbench.cards.dataset.splits import Split
 from medbench.cards.recipes.base import Positive, Rate, Settings
@@ -61,7 +61,28 @@ class DinoPretrain(Settings):
     temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
 
 
-class FlairPretrain(Settings):
+class WithBert(Settings):
+    """Pre-training in which a BERT reads texts: one of a folder, or a small one that is drawn."""
+
+    bert: str | None = Field(
+        None,
+        description="Folder of a BERT as its authors share it: config.json, vocab.txt, and model.safetensors or"
+        " pytorch_model.bin. None: a small one is drawn, with the words of the training texts.",
+    )
+    bert_sha256: str | None = Field(None, description="Digest of that folder's files; a plan fills it in.")
+    bert_width: Positive = Field(256, description="Of a drawn BERT.")
+    bert_layers: Positive = Field(2, description="Of a drawn BERT.")
+    bert_heads: Positive = Field(4, description="Of a drawn BERT.")
+    max_tokens: int = Field(ge=3, le=100_000, description="Tokens of a text that are read, with [CLS] and [SEP].")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> WithBert:
+        if self.bert is None and self.bert_width % self.bert_heads:
+            raise ValueError(f"bert_width: {self.bert_width} is not a multiple of bert_heads, {self.bert_heads}")
+        return self
+
+
+class FlairPretrain(WithBert):
     """Alignment of images with texts by category (FLAIR, Silva-Rodríguez et al. 2025)."""
 
     kind: ClassVar[Kind] = Kind("flair-pretrain", seeded=False, keeps=True, thaws=True, classifies=False, pairs=True)
@@ -89,6 +110,7 @@ class FlairPretrain(Settings):
         description="Data sets of the pairs whose categories are never replaced by texts of the dictionary.",
     )
     dim: Positive = Field(512, description="Length of the vectors that are compared.")
+    bert_layers: int = Field(2, ge=2, description="Of a drawn BERT; FLAIR averages the states of three levels.")
     colour: bool = Field(
         True, description="Whether the recipe is for colour images: images of one channel are refused."
     )
@@ -99,17 +121,8 @@ class FlairPretrain(Settings):
     jitter: float = Field(0.25, ge=0, le=1, description="Probability of a change of brightness and contrast.")
     brightness: float = Field(0.2, ge=0, lt=1)
     contrast: float = Field(0.2, ge=0, lt=1)
-    bert: str | None = Field(
-        None,
-        description="Folder of a BERT as its authors share it: config.json, vocab.txt, and model.safetensors or"
-        " pytorch_model.bin. None: a small one is drawn, with the words of the training texts.",
-    )
-    bert_sha256: str | None = Field(None, description="Digest of that folder's files; a plan fills it in.")
-    bert_width: Positive = Field(256, description="Of a drawn BERT.")
-    bert_layers: Positive = Field(2, description="Of a drawn BERT.")
-    bert_heads: Positive = Field(4, description="Of a drawn BERT.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Of the BERT.")
-    max_tokens: int = Field(77, ge=3, le=512, description="Tokens of a text that are read.")
+    max_tokens: int = Field(77, ge=3, le=512, description="Tokens of a text that are read, with [CLS] and [SEP].")
     micro_batch: Positive | None = Field(
         None, description="Pairs at once; the others of a step are computed twice, so that the loss sees all of them."
     )
@@ -119,6 +132,13 @@ class FlairPretrain(Settings):
     probe_epochs: Positive = Field(5, description="Epochs between two probes (zero-shot, k-NN) on validation.")
     k: Positive = Field(20, description="Neighbours of the k-NN probe.")
     temperature: float = Field(0.07, gt=0, description="Temperature of that k-NN's votes.")
+
+    @field_validator("caption")
+    @classmethod
+    def _names_the_category(cls, caption: str) -> str:
+        if "[CLS]" not in caption:
+            raise ValueError(f"'{caption}' has no [CLS], the place of the category")
+        return caption
 
     @property
     def parts(self) -> tuple[Split, ...]:

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from medbench.cards.dataset.splits import Split
-from medbench.cards.recipes.base import Positive, Rate, Settings
+from medbench.cards.recipes.base import Positive, Rate
 from medbench.cards.recipes.kinds import Kind
+from medbench.cards.recipes.pretraining import WithBert
 
 
-class RetFiner(Settings):
+class RetFiner(WithBert):
     """Refinement of an encoder with images and their reports (Fecso et al. 2025)."""
 
     kind: ClassVar[Kind] = Kind("retfiner", seeded=False, keeps=True, thaws=True, classifies=False, pairs=True)
@@ -39,15 +40,6 @@ class RetFiner(Settings):
     learning_rate: Rate = 1e-4
     weight_decay: float = Field(0.01, ge=0, description="On all parameters, as published.")
     clip: float | None = Field(None, gt=0, description="Global norm of the gradient; none: it is not clipped.")
-    bert: str | None = Field(
-        None,
-        description="Folder of a BERT as its authors share it: config.json, vocab.txt, and model.safetensors or"
-        " pytorch_model.bin. None: a small one is drawn, with the words of the training reports.",
-    )
-    bert_sha256: str | None = Field(None, description="Digest of that folder's files; a plan fills it in.")
-    bert_width: Positive = Field(256, description="Of a drawn BERT.")
-    bert_layers: Positive = Field(2, description="Of a drawn BERT.")
-    bert_heads: Positive = Field(4, description="Of a drawn BERT.")
     drop_path: float | None = Field(
         0.1, ge=0, lt=1, description="Stochastic depth of an encoder that is a transformer; none: the model card's."
     )

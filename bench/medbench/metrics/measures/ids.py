@@ -34,6 +34,11 @@ def measure(metric_id: str, task: str | None = None) -> Measure:
     form = FORM.fullmatch(metric_id)
     if form is None or form["name"] not in MEASURES:
         name = form["name"] if form else metric_id
+        if name in METRICS:
+            raise CardError(
+                f"the metric '{name}' is computed by runs, of their whole test split and for some tasks alone",
+                f"here choose from: {', '.join(MEASURES)}",
+            )
         raise unknown("metric", name, dict.fromkeys((*METRICS, *MEASURES)))
     name, base = form["name"], MEASURES[form["name"]]
     size, mass, rate = _details(metric_id, name, form["detail"])

@@ -2,23 +2,96 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from medbench.cards import ModelCard
-from medbench.cards.model import Text
+from medbench.cards.model import Text, Vocabulary
+from medbench.cards.model import Tokenizer as TokenizerRule
+from medbench.cards.recipes import WithBert
 from medbench.errors import WeightsError
 from medbench.models.text.builders import AveragedBert, construct_text
-from medbench.models.weights.bert_files import CONFIG, BertFiles
+from medbench.models.text.tokenizers import Tokenizer
+from medbench.models.text.vocabulary import word_vocabulary
+from medbench.models.weights.bert_files import CONFIG, VOCABULARY, BertFiles
+from medbench.models.weights.locate import WeightsFile
 from medbench.models.weights.read import fill
 from medbench.seeding import seed_of
+from medbench.storage import files
 
 TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 """Tensors of the language head that have another name in a file."""
+
+
+@dataclass(frozen=True)
+class BertSource:
+    """What a BERT is made of that is to be trained.
+
+    Attributes:
+        shape: Fields of transformers' configuration that make the network.
+        files: The BERT's files; None: it is drawn.
+        vocabulary: Content of the vocabulary's file.
+    """
+
+    shape: dict[str, Any]
+    files: BertFiles | None
+    vocabulary: bytes
+
+    @classmethod
+    def of(cls, settings: WithBert, texts: Iterable[str]) -> BertSource:
+        """Return the BERT in the folder that the settings name, or a drawn one with the words of some texts.
+
+        Raises:
+            WeightsError: Files of the BERT are missing, or not of a BERT.
+        """
+        if settings.bert is not None:
+            found = BertFiles.find(Path(settings.bert).expanduser())
+            content, shape = (found.folder / VOCABULARY).read_bytes(), found.arguments()
+        else:
+            found = None
+            content = word_vocabulary(texts).encode()
+            shape = {
+                "hidden_size": settings.bert_width,
+                "num_hidden_layers": settings.bert_layers,
+                "num_attention_heads": settings.bert_heads,
+                "intermediate_size": 4 * settings.bert_width,
+                "max_position_embeddings": settings.max_tokens,
+            }
+        return cls({"pad_token_id": 0, "vocab_size": len(content.splitlines()), **shape}, found, content)
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens, by their ids."""
+        return self.vocabulary.decode("utf-8").splitlines()
+
+    def tokenizer(self, folder: Path, context: int, padding: Literal["fixed", "longest"]) -> Tokenizer:
+        """Return the tokenizer; the vocabulary's file is written to a folder, since its library reads a file.
+
+        Args:
+            folder: Where.
+            context: Largest number of tokens of a text.
+            padding: As in a model card.
+        """
+        digest = hashlib.sha256(self.vocabulary).hexdigest()
+        rule = TokenizerRule(
+            kind="bert",
+            source=Vocabulary(file=VOCABULARY, sha256=digest),
+            tokens=self.shape["vocab_size"],
+            context=context,
+            padding=padding,
+            pad_id=self.shape["pad_token_id"],
+        )
+        with files.atomic(folder / VOCABULARY) as part:
+            part.write_bytes(self.vocabulary)
+        return Tokenizer(rule, WeightsFile(folder / VOCABULARY, digest, "file"))
 
 
 def build_reader(shape: dict[str, Any], read: BertFiles | None, dropout: float, *names: str | int) -> Any:

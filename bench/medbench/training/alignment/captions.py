@@ -65,7 +65,7 @@ class Captions:
 
     def filled(self, category: str, attribute: str = "") -> str:
         """Return the template's text for a category and an attribute, either of which can be empty."""
-        return self.template.replace(ATTRIBUTE, attribute).replace(CATEGORY, category).replace("  ", " ")
+        return filled(self.template, category, attribute)
 
     def described(self, category: str) -> tuple[str, ...]:
         """Return the texts that describe a category: its name and the dictionary's, each in the template."""
@@ -78,6 +78,11 @@ class Captions:
         attributes = sorted({name for one in self.pairs.attributes for name in one})
         own = sorted(set(self.pairs.texts) - {""})
         return [text for name in names for text in self.described(name)] + own + attributes
+
+
+def filled(template: str, category: str, attribute: str = "") -> str:
+    """Return a template's text for a category and an attribute, either of which can be empty."""
+    return template.replace(ATTRIBUTE, attribute).replace(CATEGORY, category).replace("  ", " ")
 
 
 def _one(values: Sequence[str], pick: Pick) -> str:

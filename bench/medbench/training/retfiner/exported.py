@@ -58,7 +58,7 @@ def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int
 def _shared(plain: Encoder, refiner: Refiner, reader: Reader) -> dict[str, Any]:
     """Return what changes in the card for the feature in the space of the texts."""
     joint = refiner.settings.joint_width
-    wide = refiner.proj.in_features if isinstance(refiner.proj, nn.Linear) else reader.shape["hidden_size"]
+    wide = refiner.proj.in_features if isinstance(refiner.proj, nn.Linear) else reader.source.shape["hidden_size"]
     return {
         "weights": {
             "prefix": "",
@@ -81,7 +81,7 @@ def _text(refiner: Refiner, reader: Reader) -> Text:
     return Text(
         library="open_clip",
         arch="bert",
-        args={**reader.shape, "hf_pooler_type": "cls_last_hidden_state_pooler", "hf_proj_type": "linear"},
+        args={**reader.source.shape, "hf_pooler_type": "cls_last_hidden_state_pooler", "hf_proj_type": "linear"},
         weights=Weights(
             rename={
                 r"^proj\.": "of_images.",
@@ -91,7 +91,7 @@ def _text(refiner: Refiner, reader: Reader) -> Text:
             drop=[r".*\.crossattention\..*", r"(?!transformer\.|proj\.weight).*"],
         ),
         dim=refiner.settings.joint_width,
-        tokenizer=reader.rule,
+        tokenizer=reader.tokenizer.rule,
         image=SHARED,
         scale=1 / float(refiner.contra_temp.detach()),
     )

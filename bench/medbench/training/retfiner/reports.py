@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medbench.cards.model import Tokenizer as TokenizerRule
-from medbench.cards.model import Vocabulary
 from medbench.cards.recipes import RetFiner
+from medbench.models.text.bert import BertSource
 from medbench.models.text.tokenizers import Tokenizer
-from medbench.models.text.vocabulary import SPECIAL, word_vocabulary
-from medbench.models.weights.bert_files import VOCABULARY, BertFiles
-from medbench.models.weights.locate import WeightsFile
+from medbench.models.text.vocabulary import SPECIAL
 from medbench.seeding import generator
-from medbench.storage import files
 from medbench.training.retfiner.masking import Ids, Words, masked
 from medbench.training.retfiner.network import Batch
 
@@ -54,25 +49,14 @@ class Reader:
     """What reads reports: a BERT that is not built yet, and its tokenizer.
 
     Attributes:
-        shape: Fields of transformers' configuration that make the network.
-        files: The BERT's files; None: it is drawn.
-        vocabulary: Content of the vocabulary's file.
-        rule: How a text becomes ids.
-        tokenizer: Does so.
+        source: What the BERT is made of.
+        tokenizer: Turns texts into ids.
         words: What masking must know.
     """
 
-    shape: dict[str, Any]
-    files: BertFiles | None
-    vocabulary: bytes
-    rule: TokenizerRule
+    source: BertSource
     tokenizer: Tokenizer
     words: Words
-
-    @property
-    def file(self) -> str:
-        """Name of the vocabulary's file, beside the weights."""
-        return VOCABULARY
 
     def read(self, texts: Sequence[str]) -> Reports:
         """Return the token ids of reports."""
@@ -90,36 +74,14 @@ def reader_of(settings: RetFiner, texts: Sequence[str], folder: Path) -> Reader:
     Args:
         settings: The recipe.
         texts: The training reports.
-        folder: Where the vocabulary's file is written, since the tokenizer's library reads a file.
+        folder: Where the vocabulary's file is written.
 
     Raises:
         WeightsError: Files of the BERT are missing, or not of a BERT.
     """
-    read = None if settings.bert is None else BertFiles.find(Path(settings.bert).expanduser())
-    if read is None:
-        content = word_vocabulary(texts).encode()
-        shape = {
-            "hidden_size": settings.bert_width,
-            "num_hidden_layers": settings.bert_layers,
-            "num_attention_heads": settings.bert_heads,
-            "intermediate_size": 4 * settings.bert_width,
-            "max_position_embeddings": settings.max_tokens,
-        }
-    else:
-        content, shape = (read.folder / VOCABULARY).read_bytes(), read.arguments()
-    names = content.decode("utf-8").splitlines()
-    shape = {"pad_token_id": 0, **shape, "vocab_size": shape.get("vocab_size", len(names))}
-    digest = hashlib.sha256(content).hexdigest()
-    rule = TokenizerRule(
-        kind="bert",
-        source=Vocabulary(file=VOCABULARY, sha256=digest),
-        tokens=shape["vocab_size"],
-        context=settings.max_tokens,
-        pad_id=shape["pad_token_id"],
-    )
-    with files.atomic(folder / VOCABULARY) as part:
-        part.write_bytes(content)
-    tokenizer = Tokenizer(rule, WeightsFile(folder / VOCABULARY, digest, "file"))
-    mask = names.index("[MASK]")
-    first = len(SPECIAL) if read is None else mask + AFTER_MASK
-    return Reader(shape, read, content, rule, tokenizer, Words(rule.pad_id, mask, first, len(names)))
+    source = BertSource.of(settings, texts)
+    tokenizer = source.tokenizer(folder, settings.max_tokens, "fixed")
+    tokens = source.tokens
+    mask = tokens.index("[MASK]")
+    first = len(SPECIAL) if source.files is None else mask + AFTER_MASK
+    return Reader(source, tokenizer, Words(tokenizer.rule.pad_id, mask, first, len(tokens)))

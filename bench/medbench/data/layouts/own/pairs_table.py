@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable, SplitRule, Splits
+from medbench.cards.dataset.splits import Method
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.image_paths import Endings, image_paths, on_disk
 from medbench.data.layouts.own import split_column
@@ -81,8 +82,8 @@ def read_pairs(
         `attributes` (with `;` between several), `text`, `source`; they are empty where a row has none.
 
     Raises:
-        DataError: A column is missing; a row has neither text nor category; a missing value is written as a word; all
-            rows say the same.
+        DataError: A column is missing; a row has neither text nor category; a missing value is written as a word; an
+            image has two groups; all rows say the same.
     """
     folder, given = root or path.parent, given or OwnColumns()
     meaning = _meaning(path, given)
@@ -124,7 +125,7 @@ def _meaning(path: Path, given: OwnColumns) -> Meaning:
         )
     attributes, source = pick(rest, ATTRIBUTES), pick(rest, SOURCE)
     used = [name for name in (image, categories, text, attributes, source, given.group) if name]
-    split = split_column.find(table, used, given.split)
+    split = split_column.find(table, used, given.split, tested=False)
     if split.column and split.blank:
         table = table.picked([row for row, cell in enumerate(table.cells[split.column]) if cell])
     used += [split.column] if split.column else []
@@ -165,7 +166,12 @@ def _samples(meaning: Meaning, paths: list[str]) -> pd.DataFrame:
 
 
 def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse rows that say nothing, missing values written as words, and tables whose rows all say the same."""
+    """Refuse what cannot be used.
+
+    Raises:
+        DataError: Rows say nothing, a missing value is written as a word, an image has two groups, or all rows say the
+            same.
+    """
     table = meaning.table
     for column in ("categories", "attributes", "text"):
         name = getattr(meaning, column)
@@ -180,6 +186,12 @@ def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> Non
         raise DataError(
             f"{table.where(int(np.flatnonzero(silent)[0]))}: neither a text nor a category ({silent.sum()} such rows)",
             "fill in one of them, or take the rows out",
+        )
+    apart = samples.groupby("path")["group"].nunique()
+    if torn := [str(path) for path in apart.index[apart > 1]]:
+        raise DataError(
+            f"{table.file}: rows about {torn[0]} name different groups ({len(torn)} such images)",
+            f"correct the column '{meaning.group}': an image belongs to one",
         )
     if len(samples) > 1 and len({(a, b) for a, b in zip(samples["categories"], samples["text"], strict=True)}) == 1:
         what = f"the category '{names[0]}'" if names else "the same text"
@@ -217,10 +229,9 @@ def _card(
     )
     name = f"{path.resolve().parent.name}-{path.stem}"
     card = card_of(name, "multilabel", names, layout, given, grey=grey, official=split.column is not None, grouped=True)
-    if split.column is not None:
-        return card
-    rules = {"grouped": SplitRule(method="grouped", val=VAL, test=0.0)}
-    return card.model_copy(update={"splits": Splits(default="grouped", rules=rules)})
+    method: Method = "grouped" if split.column is None else "official"
+    rules = {method: SplitRule(method=method, val=VAL, test=0.0)}
+    return card.model_copy(update={"splits": Splits(default=method, rules=rules)})
 
 
 def _lines(meaning: Meaning, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -38,13 +38,14 @@ class Splitting:
     note: str = ""
 
 
-def find(columns: Columns, others: Sequence[str], chosen: str | None) -> Splitting:
+def find(columns: Columns, others: Sequence[str], chosen: str | None, *, tested: bool = True) -> Splitting:
     """Return what the split column says: the chosen one, one with a usual name, or one of nothing but splits.
 
     Args:
         columns: The table.
         others: Columns that mean something else.
         chosen: The column that the user names.
+        tested: Whether rows for testing are needed: without any, those for validation become the test.
 
     Raises:
         DataError: A cell is no split, or no row is for training or for testing.
@@ -62,7 +63,7 @@ def find(columns: Columns, others: Sequence[str], chosen: str | None) -> Splitti
     if plain(name) in TOLD:
         values, note = _told(columns, name, counts)
     else:
-        values, note = _folds(columns, name, counts) if _are_folds(counts) else _words(columns, name, counts)
+        values, note = _folds(columns, name, counts) if _are_folds(counts) else _words(columns, name, counts, tested)
     gone = f"; {blank} rows without one are left out" if blank else ""
     return Splitting(name, values, bool(blank), f"{note}{gone}")
 
@@ -96,7 +97,7 @@ def _folds(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str,
     return values, f": fold {first} is test, {second} is val, {', '.join(rest)} are train; {other}"
 
 
-def _words(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str, Split], str]:
+def _words(columns: Columns, name: str, counts: Counter[str], tested: bool) -> tuple[dict[str, Split], str]:
     meant = {text: usual_split(text) for text in counts}
     if strange := [text for text in counts if not meant[text]]:
         raise _unknown(columns, name, strange[0])
@@ -110,7 +111,7 @@ def _words(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str,
             f"{columns.file}: column '{name}' says of no row that it is for {lacks}; it holds {', '.join(counts)}",
             f"write {WORDS}, or take the column out: then the split is drawn",
         )
-    if n["test"]:
+    if n["test"] or not tested:
         return {}, shown + ("" if n["val"] else "; val is cut from train")
     values: dict[str, Split] = {text: "train" if split == "train" else "test" for text, split in meant.items()}
     return values, f"{shown}; no row is test, so the val rows are the test and val is cut from train"
