@@ -151,9 +151,9 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     Args:
         name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
-            `intervals` (95 %, from stored predictions), `preset` (a paper's table under another preset than its own),
-            `metrics` (only these columns of numbers; of a data set also metrics that no record holds, such as
-            `sensitivity@specificity=0.9`), `per_class` (of a data set: one row for each class of each run).
+            `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
+            `metrics` (only these metrics; for a data set also metrics that no record holds, such as
+            `sensitivity@specificity=0.9`), `per_class` (for a data set: one row for each class of each run).
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
 
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-"""How the file of a card may be called, without its ending."""
+"""Pattern of a card file's name, without its ending."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""

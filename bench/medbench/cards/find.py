@@ -88,7 +88,7 @@ def load_file(schema: type[C], path: Path) -> C:
     card = load_card(path, schema)
     if card.name != path.stem:
         raise CardError(
-            f"{path}: name: '{card.name}' is not the file's name", f"call the file {card.name}{path.suffix}"
+            f"{path}: name: '{card.name}' is not the file's name", f"rename the file to {card.name}{path.suffix}"
         )
     return card
 
@@ -107,11 +107,11 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
 
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
     that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`); if the protocol
-    learns from images with texts, it is the model that such a run has made, on any data set.
+    learns from images with texts, it is the model that such a run has made on any data set.
 
     Args:
         name: The name or file.
-        runs: The run store, where models lie that runs have made; None: the usual one.
+        runs: The run store, which holds the models that runs have made; None: the usual one.
 
     Raises:
         CardError: There is no such card; no run has made the model, or several have.
@@ -134,7 +134,7 @@ def learns_from_pairs(protocol: str) -> bool:
 
 
 def made_name(model: str, protocol: str) -> str:
-    """Return the name of the card of a model that a run has made, which lies beside the run's record."""
+    """Return the name of the card of a model that a run has made; the card is next to the run's record."""
     return f"{model}-{protocol}".replace("@", "-").replace("+", "p")
 
 
@@ -153,7 +153,9 @@ def _made(plain: ModelCard, maker: str, runs: Path) -> ModelCard:
         )
     if len(found) > 1:
         listed = ", ".join(str(path) for path in found[:5]) + (" …" if len(found) > 5 else "")
-        raise CardError(f"{len(found)} runs have made {plain.name}@{maker}", f"name one by its card: --model {listed}")
+        raise CardError(
+            f"{len(found)} runs have made {plain.name}@{maker}", f"give the path of one card: --model {listed}"
+        )
     return load_file(ModelCard, found[0])
 
 
@@ -207,7 +209,7 @@ def is_file_name(name: str) -> bool:
 def trained_first(name: str) -> tuple[str, str]:
     """Return (model, protocol) of a model that a protocol must first train on the same data set; else (name, "").
 
-    A model that a protocol makes of images with texts is not among these: it is made before, on their data set.
+    A model that a protocol makes from images with texts is not among these: it must have been made before.
     """
     base, maker = trained(name)
     return (base, maker) if maker and not learns_from_pairs(maker) else (name, "")

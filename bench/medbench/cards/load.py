@@ -147,7 +147,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, or as much of it as shows that it is too long."""
+    """Return the content of a file; if it is too long, only its first `MOST_BYTES` + 1 bytes."""
     try:
         with open_regular(path) as file:
             return file.read(MOST_BYTES + 1)
@@ -156,7 +156,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(path: Path, text: bytes) -> Any:
-    """Return the content of a text in YAML; `path` is where it comes from, for messages."""
+    """Return the content of a YAML text; `path` is the file that messages name."""
     try:
         return parse_yaml(text.decode("utf-8"))
     except yaml.MarkedYAMLError as error:
@@ -181,13 +181,13 @@ def load_card(path: Path, schema: type[C]) -> C:
 
 @lru_cache(512)  # a figure asks hundreds of times for the cards of its models and protocols
 def _checked(path: Path, schema: type[Card], text: bytes) -> Card:
-    """Return the card with a text, which lies in the file `path`."""
+    """Return the card that a text describes; `path` is the file it was read from."""
     content = _parsed(path, text)
     if not isinstance(content, dict):
         raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
     if "name" not in content and not re.fullmatch(FILE_NAME, path.stem):
         raise CardError(
-            f"{path}: a card is called as its file, and '{path.stem}' is no name for a card",
+            f"{path}: a card has the name of its file, and '{path.stem}' is not a valid card name",
             "rename the file: letters, digits, dots, dashes and underscores, no blanks",
         )
     content.setdefault("name", path.stem)

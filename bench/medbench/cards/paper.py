@@ -38,10 +38,11 @@ class PaperRow(Strict):
     )
     average: float | None = Field(None, description="The printed mean of the row, as printed.")
     over: list[str] = Field(
-        default_factory=list, description="Labels of another row of the table: the row's mean is compared with its."
+        default_factory=list,
+        description="Labels of another row of the table, with whose mean this row's mean is compared.",
     )
     average_gain: float | None = Field(
-        None, description="The printed gain of the row's mean over that of `over`, in points (hundredths)."
+        None, description="The published gain of the row's mean over that of the row `over`, in points (hundredths)."
     )
     section: str = Field("", description="Heading of the block of rows it belongs to.")
     seeds: int | None = Field(None, gt=0, description="Repeats behind its cells, where they are not the table's.")
@@ -79,9 +80,9 @@ class PaperTable(Strict):
             if row.average is not None and not self.average:
                 raise ValueError(f"row {row.labels} publishes an average, but the table has no such column")
             if row.over and (not self.average or row.over not in [other.labels for other in self.rows]):
-                raise ValueError(f"row {row.labels} is over {row.over}, but there is no such row, or no average")
+                raise ValueError(f"row {row.labels}: over: there is no row {row.over}, or the table has no average")
             if row.average_gain is not None and not row.over:
-                raise ValueError(f"row {row.labels} publishes a gain of its average, but over names no row")
+                raise ValueError(f"row {row.labels} has an average_gain, but no row is named in over")
         return self
 
 

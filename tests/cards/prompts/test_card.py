@@ -47,7 +47,7 @@ def test_faults_name_the_line(tmp_path, text, fault):
 @pytest.mark.parametrize("name", ["my texts.yaml", "my texts.yml", "-x.yaml", "ä.yaml"])
 def test_a_file_whose_name_is_no_cards_name_is_to_be_renamed(tmp_path, name):
     (tmp_path / name).write_text("a: [b]\n")
-    with pytest.raises(CardError, match=r"a card is called as its file, and '.*' is no name for a card") as caught:
+    with pytest.raises(CardError, match=r"a card has the name of its file, and '.*' is not a valid card") as caught:
         find_prompts(str(tmp_path / name))
     assert "rename the file" in caught.value.hint
 

@@ -38,7 +38,7 @@ class ClassInfo(Strict):
     )
     absent: list[Prompt] = Field(
         default_factory=list,
-        description="Multilabel: terms for an image without the finding; none: `no` and the first term, or the name.",
+        description="Multilabel: terms for an image without the finding; none: `no` before the first term or the name.",
     )
 
 

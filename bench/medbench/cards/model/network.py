@@ -59,13 +59,14 @@ class Features(Strict):
         None, gt=0, description="Epsilon of a layer norm without parameters over the pooled vector; none: no such norm."
     )
     l2: bool = Field(
-        False, description="Unit length before and after the projection: `projection`, or that of `head` (FLAIR)."
+        False,
+        description="Scale to unit length before and after the projection: `projection`, or that of `head` (FLAIR).",
     )
     token_norm: bool = Field(True, description="Whether patch tokens pass the last norm before a stacked classifier.")
     projection: tuple[int, int] | None = Field(
         None,
-        description="Lengths [in, out] of a linear map of the pooled vector, the file's tensors `projection.weight` and"
-        " `projection.bias`; with `l2`, unit length before and after it. None: no such map.",
+        description="Lengths [in, out] of a linear map of the pooled vector: the tensors `projection.weight` and"
+        " `projection.bias` of the weights file; with `l2`, scaled to unit length before and after. None: no map.",
     )
     dim: int | None = Field(None, gt=0, description="Length of the pooled vector, checked; none: not checked.")
 

@@ -16,7 +16,7 @@ def _told(text: str) -> str:
     if not text.strip():
         raise ValueError("the text is empty: write one, or leave it out")
     if SLOT in text:
-        raise ValueError(f"'{text}' has {SLOT}, which only a template may have: write the class's name in its place")
+        raise ValueError(f"'{text}' has {SLOT}, which only a template may have: write the name of the class instead")
     return text
 
 

@@ -113,7 +113,7 @@ def _missing(dataset: DatasetCard) -> ClassInfo | None:
 
 
 def _absent(one: ClassInfo, name: str, template: str | None) -> tuple[str, ...]:
-    """Return the texts for the absence of a finding: the card's, or else `no` and what the finding itself is called."""
+    """Return the texts for the absence of a finding: the card's, or else `no` and the name of the finding."""
     return tuple(filled(template, term) for term in one.absent or [f"no {name}"])
 
 

@@ -20,8 +20,8 @@ class Lora(FinetuneRecipe):
     targets: list[str] | None = Field(
         None,
         min_length=1,
-        description="Layers by the end of their names, such as `attn.qkv`; none: the layers of attention or, in a"
-        " network without attention, all linear layers and ungrouped convolutions of its units.",
+        description="Ends of layer names, such as `attn.qkv`; none: the attention layers or, in a network without"
+        " attention, all linear layers and ungrouped convolutions of its units.",
     )
 
 
@@ -38,11 +38,11 @@ class NormTuning(FinetuneRecipe):
 
 
 class VisualPrompt(FinetuneRecipe):
-    """Learned tokens beside a frozen transformer's patch tokens, and a linear head (Jia et al., 2022)."""
+    """Learned tokens next to a frozen transformer's patch tokens, and a linear head (Jia et al., 2022)."""
 
     kind: ClassVar[Kind] = Kind("visual-prompt", module="efficient.visual_prompt")
     prompts: Positive = Field(10, description="Number of learned tokens.")
-    deep: bool = Field(True, description="New tokens before each block (VPT-deep); false: before the first alone.")
+    deep: bool = Field(True, description="New tokens before each block (VPT-deep); false: only before the first.")
 
 
 class AttentiveProbe(Recipe):
@@ -51,11 +51,13 @@ class AttentiveProbe(Recipe):
     kind: ClassVar[Kind] = Kind("attentive-probe", module="efficient.attentive_probe", images=False, tokens=True)
     views: Views = Field(4, description="Augmented views of the training set in the bank; 0: the clean images.")
     weight_decays: list[float] = Field(
-        default=[1e-5], min_length=1, description="Each is tried with each learning rate, in place of `weight_decay`."
+        default=[1e-5],
+        min_length=1,
+        description="Each is tried with each learning rate; used instead of `weight_decay`.",
     )
     attention_heads: Positive = Field(4, description="Attention heads h.")
     width: Positive | None = Field(
-        64, description="Length w of keys and values, all attention heads together; none: the tokens' own, as in AIM."
+        64, description="Total length w of keys and values over all attention heads; none: that of a token, as in AIM."
     )
     learning_rates: list[Rate] = Field(default=[1e-4, 3e-4, 1e-3, 3e-3], min_length=1)
     cache_gb: float = Field(64.0, ge=0, description="Limit in GiB for the stored tokens.")

@@ -112,7 +112,7 @@ class ZsLp(Adapter):
     learning_rate: Rate = Field(0.1, description="Highest rate of SGD with a momentum of 0.9.")
     batch_size: Positive = Field(256, description="Views per step; the last step of an epoch can have fewer.")
     val: Literal["same", "none"] = Field(
-        "none", description="Validation samples are scored, never used: as many as for training, or none."
+        "none", description="Validation samples, as many as for training or none; they are scored but not used."
     )
 
     @property

@@ -40,7 +40,7 @@ class Settings(Strict):
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
     normalise: Literal["dataset", "model", "none"] = Field(
-        "dataset", description="Mean and deviation: the data set's, the model's, or none: pixels stay on [0, 1]."
+        "dataset", description="Mean and deviation of the data set, of the model, or none: pixels stay on [0, 1]."
     )
     channel_rule: Literal["slice", "sum"] = Field(
         "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
@@ -77,7 +77,7 @@ class Settings(Strict):
 
     @property
     def channels(self) -> int | None:
-        """Channels that images are read with, 1 or 3; none: those of the data set."""
+        """Number of channels with which images are read, 1 or 3; none: that of the data set."""
         return None
 
     @property

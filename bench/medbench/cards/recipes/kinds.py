@@ -29,8 +29,8 @@ class Kind:
         keeps: Whether its product are weights: those of the first seed are always kept.
         timed: Whether its numbers depend on the device, which is part of the key then.
         classifies: Whether its result is scores of classes; only then can it be tested on other data sets.
-        pairs: Whether it learns from images with texts. The model that it makes serves on all data sets, not only on
-            the one that it was made on.
+        pairs: Whether it learns from images with texts. The model that it makes can be used on all data sets, not only
+            on the one it was trained on.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Kind:
 
     @property
     def beyond_pooled(self) -> bool:
-        """Whether it uses more of the encoder than its pooled vector; a sample must be one image then."""
+        """Whether it uses more of the encoder than its pooled vector; if so, a sample must be one image."""
         return self.images or self.tokens
 
     def run(self, context: Any) -> Any:

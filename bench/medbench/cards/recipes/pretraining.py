@@ -94,17 +94,18 @@ class FlairPretrain(WithBert):
     weight_decay: float = Field(1e-5, ge=0, description="On all parameters, norms and biases too, as published.")
     warmup_epochs: int = Field(1, ge=0)
     horizon_epochs: Positive | None = Field(
-        None, description="Epochs after which the cosine of the rate would be 0, published: 100; none: `epochs`."
+        None, description="Epochs after which the cosine schedule would end at 0 (published: 100); none: `epochs`."
     )
     clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
-    balance_sources: bool = Field(True, description="Draw each of the data sets equally often, not each image.")
+    balance_sources: bool = Field(True, description="Draw each data set equally often; false: each image once.")
     caption: str = Field(
-        "A [ATR] fundus photograph of [CLS]", description="Caption: [ATR] an attribute, [CLS] a category of the image."
+        "A [ATR] fundus photograph of [CLS]",
+        description="Template: [ATR] is an attribute, [CLS] a category of the image.",
     )
     dictionary: str | None = Field(
-        "flair-code", description="Prompts card with further texts of categories, drawn in their place; none: no such."
+        "flair-code", description="Prompts card with texts that may replace the categories; none: nothing is replaced."
     )
-    dictionary_sha256: str | None = Field(None, description="Digest of that card's texts; a plan fills it in.")
+    dictionary_sha256: str | None = Field(None, description="Digest of that card's texts; medbench fills it in.")
     plain_sources: list[str] = Field(
         default=["06_EYENET", "11_STARE", "08_ODIR-5K", "31_JICHI"],
         description="Data sets of the pairs whose categories are never replaced by texts of the dictionary.",
@@ -112,7 +113,7 @@ class FlairPretrain(WithBert):
     dim: Positive = Field(512, description="Length of the vectors that are compared.")
     bert_layers: int = Field(2, ge=2, description="Of a drawn BERT; FLAIR averages the states of three levels.")
     colour: bool = Field(
-        True, description="Whether the recipe is for colour images: images of one channel are refused."
+        True, description="Whether the recipe is for colour images; if so, images of one channel are refused."
     )
     horizontal_flip: float = Field(0.5, ge=0, le=1)
     affine: float = Field(0.25, ge=0, le=1, description="Probability of a rotation with a change of size.")
@@ -124,7 +125,7 @@ class FlairPretrain(WithBert):
     dropout: float = Field(0.1, ge=0, lt=1, description="Of the BERT.")
     max_tokens: int = Field(77, ge=3, le=512, description="Tokens of a text that are read, with [CLS] and [SEP].")
     micro_batch: Positive | None = Field(
-        None, description="Pairs at once; the others of a step are computed twice, so that the loss sees all of them."
+        None, description="Pairs that are computed at once; each is then computed twice, so that the loss sees all."
     )
     checkpointing: bool | None = Field(
         None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
@@ -142,5 +143,5 @@ class FlairPretrain(WithBert):
 
     @property
     def parts(self) -> tuple[Split, ...]:
-        """The parts of a split that must have images; what is trained is tested on other data sets."""
+        """The parts of a split that must have images; the model is tested on other data sets."""
         return ("train", "val")

@@ -16,8 +16,8 @@ class RetFiner(WithBert):
     """Refinement of an encoder with images and their reports (Fecso et al. 2025)."""
 
     kind: ClassVar[Kind] = Kind("retfiner", seeded=False, keeps=True, thaws=True, classifies=False, pairs=True)
-    epochs: Positive = Field(20, description="Most epochs; `patience` can end the training before.")
-    patience: Positive = Field(3, description="Epochs without a lower validation loss after which it ends.")
+    epochs: Positive = Field(20, description="Maximum number of epochs; `patience` can end the training earlier.")
+    patience: Positive = Field(3, description="Epochs without a lower validation loss after which training ends.")
     batch_size: int = Field(128, ge=2, le=1_000_000, description="Pairs per step, over all processes.")
     mlm: float = Field(1.0, ge=0, description="Weight of the masked language modelling.")
     gm: float = Field(1.0, ge=0, description="Weight of the generative modelling.")
@@ -26,8 +26,10 @@ class RetFiner(WithBert):
     mlm_rate: float = Field(0.15, gt=0, le=1, description="Share of the positions masked for `mlm`.")
     gm_rate: float = Field(0.6, gt=0, le=1, description="Share of the positions masked for `gm`.")
     temperature: float = Field(0.07, gt=0, description="Temperature of `itc`, and of the draw of hard negatives.")
-    temperature_learned: bool = Field(False, description="Whether it is trained; the authors' runs on a GPU did not.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Of `itc`.")
+    temperature_learned: bool = Field(
+        False, description="Whether the temperature is trained; in the authors' runs it was not."
+    )
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of `itc`.")
     equal_text: Literal["negative", "ignore"] = Field(
         "negative", description="Whether pairs of a batch that have the same report are negatives of each other."
     )
@@ -36,16 +38,16 @@ class RetFiner(WithBert):
         True,
         description="Whether tokens pass the encoder's last norm before the text model sees them; UrFound's do not.",
     )
-    max_tokens: int = Field(30, ge=3, le=100_000, description="Tokens of a report that are read, with [CLS] and [SEP].")
+    max_tokens: int = Field(30, ge=3, le=100_000, description="Tokens that are read of a report, with [CLS] and [SEP].")
     learning_rate: Rate = 1e-4
     weight_decay: float = Field(0.01, ge=0, description="On all parameters, as published.")
     clip: float | None = Field(None, gt=0, description="Global norm of the gradient; none: it is not clipped.")
     drop_path: float | None = Field(
         0.1, ge=0, lt=1, description="Stochastic depth of an encoder that is a transformer; none: the model card's."
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of the text model.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the text model.")
     micro_batch: Positive | None = Field(
-        None, description="Images in the encoder at once; the losses still see the batch. With one process."
+        None, description="Images encoded at once; the losses still see the whole batch. Only with one process."
     )
     checkpointing: bool | None = Field(
         None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
@@ -53,12 +55,12 @@ class RetFiner(WithBert):
 
     @property
     def parts(self) -> tuple[Split, ...]:
-        """The parts of a split that must have images; what is trained is tested on other data sets."""
+        """The parts of a split that must have images; the model is tested on other data sets."""
         return ("train", "val")
 
     @property
     def channels(self) -> int | None:
-        """Channels that images are read with: grey ones become three equal channels, as published."""
+        """Number of channels with which images are read: grey ones become three equal channels, as published."""
         return 3
 
     @property
