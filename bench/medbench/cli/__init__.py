@@ -72,7 +72,7 @@ app.command()(work.work)
 
 @functools.cache
 def _command(of: typer.Typer) -> Any:
-    """Return what reads the words of a command line; Typer makes it from all commands, which takes a while."""
+    """Return the parser of the command line; Typer builds it from all commands, which takes a while."""
     return typer.main.get_command(of)
 
 

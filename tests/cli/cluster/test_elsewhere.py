@@ -100,11 +100,11 @@ def test_who_stops_waiting_is_told_that_the_tasks_go_on_and_can_wait_again(
     done = medbench(*ON_SLURM, "--site", site(), "--wait")
     assert done.status == 130
     assert done.err.splitlines()[-2:] == [
-        "the tasks go on: medbench status --jobs shows them, medbench cancel ends them",
+        "the tasks continue: medbench status --jobs shows them, medbench cancel ends them",
         "stopped; the same command resumes",
     ]
     again = medbench(*ON_SLURM, "--site", site(), "--wait")
-    assert "nothing to submit: what is not done is queued: 3 units" in again.err
+    assert "nothing to submit: the 3 units that are not done are queued" in again.err
     assert asked[0] == asked[1]
     assert len(asked[0]) == 1
 
@@ -149,8 +149,8 @@ def test_without_slurm_nothing_is_submitted(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--wait",), "--wait goes with --on slurm alone"),
-        (("--on", "node", "--wait"), "--wait goes with --on slurm alone"),
+        (("--wait",), "--wait works only with --on slurm"),
+        (("--on", "node", "--wait"), "--wait works only with --on slurm"),
         (("--on", "slrum"), "unknown engine 'slrum'"),
         (("--gpus", "0"), "--site and --gpus have no effect without --on"),
         (("--on", "node", "--gpus", "a"), "--gpus a: not a list of numbers"),

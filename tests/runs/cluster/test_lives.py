@@ -51,10 +51,10 @@ def features(name: str) -> None:
 def test_three_lives_that_save_nothing_are_the_last(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     for life in (1, 2, 3):
         live(plan, life, monkeypatch)
-    with pytest.raises(MedbenchError, match="train 0: its last 3 lives ended before they saved anything new"):
+    with pytest.raises(MedbenchError, match="train 0: its last 3 starts saved nothing new"):
         live(plan, 4, monkeypatch)
     told = [error for _, error in store.failures_of(plan.jobs[0].folders())]
-    assert told == ["train 0: its last 3 lives ended before they saved anything new"] * 2
+    assert told == ["train 0: its last 3 starts saved nothing new"] * 2
     live(plan, 1, monkeypatch)  # submitted again: counted anew
     (file,) = (plan.options.runs / ".submitted").rglob("train-0.json")
     assert json.loads(file.read_text())["idle"] == 0
@@ -81,7 +81,7 @@ def test_whatever_is_saved_counts(begun, new, plan: Plan, monkeypatch: pytest.Mo
         return
     for life in (4, 5, 6):
         live(plan, life, monkeypatch)
-    with pytest.raises(MedbenchError, match="its last 3 lives ended"):
+    with pytest.raises(MedbenchError, match="its last 3 starts saved"):
         live(plan, 7, monkeypatch)
 
 
@@ -103,13 +103,13 @@ def test_lives_that_end_before_their_work_begins_count(plan: Plan, monkeypatch: 
     checkpoint(plan, "40 steps")
     live(plan, 6, monkeypatch)  # 5 did not get as far
     live(plan, 7, monkeypatch)  # 6 saved nothing
-    with pytest.raises(MedbenchError, match="its last 3 lives ended"):
+    with pytest.raises(MedbenchError, match="its last 3 starts saved"):
         live(plan, 8, monkeypatch)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "10")
-    with pytest.raises(MedbenchError, match="its last 3 lives ended"):
+    with pytest.raises(MedbenchError, match="its last 3 starts saved"):
         lives.check(folder_of(plan), "train", 0)
     assert len(list(store.failures(plan.options.runs))) == 2
-    with pytest.raises(MedbenchError, match="train 1: its last 10 lives ended"):
+    with pytest.raises(MedbenchError, match="train 1: its last 10 starts saved"):
         lives.check(folder_of(plan), "train", 1)  # none ever began
 
 

@@ -66,7 +66,7 @@ def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
     assert len(queue) == 5, "prepare, features, heads, train, tables"
     units = {key for task in first.tasks for _, key in task.units}
     assert len(units) == 3
-    with pytest.raises(MedbenchError, match="what is not done is queued: 3 units"):
+    with pytest.raises(MedbenchError, match="the 3 units that are not done are queued"):
         send(planned())
     more = submit.prepare(planned(seeds=3), [], "cuda", 20.0)
     assert (more.queued, [stage.name for stage in more.stages]) == (3, ["prepare", "train"])

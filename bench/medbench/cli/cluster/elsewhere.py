@@ -52,7 +52,7 @@ class Elsewhere:
             MedbenchError: An option does not go with the engine, or there is no site file.
         """
         if wait and engine != "slurm":
-            raise MedbenchError("--wait goes with --on slurm alone", "leave it out, or add --on slurm")
+            raise MedbenchError("--wait works only with --on slurm", "leave it out, or add --on slurm")
         if engine is None:
             if site or gpus:
                 raise MedbenchError("--site and --gpus have no effect without --on", "add --on slurm or --on node")
@@ -89,7 +89,7 @@ class Elsewhere:
         return _waited(runs, names) if self.wait and names else done
 
     def _given(self, plan: Plan, *, dry_run: bool, as_json: bool) -> tuple[Result, list[str]]:
-        """Give the tasks to the engine; return what is known of them, and the names of submissions to Slurm."""
+        """Hand the tasks to the engine; return their results so far, and the names of submissions to Slurm."""
         from medbench.cli.cluster.work import Worker
         from medbench.storage.locks import exclusive
 
@@ -193,7 +193,7 @@ def _lines(made: Prepared, site: Site | None) -> Iterator[str]:
 
 
 def _data(made: Prepared, place: Elsewhere) -> dict[str, Any]:
-    """Return what will be submitted, for scripts; a task of 0 estimated minutes may take its class's."""
+    """Return what will be submitted, for scripts; a task with an estimate of 0 minutes gets those of its class."""
     from medbench.runs.cluster.submit import hours, units_of
 
     site, stages = place.site, []
@@ -232,7 +232,7 @@ def _waited(runs: Path, names: list[str]) -> Result:
     try:
         ended = wait(runs, names)
     except Stopped:
-        output.note("the tasks go on: medbench status --jobs shows them, medbench cancel ends them")
+        output.note("the tasks continue: medbench status --jobs shows them, medbench cancel ends them")
         raise
     output.note(f"all tasks have ended, {len(ended)} of them failed or were lost")
     return Result(failures=[(f"{one.task} ({one.job}), {one.state}", one.why) for one in ended])

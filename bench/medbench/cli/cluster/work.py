@@ -130,7 +130,7 @@ class Worker:
             return 2
 
     def _again(self, requeue: Callable[[int, None], None]) -> None:
-        """Ask to be queued again, which ends the process; if it was too often, note so and return."""
+        """Ask to be queued again, which ends the process; if it was queued too often, record this and return."""
         from submitit.core.utils import UncompletedJobError
 
         from medbench.runs.cluster import lives
@@ -143,7 +143,7 @@ class Worker:
             self._tell(MedbenchError(why, lives.HINT))
 
     def _tell(self, error: MedbenchError) -> None:
-        """Say in the task's log why it has ended; of several processes, the first one does."""
+        """Write to the task's log why it ended; of several processes, only the first one does."""
         from medbench import progress
         from medbench.records.submitted import FAILED, log_of
 
@@ -162,9 +162,9 @@ class Worker:
 
 
 def _preempted(stop: Stopped) -> bool:
-    """Tell whether Slurm takes the node away: it warns a task and queues it again, unless the task ends before.
+    """Tell whether Slurm takes the node away: it signals the task first and requeues it, unless the task ends before.
 
-    A task that is cancelled or at its limit no longer counts as running when it is told.
+    A task that is cancelled or at its time limit no longer counts as running when it gets the signal.
     """
     from medbench.runs.cluster.engines import squeue
 

@@ -107,7 +107,7 @@ def run(
     gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs; default: all.")] = None,
     per_gpu: Annotated[int, typer.Option(help="--on node: number of tasks at once on each GPU.")] = 1,
     wait: Annotated[
-        bool, typer.Option("--wait", help="--on slurm: wait for the tasks; exit with 1 if one of them failed.")
+        bool, typer.Option("--wait", help="--on slurm: wait for the tasks; exit with 1 if one fails or is lost.")
     ] = False,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,

@@ -34,7 +34,7 @@ def table(
     random: options.Random = False,
     metrics: Annotated[
         str | None,
-        typer.Option(help="Only these metrics, a comma between them, such as auroc,sensitivity@specificity=0.9,ece."),
+        typer.Option(help="Only these metrics, separated by commas, such as auroc,sensitivity@specificity=0.9,ece."),
     ] = None,
     per_class: Annotated[
         bool, typer.Option("--per-class", help="A row for each class of each run on a data set, with 95 % intervals.")

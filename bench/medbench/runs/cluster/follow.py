@@ -87,7 +87,7 @@ def _state(runs: Path, one: Submission, task: SubmittedTask, units: Units, queue
 
 
 def _errors(lines: Sequence[str]) -> list[str]:
-    """Return the last line of a log that tells an error, else the last one before the end."""
+    """Return the last line of a log that reports an error, else the last one before the end."""
     return [line for line in lines if " error: " in line or " failed: " in line][-1:] or list(lines[-2:-1])
 
 

@@ -1,7 +1,8 @@
-"""The lives of a task: a scheduler starts it again after a time limit or a preemption, for ever if nobody counts.
+"""The lives of a task: how often a scheduler has started it, and whether each start saved anything new.
 
-A life that reaches its work notes its number, and a digest of all state that is saved by then. So the next ones know
-how many lives, in a row, ended before they saved anything new, even if some ended while Python was still starting.
+After a time limit or a preemption a scheduler starts a task again, without end if nobody counts. A life (one start)
+that reaches its work notes its number, and a digest of all state that is saved by then. So later lives know how many in
+a row ended before they saved anything new, even if some ended while Python was still starting.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 3
 """Lives in a row without new saved state after which a task is ended."""
-HINT = "read medbench logs JOB, give its class more minutes or memory in the site file, run the same command again"
+HINT = "read medbench logs JOB, give the task's class more minutes or memory in the site file, run the command again"
 
 
 def check(folder: Path, stage: str, number: int) -> None:
@@ -42,7 +43,7 @@ def check(folder: Path, stage: str, number: int) -> None:
 
 
 def begin(folder: Path, stage: str, number: int, jobs: Sequence[Job]) -> None:
-    """Note in the run store that the work of a life begins; outside of Slurm nothing is noted.
+    """Note in the frozen plan's folder that the work of a life begins; outside Slurm nothing is noted.
 
     Args:
         folder: The frozen plan.
@@ -63,7 +64,7 @@ def begin(folder: Path, stage: str, number: int, jobs: Sequence[Job]) -> None:
 
 
 def end(folder: Path, stage: str, number: int, why: str) -> None:
-    """Write why a task has ended for good to each of its units that is not done."""
+    """Record for each unit of a task that is not done why the task has ended for good."""
     runs = folder.parents[1]
     for one in submissions(runs):
         for task in one.tasks:
@@ -72,7 +73,7 @@ def end(folder: Path, stage: str, number: int, why: str) -> None:
 
 
 def note(runs: Path, units: Iterable[tuple[Unit, str]], why: str) -> None:
-    """Write why units cannot be made to those of them that are not done."""
+    """Record for those units that are not done why they failed."""
     for unit, key in units:
         if not store.is_done(runs, unit, key):
             with contextlib.suppress(MedbenchError):  # the log says it, too
@@ -81,7 +82,7 @@ def note(runs: Path, units: Iterable[tuple[Unit, str]], why: str) -> None:
 
 def _refuse(folder: Path, stage: str, number: int, idle: int) -> None:
     if idle >= MOST_IDLE:
-        message = f"{stage} {number}: its last {idle} lives ended before they saved anything new"
+        message = f"{stage} {number}: its last {idle} starts saved nothing new"
         end(folder, stage, number, message)
         raise MedbenchError(message, HINT)
 
@@ -100,7 +101,7 @@ def _noted(folder: Path, stage: str, number: int, life: int) -> dict[str, Any]:
 
 
 def _saved(jobs: Iterable[Job]) -> Iterator[str]:
-    """Yield what tells saved state from an earlier one: finished units, checkpoints, features, prepared images."""
+    """Yield texts that change when any state is saved: finished units, checkpoints, features, prepared images."""
     models = set()
     for job in jobs:
         yield f"{job.place} {job.finished()}"

@@ -52,7 +52,7 @@ class Resources(Strict):
 
     @property
     def processes(self) -> int:
-        """Number of processes that do one task together."""
+        """Number of processes that run one task together."""
         return max(1, self.gpus)
 
 
@@ -106,7 +106,7 @@ class Site(Card):
         return own
 
     def every(self) -> Iterator[Resources]:
-        """Yield what tasks of any class and model get."""
+        """Yield the resources of all classes, and those that models have of their own."""
         yield from self.classes.values()
         for changed in self.models.values():
             yield from (_changed(self.classes[kind], changes) for kind, changes in changed.items())

@@ -53,7 +53,7 @@ class Stage:
 
 
 MOST_TASKS = 1_000
-"""Of a stage. By default Slurm takes arrays of 1,000 tasks, and holds 10,000 tasks of all users together."""
+"""Most tasks of a stage. By default Slurm accepts arrays of 1,000 tasks, and 10,000 tasks of all users together."""
 Numbered = dict[int, Job]
 """Jobs that are to do by their number in the frozen plan, each after those of them that it needs."""
 

@@ -28,10 +28,10 @@ from medbench.storage import files
 
 
 class NothingToSubmitError(MedbenchError):
-    """All that was asked for is done or queued; `queued` is the number of units that are queued."""
+    """All requested units are done or queued; `queued` is the number of units that are queued."""
 
     def __init__(self, queued: int) -> None:
-        what = "everything is done" if not queued else f"what is not done is queued: {queued} units"
+        what = "everything is done" if not queued else f"the {queued} units that are not done are queued"
         super().__init__(f"nothing to submit: {what}", "see: medbench status --jobs")
         self.queued = queued
 
@@ -174,7 +174,7 @@ def queued(runs: Path) -> set[str]:
 
 
 def alive(runs: Path) -> list[str]:
-    """Return the names of the submissions of which Slurm has tasks in its queue, or runs them."""
+    """Return the names of the submissions with tasks that Slurm runs or has in its queue."""
     names = {name for name, (state, _) in (squeue.queue() or {}).items() if state in squeue.ALIVE}
     return [one.name for one in submissions(runs) if any(task.job in names for task in one.tasks)]
 

@@ -1,4 +1,4 @@
-"""Waiting for submitted tasks: the run store and the queue are looked at now and then until nothing is to come."""
+"""Waiting for submitted tasks: checks the run store and the queue now and then until all tasks have ended."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from medbench.progress import bar
 from medbench.runs.cluster.follow import State, TaskState, states
 
 POLL = 10.0
-"""Seconds between two looks: Slurm's controller answers everyone."""
+"""Seconds between two checks; few, because all users share Slurm's controller."""
 PATIENCE = 30
-"""Looks in a row that squeue may leave without an answer."""
+"""Checks in a row without an answer of squeue after which waiting ends."""
 ALIVE: tuple[State, ...] = ("queued", "running", "unknown")
 
 
@@ -27,7 +27,7 @@ def wait(runs: Path, names: Collection[str]) -> list[TaskState]:
 
     Raises:
         MedbenchError: squeue stopped answering.
-        Stopped: The person stopped waiting; the tasks go on.
+        Stopped: The user stopped the waiting; the tasks continue.
     """
     found = _tasks(runs, names)
     ended = unanswered = 0
@@ -41,7 +41,7 @@ def wait(runs: Path, names: Collection[str]) -> list[TaskState]:
             if unanswered > PATIENCE:
                 raise MedbenchError(
                     f"squeue has not answered for {PATIENCE * POLL / 60:.0f} minutes",
-                    "the tasks may go on; see: medbench status --jobs",
+                    "the tasks may still run; see: medbench status --jobs",
                 )
             time.sleep(POLL)
             before, found = found, _tasks(runs, names)

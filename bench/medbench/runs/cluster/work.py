@@ -80,7 +80,7 @@ def _check_weights(jobs: Sequence[Job]) -> None:
         message = f"there is no {absent} on this machine ({platform.node()})"
         for job in jobs:
             lives.note(job.options.runs, job.all_units, message)
-        raise MedbenchError(message, "keep weights where all nodes see them: MEDBENCH_HOME on a shared folder")
+        raise MedbenchError(message, "keep weights where all nodes see them: set MEDBENCH_HOME to a shared folder")
 
 
 def _make_inputs(plan: Plan, stage: Stage) -> None:

@@ -17,7 +17,7 @@ def lines(stages: Sequence[Stage], folder: Path, python: str, site: Site | None 
         stages: The stages.
         folder: The frozen plan.
         python: Command that runs Python where the lines run.
-        site: Says which tasks several processes do together; None: none.
+        site: Says which tasks run as several processes; None: no task does.
     """
     for stage in stages:
         for number, task in enumerate(stage.tasks):

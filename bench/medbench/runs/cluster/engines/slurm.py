@@ -22,7 +22,7 @@ def check(site: Site | None = None) -> None:
     """Refuse to submit where nothing can be submitted.
 
     Args:
-        site: Its partitions must be there; None: any.
+        site: Its partitions must exist; None: partitions are not checked.
 
     Raises:
         MedbenchError: There is no sbatch here, submitit is not installed, or the cluster has no such partition.
@@ -70,7 +70,7 @@ def submit(stage: Stage, site: Site, after: Sequence[str], logs: Path, name: str
             try:
                 found |= dict(zip(part, _submitted(executor, calls), strict=True))
             except MedbenchError:
-                cancel(list(found.values()))  # a stage is submitted whole or not at all
+                cancel(list(found.values()))  # a stage is submitted completely or not at all
                 raise
     return [found[number] for number in range(len(stage.tasks))]
 
@@ -92,7 +92,7 @@ def _executor(stage: Stage, site: Site, own: Resources, after: Sequence[str], lo
         "signal_delay_s": site.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*(f"export {key}={shlex.quote(value)}" for key, value in site.env.items()), *site.setup],
-        # not all versions of srun take the first over from sbatch; processes that wait for one that failed must end
+        # not all versions of srun inherit the first from sbatch; the second ends processes that wait for a failed one
         "srun_args": [f"--cpus-per-task={own.cpus}", "--kill-on-bad-exit=1", *site.srun_args],
         "dependency": f"afterany:{':'.join(after)}" if after else None,
         "additional_parameters": dict(site.extra),
