@@ -61,7 +61,7 @@ class Shifted:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What tells units that are tested on it from those on the trained set."""
+        """The options that distinguish units tested on it from those tested on the data set of the training."""
         part = {"test_part": self.part} if self.part != "all" else {}
         return {"test_on": self.name, **part, **({"closed": True} if self.closed else {})}
 

@@ -91,7 +91,7 @@ def partial_auroc(scores: Floats, has: NDArray[np.bool_], most: float) -> Curve:
         most: The highest false positive rate, above 0 and at most 1.
     """
     steps, at = np.unique(-np.asarray(scores), return_inverse=True)  # from the highest score down
-    # Neighbouring steps with positives alone, or with negatives alone, are one straight piece of the curve.
+    # Neighbouring steps with only positives, or with only negatives, are one straight piece of the curve.
     own, other = (np.bincount(at[side], minlength=len(steps)) > 0 for side in (has, ~has))
     kind = own + 2 * other
     piece = np.cumsum(np.append(0, (kind[1:] != kind[:-1]) | (kind[1:] == 3)))[at]

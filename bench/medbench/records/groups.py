@@ -52,7 +52,7 @@ class Group:
 
     @cached_property
     def place(self) -> GroupKey:
-        """What distinguishes it from all other groups; two cards can be of one network and one file."""
+        """What distinguishes it from all other groups; two cards can describe the same network and file."""
         return place_of(self.first)
 
     @cached_property
@@ -187,7 +187,7 @@ def place_of(record: Record) -> GroupKey:
 
 
 def natural(text: str) -> list[tuple[bool, int | str]]:
-    """Return what texts are sorted by: numbers in them by their value."""
+    """Return a sort key for texts: numbers in them are compared by value."""
     return [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", text.lower())]
 
 

@@ -11,7 +11,7 @@ from medbench.records import store
 class Listing:
     """A run store as it was when it was listed: each folder above those of units is read once, when it is first needed.
 
-    Of a unit whose folder exists one file is looked up; of any other none. What is written later may be missing in it.
+    For a unit whose folder exists one file is looked up; for any other none. Units written later can be missing.
     """
 
     def __init__(self, runs: Path) -> None:

@@ -73,7 +73,7 @@ def noted(runs: Path, jobs: Iterable[Planned]) -> Iterator[None]:
 def left(runs: Path) -> Iterator[tuple[Planned, bool]]:
     """Yield (units of a job, whether it has begun): the planned units that are neither done nor failed since.
 
-    A unit that is in several notes is there once; a job of which nothing is left is not there.
+    A unit that is in several notes is yielded once; a job of which nothing is left is not yielded.
     """
     there, begun = Listing(runs), set(store.names(unfinished("")))
     seen: set[tuple[store.Place, str]] = set()
@@ -102,7 +102,7 @@ def _content(jobs: Iterable[Planned]) -> dict[str, Any]:
 def _read(file: Path) -> Iterator[tuple[Planned, int]]:
     """Yield each job of a note, and when the note was written, in nanoseconds.
 
-    A note that was just deleted, is damaged, or was written by medbench 0.1.0 has none.
+    A note that was just deleted, is damaged, or was written by medbench 0.1.0 yields nothing.
     """
     try:
         since = file.stat().st_mtime_ns

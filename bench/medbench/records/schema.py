@@ -56,7 +56,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: list[float | None] = Field(description="One, or one for each label of a multilabel task.")
+    temperature: list[float | None] = Field(description="One temperature; multilabel: one for each label.")
     ece: float | None = Field(description="Expected calibration error, 15 bins; multilabel: the mean over labels.")
     ece_scaled: float | None = Field(description="The same after scaling.")
     log_loss: float | None
@@ -86,10 +86,10 @@ class Record(BaseModel):
     absent: dict[str, list[str]] = Field(
         default_factory=dict, description="Metric -> classes that the mean leaves out because the test split has none."
     )
-    calibration: Calibration | None = Field(None, description="None: nothing was predicted for validation images.")
+    calibration: Calibration | None = Field(None, description="None: there are no predictions for validation images.")
     thresholds: dict[Text, dict[Text, float | None]] = Field(
         default_factory=dict,
-        description="Rule (as behind the @ of a metric) -> class -> log-odds from which an image is called positive, "
+        description="Rule (as after the @ of a metric) -> class -> log-odds from which an image is called positive, "
         "chosen on validation; None: validation lacks images with the class, or without it.",
     )
     n: dict[Text, SplitCount]

@@ -30,10 +30,10 @@ Place = tuple[str, str, str]
 RECORD, PREDICTIONS, HISTORY, FAILURE = "record.json", "predictions.parquet", "history.csv", "failure.json"
 WEIGHTS = "weights.safetensors"
 BEGINNING = 4096
-"""Bytes of a record within which its unit, with the changed options, is."""
+"""So many bytes at the start of a record contain its unit, with the changed options."""
 
 SELECTION, AFTER_SELECTION = b'"selection": {', b'"warnings": ['
-"""How a record's text begins a field, and the one behind it."""
+"""How the field `selection` begins in the text of a record, and how the next field begins."""
 SHORT = 12
 """Characters of a key in the name of its folder."""
 
@@ -58,7 +58,7 @@ def read(folder: Path | str, selection: bool = True) -> Record | None:
 
     Args:
         folder: The folder of a unit.
-        selection: Read `selection` too. It is most of a record, and no table or figure needs it: without, it is empty.
+        selection: Read `selection` too; False: leave it empty. It is most of a record, and tables do not need it.
     """
     file = f"{folder}/{RECORD}"
     try:
@@ -77,10 +77,10 @@ def read(folder: Path | str, selection: bool = True) -> Record | None:
 
 
 def _without_selection(text: bytes) -> bytes:
-    """Return the text of a record without `selection`; a text laid out in another way than `write` does, as it is.
+    """Return the text of a record without `selection`; a text with another layout than that of `write`, unchanged.
 
-    There, one blank stands before each field of a record and more before what is inside of one. A string of JSON has
-    no line breaks, so neither can be part of a string.
+    `write` puts one space before each field of a record, and more before what is inside a field. A JSON string has no
+    line breaks, so what is searched for cannot be part of a string.
     """
     start = text.find(SELECTION)
     end = text.rfind(AFTER_SELECTION)

@@ -66,7 +66,7 @@ def measured(group: Group, ids: Sequence[str], intervals: bool = False) -> dict[
         group: The records.
         ids: The metrics, in any spelling.
         intervals: Also give the 95 % intervals: bootstrap over test patients (or images), seeds as a second level. What
-            validation chose is held.
+            was chosen on validation is fixed.
 
     Returns:
         Each id -> its number.
@@ -131,7 +131,7 @@ def _classifies(record: Record) -> bool:
 
 @dataclass(frozen=True)
 class _Made:
-    """The numbers of one group, which are computed when the first one is needed."""
+    """The numbers of one group; all are computed when the first one is needed."""
 
     group: Group
     measures: Sequence[Measure]
@@ -155,7 +155,7 @@ class _Made:
 
     @cached_property
     def plans(self) -> list[list[ByClass]]:
-        """The functions of weights of each measure and seed; of a measure whose choice nothing is stored for, none."""
+        """The functions of weights of each measure and seed; none if it lacks stored validation predictions."""
         seeds = [] if self.loaded is None else self.loaded.seeds
         chosen = all(validation is not None for _, validation in seeds)
         return [
@@ -165,7 +165,7 @@ class _Made:
 
     @cached_property
     def values(self) -> list[list[cache.Numbers]]:
-        """Mean, deviation and number of seeds of each measure and class; empty where the predictions do not serve."""
+        """Mean, deviation and number of seeds of each measure and class; empty if the predictions cannot be used."""
         ones = np.ones((0 if self.loaded is None else len(self.loaded.targets), 1), np.float32)
         return [
             [_summary(row) for row in np.stack([plan(ones)[:, 0] for plan in plans], axis=1)]

@@ -201,7 +201,7 @@ def bootstrap_many(
 
     Args:
         values: (n, b) weights of the images -> (m, s, b) values of `m` numbers of `s` training seeds.
-        targets: As for `bootstrap`, as are the others.
+        targets: As for `bootstrap`.
         groups: (n,) patient or lesion of each image; None: images are drawn.
         draws: How many.
         seed: Of the draws.

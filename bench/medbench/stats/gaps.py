@@ -1,6 +1,6 @@
 """An interval for a sum of absolute values, such as a calibration error.
 
-Noise makes such a sum too large: of a model that is perfectly calibrated it is above 0, and draws of a bootstrap add
+Noise makes such a sum too large: even for a perfectly calibrated model it is above 0, and draws of a bootstrap add
 their own noise to it. An interval from the draws' quantiles then lies above the truth. Here the interval is found by
 inversion of a test. Let g be the gaps on the split and e the deviations of the draws from them. If the true gaps are
 c g, draws of the sum are sum |c g + e|. The interval holds the sums of those c g for which the sum on the split is
@@ -24,7 +24,7 @@ from medbench.stats.bootstrap import DRAWS, LEVEL, Interval
 from medbench.stats.resampling import design
 
 Gaps = Callable[[Weights], Array]
-"""(n, b) weights of the images -> (k, s, r, b): of k numbers and s training seeds r signed gaps each."""
+"""(n, b) weights of the images -> (k, s, r, b): r signed gaps for each of k numbers and s training seeds."""
 
 
 def gap_intervals(

@@ -254,4 +254,4 @@ def test_costs_stand_beside_the_metric_where_records_say_what_was_trained(synthe
     assert rows["sam"].heads[-2:] == ("12345", "75.0")
     assert rows["dino"].heads[-2:] == ("", "")
     assert rows["sam"].about["trained_parameters"] == "12345"
-    assert "trained: parameters that are trained" in made.notes[-1]
+    assert "trained: number of trained parameters" in made.notes[-1]

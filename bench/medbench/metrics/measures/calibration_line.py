@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
 STEPS, CLOSE = 50, 1e-7
-"""Most steps, and the length of a step, in standard errors, after which there is no other. The error is its square."""
+"""Most steps, and the step length in standard errors at which the iteration stops. The error is about its square."""
 LITTLE = 1e-3
-"""Sum of p (1 - p) below which there is no maximum: the score separates the classes, and the slope grows for ever."""
+"""Sum of p (1 - p) below which there is no maximum: the score separates the classes, and the slope has no bound."""
 SPACING = 0.1
-"""Of the grid, in log-odds."""
+"""Distance between the points of the grid, in log-odds."""
 
 
 class CalibrationLine:

@@ -1,6 +1,6 @@
-"""Metrics that are a function of sums over images: each takes (n, b) weights and gives (k, b) values, one row a class.
+"""Metrics that are a function of sums over images: each takes (n, b) weights and gives (k, b) values, a row per class.
 
-Weights of 1 give the metric itself. The weights of a bootstrap, how often each image is in a draw, give it on all
+Weights of 1 give the metric itself. The weights of a bootstrap (how often each image is in a draw) give it on all
 draws at once.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ByClass = Callable[[Weights], Array]
 """(n, b) weights -> (k, b) values, nan where undefined."""
 FEW = 64
-"""Sets of weights for which sums are in double precision; those of more sets, the draws of a bootstrap, are not."""
+"""For up to so many sets of weights, sums are in double precision; for more (draws of a bootstrap), in single."""
 
 
 def at_threshold(name: str, called: NDArray[np.bool_], has: NDArray[np.bool_], odds: float = 1.0) -> ByClass:
@@ -74,11 +74,11 @@ def brier_part(name: str, probabilities: Floats, has: NDArray[np.bool_], bins: N
 
     Murphy, "A new vector partition of the probability score" (Journal of Applied Meteorology 1973), with the
     resolution of Stephenson et al., "Two extra components in the Brier score decomposition" (Weather and Forecasting
-    2008), which includes what varies inside the bins.
+    2008), which includes the variation within bins.
 
     Args:
         name: `brier_reliability`: the mean over bins of (mean p - share of y)², weighted by their images.
-            `brier_uncertainty`: the share of y times 1 minus this share. `brier_resolution`: what is left.
+            `brier_uncertainty`: the share of y times 1 minus this share. `brier_resolution`: the rest.
         probabilities: (n, k).
         has: (n, k).
         bins: (n, k) bin of each probability, from 0 to `size` - 1.
@@ -150,7 +150,7 @@ class _Sums:
     """Sums over images as a product with weights; that of many draws is in single precision, which is faster.
 
     Args:
-        rows: (r, n) one row a sum.
+        rows: (r, n), one row per sum.
     """
 
     def __init__(self, rows: Array | csr_array) -> None:

@@ -1,10 +1,10 @@
 """The ids of metrics that are computed on demand: `NAME[_macro][:DETAIL][@CHOICE]`.
 
-    sensitivity@specificity=0.9     what stands behind @ is chosen on validation, and applied to test
+    sensitivity@specificity=0.9     the rule after @ chooses a threshold on validation, which is applied to test
     sensitivity@0.5                 a given probability: nothing is chosen
-    ece:mass:10                     what stands behind : are details: here 10 bins of equal mass
+    ece:mass:10                     details follow the : (here 10 bins of equal mass)
     ece@temperature                 after temperature scaling, fitted on validation
-    ppv_macro@youden                the mean over classes, each one against the rest, with a threshold of its own
+    ppv_macro@youden                the mean over classes, each against the rest and with its own threshold
 
 Without `_macro` a threshold is for class 1 of a binary task. `MEASURES` has all names.
 """
@@ -22,7 +22,7 @@ FORM = re.compile(r"(?P<name>[a-z_]+?)(?P<macro>_macro)?(?::(?P<detail>[^@]*))?(
 
 
 def measure(metric_id: str, task: str | None = None) -> Measure:
-    """Return the metric of an id, for a task the one that this task has: `ece` is `ece_macro` for multilabel tasks.
+    """Return the metric of an id; with a task, the variant that this task has (`ece_macro` for multilabel tasks).
 
     Args:
         metric_id: The id, in any spelling.
@@ -49,7 +49,7 @@ def measure(metric_id: str, task: str | None = None) -> Measure:
         fitting = [f"{one}_macro" if task not in MEASURES[one].plain else one for one in MEASURES if _fits(one, task)]
         raise CardError(f"the metric '{metric_id}' is not for {task} tasks", f"choose from: {', '.join(fitting)}")
     if not found.tasks:
-        raise CardError(f"the metric '{metric_id}' is no mean over classes", f"leave out _macro: {name}")
+        raise CardError(f"the metric '{metric_id}' has no mean over classes", f"leave out _macro: {name}")
     return found
 
 
@@ -77,7 +77,7 @@ def _fits(name: str, task: str) -> bool:
 
 
 def _details(metric_id: str, name: str, detail: str | None) -> tuple[int, bool, float]:
-    """Return (number of bins, whether they are of equal mass, highest rate) of what stands behind the `:`."""
+    """Return (number of bins, whether they are of equal mass, highest rate) from the text after the `:`."""
     if detail is None:
         return BINS, False, RATE
     if MEASURES[name].kind == "bins" and (form := re.fullmatch(r"(width|mass)?:?(\d{0,4})", detail)):
@@ -89,19 +89,19 @@ def _details(metric_id: str, name: str, detail: str | None) -> tuple[int, bool, 
     ways = {"bins": "a number of bins, or mass:10 for bins of equal mass"}
     hint = "the highest false positive rate, such as 0.1" if name == "auroc_partial" else ways.get(MEASURES[name].kind)
     raise CardError(
-        f"'{metric_id}': '{detail}' is no detail of {name}", f"after the : {hint}" if hint else "leave it out"
+        f"'{metric_id}': {name} has no detail '{detail}'", f"after the : {hint}" if hint else "leave it out"
     )
 
 
 def _choice(metric_id: str, name: str, choice: str | None) -> tuple[Rule | None, bool]:
-    """Return (rule of the threshold, whether temperatures are fitted) of what stands behind the `@`."""
+    """Return (rule of the threshold, whether temperatures are fitted) from the text after the `@`."""
     kind = MEASURES[name].kind
     if kind == "threshold":
         rule = Rule() if choice is None else rule_of(choice, metric_id)
         if name == "net_benefit" and rule.on_validation:
             raise CardError(
                 f"'{metric_id}': net benefit needs the probability from which one would treat",
-                "after the @: this probability, such as net_benefit@0.1",
+                "give this probability after the @, such as net_benefit@0.1",
             )
         return rule, False
     if choice is None:
@@ -109,4 +109,4 @@ def _choice(metric_id: str, name: str, choice: str | None) -> tuple[Rule | None,
     if choice == "temperature" and kind in ("bins", "probability"):
         return None, True
     allowed = "after the @: temperature" if kind in ("bins", "probability") else "leave it out"
-    raise CardError(f"'{metric_id}': '{choice}' is no choice of {name}", allowed)
+    raise CardError(f"'{metric_id}': {name} cannot be combined with @{choice}", allowed)

@@ -101,13 +101,13 @@ class Measure:
     """One metric, as its id says.
 
     Attributes:
-        name: Of `MEASURES`.
+        name: A name in `MEASURES`.
         macro: Whether it is the mean over classes, each one against the rest.
         rule: How thresholds are chosen; None for what has none.
         size: Number of bins.
         mass: Whether the bins are of equal mass; else of equal width.
         rate: The highest false positive rate of a partial area.
-        scaled: Whether temperatures that are fitted on validation come first.
+        scaled: Whether the predictions are first scaled by temperatures that are fitted on validation.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Measure:
 
     @property
     def base(self) -> Base:
-        """What is known of its name."""
+        """The entry of its name in `MEASURES`."""
         return MEASURES[self.name]
 
     @property
@@ -132,7 +132,7 @@ class Measure:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is for."""
+        """The tasks for which it is defined."""
         return self.base.macro if self.macro else self.base.plain
 
     @property
@@ -143,7 +143,7 @@ class Measure:
     def values(self, test: Predictions, validation: Predictions | None = None, each: bool = False) -> ByClass:
         """Return the metric as a function of weights of the test images.
 
-        What is chosen on validation is held: it is the same for all weights. So are the edges of bins of equal mass.
+        What is chosen on validation is fixed: it is the same for all weights. So are the edges of bins of equal mass.
 
         Args:
             test: The test predictions.
@@ -151,8 +151,8 @@ class Measure:
             each: One value for each class against the rest; False: one value.
 
         Returns:
-            (n, b) weights -> (c, b) values with `each`, else (1, b); nan where undefined, as where the validation
-            images lack a side of a class.
+            (n, b) weights -> (c, b) values with `each`, else (1, b); nan where undefined, for example if all or none
+            of the validation images have a class.
 
         Raises:
             ValueError: It needs validation predictions, or is not defined for each class.
@@ -199,7 +199,7 @@ class Measure:
         return test
 
     def _whole(self, test: Predictions) -> ByClass | None:
-        """Return what is not a mean over classes; None where it is that of class 1."""
+        """Return a metric that is not a mean over classes; None if it is the metric of class 1."""
         p, y = probabilities(test.log_odds), test.targets
         binary = p.shape[1] == 2 and not test.multilabel
         if self.base.kind == "whole":
@@ -210,7 +210,7 @@ class Measure:
             p = np.clip(p, tiny, 1 - tiny)
             own = np.where(test.has, p, 1 - p) if test.multilabel else p[np.arange(len(p)), y.astype(np.int64)][:, None]
             return sums.mean(-np.log(own).mean(axis=1, keepdims=True))
-        if self.name.startswith("brier") and not binary:  # over all classes, as Brier has it
+        if self.name.startswith("brier") and not binary:  # over all classes, as Brier defined it
             by_class = self._by_class(test, None, slice(None))
             return lambda weights: by_class(weights).sum(axis=0, keepdims=True)
         return None
@@ -253,6 +253,6 @@ def _stacked(curves: Sequence[Callable[[Weights], Array]]) -> ByClass:
 
 
 def _mean_of_defined(values: Array) -> Array:
-    """Return the (1, b) mean over classes of (c, b) values, those left out that are undefined."""
+    """Return the (1, b) mean over classes of (c, b) values, without undefined ones."""
     known = ~np.isnan(values)
     return ratio(np.where(known, values, 0).sum(axis=0), known.sum(axis=0))[None]

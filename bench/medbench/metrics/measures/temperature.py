@@ -14,9 +14,9 @@ from medbench.metrics.log_odds import log_odds
 from medbench.metrics.scores import Array, Floats
 
 LEAST, MOST = 0.01, 100.0
-"""Range of temperatures. An end is the result where the likelihood rises up to it, as if all predictions are right."""
+"""Range of temperatures. If the likelihood rises up to an end (as when all predictions are right), it is the result."""
 SURE = float(np.log(np.finfo(np.float64).eps))
-"""Log of the least probability that counts, as in the metric `log_loss`; k-NN has probabilities of 0."""
+"""Log of the smallest probability that is used, as in the metric `log_loss`; k-NN has probabilities of 0."""
 
 
 def fit(values: Floats, targets: NDArray[np.generic]) -> Array:

@@ -49,7 +49,7 @@ RECORDED = (Rule(), Rule("specificity", 0.9), Rule("sensitivity", 0.9))
 
 
 def rule_of(text: str, metric_id: str) -> Rule:
-    """Return the rule that stands behind the `@` of a metric's id.
+    """Return the rule after the `@` of a metric's id.
 
     Raises:
         CardError: There is no such rule.
@@ -67,7 +67,7 @@ def rule_of(text: str, metric_id: str) -> Rule:
         return Rule("specificity", at)
     if 0 < at < 1 and kind == "sensitivity":
         return Rule("sensitivity", at)
-    raise CardError(f"'{metric_id}': '{text}' says of no threshold how it is chosen", f"after the @: {RULES}")
+    raise CardError(f"'{metric_id}': '{text}' is no rule for choosing a threshold", f"after the @: {RULES}")
 
 
 def thresholds(rule: Rule, log_odds: Floats, has: NDArray[np.bool_]) -> Array:
@@ -79,7 +79,7 @@ def thresholds(rule: Rule, log_odds: Floats, has: NDArray[np.bool_]) -> Array:
         has: (n, c) which of them have the class.
 
     Returns:
-        (c,) log-odds; nan where the validation images do not have both sides, those with the class and those without.
+        (c,) log-odds; nan for a class that all or none of the validation images have.
     """
     if rule.kind == "probability":
         return np.full(log_odds.shape[1], math.log(rule.at) - math.log1p(-rule.at))
@@ -87,7 +87,7 @@ def thresholds(rule: Rule, log_odds: Floats, has: NDArray[np.bool_]) -> Array:
 
 
 def _threshold(rule: Rule, x: Floats, has: NDArray[np.bool_]) -> float:
-    """Return the threshold of one class from (n,) log-odds; of equally good ones the highest."""
+    """Return the threshold of one class from (n,) log-odds; the highest if several are equally good."""
     positives, negatives = np.sort(x[has]), np.sort(x[~has])
     p, n = len(positives), len(negatives)
     if not p or not n or not np.isfinite(x).all():

@@ -1,4 +1,4 @@
-"""What a reader asks to see of a table: some columns, in another order of columns and rows, and further metrics."""
+"""What a reader asks to see in a table: some columns, another order of columns and rows, and further metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = ("preset", "options")
 """What CSV has for the column `settings`."""
 HELD = (
     "thresholds and temperatures are chosen on validation, for each seed and class, and applied to test unchanged; "
-    "intervals are of the test part, with what was chosen held"
+    "intervals cover the test part only and keep them fixed"
 )
 
 
@@ -95,7 +95,7 @@ class Asked:
 
     Attributes:
         held: Those that records hold, by the ids of the records.
-        measures: The others, by their own ids.
+        measures: The others, by their ids.
     """
 
     held: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Asked:
         Args:
             names: What is asked for.
             columns: Metrics that the records hold.
-            groups: Those of the table's first section: their task says which metric a name means.
+            groups: The groups of the table's first section; their task decides which metric a name means.
 
         Raises:
             CardError: A metric is unknown, or not for the task.
@@ -124,7 +124,7 @@ class Asked:
         return cls(tuple(held), tuple(dict.fromkeys(others)))
 
     def of_record(self, metric: str, primary: bool) -> bool:
-        """Tell whether the interval of a metric that records hold is to be given."""
+        """Tell whether to give the interval of a metric that records hold."""
         return metric not in self.measures and (primary or metric in self.held)
 
     def cells(self, group: Group, mark: str, intervals: bool) -> list[Cell]:
@@ -137,13 +137,13 @@ class Asked:
         ]
 
     def notes(self, groups: Sequence[Group]) -> list[str]:
-        """Return why numbers are missing, and what is held."""
+        """Return why numbers are missing, and what is kept fixed."""
         found = [(group, measured(group, self.measures)) for group in groups if self.measures]
         return notes_of(found, self.measures)
 
 
 def notes_of(found: Iterable[tuple[Group, dict[str, Measured]]], measures: Sequence[str]) -> list[str]:
-    """Return why numbers of groups are missing, and what is held where something is chosen on validation."""
+    """Return why numbers of groups are missing, and what is kept fixed where something is chosen on validation."""
     why: dict[tuple[str, str], dict[str, None]] = {}
     for group, numbers in found:
         for name, one in numbers.items():

@@ -1,4 +1,4 @@
-"""The table of a data set's classes: for each run one row a class, with intervals."""
+"""The table of a data set's classes: for each run one row per class, with intervals."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def class_table(
 
     Args:
         dataset: The data set's name.
-        records: Records; those of other data sets, and tests on other data sets, are passed over.
+        records: Records; those of other data sets, and tests on other data sets, are ignored.
         include_random: Show random weights too.
-        metrics: The metrics; none: sensitivity and specificity at the threshold of Youden, and AUROC.
+        metrics: The metrics; none: sensitivity and specificity at the threshold `youden`, and AUROC.
 
     Raises:
         CardError: A metric is unknown, or is not defined for each class.

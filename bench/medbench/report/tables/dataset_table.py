@@ -47,7 +47,7 @@ NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
 
 TRAINED = "trainable_parameters"
 COSTS = ("trained", "seconds")
-ABOUT_COSTS = "trained: parameters that are trained; seconds: features and training of all seeds and candidates"
+ABOUT_COSTS = "trained: number of trained parameters; seconds: features and training, for all seeds and candidates"
 
 
 def dataset_table(
@@ -69,7 +69,7 @@ def dataset_table(
         include_random: Show random weights too, in a section of their own.
         intervals: Give the primary metric's 95 % intervals, from stored predictions, and those of `metrics`.
         metrics: Metrics that are asked for; those that no record holds are computed from stored predictions.
-        costs: Give the trained parameters and the seconds of each row, if any record says what was trained.
+        costs: Give the number of trained parameters and the seconds of each row, if any record has the number.
 
     Raises:
         CardError: A metric is unknown, or not for the task.
@@ -118,7 +118,7 @@ def _heads(parts: Sequence[_Part], costs: bool) -> tuple[str, ...]:
 
 
 def _left_out(dataset: str, records: Sequence[Record], found: Sequence[Group], include_random: bool) -> list[str]:
-    """Return notes on what the table does not show: results on other data sets, and of random weights."""
+    """Return notes on what the table does not show: results on other data sets, and with random weights."""
     notes = []
     if others := sorted({record.test_on for record in records if record.test_on is not None}):
         notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")

@@ -55,7 +55,9 @@ def table(
         MedbenchError: Nothing was run on the data set.
     """
     if per_class and not name.startswith("dataset/"):
-        raise CardError(f"'{name}' has no table by class", "data sets have: medbench table dataset/NAME --per-class")
+        raise CardError(
+            f"'{name}' has no table by class", "only data sets have one: medbench table dataset/NAME --per-class"
+        )
     with gc_paused():  # until `_table` has returned: its records are gone by then
         found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class)
     if found is None:

@@ -205,7 +205,7 @@ def _average(work: _PaperTable, line: _Line) -> Cell:
 
 
 def _average_gains(work: _PaperTable, lines: list[_Line]) -> None:
-    """Add to the mean of each row that is over another one its gain in points, ours and the printed one."""
+    """Add to the mean of each row with `over` its gain over that row in points, ours and the published one."""
     means = {tuple(line.row.labels): line.cells[-1].value for line in lines}
     for line in lines:
         if line.row.over:

@@ -126,7 +126,7 @@ def render_csv(table: Table) -> str:
 
 
 def _number(value: Any, digits: int | None) -> Any:
-    """Return what the writer prints as it should: it prints a float in full, and nothing for None."""
+    """Return what to give to the CSV writer, which prints a float in full, and nothing for None."""
     if value is True or value is False:
         return str(value).lower()
     return value if digits is None or value is None else f"{value:.{digits}f}"
