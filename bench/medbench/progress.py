@@ -139,7 +139,7 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def steps() -> Iterator[Callable[[], int]]:
-    """Let a loop of steps end in order: yield a function that returns the signal on which to save and leave, or 0.
+    """Let a loop of steps end cleanly: yield a function that returns the signal on which to save and leave, or 0.
 
     Raises:
         Stopped: At the end of the block, if it was to be left.

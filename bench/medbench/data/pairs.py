@@ -29,7 +29,7 @@ TEXTS = ("categories", "attributes", "text", "source")
 
 @dataclass(frozen=True)
 class Pairs:
-    """What is said of each image, one entry a sample.
+    """Categories, attributes and texts of the images, one entry per sample.
 
     Attributes:
         categories: Names of what the image shows; empty where nothing is named.
@@ -47,7 +47,7 @@ class Pairs:
         return len(self.texts)
 
     def of(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> Pairs:
-        """Return those of some samples."""
+        """Return the pairs of some samples."""
         return Pairs(
             tuple(self.categories[row] for row in rows),
             tuple(self.attributes[row] for row in rows),
@@ -84,7 +84,7 @@ def open_pairs(
         root: Folder of a pairs file's images; else as in `load_dataset`.
         allow_outside: Let image paths of a table lead out of the data folder.
         missing: `stop` at images that are not there, or `leave-out`.
-        columns: What the user says of a table's columns; `label` names the categories.
+        columns: What the user says about a table's columns; `label` names the column of categories.
 
     Raises:
         CardError: No such card.

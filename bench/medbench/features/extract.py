@@ -40,7 +40,7 @@ class Extraction:
 
     Attributes:
         specs: What each of them depends on.
-        images: The images, uint8 (b, h, w, c), or what they are made of on the device.
+        images: The images, uint8 (b, h, w, c), or an `Undrawn` that makes them on the device.
         n: Number of images.
         what: Name of the work, for people.
         outputs: Computes all of them.
@@ -89,7 +89,7 @@ def features(
 def features_in_turn(
     tasks: Sequence[Extraction], encoder: Callable[[], Encoder], device: torch.device, workers: int, tally: Tally
 ) -> list[list[NDArray[np.float32]]]:
-    """Return the `features` of each task; the next task has the buffers of the one before."""
+    """Return the `features` of each task; a task reuses the buffers of the one before it."""
     with kept_buffers():
         return [_features(task, encoder, device, workers, tally) for task in tasks]
 

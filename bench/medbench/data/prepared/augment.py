@@ -1,7 +1,7 @@
-"""Augmented views by the recipe of WACV 2024, section 3: what is drawn for a view, and the view by Pillow.
+"""Augmented views by the recipe of WACV 2024, section 3: the random draws of a view, and the view made with Pillow.
 
 The steps are those of torchvision's transforms on Pillow images: random resized crop (bilinear), vertical flip,
-horizontal flip, colour jitter. `batch` makes the same views of many images at once.
+horizontal flip, colour jitter. `augment_batch` makes the same views of many images at once.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Jitter:
     """What is drawn for a colour jitter.
 
     Attributes:
-        steps: The steps that are made, in order; each is BRIGHTNESS, CONTRAST, SATURATION or HUE.
-        factors: Of all four steps; the hue's is the share of the circle by which it is turned.
+        steps: The steps in order; each is BRIGHTNESS, CONTRAST, SATURATION or HUE.
+        factors: The factor of each of the four steps; for HUE, the share of the circle by which the hue is turned.
     """
 
     steps: tuple[int, ...]
@@ -55,7 +55,7 @@ class Draw:
 
 
 def centre_offset(side: int, size: int) -> int:
-    """Return where a centre crop of `size` pixels begins in `side` pixels; where the rest is odd, as torchvision.
+    """Return where a centre crop of `size` pixels begins in `side` pixels; an odd rest is rounded as in torchvision.
 
     Raises:
         ValueError: `size` is larger.
@@ -108,7 +108,7 @@ def crop_box(
     """Draw (left, top, width, height) of a random resized crop from a square, by torchvision's algorithm.
 
     An area and a ratio (uniform in its logarithm) are drawn until the crop fits; after ten tries it is the centre
-    crop of the nearest allowed ratio. On a square with the paper's numbers 11.4 % of draws end so, with the whole.
+    crop of the nearest allowed ratio. With the paper's numbers, 11.4 % of draws on a square end with the full image.
     """
     low, high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(CROP_TRIES):
@@ -165,5 +165,5 @@ def _hue(picture: Image.Image, shift: float) -> Image.Image:
 
 
 def turn_of(shift: float) -> int:
-    """Return a turn of the hue by `shift` of the circle in whole 1/255 of it, as torchvision cuts it."""
+    """Return a turn of the hue by `shift` of the circle as an integer number of 1/255, truncated as in torchvision."""
     return int(shift * 255)

@@ -19,8 +19,8 @@ from torch import Tensor
 from medbench.data.prepared.augment import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw, turn_of
 from medbench.data.prepared.hue import CENTRE, DIFFERENCES, tables
 
-BITS = 22  # of the fractions of Pillow's weights
-LUMA = (19595, 38470, 7471)  # of red, green and blue in Pillow's grey, in 1 / 65536
+BITS = 22  # fractional bits of Pillow's weights
+LUMA = (19595, 38470, 7471)  # weights of red, green and blue in Pillow's grey, in 1 / 65536
 STEPS = 4
 AT_ONCE = 1 << 25
 """Stored pixels whose views are made together; they need about 1.2 GB (measured on a CPU)."""
@@ -157,7 +157,7 @@ def _grey(views: Tensor) -> Tensor:
 
 
 def _turned(views: Tensor, turns: Sequence[int]) -> Tensor:
-    """Turn the hue of each view: `hue.turn_hue` of many."""
+    """Turn the hue of each view: `hue.turn_hue` for many views at once."""
     hues, depths, drops = _tables(views.device)
     red, green, blue = (views[..., k].int() for k in range(3))
     high = torch.maximum(torch.maximum(red, green), blue)

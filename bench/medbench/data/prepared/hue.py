@@ -46,7 +46,7 @@ def _hues() -> NDArray[np.uint8]:
     red, green = np.ogrid[-255:256, -255:256]  # minus blue
     blue = -np.minimum(np.minimum(red, green), 0)
     colours = np.stack(np.broadcast_arrays(red + blue, green + blue, blue), axis=-1)
-    colours = colours.clip(0, 255).astype(np.uint8)  # differences that no colour has are cut to some colour's
+    colours = colours.clip(0, 255).astype(np.uint8)  # differences that no colour has are clipped to some colour's
     return np.asarray(Image.fromarray(colours).convert("HSV"))[..., 0].ravel()
 
 
@@ -81,7 +81,7 @@ def turn_hue(picture: Image.Image, turn: int) -> Image.Image:
     at += green
     at -= blue
     at += CENTRE
-    hue = made.hue.take(at, mode="clip")  # all are within; `clip` alone does not check each
+    hue = made.hue.take(at, mode="clip")  # all indices are in range; mode `clip` skips the check
     hue += np.uint8(turn % 256)
     at = high.astype(np.int32)
     at <<= 8

@@ -161,7 +161,7 @@ class Views(Drawn):
 
 
 class Late(Dataset[Undrawn]):
-    """The images of `Drawn` or `Views`, whose views are made on the device that they are sent to.
+    """The images of `Drawn` or `Views`; their views are made on the device to which they are sent.
 
     Attributes:
         images: The data set.
@@ -183,7 +183,7 @@ class Late(Dataset[Undrawn]):
 
 
 class Still(Clean):
-    """Clean images in the place of augmented ones: an index is a (view, position) pair, the view being all one."""
+    """Clean images in place of augmented ones: an index is a (view, position) pair, and the view has no effect."""
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Tensor:  # type: ignore[override]
         """Return (b, size, size, c) uint8."""

@@ -1,4 +1,4 @@
-"""Learned tokens beside the patch tokens of a transformer: visual prompt tuning (Jia et al., 2022), own code.
+"""Learned tokens next to the patch tokens of a transformer: visual prompt tuning (Jia et al., 2022), own code.
 
 The prompts follow the class and register tokens in front of the patch tokens. They get no position, and they are
 removed after the last block, so that every pooled feature is made of the encoder's own tokens.
@@ -17,7 +17,7 @@ from medbench.models.encoder import Encoder
 from medbench.seeding import seed_of
 
 REFUSED = (RuntimeError, ValueError, IndexError, AssertionError, TypeError)
-"""Errors of blocks that take one number of tokens only."""
+"""Errors of blocks that accept only a fixed number of tokens."""
 
 
 class Prompts(nn.Module):
@@ -42,10 +42,10 @@ def add_prompts(encoder: Encoder, one: Tensor, number: int, seed: int, *, deep: 
         one: An image as its input, (1, c, h, w).
         number: Number p of prompts.
         seed: Names the draw.
-        deep: New prompts before each block in place of those that leave the block before it; else before the first.
+        deep: New prompts before each block, which replace those of the block before it; else only before the first.
 
     Raises:
-        CardError: The blocks take no tokens, or no further ones.
+        CardError: The blocks accept no tokens, or no additional ones.
     """
     tokens, prefix = _checked(encoder, one), encoder.prefix
     blocks, width = encoder.blocks, tokens.shape[-1]
@@ -103,6 +103,6 @@ def _tried(encoder: Encoder, one: Tensor) -> None:
             encoder.pooled(one)
     except REFUSED as error:
         raise CardError(
-            f"visual-prompt: the blocks of {encoder.card.name} take no further tokens: {error}",
+            f"visual-prompt: the blocks of {encoder.card.name} accept no additional tokens: {error}",
             "run lora, bitfit or norm-tuning",
         ) from error

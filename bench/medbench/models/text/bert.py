@@ -1,4 +1,4 @@
-"""A BERT for a text tower that is to be trained: drawn at random, or read from the files of its authors."""
+"""A BERT for a text tower that is to be trained: with random weights, or read from the files of its authors."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class BertSource:
 def build_reader(shape: dict[str, Any], read: BertFiles | None, dropout: float, *names: str | int) -> Any:
     """Return a BERT with language head and cross-attention (`BertLMHeadModel`), ready to be trained.
 
-    Cross-attention is drawn, since no file has it, and so is a language head that the file lacks.
+    Cross-attention gets random weights, because no file has it; so does a language head that the file lacks.
 
     Args:
-        shape: Fields of transformers' configuration that make the network.
-        read: The BERT's files; None: all is drawn.
+        shape: Fields of transformers' configuration that define the network.
+        read: The BERT's files; None: all weights are random.
         dropout: Of hidden states and of attention.
         names: Name the first weights that are drawn.
 
@@ -121,7 +121,7 @@ def build_reader(shape: dict[str, Any], read: BertFiles | None, dropout: float, 
         own = {name: state.get(TIED.get(name, name), value) for name, value in network.state_dict().items()}
         drawn = {name for name in own if "crossattention" in name or name.startswith("cls.")}
         if lacking := sorted(own.keys() - state.keys() - drawn):
-            raise WeightsError(f"{read.weights} has no tensor {lacking[0]}", "get all files of the BERT from one place")
+            raise WeightsError(f"{read.weights} has no tensor {lacking[0]}", "get all the BERT's files from one source")
         fill(network, own, read.weights)
     return network
 
@@ -132,8 +132,8 @@ def build_bert(card: ModelCard, text: Text, read: BertFiles | None, *names: str 
     Args:
         card: The model that it will belong to.
         text: The tower, of kind `bert`.
-        read: The BERT's files; None: it is drawn.
-        names: Name the first weights that are drawn: of the map, and without files of the BERT.
+        read: The BERT's files; None: its weights are random.
+        names: Name the random first weights: those of the map and, without files, those of the BERT.
 
     Raises:
         WeightsError: The files are not of this BERT.
@@ -147,6 +147,6 @@ def build_bert(card: ModelCard, text: Text, read: BertFiles | None, *names: str 
         if lacking := [name for name in (*missing, *strange) if not name.startswith("pooler.")]:
             raise WeightsError(
                 f"{read.weights} does not fit {read.folder / CONFIG}: tensor {lacking[0]}",
-                "get all files from one place",
+                "get all files of the BERT from one source",
             )
     return found

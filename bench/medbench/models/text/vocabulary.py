@@ -1,4 +1,4 @@
-"""The words that a BERT drawn at random reads: a vocabulary of word pieces made of the training texts."""
+"""The vocabulary of a BERT with random weights: word pieces made from the training texts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def word_vocabulary(texts: Iterable[str]) -> str:
     """Return the content of a vocabulary file: special tokens, letters and signs, pieces of one letter, whole words.
 
-    Every lower-case word of the texts is one token; another word is spelled by letters. The order depends on the set of
-    words alone.
+    Every word of the texts, in lower case, is one token; other words are spelled by letters. The order depends only on
+    the set of words.
 
     Args:
         texts: All training texts.
@@ -26,6 +26,6 @@ def word_vocabulary(texts: Iterable[str]) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return a text in small letters without accents, as BERT's own reader makes it."""
+    """Return a text in lower case without accents, as BERT's own tokenizer does."""
     parts = unicodedata.normalize("NFD", text.lower())
     return "".join(letter for letter in parts if unicodedata.category(letter) != "Mn")

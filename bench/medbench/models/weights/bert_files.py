@@ -1,4 +1,4 @@
-"""The files of a BERT as its authors share it. Imports no torch."""
+"""The files of a BERT as its authors publish it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
     *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id"),
 )
-"""What of the configuration makes the network; dropout is the recipe's."""
+"""The fields of the configuration that define the network; the dropout is that of the recipe."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BertFiles:
             if not path.is_file():
                 raise WeightsError(
                     f"{folder} is not the folder of a BERT: it has no {path.name}",
-                    f"put {CONFIG}, {VOCABULARY} and {' or '.join(WEIGHTS)} there, or leave `bert` out to draw one",
+                    f"put {CONFIG}, {VOCABULARY} and {' or '.join(WEIGHTS)} there; without `bert`, weights are random",
                 )
         return cls(folder, weights)
 
@@ -58,7 +58,7 @@ class BertFiles:
         return files.digest(file_digests([self.folder / CONFIG, self.folder / VOCABULARY, self.weights]))
 
     def arguments(self) -> dict[str, Any]:
-        """Return the fields of the configuration that make the network.
+        """Return the fields of the configuration that define the network.
 
         Raises:
             WeightsError: The configuration cannot be read.
@@ -68,13 +68,13 @@ class BertFiles:
             held = json.loads(path.read_text(encoding="utf-8"))
             return {name: held[name] for name in FIELDS if name in held}
         except (OSError, ValueError, TypeError) as error:
-            raise WeightsError(f"cannot read {path}: {error}", "get the file from the BERT's authors again") from error
+            raise WeightsError(f"cannot read {path}: {error}", "download the file again") from error
 
     def tensors(self, *, head: bool = False) -> dict[str, Tensor]:
-        """Return the tensors of the BERT alone, under the names of today's transformers.
+        """Return the tensors of the BERT alone, under the names that transformers uses today.
 
         Args:
-            head: Whether also those of the language head, `cls.…`; not every file has them.
+            head: Also return those of the language head, `cls.…`; not every file has them.
         """
         from medbench.models.weights.read import read_file
 

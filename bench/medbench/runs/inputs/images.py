@@ -83,7 +83,7 @@ class NetworkInputs(JobInputs):
         return Still(self.store, self.dataset.rows("train"), self.job.image_size)
 
     def pairs(self, split: str) -> Pairs:
-        """Return what is said of a split's images, in their order."""
+        """Return categories, attributes and texts of a split's images, in their order."""
         return pairs_of(self.dataset, split)
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:

@@ -51,7 +51,7 @@ class Towers:
         if known is None and weights.path is not None:
             warnings += (
                 f"the weights have no logit_scale: cosines are multiplied by {FIRST_SCALE:.1f}, where CLIP's training "
-                "starts, so probabilities and what depends on them are not the model's own (--set scale=… sets it)",
+                "starts, so probabilities and metrics of them are not the model's own (--set scale=… sets it)",
             )
         embed = functools.partial(self._embed, tower)
         return Language(

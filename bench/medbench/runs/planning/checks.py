@@ -14,7 +14,7 @@ from medbench.runs.planning.targets import check_targets
 
 
 def check_options(options: Options, models: list[ModelCard]) -> None:
-    """Refuse options with a value that no option has, and one weights file for several models.
+    """Refuse options with an invalid value, and one weights file for several models.
 
     Raises:
         MedbenchError: One of them.
@@ -50,7 +50,7 @@ def in_folds(options: Options) -> Options:
     if options.folds is None:
         return options
     if options.folds < 3 or "split" in options.changes:
-        what = "train, val and test need one each" if options.folds < 3 else "--set split asks for another split"
+        what = "train, val and test need one fold each" if options.folds < 3 else "--set split asks for another split"
         raise MedbenchError(f"--folds {options.folds}: {what}", "give 3 or more folds, and no other split")
     split = {"split": f"kfold-{options.folds}@{SEED}"}
     return replace(options, seeds=list(range(options.folds)), changes={**options.changes, **split})
@@ -76,7 +76,7 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
 
 
 def check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a split that lacks a part which the protocol needs.
+    """Refuse a split that lacks a part that the protocol needs.
 
     Raises:
         MedbenchError: It lacks one.
@@ -85,5 +85,5 @@ def check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None
         raise MedbenchError(
             f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
             f" {data.card.name} has none",
-            "choose another split; zero-shot needs a test part alone, few shots with val=none no val",
+            "choose another split; zero-shot needs only a test part, few-shot with val=none needs no val part",
         )

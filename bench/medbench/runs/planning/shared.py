@@ -1,4 +1,4 @@
-"""What the jobs of a plan share is made once: results of calls, and the JSON of which keys are digests."""
+"""What the jobs of a plan share, made once: results of calls, and the JSON texts that keys are digests of."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ VAL = 0.1
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the columns of a pairs file were taken for; a name is None where there is no such column."""
+    """How the columns of a pairs file were understood; a name is None where there is no such column."""
 
     table: Columns
     form: TextForm
@@ -67,13 +67,13 @@ class Meaning:
 def read_pairs(
     path: Path, root: Path | None = None, given: OwnColumns | None = None, *, allow_outside: bool = False
 ) -> tuple[Own, pd.DataFrame]:
-    """Read a table of pairs: its card, and its samples, one a row. No image is opened but a few, for their channels.
+    """Read a table of pairs: its card, and its samples, one per row. Only a few images are opened, for their channels.
 
     Args:
         path: CSV, TSV or Parquet with a column of images and one of `categories`, of `text`, or both. Further columns
             that are used: `attributes`, `dataset`, a group (patient), a split.
         root: Folder of the images; None: the table's.
-        given: What the user says of the columns; `label` names the categories.
+        given: What the user says about the columns; `label` names the column of categories.
         allow_outside: Let image paths lead out of the folder.
 
     Returns:
@@ -179,13 +179,13 @@ def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> Non
             if cell.casefold() in NO_VALUE:
                 raise DataError(
                     f"{table.where(row, name)}: '{cell}' is a missing value that was written as a word",
-                    "leave the cell empty, or take the row out",
+                    "leave the cell empty, or remove the row",
                 )
     silent = (samples["categories"] == "") & (samples["attributes"] == "") & (samples["text"] == "")
     if silent.any():
         raise DataError(
             f"{table.where(int(np.flatnonzero(silent)[0]))}: neither a text nor a category ({silent.sum()} such rows)",
-            "fill in one of them, or take the rows out",
+            "fill in one of them, or remove the rows",
         )
     apart = samples.groupby("path")["group"].nunique()
     if torn := [str(path) for path in apart.index[apart > 1]]:
@@ -196,7 +196,7 @@ def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> Non
     if len(samples) > 1 and len({(a, b) for a, b in zip(samples["categories"], samples["text"], strict=True)}) == 1:
         what = f"the category '{names[0]}'" if names else "the same text"
         raise DataError(
-            f"{table.file}: all {len(samples)} rows have {what}, so there is nothing to tell apart",
+            f"{table.file}: all {len(samples)} rows have {what}, so there is nothing to learn",
             "add images of other categories, or with other texts",
         )
 
@@ -235,7 +235,7 @@ def _card(
 
 
 def _lines(meaning: Meaning, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what is said of the columns."""
+    """Return the lines that tell the user how the columns were understood."""
     split = meaning.split
     found = [("file", meaning.form.note)] if meaning.form.note else []
     found.append(("image", f"column '{meaning.image}'"))
@@ -244,7 +244,7 @@ def _lines(meaning: Meaning, names: Sequence[str]) -> list[tuple[str, str]]:
     for what in ("attributes", "text", "source"):
         if name := getattr(meaning, what):
             found.append((what, f"column '{name}'"))
-    drawn = "drawn at random, rows of one image or group together"
+    drawn = "drawn at random; rows of one image or group stay together"
     found += [
         ("group", group_line(meaning.table, meaning.group)),
         ("split", (f"column '{split.column}'" if split.column else drawn) + split.note),

@@ -195,7 +195,7 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
 
 
 def group_line(table: Columns, group: str | None) -> str:
-    """Return what is said of the groups."""
+    """Return the line that tells the user what the groups are."""
     if group is None:
         return "none: each image counts as a patient of its own"
     cells = table.cells[group]
