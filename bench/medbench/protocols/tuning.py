@@ -36,7 +36,7 @@ class Built:
     Attributes:
         network: The network.
         source: Its data.
-        export: Returns the weights to keep of the trained network; none: what training changed.
+        export: Returns the weights of the trained network to keep; none: all that training changed.
     """
 
     network: nn.Module
@@ -238,14 +238,14 @@ def whole(
     head: tuple[torch.Tensor, torch.Tensor] | None = None,
     prepare: Callable[[Encoder], None] = thaw,
 ) -> Built:
-    """Return an encoder and a linear head; the head is trained, and what `prepare` gives gradients to.
+    """Return an encoder and a linear head; the head is trained, and every parameter for which `prepare` sets gradients.
 
     Args:
         context: The job.
         seed: Seed of the head's initial weights and of the order of the data.
         head: Initial weight (c, d) and bias (c,); None: drawn.
-        prepare: Chooses what is trained of a frozen encoder, which may get further parameters; if any of its own stay
-            frozen, it stays in eval mode.
+        prepare: Chooses what is trained of a frozen encoder, and may add parameters to it; if any of the encoder's own
+            parameters stay frozen, it stays in eval mode.
     """
     settings, inputs = context.settings, context.inputs
     encoder = inputs.encoder(drop_path=settings.drop_path).to(context.device)

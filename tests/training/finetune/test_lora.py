@@ -83,7 +83,7 @@ def test_the_state_of_others_draws_is_not_touched() -> None:
 
 def test_targets_that_match_nothing_are_refused_with_names_that_would() -> None:
     encoder = small("toy-vit")
-    with pytest.raises(CardError, match=r"no layer of toy-vit is called 'attn\.query'") as caught:
+    with pytest.raises(CardError, match=r"'attn\.query' matches no layer of toy-vit to update") as caught:
         add_lora(encoder, 2, 2.0, ["attn.qkv", "attn.query"], 0)
     assert "attn.qkv" in caught.value.hint
     assert "mlp.fc1" in caught.value.hint

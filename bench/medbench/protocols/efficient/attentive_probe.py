@@ -27,8 +27,8 @@ def run(context: Context[AttentiveProbe]) -> dict[int, Outcome]:
     """Train the grid, choose rate and decay on validation, score validation and test with the chosen heads.
 
     Raises:
-        CardError: The encoder has no patch tokens, or one alone.
-        MedbenchError: The tokens need more room than there is.
+        CardError: The encoder has no patch tokens, or only one.
+        MedbenchError: The tokens need more space than there is.
     """
     settings, by, bank = context.settings, context.criterion, _tokens(context)
     targets = torch.from_numpy(np.ascontiguousarray(context.train_targets))
@@ -64,8 +64,8 @@ def _tokens(context: Context[AttentiveProbe]) -> FeatureBank:
         number = encoder.tokens(sample(context)).shape[1]
     if number < 2:
         raise CardError(
-            f"attentive-probe: {encoder.card.name} gives {number} patch token at {context.inputs.image_size} pixels:"
-            " there is nothing to pool",
+            f"attentive-probe: {encoder.card.name} gives {number} patch token at {context.inputs.image_size} pixels,"
+            " so there is nothing to pool",
             "give a larger --image-size, or run linear-frozen",
         )
     bank = context.inputs.bank(token_outputs(()), "tokens", settings.cache_gb, settings.views, settings.augment)
@@ -73,6 +73,6 @@ def _tokens(context: Context[AttentiveProbe]) -> FeatureBank:
         raise MedbenchError(
             f"{context.name}: {number} tokens for each image and view do not fit into {settings.cache_gb:g} GiB and"
             " half of the free disk",
-            "give fewer views, --set views=1, or more room, --set cache_gb=N",
+            "give fewer views, --set views=1, or more space, --set cache_gb=N",
         )
     return bank

@@ -11,11 +11,11 @@ from medbench.training.finetune.lora import add_lora, merge
 
 
 def run(context: Context[Lora]) -> dict[int, Outcome]:
-    """Fine-tune updates and head; weights that are kept are the layers' own with their updates added.
+    """Fine-tune updates and head; kept weights are those of the layers, with the updates added.
 
     Raises:
         MedbenchError: peft is not installed.
-        CardError: A target is the name of no layer.
+        CardError: A target matches no layer.
     """
     settings = context.settings
 

@@ -12,7 +12,7 @@ def run(context: Context[VisualPrompt]) -> dict[int, Outcome]:
     """Fine-tune prompts and head.
 
     Raises:
-        CardError: The encoder's blocks take no further tokens.
+        CardError: The encoder's blocks accept no additional tokens.
     """
     settings, one = context.settings, sample(context)
 

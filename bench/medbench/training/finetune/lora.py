@@ -1,7 +1,7 @@
 """Low-rank updates of an encoder's layers, by the library peft: inserted, trained, and added to the weights at the end.
 
-An update of a layer with weight W is W + (alpha / r) B A with A (r, inputs) drawn and B (outputs, r) zero at first
-(Hu et al., 2022).
+The updated weight of a layer is W + (alpha / r) B A. A (r, inputs) is random and B (outputs, r) is zero at first (Hu et
+al., 2022).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_lora(encoder: Encoder, rank: int, alpha: float, targets: list[str] | Non
 
     Raises:
         MedbenchError: peft is not installed.
-        CardError: A target is the name of no layer that can be updated.
+        CardError: A target matches no layer that can be updated.
     """
     peft, network = _peft(), encoder.network
     known = candidates(network)
@@ -65,7 +65,7 @@ def candidates(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def default_targets(encoder: Encoder, known: dict[str, nn.Module]) -> list[str]:
-    """Return the layers of attention in the units; of a network without attention, all layers in the units.
+    """Return the attention layers in the units; in a network without attention, all layers in the units.
 
     Raises:
         CardError: There are none, or the attention is a torch.nn.MultiheadAttention.
@@ -82,7 +82,7 @@ def default_targets(encoder: Encoder, known: dict[str, nn.Module]) -> list[str]:
         )
     if not inside:
         raise CardError(
-            f"lora: {encoder.card.name} has no layers in its units to update",
+            f"lora: {encoder.card.name} has no layers in its units that can be updated",
             f"give layers: --set 'targets=[NAME]'; {_shown(known)}",
         )
     return inside
@@ -93,7 +93,7 @@ def _named(encoder: Encoder, known: dict[str, nn.Module], targets: list[str]) ->
     for target in targets:
         names = [name for name in known if name == target or name.endswith(f".{target}")]
         if not names:
-            raise CardError(f"lora: no layer of {encoder.card.name} is called '{target}'", _shown(known))
+            raise CardError(f"lora: '{target}' matches no layer of {encoder.card.name} to update", _shown(known))
         found += names
     return list(dict.fromkeys(found))
 

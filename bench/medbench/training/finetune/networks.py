@@ -193,7 +193,7 @@ def leave_out_unused(network: nn.Module, sample: Tensor) -> int:
 
 
 def leave_out_unreached(network: nn.Module, output: Tensor) -> int:
-    """Freeze the parameters that an output, (), does not depend on; return how many numbers they hold."""
+    """Freeze the parameters on which an output, (), does not depend; return how many numbers they hold."""
     torch.autograd.backward(output)
     unused = [p for p in network.parameters() if p.requires_grad and p.grad is None]
     for value in unused:

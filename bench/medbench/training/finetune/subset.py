@@ -1,7 +1,7 @@
-"""Which parameters of an encoder are trained, where these are chosen by their name or by their layer's type.
+"""Choosing which parameters of an encoder are trained, by their name or by their layer's type.
 
-`networks.thaw` chooses by units. All of them give gradients to a part of a frozen encoder; nothing else decides what is
-trained, counted and kept.
+`networks.thaw` chooses by units. All these functions switch on gradients in a part of a frozen encoder; nothing else
+decides what is trained, counted and kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def thaw_biases(encoder: Encoder) -> None:
 def thaw_norms(encoder: Encoder) -> None:
     """Give gradients to the normalisation layers' own parameters.
 
-    A layer is one of them if its class is called so (LayerNorm, BatchNorm2d, RMSNorm, …): libraries have their own.
+    A layer is one of them if the name of its class contains "norm" (LayerNorm, BatchNorm2d, RMSNorm, …), because
+    libraries have their own classes.
 
     Raises:
         CardError: There are none.

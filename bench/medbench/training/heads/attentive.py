@@ -59,7 +59,7 @@ class Layout:
         """Return the layout for tokens of length `dim`.
 
         Raises:
-            MedbenchError: The width is no multiple of the number of attention heads.
+            MedbenchError: The width is not a multiple of the number of attention heads.
         """
         width = settings.width or dim
         if width % settings.attention_heads:
@@ -182,7 +182,7 @@ def candidates_of(settings: AttentiveProbe) -> list[tuple[float, float]]:
 
 
 def token_statistics(tokens: NDArray[np.float32] | Tensor, at_once: int = 256) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (d,) over all tokens (n, t, d); a channel that does not vary has 1."""
+    """Return mean and standard deviation (d,) over all tokens (n, t, d); the deviation of a constant channel is 1."""
     total, squares, number = 0.0, 0.0, tokens.shape[0] * tokens.shape[1]
     for start in range(0, len(tokens), at_once):
         part = np.asarray(tokens[start : start + at_once], dtype=np.float64).reshape(-1, tokens.shape[-1])

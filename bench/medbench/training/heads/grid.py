@@ -157,7 +157,7 @@ class Grid(ABC):
 
     @abstractmethod
     def gradient(self, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of each head on its seed's batch, (s, l), and its gradient, in the form of `weight`.
+        """Return the loss of each head on its seed's batch, (s, l), and its gradient, in the shape of `weight`.
 
         Args:
             rows: Rows view * n + image of each seed's batch, (s, b).
