@@ -86,7 +86,7 @@ def test_a_refined_encoder_is_read_by_every_protocol(data: Path) -> None:
     history = pd.read_csv(record.path / "history.csv")
     assert list(history.columns) == ["epoch", *CURVE]
     assert set(record.metrics) == {"itc_recall", "itc_recall_chance", "itm_accuracy", "val_loss"}
-    assert any("drawn at random" in warning for warning in record.warnings)
+    assert any("started from random weights" in warning for warning in record.warnings)
 
 
 @pytest.mark.parametrize("model", ["toy-vit", "toy-cnn"])

@@ -76,7 +76,7 @@ class Inputs(Protocol):
         """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
 
     def pairs(self, split: str) -> Pairs:
-        """Return what is said of a split's images, in their order: categories, attributes, texts."""
+        """Return categories, attributes and texts of a split's images, in their order."""
 
     def drawn(self, seed: int, views: int | None, augment: Augment) -> Dataset[Any]:
         """Return the training images in augmented views: list of (view, index) -> (b, h, w, c) uint8.
@@ -241,7 +241,7 @@ class Outcome:
         arrays: Name -> array to keep next to the record as `name.npy`.
         tables: Name -> columns to keep next to the record as `name.csv`.
         model: Card of the model that `weights` make, to keep next to them; its name, its file and what the run adds to
-            `pretraining.data` are filled in. None: they are of the job's own model.
+            `pretraining.data` are filled in later. None: the weights are of the job's own model.
         files: Name -> content of a file that this card names, to keep next to it.
         failed: Why this seed failed; the other fields are empty then.
     """

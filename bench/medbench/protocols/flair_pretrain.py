@@ -1,7 +1,7 @@
 """Alignment of images with texts by category (FLAIR, Silva-Rodríguez et al. 2025), with any encoder and a BERT.
 
-Both towers are kept, in the layout of FLAIR's own file, with a card beside them: the model `NAME@flair-pretrain` serves
-every protocol, zero-shot too. The record's metrics are zero-shot and k-NN recalls on images that were not trained.
+Both towers are kept, in the layout of FLAIR's own file, with a card next to them: every protocol, also zero-shot, can
+use the model `NAME@flair-pretrain`. The record's metrics are zero-shot and k-NN recalls on held-out images.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from medbench.training.alignment.training import Alignment, PairData
 from medbench.training.finetune.networks import leave_out_unused, thaw
 
 ZERO_SHOT, NEIGHBOURS = "zero_shot_recall", "knn_recall"
-"""Recall on held-out images, averaged over the categories: an image is right if the nearest category is one of its."""
+"""Recall on held-out images, averaged over the categories: an image counts if the nearest category is its own."""
 
 
 def run(context: Context[FlairPretrain]) -> dict[int, Outcome]:
@@ -109,11 +109,11 @@ def _check(context: Context[FlairPretrain], pairs: Pairs) -> None:
 
 
 def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Tokenizer) -> ModelCard:
-    """Return the card of the model that is made: FLAIR's layout of the file, and the input as it was trained.
+    """Return the card of the model that is made: FLAIR's layout of the weights file, and the input of the training.
 
     Args:
         context: The job.
-        args: Of the BERT.
+        args: Arguments of the BERT.
         rule: Its tokenizer.
     """
     settings, inputs = context.settings, context.inputs
@@ -249,10 +249,12 @@ def _warnings(work: Alignment, pairs: Pairs) -> tuple[str, ...]:
         found.append(f"{without} of {len(pairs)} training pairs have neither category nor text: they count as equal")
     if work.curve["categories"][-1] < 2:
         found.append(
-            f"a batch holds {work.curve['categories'][-1]:.2f} categories in effect: it has little to tell apart"
+            f"the effective number of categories in a batch is {work.curve['categories'][-1]:.2f}: little to learn"
         )
     if work.n % work.batch:
-        found.append(f"{work.n % work.batch} of {work.n} draws of an epoch fill no batch and are left out")
+        found.append(f"{work.n % work.batch} of {work.n} draws of an epoch do not fill a batch and are left out")
     if work.machine.world > 1:
-        found.append(f"trained by {work.machine.world} processes: batch statistics of batch norm, if any, differ")
+        found.append(
+            f"trained by {work.machine.world} processes: batch norm, if any, has other statistics than with one"
+        )
     return tuple(found)

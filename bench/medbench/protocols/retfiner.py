@@ -1,7 +1,7 @@
 """Refinement of an encoder with images and their reports (RetFiner; Fecso et al. 2025).
 
-What is kept: the encoder, the text model and the heads, and a model card that reads them. `MODEL@retfiner` is the
-refined encoder in any protocol; for zero-shot its image and text vectors are those that the contrast has aligned.
+A run keeps the encoder, the text model and the heads, and a model card that reads them. `MODEL@retfiner` is the refined
+encoder in any protocol; zero-shot uses the image and text vectors that the contrastive loss has aligned.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
 
 
 def _refiner(context: Context[RetFiner], plain: Encoder, reader: Reader, reports: Reports) -> Refiner:
-    """Return the network at its first weights; what no loss depends on is frozen."""
+    """Return the network with its first weights; parameters on which no loss depends are frozen."""
     settings, inputs, seed = context.settings, context.inputs, context.seeds[0]
     transformer = plain.card.library == "timm" and plain.sequential and settings.drop_path is not None
     encoder = inputs.encoder(drop_path=settings.drop_path) if transformer else inputs.encoder()
@@ -80,7 +80,7 @@ def _check_number(split: str, texts: tuple[str, ...]) -> None:
     """Refuse pairs of which one has no report, and a single pair.
 
     Raises:
-        DataError: They are such.
+        DataError: A pair has no report, or there are fewer than two pairs.
     """
     if silent := sum(not text.strip() for text in texts):
         raise DataError(
@@ -118,11 +118,11 @@ def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], trai
     equal = len(train.texts) - len(set(train.texts.tolist()))
     if equal and settings.equal_text == "negative":
         found.append(
-            f"{equal} of {len(train.texts)} training reports occur again and count as negatives of each other:"
-            " --set equal_text=ignore"
+            f"{equal} of {len(train.texts)} training reports repeat others and count as negatives of them; to"
+            " leave them out: --set equal_text=ignore"
         )
     if machine_of(context).world > 1:
         found.append(
-            f"trained by {machine_of(context).world} processes: batch statistics of batch norm, if any, differ"
+            f"trained by {machine_of(context).world} processes: batch norm, if any, has other statistics than with one"
         )
     return tuple(found)

@@ -57,7 +57,7 @@ class Training(ABC, Generic[Batch]):
         micro: Images that a process computes at once.
         done: Steps made.
         running: (j,) float64, sums over the epoch's steps of what `end_step` returns.
-        told: Of several processes, how many were told to stop by each of `SIGNALS` before the last step: they learn it
+        told: For each of `SIGNALS`, how many processes had received it before the last step. All processes learn this
             together with the step's sums, and so leave after the same step.
         images: Images trained on since the training started or resumed.
         seconds: Seconds that took.

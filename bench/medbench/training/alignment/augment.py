@@ -1,6 +1,6 @@
 """FLAIR's augmentation, on a batch on its device: flip, small rotation and change of size, brightness and contrast.
 
-The published code calls kornia, whose draws are not known; here each image has draws of its own name.
+The published code calls kornia, whose draws are not known; here the draws of each image have their own seed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def augmented(images: Tensor, drawn: Tensor) -> Tensor:
 
     Args:
         images: (b, c, s, s) on [0, 1].
-        drawn: (b, 5) of `draws`.
+        drawn: The `draws` of the images, (b, 5).
     """
     flip, angle, size, brightness, contrast = drawn.to(images.dtype).unbind(dim=1)
     cos, sin, nothing = angle.cos() / size, angle.sin() / size, torch.zeros_like(angle)

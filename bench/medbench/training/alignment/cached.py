@@ -3,8 +3,8 @@
 The vectors of the whole batch are computed and gathered, the loss and its gradient with respect to them follow, and
 each part of the batch is sent backward with its share of that gradient. If the parts do not fit into memory together,
 their vectors are computed twice: first without a gradient, then, with the same draws, one part after the other (Gao et
-al. 2021, "Scaling deep contrastive learning batch size under memory limited setup"). Adding up the losses of the parts
-would be another loss: each part would see only its own negatives.
+al. 2021, "Scaling deep contrastive learning batch size under memory limited setup"). The sum of the losses of the parts
+would be a different loss: each part would see only its own negatives.
 """
 
 from __future__ import annotations

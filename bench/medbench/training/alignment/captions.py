@@ -33,8 +33,8 @@ class Captions:
     """Draws captions.
 
     Attributes:
-        pairs: What is said of the images.
-        template: With `[ATR]` and `[CLS]`.
+        pairs: Categories, attributes and texts of the images.
+        template: Text with `[ATR]` and `[CLS]`.
         dictionary: Category -> texts that may take its place.
         plain: Data sets whose categories are never replaced.
     """
@@ -48,7 +48,7 @@ class Captions:
         """Return the caption of one image.
 
         An attribute and a category are drawn, the template is filled, and the category is replaced by one of itself and
-        the dictionary's texts. An image without a category has its own text, if there is one.
+        the dictionary's texts. An image without a category keeps its own text, if there is one.
 
         Args:
             row: The image.

@@ -14,9 +14,9 @@ MOST_SCALE = 4.6052
 
 
 def soft_targets(keys: Sequence[str]) -> Tensor:
-    """Return the targets (b, b) of b pairs: 1 where two have one key, each row divided by its sum.
+    """Return the targets (b, b) of b pairs: 1 where two pairs have the same key, each row divided by its sum.
 
-    The matrix is symmetric, since having one key is an equivalence.
+    The matrix is symmetric, since having the same key is an equivalence relation.
     """
     known = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     number = torch.tensor([known[key] for key in keys])

@@ -17,7 +17,7 @@ FIRST_SCALE = 1 / 0.07
 """Factor on cosines at the start, as in CLIP."""
 IMAGE, IMAGE_MAP = "vision_model.model.", "vision_model.projection_head_vision.projection."
 TEXT, TEXT_MAP, SCALE = "text_model.model.", "text_model.projection_head_text.projection.", "logit_scale"
-"""Names of the tensors in FLAIR's file, which is also the file that is written here."""
+"""Names of the tensors in FLAIR's file; medbench writes the same names."""
 
 
 class Towers(nn.Module):

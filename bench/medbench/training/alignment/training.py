@@ -32,7 +32,7 @@ CURVE = ("loss", "floor", "above_floor", "categories", "learning_rate", "scale")
 batch; at its end, the rate of the last step and the factor on cosines."""
 
 Probe = Callable[[Towers], dict[str, float]]
-"""Measures the towers on images that are not trained; every process takes part."""
+"""Measures the towers on held-out images; every process takes part."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class PairData:
         images: Takes a list of (draw, image), gives (b, h, w, c) uint8.
         captions: Draws their texts.
         tokenize: Texts -> token ids, padded to the longest of them.
-        mean: Of the input, one number a channel.
-        std: Likewise.
+        mean: Mean of the input, one number per channel.
+        std: Standard deviation of the input, one number per channel.
     """
 
     images: Dataset[Tensor]
@@ -65,7 +65,7 @@ class Alignment(Training[Tensor]):
         probes: Name of a probe -> one value per epoch, nan where it was not taken.
 
     Args:
-        towers: At their first weights; what has no gradient does not change.
+        towers: With their first weights; parameters without a gradient do not change.
         data: The data.
         settings: The recipe.
         machine: Where to compute.

@@ -1,4 +1,4 @@
-"""What a refinement leaves: tensors under the names of RetFiner's checkpoints, and the card that reads them."""
+"""What a refinement stores: tensors under the names of RetFiner's checkpoints, and the card that reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def exported(refiner: Refiner) -> dict[str, Tensor]:
 
 
 def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int) -> ModelCard:
-    """Return the card of the refined model; its name and its file are left open.
+    """Return the card of the refined model, without its name and its file.
 
     Args:
         plain: The encoder as it was before.

@@ -21,7 +21,7 @@ def rivals(texts: Tensor, rows: Tensor, *, ignore_equal: bool) -> Tensor:
     Args:
         texts: Number of each pair's report, (n,); equal reports have equal numbers.
         rows: Positions of b pairs in the batch.
-        ignore_equal: Whether a pair with the same report is no negative.
+        ignore_equal: Whether pairs with the same report are left out of the negatives.
     """
     others = torch.ones(len(rows), len(texts), dtype=torch.bool, device=texts.device)
     others[torch.arange(len(rows), device=rows.device), rows] = False
@@ -31,7 +31,7 @@ def rivals(texts: Tensor, rows: Tensor, *, ignore_equal: bool) -> Tensor:
 def contrastive(similarity: Tensor, rows: Tensor, negatives: Tensor, smoothing: float) -> Tensor:
     """Return the sum over b rows of the cross-entropy with label smoothing (ITC, one direction).
 
-    Columns that are neither the row's own pair nor a negative take no part, in the smoothing neither.
+    Columns that are neither the row's own pair nor a negative are ignored, in the smoothing, too.
 
     Args:
         similarity: Cosines over the temperature, (b, n).
@@ -51,7 +51,7 @@ def hard_negatives(similarity: Tensor, negatives: Tensor, draws: Tensor) -> Tens
     """Return a negative of each row, (b,), drawn with probability proportional to softmax(similarity) + `FLOOR`.
 
     The draw inverts the cumulative sum, so a row's negative depends on the row alone, not on the number of processes.
-    The number of a row without negatives means nothing.
+    For a row without negatives the result has no meaning.
 
     Args:
         similarity: Cosines over the temperature, (b, n).

@@ -1,4 +1,4 @@
-"""Words that a text model must guess: which positions of a report are masked, and by what.
+"""Masked words that a text model must predict: which positions of a report are masked, and with what.
 
 As in RetFiner's published code (commit e0e089f): of the masked positions 80 % become [MASK], 10 % a random word and
 10 % stay as they are. Every report has at least one masked position.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOT_MASKED = -100
-"""Label of a position that is not to be guessed: torch's cross-entropy ignores it."""
+"""Label of a position that is not to be predicted: torch's cross-entropy ignores it."""
 MASK_SHARE, WORD_SHARE = 0.8, 0.1
 """Of the masked positions: the share that becomes [MASK], and the share that becomes a random word."""
 

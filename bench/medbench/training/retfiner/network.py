@@ -1,6 +1,6 @@
 """RetFiner's network: an image encoder, a BERT that can attend to its tokens, and the heads of four losses.
 
-Modules have the names of the published checkpoints (commit e0e089f), but for the encoder's own tensors.
+Modules have the names of the published checkpoints (commit e0e089f), except the encoder's own tensors.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Batch(NamedTuple):
         texts: Number of each report, (n,); equal reports have equal numbers.
         mlm_ids: The reports with masked positions, (n, t).
         mlm_labels: What the masked positions were, (n, t).
-        gm_ids: Likewise for generative modelling.
-        gm_labels: Likewise.
+        gm_ids: As `mlm_ids`, for generative modelling.
+        gm_labels: As `mlm_labels`, for generative modelling.
         draws: Numbers on [0, 1) that choose a negative image and a negative text of each pair, (2, n).
     """
 
@@ -94,7 +94,7 @@ class Refiner(nn.Module):
     def look(self, images: Tensor) -> Tensor:
         """Return what the text model sees of images, (b, k, width): class token, then patch tokens.
 
-        An encoder without a class token gets the mean of its tokens in this place.
+        For an encoder without a class token, the mean of its tokens takes this place.
         """
         tokens = self.encoder.sequence(images, self.normed)
         if not self.encoder.prefix:
@@ -148,7 +148,7 @@ class Refiner(nn.Module):
         return found
 
     def match(self, ids: Tensor, seen: Tensor) -> Tensor:
-        """Return logits (b, 2) float32 of reports and images not belonging, and belonging, together."""
+        """Return logits (b, 2) float32 of reports and images: they do not belong together, they do."""
         found: Tensor = self.itm_head(self.read(ids, ids, seen)[:, 0])
         return found.float()
 
@@ -164,7 +164,7 @@ class Refiner(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the part of the mean cross-entropy over all 3n pairs, and of the balanced accuracy.
 
-        This is the mean of two shares: of true pairs, and of false ones, that are told right. Guessing gives .5.
+        This is the mean of two shares: of the true pairs and of the false pairs that are classified correctly.
 
         Args:
             seen: Tokens of the own images, (b, k, width).

@@ -62,7 +62,7 @@ class Refining(Training[Tensor]):
         best_epoch: The epoch, from 0, with the lowest validation loss.
 
     Args:
-        refiner: At its first weights; what has no gradient does not change.
+        refiner: With its first weights; parameters without a gradient do not change.
         data: The data.
         settings: The recipe.
         machine: Where to compute.
@@ -70,7 +70,7 @@ class Refining(Training[Tensor]):
         what: Name of the refinement, for people.
 
     Raises:
-        MedbenchError: Several processes are asked for micro-batches.
+        MedbenchError: Micro-batches are asked for with several processes.
     """
 
     draws = "retfiner"
@@ -89,7 +89,7 @@ class Refining(Training[Tensor]):
         super().__init__(self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=several)
         if several and self.micro < self.batch:
             raise MedbenchError(
-                f"{what}: micro_batch is for one process; each of {machine.world} computes its share at once",
+                f"{what}: micro_batch works only with one process; each of {machine.world} has its share at once",
                 "leave micro_batch out, or use one process",
             )
         self.data, self.settings = data, settings
@@ -134,7 +134,7 @@ class Refining(Training[Tensor]):
 
         If the images do not go through the encoder at once, they go through it in micro-batches, twice: first without a
         gradient; then, when the losses of the whole batch have given the gradient of the tokens, with the same draws
-        and this gradient (Gao et al. 2021). Adding up the losses of micro-batches would be another loss.
+        and this gradient (Gao et al. 2021). The sum of the losses of micro-batches would be a different loss.
         """
         if self.micro >= len(rows):
             return super()._gradients(batch, rows)
@@ -236,7 +236,7 @@ class Refining(Training[Tensor]):
         self.running = state.part("own")["running"].to(self.machine.device)
 
     def _ended(self) -> bool:
-        """Tell whether validation has not become better for `patience` epochs."""
+        """Tell whether the validation loss has not improved for `patience` epochs."""
         return len(self.curve["loss"]) - 1 - self.best_epoch >= self.settings.patience
 
     def _batch(self, reports: Reports, rows: Rows, *names: str | int) -> Batch:
@@ -244,7 +244,7 @@ class Refining(Training[Tensor]):
 
 
 def alone(rows: Tensor) -> Tensor:
-    """Return the rows of the one process that there is."""
+    """Return the rows as they are: there is only one process."""
     return rows
 
 

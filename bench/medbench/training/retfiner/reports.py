@@ -69,7 +69,7 @@ class Reader:
 
 
 def reader_of(settings: RetFiner, texts: Sequence[str], folder: Path) -> Reader:
-    """Return what reads the reports: the BERT of the settings, or one that is drawn with the words of some reports.
+    """Return what reads the reports: the BERT of the settings, or a random one with the words of some reports.
 
     Args:
         settings: The recipe.

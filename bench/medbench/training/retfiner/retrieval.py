@@ -1,4 +1,4 @@
-"""Retrieval between images and reports: how often the nearest of all is the right one."""
+"""Retrieval between images and reports: how often the nearest one is the right one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROWS = 1024  # similarities of so many rows at a time
 def recall_at_one(images: Tensor, texts: Tensor, numbers: Tensor) -> float:
     """Return the mean share of images whose nearest report is their own, and of reports whose nearest image is.
 
-    A report with the same words as the own one is right, too.
+    A report with the same words as the image's own counts as right, too.
 
     Args:
         images: Unit vectors, (n, d).
