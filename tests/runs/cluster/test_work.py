@@ -21,7 +21,7 @@ def test_a_machine_without_the_weights(root: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.safetensors").unlink()
     with pytest.raises(MedbenchError, match=r"there is no .*tiny\.safetensors on this machine") as caught:
         work(made.folder, "features", 0)
-    assert "MEDBENCH_HOME on a shared folder" in caught.value.hint
+    assert "MEDBENCH_HOME to a shared folder" in caught.value.hint
     ((_, unit, error),) = store.failures(runs)
     assert (unit.protocol, "tiny.safetensors" in error) == ("near", True)
 
