@@ -103,7 +103,7 @@ class Asked:
 
     @classmethod
     def of(cls, names: Sequence[str], columns: Collection[str], groups: Sequence[Group]) -> Asked:
-        """Return the metrics behind names, in any spelling.
+        """Return the metrics that names mean, in any spelling.
 
         Args:
             names: What is asked for.
@@ -128,7 +128,7 @@ class Asked:
         return metric not in self.measures and (primary or metric in self.held)
 
     def cells(self, group: Group, mark: str, intervals: bool) -> list[Cell]:
-        """Return a group's cells of `measures`, with a mark behind each number."""
+        """Return a group's cells of `measures`, with a mark after each number."""
         found = measured(group, self.measures, intervals)
         ordered = [found[name] for name in self.measures]
         return [
