@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.row import Row
 
 CPU_TIME = (
-    "Rows on CPU time count the seconds that the processors worked for either side, in user and system mode, instead "
-    "of the time on the clock. Other work on the machine changes them less."
+    "Rows on CPU time count the CPU time of both sides, in user and system mode, instead of wall-clock time. Other "
+    "work on the machine changes it less."
 )
 
 
@@ -40,7 +40,7 @@ def main() -> None:
                 for row in benchmark(Path(folder), args.device):
                     rows.append(row)
                     print(row.line(), flush=True)
-                    if args.write:  # after each: a run that is cut still counts
+                    if args.write:  # after each one: an interrupted run still counts
                         args.write.write_text(page(rows, args.device), encoding="utf-8")
     if args.write:
         print(f"written: {args.write}")

@@ -1,4 +1,4 @@
-"""A step of flair-pretrain against a bare one on ready tensors, and against itself in little memory."""
+"""A step of flair-pretrain against a bare step on ready tensors, and against itself with little memory."""
 
 from __future__ import annotations
 

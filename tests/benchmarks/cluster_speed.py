@@ -1,4 +1,4 @@
-"""How much faster two workers of a cluster are than one, and what a task costs besides its work."""
+"""How much faster two workers of a cluster are than one, and the overhead of a task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runs.cluster import loopback
 from runs.conftest import write_pictures
 
 TASKS, SECONDS = 4, 60.0
-"""Tasks, and the seconds that each of them takes at least."""
+"""Number of tasks, and the least seconds that each of them takes."""
 RUN = [sys.executable, "-m", "medbench", "run", "--model", "toy-vit", "--protocol", "linear-unfrozen", "--seeds", "1"]
 RUN += ["--device", "cpu", "--workers", "0", "--set", "learning_rates=[1e-3]", "--set", "batch_size=16", "--quiet"]
 SUBMITIT = re.compile(r"^submitit INFO \((.*?)\)", re.MULTILINE)
@@ -82,7 +82,7 @@ def _wall(runs: Path) -> float:
 
 
 class _Watch:
-    """The CPU time of trainings, looked at every second: what a process spends after the last look is not counted."""
+    """The CPU time of trainings, read every second: what a process spends after the last reading is not counted."""
 
     def __init__(self) -> None:
         self._seen: dict[int, float] = {}
@@ -113,7 +113,7 @@ class _Watch:
 
 
 def _overhead(runs: Path) -> Iterator[str]:
-    """Yield the cost of a task whose work is done already: to start Python, to read the plan, to look for records."""
+    """Yield the cost of a task whose work is already done: starting Python, reading the plan, looking for records."""
     (plan,) = runs.glob(".submitted/*/plan.json")
     before, begun = os.times(), time.perf_counter()
     _run([sys.executable, "-m", "medbench", "work", plan.parent, "train", "0"])

@@ -1,4 +1,4 @@
-"""Extraction from the prepared store against the bare model on tensors that lie ready.
+"""Extraction from the prepared store against the bare model on tensors that are ready.
 
 The bare model keeps PyTorch's own way with memory; extraction keeps its buffers (`features.memory`).
 """
@@ -94,7 +94,7 @@ def measure(
 
 
 def pair(what: str, n: int, ours: Cost, plain: Cost, place: torch.device) -> list[Row]:
-    """A pass over n images against the bare model: by the clock and, on a CPU, by the processors' work."""
+    """A pass over n images against the bare model: by wall-clock time and, on a CPU, by CPU time."""
     rows = [against(what, f"{n / ours.wall:.0f} images/s", f"{n / plain.wall:.0f} images/s", plain.wall / ours.wall)]
     if place.type == "cpu":
         mine, bare = (f"{1000 * one.cpu / n:.1f} ms an image" for one in (ours, plain))

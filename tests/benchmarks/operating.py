@@ -1,4 +1,4 @@
-"""Metrics on demand: how often their 95 % interval holds the truth on SIMULATED test splits, and what they cost."""
+"""Metrics on demand: how often their 95 % interval contains the truth on SIMULATED test splits, and their cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(folder: Path, device: str) -> list[Row]:
 
 
 def sensitivity(n: int, images: int, split: int) -> bool:
-    """Whether the interval holds the sensitivity that the threshold of an own validation part has in general."""
+    """Whether the interval contains the true sensitivity at the threshold from a validation part of its own."""
     rng = np.random.default_rng([3, split])
     (validation, _), (test, patients) = (patients_of(rng, n, images) for _ in range(2))
     plan = measure("sensitivity@specificity=0.9").values(test, validation)
@@ -55,7 +55,7 @@ def sensitivity(n: int, images: int, split: int) -> bool:
 
 
 def patients_of(rng: np.random.Generator, n: int, images: int) -> tuple[Predictions, np.ndarray]:
-    """Two classes a distance apart; a patient's images have half of the variance in common."""
+    """Two classes at a distance; half of the variance is shared by the images of a patient."""
     y = np.repeat((np.arange(n) < SHARE * n).astype(int), images)
     common = np.repeat(rng.normal(size=n), images)
     x = APART * y + (common if images == 1 else 0.5**0.5 * (common + rng.normal(size=n * images)))

@@ -1,4 +1,4 @@
-"""One line of the benchmark table, and timing by turns: seconds on the clock, and seconds of the processors."""
+"""One line of the benchmark table, and timing by turns: wall-clock time and CPU time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Cost:
-    """Least seconds on the clock, and least seconds that processors worked (user and system, ended children too)."""
+    """Least wall-clock seconds, and least seconds of CPU time (user and system, ended children included)."""
 
     wall: float
     cpu: float
@@ -44,13 +44,13 @@ def cost_of(piece: Callable[[], object]) -> Cost:
 
 
 def cpu_seconds() -> float:
-    """Return the processor time of this process and of its children that have ended."""
+    """Return the CPU time of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def costs_by_turns(*pieces: Callable[[], object], rounds: int = 4) -> list[Cost]:
-    """Return the least cost of each piece: one warm-up each, then all by turns; what disturbs only adds."""
+    """Return the least cost of each piece: one warm-up each, then all by turns; disturbances only add to it."""
     for piece in pieces:
         piece()
     costs: list[list[Cost]] = [[] for _ in pieces]

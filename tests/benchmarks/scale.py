@@ -56,7 +56,7 @@ def _row(what: str, value: float, unit: str, most: float) -> Row:
 
 
 def measure(place: Path) -> dict[str, float]:
-    """Return seconds of processor time of each part, and the largest memory of this process until the note."""
+    """Return the CPU seconds of each part, and the peak memory of this process until the note."""
     from medbench.records import pending
     from medbench.records.status import statuses
     from medbench.runs.jobs import Options
@@ -76,7 +76,7 @@ def measure(place: Path) -> dict[str, float]:
 
 
 def _most_mb() -> float:
-    """Return the largest memory of this process; `ru_maxrss` would count that of the process which started it."""
+    """Return the peak memory of this process; `ru_maxrss` would count that of the process that started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 

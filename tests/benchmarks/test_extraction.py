@@ -1,4 +1,4 @@
-"""The benchmark of extraction, with a network that is quick: each row is given as soon as it is measured."""
+"""The benchmark of extraction, with a fast network: each row is yielded as soon as it is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark counts: the clock, and the processors' work with that of children."""
+"""What a benchmark counts: wall-clock time, and CPU time including that of children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole linear-frozen unit against the bare forwards it needs, by the clock and by the processors' work."""
+"""A complete linear-frozen unit against the bare forwards it needs, by wall-clock time and by CPU time."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_a_given_bert_is_read_and_its_digest_is_part_of_the_key(data: Path, tmp_
     torch.manual_seed(0)
     BertModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    # a rate of almost nothing: what is kept is what was read
+    # a learning rate near 0: the kept weights are those that were read
     record = run(data, bert=str(folder), learning_rate=1e-12, weight_decay=0)
     kept, given = load_file(record.path / "weights.safetensors"), load_file(folder / "model.safetensors")
     name = "encoder.layer.1.attention.self.query.weight"

@@ -1,4 +1,4 @@
-"""RetFiner as a protocol: whole runs, what they keep, `MODEL@retfiner` on other data, and pairs that do not do.
+"""RetFiner as a protocol: whole runs, what they keep, `MODEL@retfiner` on other data, and pairs that are refused.
 
 The losses are tested in `training/retfiner/test_network.py`, the steps in `training/retfiner/test_refining.py`.
 """

@@ -1,4 +1,4 @@
-"""What is done, for many units at once: the same answers as unit by unit, with fewer looks at the disk."""
+"""Which units are done, for many at once: the same answers as one by one, with fewer reads of the disk."""
 
 from __future__ import annotations
 

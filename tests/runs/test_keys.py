@@ -1,4 +1,4 @@
-"""Keys of units stay what they are: a finished unit is found by its key, so another value would run it again."""
+"""Keys of units must not change: a finished unit is found by its key, so another key would run it again."""
 
 from __future__ import annotations
 

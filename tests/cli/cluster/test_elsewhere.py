@@ -1,4 +1,4 @@
-"""`medbench run --on`: what would be submitted, as JSON; waiting; mistakes, each told in two lines."""
+"""`medbench run --on`: what would be submitted, as JSON; waiting; mistakes, each reported in two lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ON_SLURM = (*RUN, "--on", "slurm")
 
 @pytest.fixture
 def site(tmp_path: Path) -> Callable[..., str]:
-    """Return what writes a site file: the example with changes."""
+    """Return a function that writes a site file: the example with changes."""
 
     def written(**changes: Any) -> str:
         content = {**yaml.safe_load(EXAMPLE), **changes}

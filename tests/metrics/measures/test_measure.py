@@ -18,7 +18,7 @@ TASKS = ("binary", "multiclass", "ordinal", "multilabel")
 
 
 def part(task: str, n: int = 300, seed: int = 0, ties: bool = False) -> Predictions:
-    """Predictions that know something, too sure of themselves; `ties`: few values."""
+    """Predictions better than chance, but overconfident; `ties`: few values."""
     rng = np.random.default_rng(seed)
     if task == "multilabel":
         y = (rng.random((n, 3)) < [0.5, 0.2, 0.1]).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Visual prompts against a forward pass written out, and encoders that take none."""
+"""Visual prompts against a forward pass written out, and encoders that accept none."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def theirs() -> BertForPreTraining:
 
 @pytest.fixture
 def folder(tmp_path: Path, theirs: BertForPreTraining) -> Path:
-    """A BERT as its authors share it, with the norms' names of 2018."""
+    """A BERT as its authors publish it, with the names that norms had in 2018."""
     (tmp_path / "vocab.txt").write_text("".join(f"word{i}\n" for i in range(30)))
     (tmp_path / "config.json").write_text(json.dumps(theirs.config.to_dict()))
     state = {name: value for name, value in theirs.state_dict().items() if "decoder" not in name}

@@ -1,4 +1,4 @@
-"""A task whose lives save nothing is ended, and its units say why; any new state lets it go on."""
+"""A task that starts again and again without saving anything is ended, and its units say why."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_lives_that_end_before_their_work_begins_count(plan: Plan, monkeypatch: 
     live(plan, 1, monkeypatch)
     checkpoint(plan, "3 steps")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
-    lives.check(folder_of(plan), "train", 0)  # lives 2 and 3 did not get as far
+    lives.check(folder_of(plan), "train", 0)  # lives 2 and 3 did not reach their work
     live(plan, 4, monkeypatch)
     checkpoint(plan, "40 steps")
     live(plan, 6, monkeypatch)  # 5 did not get as far

@@ -22,7 +22,7 @@ def task(number: int, state: State, submission: str = "1") -> TaskState:
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *states: Iterable[State]) -> list[int]:
-    """Let each look show the next states, the last ones for ever; return where looks are counted."""
+    """Let each check see the next states, and later ones the last; return a list that counts the checks."""
     seen: list[int] = []
 
     def found(_: Path) -> Iterator[TaskState]:

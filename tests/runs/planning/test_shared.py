@@ -1,4 +1,4 @@
-"""What jobs share is made once, and never taken for something else."""
+"""What jobs share is made once, and never confused with something else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters are trained: biases, or normalisation layers, of every family of encoders."""
+"""Which parameters are trained: biases, or normalisation layers, in every family of encoders."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def alone(x: Tensor) -> Tensor:
 
 
 def official(parity: Any, **settings: Any) -> Refiner:
-    """The network of the golden, with its weights; the images' encoder is any, since the golden begins behind it."""
+    """The network of the golden, with its weights; the image encoder can be any, since the golden starts after it."""
     config = BertConfig(**parity.about(GOLDEN)["bert"], attn_implementation="sdpa")
     found = Refiner(load_model("toy-vit"), BertLMHeadModel(config), RetFiner(joint_width=16, **settings), 0)
     left = found.load_state_dict(parity.fakes(GOLDEN), strict=False)

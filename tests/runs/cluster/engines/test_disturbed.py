@@ -22,7 +22,7 @@ LONG = ("--set", "epochs=80", "--seeds", "1")
 
 @pytest.fixture(scope="module")
 def calm(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what a training of a minute or two makes if nobody disturbs it."""
+    """Return the results of an undisturbed training of a minute or two."""
     from medbench.cli import main
 
     place = tmp_path_factory.mktemp("calm")

@@ -1,4 +1,4 @@
-"""Several processes that do one task together make what the same processes make under torchrun, bit for bit."""
+"""Several processes that run one task together give the same results as under torchrun, bit for bit."""
 
 from __future__ import annotations
 
