@@ -239,7 +239,7 @@ def _is_elsewhere(kind: str, word: str) -> bool:
 
 def _is_trained(kind: str, word: str) -> bool:
     base, maker = trained(word)
-    known = is_card("models", base) or is_file_name(base) or is_library_name(base)
+    known = is_card("models", base) or is_file_name(base) or is_library_name(base) or _is_trained(kind, base)
     return kind == "models" and known and is_card("protocols", maker)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind
 from medbench.data.dataset import Dataset, targets_of
-from medbench.data.layouts.own.pairs_table import SEPARATOR, read_pairs, split_list
+from medbench.data.layouts.own.pairs_table import read_pairs, split_list
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, Opened, Source, absent_files, open_dataset
 from medbench.errors import DataError
@@ -57,7 +57,7 @@ class Pairs:
 
 
 class OpenedPairs(Opened):
-    """Pairs that were read once: what their texts say is part of the data's digest."""
+    """Pairs that have been read; their texts are part of the data's digest."""
 
     @cached_property
     def digest(self) -> str:
@@ -121,7 +121,7 @@ def _with_texts(samples: pd.DataFrame, card: DatasetCard) -> pd.DataFrame:
     hot = targets_of(samples, card)
     if card.task != "multilabel":
         hot = np.eye(len(terms), dtype=np.uint8)[hot]
-    named = [SEPARATOR.join(terms[i] for i in np.flatnonzero(row)) for row in hot]
+    named = [str([terms[i] for i in np.flatnonzero(row)]) for row in hot]  # a term may hold a separator
     texts = dict.fromkeys(TEXTS, "") | {"categories": named}
     return samples.assign(**texts)
 

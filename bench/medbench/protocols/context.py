@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.cards import ModelCard
+from medbench.cards.model import Input
 from medbench.cards.prompts.sets import ByClass, Prompts
 from medbench.cards.recipes import Augment, DinoPretrain, Settings
 from medbench.data.pairs import Pairs
@@ -207,6 +208,22 @@ class Context(Generic[S]):
         """What choices on validation are made by: the settings' metric, else the data set's, where they can tell."""
         asked = getattr(self.settings, "select", None) or self.metric
         return criterion(asked, self.val_targets, self.classes)
+
+    def input_of(self, plain: ModelCard) -> Input:
+        """Return the input section of a model's card with the size, colours and transform of this job's images."""
+        settings, inputs = self.settings, self.inputs
+        return plain.input.model_copy(
+            update={
+                "size": inputs.image_size,
+                "native": inputs.image_size,
+                "mean": list(inputs.mean),
+                "std": list(inputs.std),
+                "interpolation": settings.interpolation,
+                "crop": 1 / settings.resize_ratio,
+                "fit": settings.fit,
+                "foreground": settings.foreground,
+            }
+        )
 
 
 class Further(NamedTuple):

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from medbench.cards import ModelCard
 from medbench.cards.find import find_prompts
-from medbench.cards.model import Input, Text, Tokenizer, Weights
+from medbench.cards.model import Text, Tokenizer, Weights
 from medbench.cards.recipes import FlairPretrain
 from medbench.data.pairs import Pairs
 from medbench.errors import DataError
@@ -94,16 +94,16 @@ def _check(context: Context[FlairPretrain], pairs: Pairs) -> None:
         DataError: There is one training image, or one category, or the images have one channel under a colour recipe.
     """
     if len(pairs) < 2:
-        raise DataError("one training pair has no other to be told from", "add pairs")
+        raise DataError("there is only one training pair, so there is nothing to learn", "add pairs")
     keys = {(one, text if not one else "") for one, text in zip(pairs.categories, pairs.texts, strict=True)}
     if len(keys) < 2:
         raise DataError(
-            "all training pairs have one category, so the loss is always 0",
+            "all training pairs have the same category, so the loss is always 0",
             "add images of other categories, or with texts of their own",
         )
     if context.settings.colour and len(context.inputs.mean) == 1:
         raise DataError(
-            "the images have one channel, and the recipe is for colour images",
+            "the images have one channel, but the recipe is for colour images",
             "give --set colour=false to train a network for grey images",
         )
 
@@ -132,7 +132,7 @@ def made_card(context: Context[FlairPretrain], args: dict[str, Any], rule: Token
     return plain.model_copy(
         update={
             "weights": Weights(prefix=IMAGE, licence=plain.weights.licence if plain.weights else ""),
-            "input": _trained_input(context, plain),
+            "input": context.input_of(plain),
             "text": _text(settings, args, rule),
             "alternatives": {"projected": projected},
             "pretraining": plain.pretraining.model_copy(update={"data": sources}),
@@ -154,23 +154,6 @@ def _text(settings: FlairPretrain, args: dict[str, Any], rule: Tokenizer) -> Tex
         image="projected",
         template=filled(settings.caption, "{}"),
         tokenizer=rule,
-    )
-
-
-def _trained_input(context: Context[FlairPretrain], plain: ModelCard) -> Input:
-    """Return the section of the input: size, colours and transform of the training."""
-    settings, inputs = context.settings, context.inputs
-    return plain.input.model_copy(
-        update={
-            "size": inputs.image_size,
-            "native": inputs.image_size,
-            "mean": list(inputs.mean),
-            "std": list(inputs.std),
-            "interpolation": settings.interpolation,
-            "crop": 1 / settings.resize_ratio,
-            "fit": settings.fit,
-            "foreground": settings.foreground,
-        }
     )
 
 
@@ -247,6 +230,8 @@ def _warnings(work: Alignment, pairs: Pairs) -> tuple[str, ...]:
     without = sum(not one and not text for one, text in zip(pairs.categories, pairs.texts, strict=True))
     if without:
         found.append(f"{without} of {len(pairs)} training pairs have neither category nor text: they count as equal")
+    if len({name for one in pairs.categories for name in one}) < 2:
+        found.append("the training pairs have fewer than two categories: zero-shot and k-NN recall are undefined")
     if work.curve["categories"][-1] < 2:
         found.append(
             f"the effective number of categories in a batch is {work.curve['categories'][-1]:.2f}: little to learn"

@@ -54,7 +54,7 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
         warnings=_warnings(context, reader, [*texts["train"], *texts["val"]], train),
         counts=work.facts(),
         weights=exported(work.refiner),
-        model=model_card(plain, work.refiner, reader, inputs.image_size),
+        model=model_card(plain, work.refiner, reader, context.input_of(plain.card)),
         files={VOCABULARY: reader.source.vocabulary},
     )
     return {seed: outcome}
@@ -77,7 +77,7 @@ def _refiner(context: Context[RetFiner], plain: Encoder, reader: Reader, reports
 
 
 def _check_number(split: str, texts: tuple[str, ...]) -> None:
-    """Refuse pairs of which one has no report, and a single pair.
+    """Refuse pairs without a report, and splits with fewer than two pairs.
 
     Raises:
         DataError: A pair has no report, or there are fewer than two pairs.
@@ -85,12 +85,12 @@ def _check_number(split: str, texts: tuple[str, ...]) -> None:
     if silent := sum(not text.strip() for text in texts):
         raise DataError(
             f"{silent} of {len(texts)} images in {split} have no report",
-            "fill in the column of texts, or take the rows out",
+            "fill in the column of texts, or remove the rows",
         )
     if len(texts) < 2:
         raise DataError(
-            f"{split} has {len(texts)} pair: an image is compared with the reports of others",
-            "add pairs, or let --set split name a split with more of them",
+            f"{split} has {len(texts)} pair, but an image is compared with the reports of others",
+            "add pairs, or choose a split with more of them: --set split=NAME",
         )
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 VALUE, ENDS = ("value", "std", "n"), ("low", "high")
 NOT_STORED = "no predictions are stored with the records: run again with --overwrite always"
 NO_CLASSES = "these runs train a model and classify no test images"
-NO_VALIDATION = "it needs something chosen on validation images, and these runs have none (val=none)"
+NO_VALIDATION = "it needs a threshold or temperature from validation images, and these runs have none (val=none)"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _lacking(group: Group, one: Measure) -> str:
 
 
 def _classifies(record: Record) -> bool:
-    """Tell whether a run classifies images; what kind of protocol it was stands in the material of its key."""
+    """Tell whether a run classifies images; the material of its key names the kind of protocol."""
     from medbench.cards.recipes import KINDS  # imported for such a note alone: it takes longer than most tables
 
     kind = KINDS.get(record.material.get("protocol", {}).get("kind", ""))

@@ -66,14 +66,16 @@ class WithBert(Settings):
 
     bert: str | None = Field(
         None,
-        description="Folder of a BERT as its authors share it: config.json, vocab.txt, and model.safetensors or"
-        " pytorch_model.bin. None: a small one is drawn, with the words of the training texts.",
+        description="Folder of a BERT as its authors publish it: config.json, vocab.txt, and model.safetensors or"
+        " pytorch_model.bin. None: a small BERT with random weights and the words of the training texts.",
     )
-    bert_sha256: str | None = Field(None, description="Digest of that folder's files; a plan fills it in.")
-    bert_width: Positive = Field(256, description="Of a drawn BERT.")
-    bert_layers: Positive = Field(2, description="Of a drawn BERT.")
-    bert_heads: Positive = Field(4, description="Of a drawn BERT.")
-    max_tokens: int = Field(ge=3, le=100_000, description="Tokens of a text that are read, with [CLS] and [SEP].")
+    bert_sha256: str | None = Field(None, description="Digest of that folder's files; medbench fills it in.")
+    bert_width: Positive = Field(256, description="Width of a BERT with random weights.")
+    bert_layers: Positive = Field(2, description="Layers of a BERT with random weights.")
+    bert_heads: Positive = Field(4, description="Attention heads of a BERT with random weights.")
+    max_tokens: int = Field(
+        ge=3, le=100_000, description="Number of tokens that are read of a text, with [CLS] and [SEP]."
+    )
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> WithBert:
@@ -111,7 +113,9 @@ class FlairPretrain(WithBert):
         description="Data sets of the pairs whose categories are never replaced by texts of the dictionary.",
     )
     dim: Positive = Field(512, description="Length of the vectors that are compared.")
-    bert_layers: int = Field(2, ge=2, description="Of a drawn BERT; FLAIR averages the states of three levels.")
+    bert_layers: int = Field(
+        2, ge=2, description="Layers of a BERT with random weights; FLAIR averages the outputs of three levels."
+    )
     colour: bool = Field(
         True, description="Whether the recipe is for colour images; if so, images of one channel are refused."
     )
@@ -122,8 +126,10 @@ class FlairPretrain(WithBert):
     jitter: float = Field(0.25, ge=0, le=1, description="Probability of a change of brightness and contrast.")
     brightness: float = Field(0.2, ge=0, lt=1)
     contrast: float = Field(0.2, ge=0, lt=1)
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of the BERT.")
-    max_tokens: int = Field(77, ge=3, le=512, description="Tokens of a text that are read, with [CLS] and [SEP].")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the BERT.")
+    max_tokens: int = Field(
+        77, ge=3, le=512, description="Number of tokens that are read of a text, with [CLS] and [SEP]."
+    )
     micro_batch: Positive | None = Field(
         None, description="Pairs that are computed at once; each is then computed twice, so that the loss sees all."
     )

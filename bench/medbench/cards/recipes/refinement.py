@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medbench.cards.dataset.splits import Split
 from medbench.cards.recipes.base import Positive, Rate
@@ -62,6 +62,12 @@ class RetFiner(WithBert):
     def channels(self) -> int | None:
         """Number of channels with which images are read: grey ones become three equal channels, as published."""
         return 3
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> RetFiner:
+        if not any(self.loss_weights.values()):
+            raise ValueError("mlm, gm, itc, itm: all are 0, so there is nothing to train")
+        return self
 
     @property
     def loss_weights(self) -> dict[str, float]:

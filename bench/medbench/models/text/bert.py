@@ -24,6 +24,8 @@ from medbench.models.weights.read import fill
 from medbench.seeding import seed_of
 from medbench.storage import files
 
+MOST_TOKENS = 512
+"""What a BERT reads whose configuration does not say it: the default of transformers."""
 TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
@@ -50,7 +52,7 @@ class BertSource:
         """Return the BERT in the folder that the settings name, or a drawn one with the words of some texts.
 
         Raises:
-            WeightsError: Files of the BERT are missing, or not of a BERT.
+            WeightsError: Files of the BERT are missing, or not of a BERT, or it reads fewer tokens than the settings.
         """
         if settings.bert is not None:
             found = BertFiles.find(Path(settings.bert).expanduser())
@@ -65,6 +67,11 @@ class BertSource:
                 "intermediate_size": 4 * settings.bert_width,
                 "max_position_embeddings": settings.max_tokens,
             }
+        if found and settings.max_tokens > (most := shape.get("max_position_embeddings", MOST_TOKENS)):
+            raise WeightsError(
+                f"max_tokens is {settings.max_tokens}, but the BERT in {found.folder} reads {most}",
+                f"give --set max_tokens={most}, or another BERT",
+            )
         return cls({"pad_token_id": 0, "vocab_size": len(content.splitlines()), **shape}, found, content)
 
     @property

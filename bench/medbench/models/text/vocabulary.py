@@ -19,7 +19,7 @@ def word_vocabulary(texts: Iterable[str]) -> str:
     Args:
         texts: All training texts.
     """
-    words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", _bare(text))})
+    words = sorted({word for text in texts for word in re.findall(r"[^\W_]+|[^\w\s]|_", _bare(text))})
     letters = sorted({*string.ascii_lowercase, *string.digits, *string.punctuation, *"".join(words)})
     pieces = [f"##{letter}" for letter in letters if letter.isalnum()]
     return "\n".join(dict.fromkeys([*SPECIAL, *letters, *pieces, *words])) + "\n"

@@ -71,7 +71,7 @@ def _tokens(context: Context[AttentiveProbe]) -> FeatureBank:
     bank = context.inputs.bank(token_outputs(()), "tokens", settings.cache_gb, settings.views, settings.augment)
     if bank is None:
         raise MedbenchError(
-            f"{context.name}: {number} tokens for each image and view do not fit into {settings.cache_gb:g} GiB and"
+            f"{number} tokens for each image and view do not fit into {settings.cache_gb:g} GiB and"
             " half of the free disk",
             "give fewer views, --set views=1, or more space, --set cache_gb=N",
         )

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from medbench.cards import ModelCard
-from medbench.cards.model import Text, Weights
+from medbench.cards.model import Input, Text, Weights
 from medbench.models.encoder import Encoder
 from medbench.training.retfiner.network import Refiner
 from medbench.training.retfiner.reports import Reader
@@ -34,14 +34,14 @@ def exported(refiner: Refiner) -> dict[str, Tensor]:
     return {**found, f"{IMAGE_MAP}weight": weight.float(), f"{IMAGE_MAP}bias": bias.float()}
 
 
-def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int) -> ModelCard:
+def model_card(plain: Encoder, refiner: Refiner, reader: Reader, given: Input) -> ModelCard:
     """Return the card of the refined model, without its name and its file.
 
     Args:
         plain: The encoder as it was before.
         refiner: The trained network.
         reader: What read the reports.
-        image_size: Side of the images in training.
+        given: Section of the input, as it was in training.
     """
     card, shared = plain.card, _shared(plain, refiner, reader)
     licence = card.weights.licence if card.weights else ""
@@ -50,7 +50,7 @@ def model_card(plain: Encoder, refiner: Refiner, reader: Reader, image_size: int
             "weights": Weights(prefix=ENCODER, licence=licence),
             "text": _text(refiner, reader),
             "alternatives": {SHARED: shared},
-            "input": card.input.model_copy(update={"size": image_size}),
+            "input": given,
         }
     )
 
