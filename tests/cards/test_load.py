@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medbench.cards import load
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.load import load_card, read_yaml
 from medbench.errors import CardError
@@ -74,9 +75,14 @@ def test_files_that_are_no_card(file: Path) -> None:
         load_card(file, DatasetCard)
 
 
-def test_a_text_is_checked_once_and_what_has_changed_is_read_again(file: Path) -> None:
-    assert load_card(file, DatasetCard) is load_card(file, DatasetCard)
+def test_a_text_is_checked_once_and_what_has_changed_is_read_again(file: Path, monkeypatch) -> None:
     before, stamp = load_card(file, DatasetCard), file.stat()
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "parse_yaml", None)
+        again = load_card(file, DatasetCard)
+    assert again == before
+    again.links["other"] = "https://example.org"
+    assert load_card(file, DatasetCard) == before, "what is changed in one is not changed in another"
     file.write_text(CARD.replace("[a, b]", "[a, c]"))
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert file.stat().st_size == stamp.st_size

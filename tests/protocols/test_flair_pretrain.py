@@ -20,9 +20,11 @@ from torch.nn.functional import normalize
 
 import medbench
 from medbench import cards
+from medbench.cards.recipes import RetFiner
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model
 from medbench.models.text import load_text
+from medbench.models.text.bert import BertSource
 from medbench.protocols.flair_pretrain import NEIGHBOURS, ZERO_SHOT, recall
 from medbench.records import store
 from medbench.training.alignment.training import CURVE
@@ -139,6 +141,14 @@ def test_a_given_bert_is_read_and_its_digest_is_part_of_the_key(data: Path, tmp_
     assert len(record.material["protocol"]["bert_sha256"]) == 64
     with pytest.raises(MedbenchError, match="digest"):
         run(data, bert=str(folder), bert_sha256="0" * 64)
+    with pytest.raises(MedbenchError, match=r"max_tokens is 600, but the BERT in .* reads 512"):
+        BertSource.of(RetFiner(bert=str(folder), max_tokens=600), [])
+    (folder / "vocab.txt").write_text("\n".join(words[:4] + words[5:]) + "\n")
+    with pytest.raises(MedbenchError, match=r"vocab.txt has no token \[MASK\]"):
+        BertSource.of(RetFiner(bert=str(folder)), [])
+    (folder / "vocab.txt").write_text("\n".join([*words, "more"]) + "\n")
+    with pytest.raises(MedbenchError, match="has 12 tokens, but the BERT has embeddings of 11"):
+        BertSource.of(RetFiner(bert=str(folder)), [])
     (folder / "vocab.txt").unlink()
     with pytest.raises(MedbenchError, match=r"has no vocab\.txt"):
         run(data, bert=str(folder))

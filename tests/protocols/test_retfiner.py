@@ -82,7 +82,12 @@ def test_a_refined_encoder_is_read_by_every_protocol(data: Path) -> None:
     assert scored.unit.model == "toy-vit@retfiner"
     assert scored.material["weights"] == cards.find_model("toy-vit@retfiner").weights.sha256
     assert cards.find_model("toy-vit@retfiner").pretraining.data == ["pairs-reports"]
-    assert cards.find_model(str(record.path / "toy-vit-retfiner.yaml")).text is not None
+    made = cards.find_model(str(record.path / "toy-vit-retfiner.yaml"))
+    assert made.text is not None
+    assert (made.input.fit, made.input.crop, made.input.interpolation) == ("squash", 1.0, "bicubic"), (
+        "as it was trained"
+    )
+    assert cards.expand("models", ["toy-vit@retfiner@flair-pretrain"]) == ["toy-vit@retfiner@flair-pretrain"]
     history = pd.read_csv(record.path / "history.csv")
     assert list(history.columns) == ["epoch", *CURVE]
     assert set(record.metrics) == {"itc_recall", "itc_recall_chance", "itm_accuracy", "val_loss"}
@@ -167,6 +172,11 @@ def test_reports_equal_up_to_what_is_read_are_told(tmp_path: Path) -> None:
     texts = [f"{'stripes ' * 14} {WIDTHS[i % 3]}" for i in range(24)]
     with pytest.raises((MedbenchError, RunFailedError), match="equal"):
         run(write(tmp_path / "pairs", texts))
+
+
+def test_without_a_loss_nothing_is_trained(data: Path) -> None:
+    with pytest.raises(MedbenchError, match="all are 0, so there is nothing to train"):
+        run(data, mlm=0, gm=0, itc=0, itm=0)
 
 
 def test_a_batch_of_one_is_refused(data: Path) -> None:

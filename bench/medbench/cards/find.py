@@ -239,8 +239,9 @@ def _is_elsewhere(kind: str, word: str) -> bool:
 
 def _is_trained(kind: str, word: str) -> bool:
     base, maker = trained(word)
-    known = is_card("models", base) or is_file_name(base) or is_library_name(base) or _is_trained(kind, base)
-    return kind == "models" and known and is_card("protocols", maker)
+    if kind != "models" or not is_card("protocols", maker):
+        return False
+    return is_card("models", base) or is_file_name(base) or is_library_name(base) or _is_trained(kind, base)
 
 
 def _medmnist_sets(word: str) -> list[str]:

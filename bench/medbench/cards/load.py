@@ -176,7 +176,7 @@ def load_card(path: Path, schema: type[C]) -> C:
     """
     card = _checked(path, schema, _read(path))
     assert isinstance(card, schema)
-    return card
+    return card.model_copy(deep=True)  # it holds dictionaries, which others may change
 
 
 @lru_cache(512)  # a figure asks hundreds of times for the cards of its models and protocols

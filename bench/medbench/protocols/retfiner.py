@@ -103,7 +103,7 @@ def _checked(split: str, reports: Reports, read: int) -> Reports:
     if len(set(reports.texts.tolist())) == 1:
         raise DataError(
             f"all {len(reports.texts)} reports in {split} are equal in the"
-            f" {read} tokens that are read, so there is nothing to tell apart",
+            f" {read} tokens that are read, so there is nothing to learn",
             "add images with other reports, or read more: --set max_tokens=N",
         )
     return reports
@@ -112,7 +112,7 @@ def _checked(split: str, reports: Reports, read: int) -> Reports:
 def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], train: Reports) -> tuple[str, ...]:
     settings, found = context.settings, []
     if reader.source.files is None:
-        found.append("the text model was drawn at random, with the words of the training reports: --set bert=FOLDER")
+        found.append("the text model started from random weights; for a pre-trained BERT: --set bert=FOLDER")
     if cut := len(reader.cut(texts)):
         found.append(f"{cut} of {len(texts)} reports were cut to {settings.max_tokens} tokens (max_tokens)")
     equal = len(train.texts) - len(set(train.texts.tolist()))

@@ -58,3 +58,8 @@ def test_spellings_and_directions():
     assert spellings("nonsense") == {"nonsense"}
     known = {"auroc_macro": True, "ece:mass": False, "sensitivity@0.5": True, "calibration_slope": None, "odd": None}
     assert {name: higher_is_better(name) for name in known} == known
+
+
+def test_an_id_holds_every_digit():
+    assert measure("specificity@sensitivity=0.9999999").id == "specificity@sensitivity=0.9999999"
+    assert measure("sensitivity@0.12345678").id == "sensitivity@0.12345678"

@@ -99,3 +99,18 @@ def test_embeddings_and_matching_are_the_official_ones(parity: Any, golden: dict
         rows = torch.cat([ids, ids, ids[negative[1]]])
         logits = network.match(rows, torch.cat([seen, seen[negative[0]], seen]))
         parity.check(GOLDEN, "matching logits", logits, golden["itm_logits"])
+
+
+@pytest.mark.parametrize("texts", [[0, 0, 1, 2, 3], [0] * 5, [0, 1, 2, 3, 4]])
+def test_matching_that_is_always_right_has_an_accuracy_of_one(
+    parity: Any, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, texts: list[int]
+) -> None:
+    network, seen = official(parity, equal_text="ignore"), golden["vision_tokens"]
+    batch = batch_of(golden)._replace(texts=torch.tensor(texts))
+
+    def right(ids: Tensor, _: Tensor) -> Tensor:
+        truth = torch.arange(len(ids)) < 5
+        return torch.stack([~truth, truth], dim=1).float()
+
+    monkeypatch.setattr(network, "match", right)
+    assert float(network.losses(seen, batch, torch.arange(5), alone)[4].detach()) == pytest.approx(1.0)

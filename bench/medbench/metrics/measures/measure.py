@@ -126,7 +126,7 @@ class Measure:
     @property
     def id(self) -> str:
         """Its id, the same for all spellings."""
-        detail = ":mass" * self.mass + f":{self.size}" * (self.size != BINS) + f":{self.rate:g}" * (self.rate != RATE)
+        detail = ":mass" * self.mass + f":{self.size}" * (self.size != BINS) + f":{self.rate!r}" * (self.rate != RATE)
         choice = "@temperature" if self.scaled else "" if self.rule is None else f"@{self.rule}"
         return f"{self.name}{'_macro' * self.macro}{detail}{choice}"
 

@@ -41,7 +41,7 @@ class Rule:
     def __str__(self) -> str:
         if self.kind == "youden":
             return self.kind
-        return f"{self.at:g}" if self.kind == "probability" else f"{self.kind}={self.at:g}"
+        return f"{self.at!r}" if self.kind == "probability" else f"{self.kind}={self.at!r}"
 
 
 RECORDED = (Rule(), Rule("specificity", 0.9), Rule("sensitivity", 0.9))

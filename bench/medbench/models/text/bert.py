@@ -17,7 +17,7 @@ from medbench.cards.recipes import WithBert
 from medbench.errors import WeightsError
 from medbench.models.text.builders import AveragedBert, construct_text
 from medbench.models.text.tokenizers import Tokenizer
-from medbench.models.text.vocabulary import word_vocabulary
+from medbench.models.text.vocabulary import SPECIAL, word_vocabulary
 from medbench.models.weights.bert_files import CONFIG, VOCABULARY, BertFiles
 from medbench.models.weights.locate import WeightsFile
 from medbench.models.weights.read import fill
@@ -72,12 +72,26 @@ class BertSource:
                 f"max_tokens is {settings.max_tokens}, but the BERT in {found.folder} reads {most}",
                 f"give --set max_tokens={most}, or another BERT",
             )
-        return cls({"pad_token_id": 0, "vocab_size": len(content.splitlines()), **shape}, found, content)
+        made = cls({"pad_token_id": 0, "vocab_size": len(content.splitlines()), **shape}, found, content)
+        made._check_vocabulary()
+        return made
 
     @property
     def tokens(self) -> list[str]:
         """The tokens, by their ids."""
-        return self.vocabulary.decode("utf-8").splitlines()
+        return self.vocabulary.decode("utf-8").removesuffix("\n").split("\n")
+
+    def _check_vocabulary(self) -> None:
+        where = self.files.folder / VOCABULARY if self.files else VOCABULARY
+        if len(self.tokens) > self.shape["vocab_size"]:
+            raise WeightsError(
+                f"{where} has {len(self.tokens)} tokens, but the BERT has embeddings of {self.shape['vocab_size']}",
+                "get all files of the BERT from one place",
+            )
+        if lacking := [token for token in SPECIAL if token not in self.tokens]:
+            raise WeightsError(
+                f"{where} has no token {lacking[0]}", "give the folder of a BERT, with its own vocabulary"
+            )
 
     def tokenizer(self, folder: Path, context: int, padding: Literal["fixed", "longest"]) -> Tokenizer:
         """Return the tokenizer; the vocabulary's file is written to a folder, since its library reads a file.
@@ -91,7 +105,7 @@ class BertSource:
         rule = TokenizerRule(
             kind="bert",
             source=Vocabulary(file=VOCABULARY, sha256=digest),
-            tokens=self.shape["vocab_size"],
+            tokens=len(self.tokens),
             context=context,
             padding=padding,
             pad_id=self.shape["pad_token_id"],

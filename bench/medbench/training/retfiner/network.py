@@ -180,8 +180,9 @@ class Refiner(nn.Module):
         logits = self.match(ids, torch.cat([seen, every[image[has]], seen[has]]))
         truth = (torch.arange(len(ids), device=ids.device) < len(own)).long()
         n = len(batch.ids)
-        right = (logits.argmax(1) == truth).float() / torch.where(truth == 1, 2 * n, 4 * n)
-        return cross_entropy(logits, truth, reduction="sum") / (3 * n), right.sum()
+        some = has.any()  # if not all reports of a batch are equal, each pair has a negative
+        right = (logits.argmax(1) == truth).float() / torch.where(truth == 1, n * (1 + some), 4 * n)
+        return cross_entropy(logits, truth, reduction="sum") / (n * (1 + 2 * some)), right.sum()
 
 
 def _blank(encoder: Encoder) -> Tensor:

@@ -50,8 +50,8 @@ class Reader:
 
     Attributes:
         source: What the BERT is made of.
-        tokenizer: Turns texts into ids.
-        words: What masking must know.
+        tokenizer: Turns texts into ids, as its rule says.
+        words: What masking must know of the vocabulary.
     """
 
     source: BertSource
