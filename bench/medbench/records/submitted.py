@@ -11,9 +11,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from medbench.records.schema import Unit
+from medbench.records.store import Place
 from medbench.storage import files
 
 FOLDER = ".submitted"
+PLAN = "plan.json"
+"""File of a frozen plan that is written last, before its tasks are submitted."""
 DONE, FAILED = "task done", "task failed"
 """Last line of a task's log."""
 
@@ -38,6 +41,11 @@ class SubmittedTask:
     number: int
     job: str
     units: tuple[tuple[Unit, str], ...] = ()
+
+    @property
+    def places(self) -> list[tuple[Place, str]]:
+        """Where its records are, with their keys: two cards of one network and one file have the same keys."""
+        return [((unit.dataset, unit.model, unit.protocol), key) for unit, key in self.units]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from medbench.errors import MedbenchError
 from medbench.records import Record, store
-from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, note
+from medbench.records.submitted import DONE, FAILED, PLAN, Submission, SubmittedTask, note
 from medbench.runs.cluster import follow
 from medbench.runs.cluster.engines import squeue
 
@@ -81,6 +82,58 @@ def test_a_unit_that_was_submitted_again_is_its_last_tasks(runs: Path, monkeypat
     assert list(found(runs)) == ["2_0", "3_0"], "nothing of the first one is left"
 
 
+def test_a_task_in_the_queue_is_shown_though_its_units_were_submitted_again(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = synthetic(seeds=range(3))
+    submitted(runs, "1", {"prepare-0": [], "heads-0": r[:2]})
+    submitted(runs, "2", {"prepare-0": [], "heads-0": r[:2]})
+    submitted(runs, "3", {"prepare-0": []})
+    queue = {"1_1": ("PENDING", "Priority"), "3_0": ("RUNNING", "node7")}
+    monkeypatch.setattr(squeue, "queue", lambda: queue)
+    assert {job: (state, units) for job, (state, _, _, units) in found(runs).items()} == {
+        "1_1": ("queued", 2), "2_0": ("lost", 0), "2_1": ("lost", 2), "3_0": ("running", 0),
+    }  # fmt: skip
+    queue.clear()
+    assert list(found(runs)) == ["2_0", "2_1"]
+    assert {one.job: one.state for one in follow.states(runs, ["1", "3"])} == dict.fromkeys(
+        ["1_0", "1_1", "2_0", "2_1", "3_0"], "lost"
+    ), "who waits for a submission sees all its tasks to the end"
+
+
+def test_two_cards_of_one_network_have_each_their_own_units(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,), (other,) = synthetic("vit", seeds=(0,)), synthetic("clip", seeds=(0,))
+    submitted(runs, "1", {"heads-0": [one]})
+    submitted(runs, "2", {"heads-0": [other.model_copy(update={"key": one.key})]})
+    monkeypatch.setattr(squeue, "queue", dict)
+    assert list(found(runs)) == ["1_0", "2_0"]
+
+
+def test_an_error_from_before_the_submission_is_not_that_of_its_task(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (r,) = synthetic(seeds=(0,))
+    monkeypatch.setattr(squeue, "queue", dict)
+    monkeypatch.setattr(squeue, "ended", lambda _: "")
+    one = submitted(runs, "1", {"heads-0": [r]})
+    store.write_failure(runs, r.unit, r.key, "ValueError: old")
+    old = store.folder_of(runs, r.unit, r.key) / store.FAILURE
+    one.folder.mkdir()
+    (one.folder / PLAN).write_text("{}")
+    os.utime(one.folder / PLAN, ns=(0, old.stat().st_mtime_ns + 1))
+    assert found(runs)["1_0"][:2] == ("lost", "no longer in the queue")
+    os.utime(one.folder / PLAN, ns=(0, old.stat().st_mtime_ns))
+    assert found(runs)["1_0"][:2] == ("failed", "ValueError: old")
+
+
+def test_a_failure_of_which_nothing_was_said(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (r,) = synthetic(seeds=(0,))
+    monkeypatch.setattr(squeue, "queue", dict)
+    said(submitted(runs, "1", {"prepare-0": [], "heads-0": [r]}), 0, FAILED)
+    store.write_failure(runs, r.unit, r.key, "")
+    assert {job: state[:2] for job, state in found(runs).items()} == dict.fromkeys(["1_0", "1_1"], ("failed", ""))
+
+
 def test_without_a_queue_nothing_is_called_lost(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
     monkeypatch.setattr(squeue, "queue", lambda: None)
@@ -95,7 +148,7 @@ def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPa
     printed.parent.mkdir(parents=True)
     printed.write_text("slurmstepd: error: Detected 1 oom_kill event\n")
     queue, ended = {"12_1": ("PENDING", "Priority")}, []
-    monkeypatch.setattr(squeue, "queue", lambda: queue)
+    monkeypatch.setattr(squeue, "queue", lambda **_: queue)
     monkeypatch.setattr(squeue, "cancel", ended.extend)
     shown = medbench("status", "--jobs", "--runs", runs)
     assert [line.split()[1:4] for line in shown.out.splitlines()[1:]] == [
@@ -115,11 +168,11 @@ def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPa
     assert ended == ["12_1"]
     assert "unknown submission '99'" in medbench("cancel", "99", "--runs", runs).err
     queue.clear()
-    assert "no task of 12 runs or waits" in medbench("cancel", "12", "--runs", runs).err
+    assert "no task of 12 that is yours runs or waits" in medbench("cancel", "12", "--runs", runs).err
 
 
 def test_nothing_is_cancelled_where_there_is_no_slurm(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(runs, "1", {"heads-0": synthetic(seeds=(0,))})
-    monkeypatch.setattr(squeue, "queue", lambda: None)
+    monkeypatch.setattr(squeue, "queue", lambda **_: None)
     with pytest.raises(MedbenchError, match="squeue does not answer"):
         follow.cancel(runs, None)

@@ -25,7 +25,8 @@ def looks(monkeypatch: pytest.MonkeyPatch, *states: Iterable[State]) -> list[int
     """Let each check see the next states, and later ones the last; return a list that counts the checks."""
     seen: list[int] = []
 
-    def found(_: Path) -> Iterator[TaskState]:
+    def found(_: Path, whole: list[str]) -> Iterator[TaskState]:
+        assert whole == ["1"]
         now = list(states[min(len(seen), len(states) - 1)])
         seen.append(1)
         yield from (task(number, state) for number, state in enumerate(now))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from medbench.errors import MedbenchError, unknown
 from medbench.records import Unit, store
-from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, last_lines, submissions
+from medbench.records.submitted import DONE, FAILED, PLAN, Submission, SubmittedTask, last_lines, submissions
 from medbench.runs.cluster.engines import squeue
 
 State = Literal["done", "failed", "running", "queued", "lost", "unknown"]
@@ -46,20 +46,33 @@ class TaskState:
     printed: Path
 
 
-def states(runs: Path) -> Iterator[TaskState]:
+def states(runs: Path, whole: Collection[str] = ()) -> Iterator[TaskState]:
     """Yield what became of the tasks of a run store, the oldest first.
 
-    A unit that was submitted again belongs to its last task alone; a submission without units of its own is skipped.
+    A task that runs or waits has all its units. If it has ended, units that were submitted again are left out; so are
+    ended tasks and submissions that have no others.
+
+    Args:
+        runs: The run store.
+        whole: Names of submissions of which nothing is left out.
     """
     queue = squeue.queue()
     every = list(submissions(runs))
-    last = {key: one.name for one in every for task in one.tasks for _, key in task.units}
+    last = {unit: one.name for one in every for task in one.tasks for unit in task.places}
+    current = {*last.values(), *whole}
     for one in every:
-        if one.name in last.values():
-            for task in one.tasks:
-                own = [(unit, key) for unit, key in task.units if last[key] == one.name]
+        for task in one.tasks:
+            if one.name in whole or _queued(task, queue):
+                yield _state(runs, one, task, task.units, queue)
+            elif one.name in current:
+                pairs = zip(task.units, task.places, strict=True)
+                own = [unit for unit, place in pairs if last[place] == one.name]
                 if own or not task.units:
                     yield _state(runs, one, task, own, queue)
+
+
+def _queued(task: SubmittedTask, queue: Queue | None) -> bool:
+    return (queue or {}).get(task.job, ("", ""))[0] in squeue.ALIVE
 
 
 def _state(runs: Path, one: Submission, task: SubmittedTask, units: Units, queue: Queue | None) -> TaskState:
@@ -77,13 +90,24 @@ def _state(runs: Path, one: Submission, task: SubmittedTask, units: Units, queue
     known, place = (queue or {}).get(task.job, ("", ""))
     if known in squeue.ALIVE:
         return told("running" if known in ("RUNNING", "COMPLETING") else "queued", place)
-    failures = [error for _, error in store.failures_of(store.folder_of(runs, *unit) for unit in units)]
+    folders = [store.folder_of(runs, *unit) for unit in units]
+    since = _changed(one.folder / PLAN)
+    failures = [error for _, error in store.failures_of(at for at in folders if _changed(at / store.FAILURE) >= since)]
     if failures or end.endswith(FAILED):
-        return told("failed", (failures or _errors(lines) or [""])[0].strip().splitlines()[-1])
+        said = (failures or _errors(lines) or [""])[0].strip()
+        return told("failed", said.splitlines()[-1] if said else "")
     if queue is None:
         return told("unknown", "squeue does not answer on this machine")
     how = squeue.ended(task.job) or ", ".join(filter(None, (known, place))) or "no longer in the queue"
     return told("lost", "; ".join([how, *(lines or last_lines(one.printed(task), LAST_LINES))]))
+
+
+def _changed(file: Path) -> int:
+    """Return when a file was written, in nanoseconds; 0 if there is none."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _errors(lines: Sequence[str]) -> list[str]:
@@ -116,7 +140,7 @@ def _below(name: str, what: str) -> bool:
 
 
 def cancel(runs: Path, name: str | None) -> list[str]:
-    """End the tasks of a submission (None: of all) that run or wait; return Slurm's names of them.
+    """End the user's tasks of a submission (None: of all) that run or wait; return Slurm's names of them.
 
     Raises:
         MedbenchError: There is no such submission, none of its tasks runs or waits, or there is no Slurm to tell.
@@ -124,13 +148,13 @@ def cancel(runs: Path, name: str | None) -> list[str]:
     every = {one.name: one for one in submissions(runs)}
     if name is not None and name not in every:
         raise unknown("submission", name, every)
-    if (queue := squeue.queue()) is None:
+    if (queue := squeue.queue(own=True)) is None:
         raise MedbenchError("squeue does not answer on this machine", "cancel on a login node of the cluster")
     chosen = every.values() if name is None else [every[name]]
-    alive = [task.job for one in chosen for task in one.tasks if queue.get(task.job, ("", ""))[0] in squeue.ALIVE]
+    alive = [task.job for one in chosen for task in one.tasks if _queued(task, queue)]
     if not alive:
         raise MedbenchError(
-            f"no task of {name or runs} runs or waits", "medbench status --jobs shows what became of them"
+            f"no task of {name or runs} that is yours runs or waits", "medbench status --jobs shows what became of them"
         )
     squeue.cancel(alive)
     return alive

@@ -24,6 +24,7 @@ from medbench.data.layouts.own.taken import Taken
 from medbench.data.shift import Shifted
 from medbench.errors import MedbenchError
 from medbench.models.weights.locate import WeightsFile
+from medbench.records.submitted import PLAN
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage
 from medbench.runs.planning.shared import Texts
@@ -47,7 +48,7 @@ KNOWN: dict[str, type[Any]] = {
     )
 } | {settings.__name__: settings for settings in SETTINGS.values()}
 """The classes that a frozen plan may hold; nothing else is ever made from a file."""
-PLAN, THINGS, JOBS = "plan.json", "things.json", "jobs.jsonl"
+THINGS, JOBS = "things.json", "jobs.jsonl"
 
 
 def freeze(jobs: Iterable[Job], folder: Path) -> None:

@@ -50,4 +50,4 @@ def wait(runs: Path, names: Collection[str]) -> list[TaskState]:
 
 
 def _tasks(runs: Path, names: Collection[str]) -> list[TaskState]:
-    return [one for one in states(runs) if one.submission in names]
+    return [one for one in states(runs, names) if one.submission in names]

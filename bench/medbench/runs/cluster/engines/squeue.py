@@ -12,11 +12,15 @@ AT_ONCE = 500
 """Names of tasks in one command line."""
 
 
-def queue() -> dict[str, tuple[str, str]] | None:
-    """Return the state and the reason (or the node) of each task that Slurm knows; None: squeue does not answer."""
+def queue(*, own: bool = False) -> dict[str, tuple[str, str]] | None:
+    """Return the state and the reason (or the node) of each task that Slurm knows; None: squeue does not answer.
+
+    Args:
+        own: Only the user's own tasks; else those of all users, because several people can share a run store.
+    """
     if shutil.which("squeue") is None:
         return None
-    text = told("squeue", "--me", "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
+    text = told("squeue", *(["--me"] if own else []), "-r", "-h", "-t", "all", "-o", "%i|%T|%R")
     if text is None:
         return None
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
@@ -45,7 +49,9 @@ def cancel(jobs: Sequence[str]) -> None:
 def told(*words: str) -> str | None:
     """Return what one of Slurm's commands prints; None if it fails."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - Slurm's own commands, in a session of their own: Ctrl-C does not end them
+            words, capture_output=True, text=True, timeout=60, check=False, start_new_session=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout if done.returncode == 0 else None
