@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,7 @@ def _submitted(executor: Any, calls: list[Callable[[], Any]]) -> list[str]:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        with executor.batch():
+        with _without_ctrl_c(), executor.batch():
             jobs = [executor.submit(call) for call in calls]
         return [str(job.job_id) for job in jobs]
     except (FailedJobError, FailedSubmissionError) as error:
@@ -114,6 +116,19 @@ def _submitted(executor: Any, calls: list[Callable[[], Any]]) -> list[str]:
             f"Slurm refuses the jobs: {said.strip().removeprefix('sbatch: error: ')}",
             "fix the site file (medbench doctor --site FILE checks it), or wait if the queue is full",
         ) from error
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Hear Ctrl-C only after this block, and keep it from the programs that the block starts.
+
+    A terminal sends Ctrl-C to all of them. If it ended sbatch, jobs could be in the queue that no note knows.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def longest_array() -> int:
