@@ -59,7 +59,7 @@ def test_a_dry_run_tells_stages_and_hours_as_json(medbench: Any, site: Callable[
     assert [unit["seed"] for unit in train["units"]] == [0, 1]
     assert len({unit["key"] for unit in train["units"]}) == 2
     assert told["hours"]["prepare"] == 4.0
-    assert told["gpu_hours"] == pytest.approx(2 + 1 / 60), "features: the class's limit; train: a minute"
+    assert told["gpu_hours"] == 26.0, "the limits of the classes: features 2 hours, train 24"
     assert not list((tmp_path / "runs").rglob("plan.json")), "nothing was submitted, and no plan is left"
 
 

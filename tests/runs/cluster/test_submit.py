@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import pytest
 import yaml
 
 from medbench.errors import MedbenchError
-from medbench.progress import Stopped, stoppable
+from medbench.progress import Stopped, steps, stoppable
 from medbench.records import store
+from medbench.records.listing import Listing
 from medbench.records.submitted import submissions
 from medbench.runs.cluster import submit
 from medbench.runs.cluster.engines import slurm, squeue
@@ -21,6 +26,7 @@ from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
 from medbench.storage import files
 
+ASKED = squeue.queue
 SITE = Site.model_validate({"name": "lab", **yaml.safe_load(EXAMPLE)})
 
 
@@ -69,7 +75,8 @@ def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
     with pytest.raises(MedbenchError, match="the 3 units that are not done are queued"):
         send(planned())
     more = submit.prepare(planned(seeds=3), [], "cuda", 20.0)
-    assert (more.queued, [stage.name for stage in more.stages]) == (3, ["prepare", "train"])
+    assert [stage.name for stage in more.stages] == ["prepare", "train"]
+    assert more.queued == 1, "knn's; the task of the third seed has the other two as well"
     queue.clear()  # all of it is lost
     assert {key for task in send(planned()).tasks for _, key in task.units} == units
     plan = planned()
@@ -78,6 +85,48 @@ def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
             files.write_json(store.folder_of(plan.options.runs, unit, key) / store.RECORD, {})
     with pytest.raises(MedbenchError, match="nothing to submit: everything is done"):
         send(planned())
+
+
+def test_another_card_of_the_same_network_is_not_queued(queue: dict) -> None:
+    options = submit.for_site(Options(seeds=1), SITE)
+    plan = make_plan("toy-vit", "knn", "toy", options)
+    send(plan)
+    (job,) = plan.jobs
+    other = dataclasses.replace(job, model=job.model.model_copy(update={"name": "toy-other"}))
+    assert other.keys == job.keys
+    assert not submit.queued(options.runs).issuperset(submit.missing(other, Listing(options.runs)))
+    assert submit.queued(options.runs).issuperset(submit.missing(job, Listing(options.runs)))
+
+
+def test_nothing_is_submitted_while_squeue_does_not_answer(
+    queue: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan = planned()
+    send(plan)
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setattr(squeue, "queue", ASKED)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(MedbenchError, match="squeue does not answer"):
+        submit.prepare(plan, [], "cuda", 20.0)
+    with pytest.raises(MedbenchError, match="squeue does not answer"):
+        submit.alive(plan.options.runs)
+    for job in plan.jobs:
+        for unit, key in job.units:
+            files.write_json(store.folder_of(plan.options.runs, unit, key) / store.RECORD, {})
+    assert submit.queued(plan.options.runs) == set(), "all is done: there is nothing to ask squeue"
+
+
+@pytest.mark.parametrize("overwrite", ["always", "never"])
+def test_only_what_is_missing_goes_to_a_cluster(overwrite: Any) -> None:
+    with pytest.raises(MedbenchError, match=f"--overwrite {overwrite} does not work with --on"):
+        submit.prepare(planned(overwrite=overwrite), [], "cuda", 20.0)
+
+
+def test_a_task_finds_its_plan_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = submit.prepare(planned(runs=Path("here")), [], "cuda", 20.0)
+    assert made.folder.parent == tmp_path / "here" / ".submitted"
 
 
 def test_a_job_that_keeps_more_stands_for_the_one_that_others_need() -> None:
@@ -165,11 +214,39 @@ def test_ctrl_c_while_submitting_ends_after_the_stage_and_notes_it(
     assert [task.job for task in noted.tasks] == list(queue) == ["1_0", "2_0"]
 
 
+def test_ctrl_c_does_not_reach_sbatch() -> None:
+    import os
+    import signal
+    import subprocess
+
+    pytest.importorskip("submitit")
+    told: list[str] = []
+
+    class Executor:
+        @contextlib.contextmanager
+        def batch(self) -> Iterator[None]:
+            yield
+            os.kill(os.getpid(), signal.SIGINT)
+            told.append(subprocess.run(["sh", "-c", "kill -INT $$; echo 7"], capture_output=True, text=True).stdout)
+
+        def submit(self, call: Any) -> Any:
+            return types.SimpleNamespace(job_id="7_0")
+
+    def submitted() -> None:
+        with steps():
+            told.extend(slurm._submitted(Executor(), [lambda: 0]))
+
+    with stoppable(), pytest.raises(Stopped):
+        submitted()
+    assert told == ["7\n", "7_0"], "sbatch ends well, then the jobs are known, then the command stops"
+
+
 def test_hours_count_gpus_where_there_are_some() -> None:
     made = submit.prepare(planned(), [], "cuda", 20.0)
-    spent = submit.hours(made, SITE)
-    assert spent["prepare"] == 240 / 60
-    assert spent["train"] == pytest.approx(1 / 60), "a minute, where nothing like it was measured"
+    assert submit.hours(made, SITE) == {"prepare": 4.0, "features": 2.0, "heads": 2.0, "train": 24.0}
+    (train,) = made.stages[-1].tasks
+    long = dataclasses.replace(made.stages[-1], tasks=(dataclasses.replace(train, minutes=6000.0),) * 2)
+    assert submit.hours(dataclasses.replace(made, stages=[long]), SITE) == {"train": 200.0}
 
 
 def test_the_note_holds_what_was_submitted(queue: dict) -> None:

@@ -17,6 +17,7 @@ from medbench import progress
 from medbench.errors import MedbenchError, unknown
 from medbench.records import Record
 from medbench.records.listing import Listing
+from medbench.records.store import Place
 from medbench.records.submitted import Submission, SubmittedTask, note, submissions
 from medbench.runs.cluster.engines import slurm, squeue
 from medbench.runs.cluster.frozen import freeze
@@ -79,7 +80,7 @@ class Prepared:
         folder: The frozen plan.
         jobs: Its jobs.
         stages: Its stages.
-        queued: Units that are queued already.
+        queued: Units that are not submitted because they are queued already.
     """
 
     name: str
@@ -106,19 +107,25 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
 
     Raises:
         NothingToSubmitError: Nothing is left to submit.
+        MedbenchError: The plan is not to run what is missing, or squeue does not answer.
     """
+    if plan.options.overwrite != "missing":  # a task that is queued again would start from the beginning each time
+        raise MedbenchError(
+            f"--overwrite {plan.options.overwrite} does not work with --on",
+            "leave one of them out; to run units again on a cluster, delete their folders first",
+        )
     waiting = queued(plan.options.runs)
     there = Listing(plan.options.runs)
     lacking = [(job, missing(job, there)) for job in plan.todo]
-    todo = [job for job, keys in lacking if not waiting.issuperset(keys)]
-    held = sum(key in waiting for _, keys in lacking for key in keys)
+    todo = [job for job, units in lacking if not waiting.issuperset(units)]
+    held = sum(len(units) for _, units in lacking if waiting.issuperset(units))
     if not todo:
         raise NothingToSubmitError(held)
     jobs = with_needs(todo)
     places = {job.place for job in todo}
     numbered = {number: job for number, job in enumerate(jobs) if job.place in places}
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    folder = plan.options.runs / ".submitted" / name
+    folder = (plan.options.runs / ".submitted" / name).absolute()  # tasks run in other folders
     speeds = Speeds.of(records)
     made = stages(numbered, speeds.minutes, chunk)
     freeze(jobs, folder)
@@ -156,27 +163,46 @@ def with_needs(jobs: Sequence[Job]) -> list[Job]:
     return list(found.values())
 
 
-def missing(job: Job, there: Listing) -> list[str]:
-    """Return the keys of a job's units that were not done when the run store was listed."""
-    return [key for key, done in zip(job.keys, job.finished(there), strict=True) if not done]
+def missing(job: Job, there: Listing) -> list[tuple[Place, str]]:
+    """Return a job's units, as (place, key), that were not done when the run store was listed."""
+    return [(job.shelf, key) for key, done in zip(job.keys, job.finished(there), strict=True) if not done]
 
 
-def queued(runs: Path) -> set[str]:
-    """Return the keys of units that a scheduler has in its queue, or runs."""
-    found: set[str] = set()
-    asked: dict[str, tuple[str, str]] | None = None
-    for one in submissions(runs):
-        if one.engine == "slurm":
-            asked = squeue.queue() or {} if asked is None else asked
-            alive = {name for name, (state, _) in asked.items() if state in squeue.ALIVE}
-            found |= {key for task in one.tasks if task.job in alive for _, key in task.units}
-    return found
+def queued(runs: Path) -> set[tuple[Place, str]]:
+    """Return the units, as (place, key), that a scheduler has in its queue, or runs.
+
+    Raises:
+        MedbenchError: Units of an earlier submission are not done, and squeue does not answer.
+    """
+    there = Listing(runs)
+    tasks = [task for one in submissions(runs) if one.engine == "slurm" for task in one.tasks if task.units]
+    names = _alive(needed=not all(there.is_done(place, key) for task in tasks for place, key in task.places))
+    return {unit for task in tasks if task.job in names for unit in task.places}
 
 
 def alive(runs: Path) -> list[str]:
-    """Return the names of the submissions with tasks that Slurm runs or has in its queue."""
-    names = {name for name, (state, _) in (squeue.queue() or {}).items() if state in squeue.ALIVE}
+    """Return the names of the submissions with tasks that Slurm runs or has in its queue.
+
+    Raises:
+        MedbenchError: squeue does not answer.
+    """
+    names = _alive()
     return [one.name for one in submissions(runs) if any(task.job in names for task in one.tasks)]
+
+
+def _alive(*, needed: bool = True) -> set[str]:
+    """Return Slurm's names of the tasks that it runs or has in its queue; none on a machine without Slurm.
+
+    Raises:
+        MedbenchError: squeue does not answer, and its answer is needed.
+    """
+    found = squeue.queue()
+    if found is None and needed and shutil.which("squeue"):
+        raise MedbenchError(
+            "squeue does not answer, so nobody knows what is queued already",
+            "nothing was submitted; try again in some minutes",
+        )
+    return {name for name, (state, _) in (found or {}).items() if state in squeue.ALIVE}
 
 
 def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, int], Callable[[], Any]]) -> Submission:
@@ -233,11 +259,14 @@ def _arrays(names: Sequence[str]) -> list[str]:
 
 
 def hours(made: Prepared, site: Site) -> dict[Class, float]:
-    """Return the most hours that each class may take: GPU hours if it has GPUs, else hours of tasks."""
+    """Return the most hours that each class may take: GPU hours if it has GPUs, else hours of tasks.
+
+    A task may take its time limit, or its estimate if that is longer, because Slurm then queues it again.
+    """
     found: dict[Class, float] = {}
     for stage in made.stages:
         for task in stage.tasks:
             own = site.resources(stage.kind, task.model)
-            spent = task.minutes or own.minutes
+            spent = max(task.minutes, own.minutes)
             found[stage.kind] = found.get(stage.kind, 0.0) + spent / 60 * max(1, own.gpus)
     return found
