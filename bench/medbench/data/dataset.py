@@ -17,13 +17,15 @@ from medbench.data.images.depth import MAX_DIGESTED
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.splits import split_file
 from medbench.storage.digests import file_digests
-from medbench.storage.files import rows_digest
+from medbench.storage.files import digest, rows_digest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SYNTHETIC = "SYNTHETIC.txt"
 """Marks the folder of a synthetic twin."""
+TEXTS = ("categories", "attributes", "text", "source")
+"""Columns of a samples table of image-text pairs."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,13 @@ def content_digests(card: DatasetCard, root: Path, paths: Iterable[str]) -> list
 
 
 def samples_digest(samples: pd.DataFrame, card: DatasetCard, content: Iterable[str]) -> str:
-    """Return the sha256 over ids, content, targets and groups, in samples' order."""
+    """Return the sha256 over ids, content, targets and groups, in samples' order; of pairs, over their texts too."""
     targets = targets_of(samples, card).tolist()
-    return rows_digest(zip(samples["id"], content, targets, samples["group"], strict=True))
+    plain = rows_digest(zip(samples["id"], content, targets, samples["group"], strict=True))
+    if not set(TEXTS) <= set(samples.columns):
+        return plain
+    said = samples[list(TEXTS)].itertuples(index=False, name=None)
+    return digest([plain, rows_digest(map(tuple, said))])
 
 
 def split_digest_of(samples: pd.DataFrame) -> str:

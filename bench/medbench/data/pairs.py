@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,14 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
 from medbench.cards.find import dataset_kind
-from medbench.data.dataset import Dataset, targets_of
+from medbench.data.dataset import TEXTS, Dataset, targets_of
 from medbench.data.layouts.own.pairs_table import read_pairs, split_list
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.data.load import Missing, Opened, Source, absent_files, open_dataset
 from medbench.errors import DataError
-from medbench.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TEXTS = ("categories", "attributes", "text", "source")
-"""Columns of a samples table of pairs."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +51,6 @@ class Pairs:
         )
 
 
-class OpenedPairs(Opened):
-    """Pairs that have been read; their texts are part of the data's digest."""
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 over ids, content, targets, groups and texts, without the samples left out."""
-        kept = self.samples.drop(index=self.left_out)
-        said = kept[list(TEXTS)].itertuples(index=False, name=None)
-        return files.digest([super().digest, files.rows_digest(map(tuple, said))])
-
-
 def open_pairs(
     name: str,
     root: Path | str | None = None,
@@ -92,7 +76,7 @@ def open_pairs(
     """
     if dataset_kind(name) != "labels":
         plain = open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns)
-        return OpenedPairs(plain.source, _with_texts(plain.samples, plain.source.card), plain.left_out)
+        return Opened(plain.source, _with_texts(plain.samples, plain.source.card), plain.left_out)
     path, folder = Path(name).expanduser(), None if root is None else Path(root).expanduser()
     if not path.is_file():
         raise DataError(f"no pairs file {path}", "check the path")
@@ -103,7 +87,7 @@ def open_pairs(
     if missing == "stop" or len(gone) == len(samples):
         _require_images(own.root, samples["path"].tolist(), gone)
     source = Source(own.card, own.root, path.parent, own.taken)
-    return OpenedPairs(source, samples, gone if missing == "leave-out" else [])
+    return Opened(source, samples, gone if missing == "leave-out" else [])
 
 
 def _require_images(root: Path, paths: Sequence[str], gone: Sequence[int]) -> None:
