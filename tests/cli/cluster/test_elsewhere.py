@@ -12,7 +12,7 @@ import yaml
 
 from medbench.progress import Stopped
 from medbench.runs.cluster import wait
-from medbench.runs.cluster.engines import slurm, squeue
+from medbench.runs.cluster.engines import node, slurm, squeue
 from medbench.runs.cluster.site import EXAMPLE
 
 RUN = ("run", "--model", "toy-vit", "--protocol", "knn,linear-unfrozen", "--dataset", "toy", "--seeds", "2")
@@ -152,7 +152,12 @@ def test_without_slurm_nothing_is_submitted(
         (("--wait",), "--wait works only with --on slurm"),
         (("--on", "node", "--wait"), "--wait works only with --on slurm"),
         (("--on", "slrum"), "unknown engine 'slrum'"),
-        (("--gpus", "0"), "--site and --gpus have no effect without --on"),
+        (("--gpus", "0"), "--gpus and --per-gpu work only with --on node"),
+        (("--per-gpu", "2"), "--gpus and --per-gpu work only with --on node"),
+        (("--on", "slurm", "--gpus", "0,1"), "--gpus and --per-gpu work only with --on node"),
+        (("--on", "commands", "--per-gpu", "3"), "--gpus and --per-gpu work only with --on node"),
+        (("--on", "node", "--site", "nope.yaml"), "--site works only with --on slurm and --on commands"),
+        (("--site", "nope.yaml"), "--site works only with --on slurm and --on commands"),
         (("--on", "node", "--gpus", "a"), "--gpus a: not a list of numbers"),
         (("--on", "node", "--per-gpu", "0"), "--per-gpu 0 is below 1"),
     ],
@@ -162,3 +167,55 @@ def test_options_that_do_not_go_together(words: tuple[str, ...], said: str, medb
     assert done.status == 2
     assert done.err.startswith(f"error: {said}")
     assert len(done.err.splitlines()) == 2
+
+
+def test_a_request_that_is_queued_completely_is_no_mistake(
+    medbench: Any, site: Callable[..., str], queue: dict[str, Any], tmp_path: Path
+) -> None:
+    words = (*ON_SLURM, "--site", site(), "--json", "--runs", tmp_path / "runs")
+    made = medbench(*words)
+    told = json.loads(made.out)
+    assert (told["submission"][:2], told["jobs"]) == ("20", ["1", "2", "3", "4", "5"])
+    again = medbench(*words)
+    assert (again.status, json.loads(again.out)) == (0, {"submission": None, "jobs": []})
+    assert again.err.splitlines()[-1] == "nothing to submit: the 3 units that are not done are queued"
+    planned = json.loads(medbench(*words, "--dry-run").out)
+    assert planned == {"engine": "slurm", "queued": 3, "stages": [], "hours": {}, "gpu_hours": 0}
+
+
+def test_wait_also_waits_for_what_was_queued_before(
+    medbench: Any, site: Callable[..., str], queue: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(wait, "wait", lambda _, names: asked.append(names) or [])
+    words = ("--site", site(), "--wait", "--runs", tmp_path / "runs")
+    assert medbench(*ON_SLURM[:3], "--protocol", "knn", *ON_SLURM[5:], *words).status == 0
+    assert medbench(*ON_SLURM, *words).status == 0
+    assert (len(asked[0]), len(asked[1])) == (1, 2)
+    assert set(asked[0]) < set(asked[1])
+
+
+def test_lines_for_other_schedulers_run_in_any_folder_as_the_site_says(
+    medbench: Any, site: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = site(env={"MEDBENCH_HOME": "/scratch/my lab"}, setup=["module load cuda"], python="/venv/bin/python")
+    done = medbench(*RUN, "--on", "commands", "--site", given, "--runs", "runs")
+    assert done.status == 0, done.err
+    start = "module load cuda && env MEDBENCH_HOME='/scratch/my lab' /venv/bin/python -m medbench work "
+    lines = [*done.out.splitlines(), done.err.splitlines()[-1].split("all have run: ")[1]]
+    assert [line.split()[-1] for line in lines] == ["0", "0", "0", "0", "tables"]
+    for line in lines:
+        assert line.startswith(f"{start}{tmp_path}/runs/.submitted/"), line
+    told = json.loads(medbench(*RUN, "--on", "commands", "--runs", "runs", "--json").out)
+    assert (len(told["lines"]), told["last"].split()[-1]) == (4, "tables")
+
+
+def test_failures_of_node_are_told_though_there_is_no_record(medbench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "run", lambda *_: {"heads-0": "exit status 2"})
+    done = medbench(*RUN, "--on", "node", "--gpus", "0")
+    assert done.status == 1
+    assert done.out.startswith("4 tasks, 1 failed; records in ")
+    (failure,) = [line for line in done.err.splitlines() if line.startswith("failed: ")]
+    assert failure.startswith("failed: heads-0: exit status 2; see ")
+    assert failure.endswith("/processes/heads-0.txt"), "the task has no log of its own"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -53,12 +52,14 @@ class Elsewhere:
         """
         if wait and engine != "slurm":
             raise MedbenchError("--wait works only with --on slurm", "leave it out, or add --on slurm")
-        if engine is None:
-            if site or gpus:
-                raise MedbenchError("--site and --gpus have no effect without --on", "add --on slurm or --on node")
-            return None
-        if engine not in ENGINES:
+        if engine is not None and engine not in ENGINES:
             raise unknown("engine", engine, ENGINES)
+        if site and engine not in ("slurm", "commands"):
+            raise MedbenchError("--site works only with --on slurm and --on commands", "leave it out, or change --on")
+        if (gpus is not None or per_gpu != 1) and engine != "node":
+            raise MedbenchError("--gpus and --per-gpu work only with --on node", "leave them out, or add --on node")
+        if engine is None:
+            return None
         from medbench.runs.cluster.site import find_site
 
         asked = site or os.environ.get("MEDBENCH_SITE")
@@ -82,15 +83,17 @@ class Elsewhere:
         try:
             done, names = self._given(plan, dry_run=dry_run, as_json=as_json)
         except NothingToSubmitError as nothing:
-            if not self.wait or dry_run:
-                raise
-            output.note(nothing.message)
-            done, names = _nothing(), alive(runs) if nothing.queued else []
+            message = nothing.message if plan.jobs else "nothing to submit: no job of this request can be run now"
+            output.note(message)
+            if as_json:
+                output.write_json(_no_data(self, nothing.queued) if dry_run else {"submission": None, "jobs": []})
+            done, names = _nothing(), alive(runs) if nothing.queued and self.wait and not dry_run else []
         return _waited(runs, names) if self.wait and names else done
 
     def _given(self, plan: Plan, *, dry_run: bool, as_json: bool) -> tuple[Result, list[str]]:
         """Hand the tasks to the engine; return their results so far, and the names of submissions to Slurm."""
         from medbench.cli.cluster.work import Worker
+        from medbench.runs.cluster.submit import alive
         from medbench.storage.locks import exclusive
 
         lock = plan.options.runs / ".locks" / "submitting.lock"
@@ -105,10 +108,12 @@ class Elsewhere:
                 return _nothing(), []
             if self.site is not None and self.engine == "slurm":
                 worker = functools.partial(Worker, made.folder)
-                return _nothing(), [self._slurm(made, self.site, plan.options.command, worker)]
+                name = self._slurm(made, self.site, plan.options.command, worker, as_json=as_json)
+                earlier = alive(plan.options.runs) if made.queued and self.wait else []
+                return _nothing(), list(dict.fromkeys([*earlier, name]))
         if self.engine == "commands":
-            return self._commands(made), []
-        return self._node(made, functools.partial(Worker, made.folder)), []
+            return self._commands(made, as_json=as_json), []
+        return self._node(made, as_json=as_json), []
 
     def _prepared(self, plan: Plan) -> Prepared:
         from medbench.records import store
@@ -120,29 +125,32 @@ class Elsewhere:
         records = store.read_all(plan.options.runs)
         return submit.prepare(plan, records, device, chunk, needs=self.engine == "commands")
 
-    def _slurm(self, made: Prepared, site: Site, command: str, worker: Tasks) -> str:
+    def _slurm(self, made: Prepared, site: Site, command: str, worker: Tasks, *, as_json: bool) -> str:
         from medbench.runs.cluster import submit
 
         submission = submit.to_slurm(made, site, command, worker)
-        jobs = dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks)
-        output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
+        jobs = list(dict.fromkeys(task.job.partition("_")[0] for task in submission.tasks))
+        if as_json:
+            output.write_json({"submission": submission.name, "jobs": jobs})
+        else:
+            output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
         output.note(
             "medbench status --jobs shows them; medbench cancel ends them; the same command submits lost tasks again"
         )
         return submission.name
 
-    def _commands(self, made: Prepared) -> Result:
-        from medbench.runs.cluster.engines.commands import lines
+    def _commands(self, made: Prepared, *, as_json: bool) -> Result:
+        from medbench.runs.cluster.engines.commands import last_line, lines
 
-        python = (self.site.python if self.site else None) or shlex.quote(sys.executable)
-        for line in lines(made.stages, made.folder, python, self.site):
-            output.write(line)
-        output.note(
-            f"a line may run anywhere, at any time; when all have run: {python} -m medbench work {made.folder} tables"
-        )
+        found, last = list(lines(made.stages, made.folder, self.site)), last_line(made.folder, self.site)
+        if as_json:
+            output.write_json({"submission": made.name, "lines": found, "last": last})
+        else:
+            output.write("\n".join(found))
+        output.note(f"a line may run anywhere, at any time; when all have run: {last}")
         return _nothing()
 
-    def _node(self, made: Prepared, worker: Tasks) -> Result:
+    def _node(self, made: Prepared, *, as_json: bool) -> Result:
         from joblib import cpu_count
 
         from medbench.cli.cluster.work import tables
@@ -151,10 +159,22 @@ class Elsewhere:
 
         runs = made.jobs[0].options.runs
         logs = runs / "logs" / made.name
-        failed = node.run(made.stages, self.gpus, logs / "submitit", cpu_count(), worker)
-        tables(made.folder)
-        output.write(f"{sum(len(stage.tasks) for stage in made.stages)} tasks, {len(failed)} failed; records in {runs}")
-        return Result(failures=[(name, f"see {logs / f'{name}.txt'}") for name in failed])
+
+        def command(stage: str, number: int) -> list[str]:
+            return [sys.executable, "-m", "medbench", "work", str(made.folder), stage, str(number)]
+
+        failed = node.run(made.stages, self.gpus, logs / "processes", cpu_count(), command)
+        wrote = tables(made.folder)
+        tasks = sum(len(stage.tasks) for stage in made.stages)
+        if as_json:
+            output.write_json({"submission": made.name, "tasks": tasks, "failed": failed})
+        else:
+            output.write(f"{tasks} tasks, {len(failed)} failed; records in {runs}")
+        if not failed:
+            return wrote
+        places = {name: (logs / f"{name}.txt", logs / "processes" / f"{name}.txt") for name in failed}
+        log = {name: own if own.is_file() else printed for name, (own, printed) in places.items()}
+        return Result(failures=[(name, f"{why}; see {log[name]}") for name, why in failed.items()])
 
 
 def _numbers(gpus: str | None, per_gpu: int) -> tuple[int, ...]:
@@ -214,6 +234,12 @@ def _data(made: Prepared, place: Elsewhere) -> dict[str, Any]:
         "hours": spent if site else None,
         "gpu_hours": gpu if site else None,
     }
+
+
+def _no_data(place: Elsewhere, held: int) -> dict[str, Any]:
+    """Return what `_data` does, for a request of which nothing is to be submitted."""
+    none = {"hours": {}, "gpu_hours": 0} if place.site else {"hours": None, "gpu_hours": None}
+    return {"engine": place.engine, "queued": held, "stages": [], **none}
 
 
 def _nothing() -> Result:

@@ -87,16 +87,20 @@ def _index() -> int:
 
 
 def tables(folder: Path) -> Result:
-    """Write the tables of the data sets of a submission."""
+    """Write the tables of the data sets of a submission; those without a record are the result's mistakes."""
     from medbench.report.tables.dataset_table import write_dataset_tables
     from medbench.runs.cluster.frozen import thaw
+    from medbench.runs.cluster.submit import TABLES
     from medbench.runs.jobs import Result
     from medbench.storage import paths
 
-    plan = thaw(folder)
+    plan, result = thaw(folder), Result()
     for name in sorted({job.dataset.card.name for job in plan.jobs}):
-        write_dataset_tables(plan.options.runs, paths.tables_dir(plan.options.runs), name)
-    return Result()
+        try:
+            write_dataset_tables(plan.options.runs, paths.tables_dir(plan.options.runs), name)
+        except MedbenchError as error:  # the other data sets have their tables
+            result.mistakes.append((f"{TABLES} {name}", error))
+    return result
 
 
 class Worker:
