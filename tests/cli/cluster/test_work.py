@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from medbench.errors import MedbenchError
 from medbench.protocols import dino_pretrain
 from medbench.records import store
 from medbench.records.submitted import DONE, FAILED, Submission, SubmittedTask, last_lines, log_of, note
+from medbench.report.tables import dataset_table
+from medbench.runs.cluster import frozen
 from medbench.runs.cluster.engines import squeue
 
 from ...records.made import synthetic
@@ -51,6 +54,27 @@ def test_a_unit_that_fails_in_the_middle_stops_only_what_needs_it(
     assert medbench("work", tasks[0][0], "tables").status == 0
     assert (apart.parent / "tables" / "pictures-labels.md").is_file()
     assert last_lines(logs / "tables-0.txt", 1)[0].endswith(DONE)
+
+
+def test_a_data_set_without_records_leaves_the_tables_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wrote: list[str] = []
+
+    def write(_: Path, __: Path, name: str) -> None:
+        if name == "a":
+            raise MedbenchError("nothing has been run on 'a' yet", "run it")
+        wrote.append(name)
+
+    jobs = [SimpleNamespace(dataset=SimpleNamespace(card=SimpleNamespace(name=name))) for name in "aba"]
+    plan = SimpleNamespace(jobs=jobs, options=SimpleNamespace(runs=tmp_path))
+    monkeypatch.setattr(frozen, "thaw", lambda _: plan)
+    monkeypatch.setattr(dataset_table, "write_dataset_tables", write)
+    result = work.tables(tmp_path)
+    assert wrote == ["b"]
+    assert [(name, error.message) for name, error in result.mistakes] == [
+        ("tables a", "nothing has been run on 'a' yet")
+    ]
 
 
 def test_a_task_that_there_is_not(

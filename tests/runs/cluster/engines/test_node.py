@@ -32,10 +32,14 @@ signal.signal(signal.SIGTERM, save)
 lives = len(list(place.glob(f"{number}_*")))
 (place / f"{number}_{lives}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 end = ends[min(lives, len(ends) - 1)]
+if end == "deaf":
+    signal.signal(signal.SIGTERM, lambda *_: (place / "deaf").touch())
+    while True:
+        time.sleep(60)
 time.sleep(60 if end == "sleep" else 0.1)
 os.kill(os.getpid(), signal.SIGKILL) if end == "die" else sys.exit(int(end))
 """
-"""Notes the GPU that it sees and ends as told: for each life an exit status, `die`, or `sleep`."""
+"""Notes the GPU that it sees and ends as told: for each life an exit status, `die`, `sleep`, or `deaf`, which never ends."""
 
 
 def run(folder: Path, gpus: tuple[int, ...], stages: Sequence[Stage], ends: dict[str, str]) -> dict[str, str]:
@@ -83,13 +87,15 @@ def test_a_task_that_cannot_start_has_failed(tmp_path: Path) -> None:
     assert failed["train-0"].startswith("FileNotFoundError: ")
 
 
-def stop_soon(folder: Path) -> None:
-    """Send this process a signal when a task runs."""
+def stop_soon(folder: Path, files: Sequence[str] = ("*_*",)) -> None:
+    """Send this process a signal as soon as each of some files of the tasks is there."""
 
     def stop() -> None:
-        while not list((folder / "lives").glob("*_*")):
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        for name in files:
+            while not list((folder / "lives").glob(name)):
+                time.sleep(0.05)
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=stop).start()
 
@@ -105,6 +111,16 @@ def test_all_tasks_save_once_and_end_with_the_one_who_started_them(tmp_path: Pat
     assert not living()
     assert (tmp_path / "lives" / "saved-train-0").read_text() == "saved ", "one signal, not several"
     assert not (tmp_path / "lives" / "train-1_0").exists()
+
+
+def test_a_second_signal_kills_tasks_that_do_not_end(tmp_path: Path) -> None:
+    stop_soon(tmp_path, ["*_*", "deaf"])
+    with stoppable(), pytest.raises(Stopped):
+        run(tmp_path, (0,), train(1), {"train-0": "deaf"})
+    end = time.monotonic() + 10
+    while living():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.cluster
