@@ -108,9 +108,11 @@ class Elsewhere:
                 return _nothing(), []
             if self.site is not None and self.engine == "slurm":
                 worker = functools.partial(Worker, made.folder)
-                name = self._slurm(made, self.site, plan.options.command, worker, as_json=as_json)
                 earlier = alive(plan.options.runs) if made.queued and self.wait else []
-                return _nothing(), list(dict.fromkeys([*earlier, name]))
+                return _nothing(), [
+                    *earlier,
+                    self._slurm(made, self.site, plan.options.command, worker, as_json=as_json),
+                ]
         if self.engine == "commands":
             return self._commands(made, as_json=as_json), []
         return self._node(made, as_json=as_json), []

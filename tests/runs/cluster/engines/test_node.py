@@ -39,7 +39,7 @@ if end == "deaf":
 time.sleep(60 if end == "sleep" else 0.1)
 os.kill(os.getpid(), signal.SIGKILL) if end == "die" else sys.exit(int(end))
 """
-"""Notes the GPU that it sees and ends as told: for each life an exit status, `die`, `sleep`, or `deaf`, which never ends."""
+"""Notes the GPU that it sees and ends as told: for each life an exit status, `die`, `sleep`, or `deaf` (never)."""
 
 
 def run(folder: Path, gpus: tuple[int, ...], stages: Sequence[Stage], ends: dict[str, str]) -> dict[str, str]:
