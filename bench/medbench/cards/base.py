@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
 
@@ -85,8 +85,13 @@ class Strict(BaseModel):
 
 
 class Card(Strict):
-    """The fields all cards have."""
+    """The fields all cards have.
 
+    Attributes:
+        checked_by: The command that checks a file of this kind.
+    """
+
+    checked_by: ClassVar[str] = "medbench validate"
     name: Name = Field(description="What users type; also the file's name without .yaml.")
     title: str = Field("", description="One line for people.")
     citation: str = Field("", description="Who to cite: authors, venue, year, DOI.")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -201,7 +201,7 @@ def _checked(path: Path, schema: type[Card], text: bytes) -> Card:
         ]
         if error.error_count() > MOST_FAULTS:
             lines.append(f"{path}: {error.error_count() - MOST_FAULTS:,} more faults")
-        raise CardError("\n".join(lines), f"fix the card, then: medbench validate {path}") from error
+        raise CardError("\n".join(lines), f"fix the card, then: {schema.checked_by} {path}") from error
     card._folder = path.parent
     return card
 
@@ -249,12 +249,17 @@ def _line_of(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int
 
 def _fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Return the field names of the model that `location` points into, as far as plain nesting can tell."""
-    model: Any = schema
+    kind: Any = schema
     for step in location:
-        field = getattr(model, "model_fields", {}).get(step)
+        if get_origin(kind) is dict:  # any key
+            kind = get_args(kind)[1]
+            continue
+        field = getattr(kind, "model_fields", {}).get(step)
         inner = getattr(field, "annotation", None)
-        options = [inner, *getattr(inner, "__args__", ())]
-        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if model is None:
-            return []
-    return list(model.model_fields)
+        options = [inner] if get_origin(inner) is dict else [inner, *get_args(inner)]
+        kind = next((o for o in options if get_origin(o) is dict or _is_model(o)), None)
+    return list(kind.model_fields) if _is_model(kind) else []
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -64,9 +64,25 @@ def test_without_a_file_an_example_is_printed(tmp_path: Path) -> None:
         ({"models": {"*": {"train": {"gpu": 4}}}}, "gpu"),
         ({"models": {"*": {"features": {"gpus": 4}}}}, "only tasks of class train can use several GPUs"),
         ({"nodes": 3}, "nodes"),
+        ({"env": {"HF_HUB_OFFLINE": True}}, "env.HF_HUB_OFFLINE: is a truth value of YAML: put the text in quotes"),
+        ({"models": {"toy-[vc]*": {"train": {"gpu": 2}}}}, "toy-[vc]*.train.gpu: unknown field, did you mean 'gpus'?"),
+        ({"models": {"[ab]": {"heads": {"gpus": 2}}}}, "only tasks of class train can use several GPUs"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, changes: dict, said: str) -> None:
     with pytest.raises(MedbenchError) as caught:
         find_site(written(tmp_path, **changes))
     assert said in str(caught.value) + caught.value.hint
+    assert caught.value.hint == f"fix the card, then: medbench doctor --site {tmp_path / 'lab.yaml'}"
+
+
+def test_unknown_fields_of_a_class_are_told_with_the_known_ones(tmp_path: Path) -> None:
+    classes = {one: {"nodes": 2} for one in ("prepare", "features", "heads", "train")}
+    with pytest.raises(MedbenchError) as caught:
+        find_site(written(tmp_path, classes=classes))
+    assert "classes.heads.nodes: unknown field; known: partition, gpus, cpus" in str(caught.value)
+
+
+def test_numbers_are_texts_in_the_environment(tmp_path: Path) -> None:
+    site = find_site(written(tmp_path, env={"OMP_NUM_THREADS": 4}, extra={"nice": 100}))
+    assert (site.env, site.extra) == ({"OMP_NUM_THREADS": "4"}, {"nice": "100"})

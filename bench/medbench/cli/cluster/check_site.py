@@ -16,7 +16,7 @@ from typing import Any
 
 from medbench.doctor import Diagnosis
 from medbench.errors import MedbenchError
-from medbench.runs.cluster.site import CLASSES, Resources, Site
+from medbench.runs.cluster.site import Resources, Site
 
 PATIENCE = 90
 """Seconds for a node to become free."""
@@ -46,15 +46,11 @@ def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
             "cache", "wrong", f"workers use {own}, this machine {home}: export MEDBENCH_HOME={own} before you submit"
         )
     seen: dict[str | None, Resources] = {}
-    for kind in CLASSES:
-        for pattern in ("", *site.models):
-            wanted = site.resources(kind, pattern)
-            if pattern and wanted == site.classes[kind]:
-                continue
-            found = _accepted(f"{kind} {pattern}".strip(), wanted, site)
-            yield found
-            if found.state == "ok":
-                seen.setdefault(wanted.partition, wanted)
+    for kind, pattern, wanted in site.named():
+        found = _accepted(f"{kind} {pattern}".strip(), wanted, site)
+        yield found
+        if found.state == "ok":
+            seen.setdefault(wanted.partition, wanted)
     for resources in seen.values():
         yield from _probed(resources, site, runs)
 

@@ -6,9 +6,9 @@ import fnmatch
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from medbench.cards.base import Card, Strict
 from medbench.cards.load import load_card
@@ -56,22 +56,35 @@ class Resources(Strict):
         return max(1, self.gpus)
 
 
+def _as_text(value: Any) -> Any:
+    """Return a number as text; YAML reads yes, no, true and false as truth values, whose spelling is lost."""
+    if isinstance(value, bool):
+        raise ValueError("is a truth value of YAML: put the text in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+"""A text; a number counts as one."""
+
+
 class Site(Card):
     """A cluster, or a machine with several GPUs."""
+
+    checked_by: ClassVar[str] = "medbench doctor --site"
 
     engine: Literal["slurm"] = Field("slurm", description="Who starts the tasks.")
     device: Literal["cuda", "cpu"] = Field("cuda", description="Device of the workers, in classes with GPUs.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(description="What `--precision auto` means on the workers.")
-    env: dict[str, str] = Field(default_factory=dict, description="Environment variables of the workers.")
+    env: dict[str, Text] = Field(default_factory=dict, description="Environment variables of the workers.")
     setup: list[str] = Field(default_factory=list, description="Shell lines before Python starts.")
     python: str | None = Field(None, description="Command that runs Python there; none: the Python that submits.")
-    extra: dict[str, str] = Field(default_factory=dict, description="Further options of sbatch, such as account.")
+    extra: dict[str, Text] = Field(default_factory=dict, description="Further options of sbatch, such as account.")
     srun_args: list[str] = Field(default_factory=list, description="Arguments of srun.")
     at_once: int = Field(64, gt=0, description="How many tasks of one array may run at once.")
     signal_seconds: int = Field(120, gt=0, description="Seconds before its time limit at which a task is told to save.")
     chunk_minutes: float = Field(20, gt=0, description="Small jobs share a task of about this many minutes.")
     classes: dict[Class, Resources] = Field(description="Class of tasks -> what one task gets.")
-    models: dict[str, dict[Class, dict[str, Any]]] = Field(
+    models: dict[str, dict[Class, Resources]] = Field(
         default_factory=dict, description="Pattern of model names -> class -> what differs there."
     )
 
@@ -91,10 +104,9 @@ class Site(Card):
 
     @model_validator(mode="after")
     def _valid(self) -> Site:
-        for kind in CLASSES:
-            for model in ("", *self.models):
-                if self.resources(kind, model).gpus > 1 and kind != "train":
-                    raise ValueError(f"{kind}: only tasks of class train can use several GPUs")
+        for kind, _, own in self.named():
+            if own.gpus > 1 and kind != "train":
+                raise ValueError(f"{kind}: only tasks of class train can use several GPUs")
         return self
 
     def resources(self, kind: Class, model: str = "") -> Resources:
@@ -107,9 +119,13 @@ class Site(Card):
 
     def every(self) -> Iterator[Resources]:
         """Yield the resources of all classes, and those that models have of their own."""
-        yield from self.classes.values()
-        for changed in self.models.values():
-            yield from (_changed(self.classes[kind], changes) for kind, changes in changed.items())
+        yield from (own for _, _, own in self.named())
+
+    def named(self) -> Iterator[tuple[Class, str, Resources]]:
+        """Yield (class, pattern of model names, resources); the pattern is empty for the class itself."""
+        yield from ((kind, "", own) for kind, own in self.classes.items())
+        for pattern, changed in self.models.items():
+            yield from ((kind, pattern, _changed(self.classes[kind], changes)) for kind, changes in changed.items())
 
     def processes(self) -> tuple[tuple[str, int], ...]:
         """Return (pattern of model names, processes that train such a model); the first that fits counts."""
@@ -118,8 +134,9 @@ class Site(Card):
         return tuple((pattern, resources.processes) for pattern, resources in (*found, ("*", own)))
 
 
-def _changed(own: Resources, changes: dict[str, Any]) -> Resources:
-    return Resources.model_validate({**own.model_dump(), **changes})
+def _changed(own: Resources, changes: Resources) -> Resources:
+    """Return a class's resources with those fields that a model's entry gives."""
+    return own.model_copy(update=changes.model_dump(exclude_unset=True))
 
 
 def find_site(given: Path | None, environment: Mapping[str, str] = os.environ) -> Site:
