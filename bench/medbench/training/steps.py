@@ -12,7 +12,7 @@ import itertools
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -166,39 +166,52 @@ class Training(ABC, Generic[Batch]):
             None; or, if a loss was not finite, the number of its step, from 1, after which the training stopped.
 
         Raises:
-            Stopped: This process, or another one that trains with it, was told to stop; the state was saved.
+            Stopped: This process, or another one that trains with it, was told to stop. The state was saved, unless the
+                training had just ended early or its loss was not finite: then that is computed again from the last
+                checkpoint.
         """
         self.resume(file)
         first, began = self.done, time.perf_counter()
-        saved, interval = time.monotonic(), CHECKPOINT_SECONDS
         with (
             steps() as to_stop,
             bar(self.what, self.total, "steps", done=self.done) as advance,
             exact(self.machine.precision),
             kept_buffers(),
         ):
-            for batch, rows in self._batches():
-                before, told = self.running, self.told
-                self.told = self._signals(to_stop())
-                self.running = self.running + self._step(batch, rows)
-                self.done += 1
-                ends = self.done % self.steps == 0
-                # Look at the sum before this step: waiting for this step's own sum would leave a GPU without work.
-                for step, sums in ((self.done - 1, before), (self.done, self.running))[: 1 + ends]:
-                    if not np.isfinite(float(sums[0])):
-                        return step
-                if ends:
-                    ended, self.running = self.end_epoch(advance), torch.zeros_like(self.running)
-                    if ended:
-                        break
-                advance(1)
-                if number := to_stop() if self.machine.world == 1 else _first(told):
+            broken = self._make_steps(file, to_stop, advance)
+            # A signal in the last steps is known to its own process alone: all leave now, or none does.
+            if number := self._told_now(to_stop()):
+                if broken is None and self.done == self.total:  # a training that ended early would go on from a state
                     self.save(file)
-                    raise Stopped(number)
-                if time.monotonic() - saved > interval:
-                    interval = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.save(file))
-                    saved = time.monotonic()
-        self.images, self.seconds = (self.done - first) * self.batch, time.perf_counter() - began
+                raise Stopped(number)
+        if broken is None:
+            self.images, self.seconds = (self.done - first) * self.batch, time.perf_counter() - began
+        return broken
+
+    def _make_steps(self, file: Path, to_stop: Callable[[], int], advance: Advance) -> int | None:
+        """Make the steps that are left; return what `run_steps` does."""
+        saved, interval = time.monotonic(), CHECKPOINT_SECONDS
+        for batch, rows in self._batches():
+            before, told = self.running, self.told
+            self.told = self._signals(to_stop())
+            self.running = self.running + self._step(batch, rows)
+            self.done += 1
+            ends = self.done % self.steps == 0
+            # Look at the sum before this step: waiting for this step's own sum would leave a GPU without work.
+            for step, sums in ((self.done - 1, before), (self.done, self.running))[: 1 + ends]:
+                if not np.isfinite(float(sums[0])):
+                    return step
+            if ends:
+                ended, self.running = self.end_epoch(advance), torch.zeros_like(self.running)
+                if ended:
+                    break
+            advance(1)
+            if number := to_stop() if self.machine.world == 1 else _first(told):
+                self.save(file)
+                raise Stopped(number)
+            if time.monotonic() - saved > interval:
+                interval = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.save(file))
+                saved = time.monotonic()
         return None
 
     def save(self, file: Path) -> float:
@@ -255,6 +268,12 @@ class Training(ABC, Generic[Batch]):
         if len(told) and number:
             told[SIGNALS.index(signal.Signals(number))] = 1.0
         return told
+
+    def _told_now(self, number: int) -> int:
+        """Return the signal that this process, or another one that trains with it, has received; 0: none. All wait."""
+        if self.machine.world == 1:
+            return number
+        return _first(self.machine.accelerator.reduce(self._signals(number), "sum"))
 
     def _try_gradients(self, batch: Batch, rows: Rows) -> Tensor | None:
         """Compute the gradient from the step's own draws; return None if memory runs out."""

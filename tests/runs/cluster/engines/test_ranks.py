@@ -24,13 +24,13 @@ from pathlib import Path
 from medbench.cli import main
 from medbench.training.finetune.fit import Fit
 plain, calls = Fit._step, []
-def told(*arguments):
+def told(fit, *arguments):
     calls.append(1)
-    if os.environ["RANK"] == "1" and len(calls) == 3:
+    if os.environ["RANK"] == "1" and fit.done == int(sys.argv[2]) % fit.total:
         signal.raise_signal(signal.SIGUSR2)
-    return plain(*arguments)
+    return plain(fit, *arguments)
 Fit._step = told
-status = main(sys.argv[2:])
+status = main(sys.argv[3:])
 (Path(sys.argv[1]) / os.environ["RANK"]).write_text(f"{status} after {len(calls)}")
 """
 
@@ -91,13 +91,14 @@ def test_two_processes_of_a_shell_line(
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("step", [2, -1], ids=["third step", "last step"])
 def test_two_processes_stop_together_when_one_is_told(
-    world: World, by_torchrun: Path, apart: Path, tmp_path: Path
+    step: int, world: World, by_torchrun: Path, apart: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "stopped.py"
     file.write_text(STOPPED)
     words = world.words(MODELS, "linear-unfrozen", apart, *EPOCHS)
-    launch(str(file), str(tmp_path), *words)
+    launch(str(file), str(tmp_path), str(step), *words)
     stopped = [(tmp_path / rank).read_text() for rank in "01"]
     assert stopped[0] == stopped[1] == f"{128 + signal.SIGUSR2} after {stopped[0].split()[-1]}"
     assert list((tmp_path / "home" / "partial").rglob("*.safetensors")), "there is a state to go on from"
