@@ -9,8 +9,9 @@ import pytest
 from medbench.errors import MedbenchError
 from medbench.records import store
 from medbench.runs.cluster import submit
+from medbench.runs.cluster import work as module
 from medbench.runs.cluster.work import work
-from medbench.runs.jobs import Options
+from medbench.runs.jobs import Job, Options, Result
 from medbench.runs.plan import make_plan
 
 
@@ -31,5 +32,28 @@ def test_a_machine_whose_images_have_changed(root: Path, tmp_path: Path) -> None
     made = submit.prepare(plan, [], "cpu", 20.0)
     first, *_, last = sorted((root / "stripes").rglob("*.png"))
     first.write_bytes(last.read_bytes())
-    with pytest.raises(MedbenchError, match=f"{first.name} changed while the data set was in use"):
-        work(made.folder, "prepare", 0)
+    ((job, error),) = work(made.folder, "prepare", 0).mistakes
+    assert job.startswith("tiny")
+    assert f"{first.name} changed while the data set was in use" in error.message
+    assert "medbench run again" in error.hint
+
+
+def test_an_error_of_one_job_does_not_stop_the_others(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(seeds=1, device="cpu", data_root=root, runs=tmp_path / "runs")
+    plan = make_plan("tiny", ["knn", "near"], "stripes", options)
+    made = submit.prepare(plan, [], "cpu", 20.0)
+    (stage,) = [stage for stage in made.stages if stage.name == "features"]
+    done: list[str] = []
+
+    def make(job: Job, *_: object) -> None:
+        done.append(job.name)
+        if len(done) == 1:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(module, "_make_input", make)
+    result = Result()
+    module._make_inputs(plan, stage, result)
+    assert len(done) == 2
+    assert result.failures == [(done[0], "RuntimeError: out of memory")]

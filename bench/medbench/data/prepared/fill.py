@@ -236,7 +236,10 @@ def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
     try:
         data = read_bytes(work.files[row])
         if _digest(data) != work.dataset.content[row]:  # else wrong pixels would be kept under the right key
-            raise DataError(f"{work.files[row]} changed while the data set was in use", "run the command again")
+            raise DataError(
+                f"{work.files[row]} changed while the data set was in use",
+                "start medbench run again: it reads the data set anew",
+            )
         image = decode(data, rule.channels, rule.draft_size, work.files[row].name, window=rule.window)
         image = fitted(image, rule)
     except Unreadable as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import platform
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from medbench.runs.execute import check_needs, execute
 from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job, Plan, Result
+
+log = logging.getLogger(__name__)
 
 
 def task_of(folder: Path, stage: str, number: int) -> tuple[TaskList, Stage]:
@@ -65,7 +69,7 @@ def work(folder: Path, stage: str, number: int) -> Result:
     before = [job for job in jobs if job.place not in asked]
     result = execute(Plan(before, options)) if before else Result()
     if not (result.mistakes or result.failures):
-        _make_inputs(Plan(plan.jobs, options), one)
+        _make_inputs(Plan(plan.jobs, options), one, result)
     return result
 
 
@@ -83,16 +87,26 @@ def _check_weights(jobs: Sequence[Job]) -> None:
         raise MedbenchError(message, "keep weights where all nodes see them: set MEDBENCH_HOME to a shared folder")
 
 
-def _make_inputs(plan: Plan, stage: Stage) -> None:
-    """Prepare the images of jobs; in a stage of features extract these, too."""
+def _make_inputs(plan: Plan, stage: Stage, result: Result) -> None:
+    """Prepare the images of jobs; in a stage of features extract these, too. An error of one job stops no other."""
     device = torch.device(choose_device(plan.options.device))
     encoders = Encoders(device)
     for job in plan.jobs:
-        if stage.kind == "features":
-            check_needs(job)
-        make = CombinedInputs if job.dataset.inputs else JobInputs
-        inputs = make(job, encoders, choose_workers(plan.options.workers, device.type), Tally())
-        if stage.kind == "features":
-            inputs.clean("test")
-            if views := getattr(job.settings, "views", None):
-                inputs.views(views, job.settings.augment)  # type: ignore[attr-defined]
+        try:
+            _make_input(job, encoders, stage)
+        except MedbenchError as error:
+            result.mistakes.append((job.name, error))
+        except Exception as error:  # noqa: BLE001 - as `execute` does
+            log.debug("%s", traceback.format_exc())
+            result.failures.append((job.name, f"{type(error).__name__}: {error}"))
+
+
+def _make_input(job: Job, encoders: Encoders, stage: Stage) -> None:
+    if stage.kind == "features":
+        check_needs(job)
+    make = CombinedInputs if job.dataset.inputs else JobInputs
+    inputs = make(job, encoders, choose_workers(job.options.workers, encoders.device.type), Tally())
+    if stage.kind == "features":
+        inputs.clean("test")
+        if views := getattr(job.settings, "views", None):
+            inputs.views(views, job.settings.augment)  # type: ignore[attr-defined]
