@@ -42,6 +42,12 @@ def checkpoint(plan: Plan, text: str) -> None:
     file.write_text(text)
 
 
+def prepared(name: str) -> None:
+    file = paths.home() / "prepared" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("")
+
+
 def features(name: str) -> None:
     file = paths.home() / "features" / "toy" / "toy-vit" / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +72,11 @@ def test_three_lives_that_save_nothing_are_the_last(plan: Plan, monkeypatch: pyt
         (lambda plan: checkpoint(plan, "3 steps"), lambda plan: checkpoint(plan, "13 steps")),
         (lambda plan: None, lambda plan: features(".k.1-2.x.parts/part-0-8-abc.npy")),
         (lambda plan: None, lambda plan: features("k/manifest.json")),
+        (lambda plan: None, lambda plan: prepared("toy-0123456789ab/images.npy")),
+        (lambda plan: None, lambda plan: prepared("toyland-0123456789ab/images.npy")),
         (lambda plan: None, lambda plan: store.write_failure(plan.options.runs, *plan.jobs[0].units[0], "")),
     ],
-    ids=["checkpoint", "part of features", "features", "nothing but a failure"],
+    ids=["checkpoint", "part of features", "features", "images", "nothing of its own images", "nothing but a failure"],
 )
 def test_whatever_is_saved_counts(begun, new, plan: Plan, monkeypatch: pytest.MonkeyPatch, request) -> None:
     begun(plan)

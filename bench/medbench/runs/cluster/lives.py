@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,18 +103,22 @@ def _noted(folder: Path, stage: str, number: int, life: int) -> dict[str, Any]:
 
 def _saved(jobs: Iterable[Job]) -> Iterator[str]:
     """Yield texts that change when any state is saved: finished units, checkpoints, features, prepared images."""
-    models = set()
+    models, images = set(), set()
     for job in jobs:
         yield f"{job.place} {job.finished()}"
         for path, found in _files(pending.unfinished(job.partial)):
             yield f"{path} {found.st_size} {found.st_mtime_ns}"
         models |= {model.name for model, _ in job.encoders}
+        shown = (job.dataset, *job.dataset.inputs.values(), *(shift.dataset for shift in job.shifts))
+        images |= {data.card.name for data in shown}
     for model in models:
         for features in (paths.home() / "features").glob(f"*/{model}"):
             yield from {path.name for path, _ in _files(features) if path.name.startswith("part-")}
             yield from (str(path) for path in features.glob("*/manifest.json"))
-    for path, found in _files(paths.home() / "prepared"):
-        yield f"{path} {found.st_size}"
+    for name in images:  # of one that is being made the name begins with a dot; others' are no progress of this task
+        for folder in (paths.home() / "prepared").glob("*"):
+            if re.match(rf"\.?{re.escape(name)}-[0-9a-f]{{12}}", folder.name):
+                yield from (f"{path} {found.st_size}" for path, found in _files(folder))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Any]]:
