@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shlex
@@ -52,7 +53,7 @@ def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
         if found.state == "ok":
             seen.setdefault(wanted.partition, wanted)
     for resources in seen.values():
-        yield from _probed(resources, site, runs)
+        yield from _probed(resources, site, runs, home)
 
 
 def _accepted(what: str, own: Resources, site: Site) -> Diagnosis:
@@ -88,10 +89,10 @@ class _Seen:
     offset: float = 0.0
 
 
-def _probed(own: Resources, site: Site, runs: Path) -> Iterator[Diagnosis]:
-    """Yield what a node of a partition sees of this machine's run store."""
+def _probed(own: Resources, site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
+    """Yield what a node of a partition sees of this machine's run store and cache."""
     what = f"node of {own.partition or 'the default partition'}"
-    found = _look(own, site, runs)
+    found = _look(own, site, runs, home)
     if isinstance(found.told, str):
         yield Diagnosis(what, "wrong", found.told)
         return
@@ -106,6 +107,12 @@ def _probed(own: Resources, site: Site, runs: Path) -> Iterator[Diagnosis]:
         yield Diagnosis(f"{node} files", "wrong", f"does not see {runs}: give --runs a folder that all nodes share")
         return
     yield Diagnosis(f"{node} files", "ok", f"sees {runs}")
+    if told["cached"] == found.word:
+        yield Diagnosis(f"{node} cache", "ok", f"sees {home}, with weights and prepared images")
+    else:
+        seen = f"uses {told['home']} and does not see {home}, which has the weights"
+        todo = "set MEDBENCH_HOME here and in `env` to a folder that all nodes share"
+        yield Diagnosis(f"{node} cache", "wrong", f"{seen}: {todo}")
     locks = "holds there" if told["locked"] else "does not hold there: tasks may do work twice, with equal results"
     yield Diagnosis(f"{node} locks", "ok" if told["locked"] else "note", f"a lock of this machine {locks}")
     late = abs(found.offset)
@@ -114,17 +121,26 @@ def _probed(own: Resources, site: Site, runs: Path) -> Iterator[Diagnosis]:
         yield Diagnosis(f"{node} hub", "note", "HF_HUB_OFFLINE is not set: add it to `env` of nodes without a network")
 
 
-def _look(own: Resources, site: Site, runs: Path) -> _Seen:
+@contextlib.contextmanager
+def _shown(place: Path, word: str) -> Iterator[Path]:
+    """Yield a new folder in `place` with a word that a node should read there."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=place) as name:
+        folder = Path(name).absolute()
+        (folder / "word.txt").write_text(word)
+        yield folder
+
+
+def _look(own: Resources, site: Site, runs: Path, home: Path) -> _Seen:
     from medbench.storage.locks import exclusive
 
     word = secrets.token_hex(8)
-    runs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".probe-", dir=runs) as name:
-        folder = Path(name).absolute()
-        (folder / "word.txt").write_text(word)
+    with _shown(runs, word) as folder, _shown(home, word) as cached:
         python = site.python or shlex.quote(sys.executable)
         lines = [f"export {key}={shlex.quote(value)}" for key, value in site.env.items()] + site.setup
-        script = "\n".join([*lines, f"{python} -m medbench.runs.cluster.probe {shlex.quote(str(folder))}"])
+        script = "\n".join(
+            [*lines, f"{python} -m medbench.runs.cluster.probe {shlex.quote(str(folder))} {cached.name}"]
+        )
         small = own.model_copy(update={"cpus": 1, "memory_gb": 0.5, "gpus": min(1, own.gpus)})
         options = _options(small, site, minutes=1)
         words = ["srun", "--quiet", f"--immediate={PATIENCE}", *options, "sh", "-c", script]

@@ -12,18 +12,23 @@ from typing import Any
 
 from medbench.errors import MedbenchError
 from medbench.records.submitted import last_lines
+from medbench.storage import paths
 from medbench.storage.version import version
 
 WORD, LOCK = "word.txt", "lock"
 """Files of the folder that both look into: a word that was drawn here, and a lock that is held here."""
 
 
-def look(folder: Path) -> dict[str, Any]:
-    """Return what this machine sees in a folder.
+def look(folder: Path, cached: str) -> dict[str, Any]:
+    """Return what this machine sees in a folder, and in its own cache.
+
+    Args:
+        folder: A folder that the other machine made, with a word and a lock.
+        cached: Name of a folder that the other machine made in its cache, with the same word.
 
     Keys: `node`; `python` and `medbench` (versions); `word` (None: the folder is not there); `locked` (whether a lock
     that the other machine holds has an effect here); `time` (seconds since 1970); `offline` (whether downloads are
-    off).
+    off); `home` (this machine's cache); `cached` (the word in its folder; None: it is not there).
     """
     return {
         "node": platform.node(),
@@ -33,7 +38,8 @@ def look(folder: Path) -> dict[str, Any]:
         "locked": _locked(folder / LOCK),
         "time": time.time(),
         "offline": os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"),
-        "home": os.environ.get("MEDBENCH_HOME"),
+        "home": str(paths.home()),
+        "cached": next(iter(last_lines(paths.home() / cached / WORD, 1)), None),
     }
 
 
@@ -50,4 +56,4 @@ def _locked(lock: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(look(Path(sys.argv[1]))) + "\n")
+    sys.stdout.write(json.dumps(look(Path(sys.argv[1]), sys.argv[2])) + "\n")
