@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import types
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset
 
 from medbench.cards.recipes import LinearUnfrozen
 from medbench.errors import MedbenchError
-from medbench.progress import Advance
+from medbench.progress import Advance, Stopped, stoppable
 from medbench.seeding import generator, seed_of
 from medbench.training import steps
 from medbench.training.checkpoint import State
@@ -244,6 +245,35 @@ def test_a_training_can_end_early(tmp_path: Path) -> None:
     made.ends_after = 2
     assert made.run_steps(tmp_path / "state") is None
     assert (made.done, len(made.losses)) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("step", "ends_after", "saved"),
+    [(3, None, True), (9, None, True), (9, 3, True), (6, 2, False)],
+    ids=["within", "last step", "ended in the last epoch", "ended early"],
+)
+def test_a_signal_saves_what_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, ends_after: int | None, saved: bool
+) -> None:
+    """From a state after an early end the training would go on; it is computed again from an earlier one."""
+    made, file = Regression(regressor()), tmp_path / "state"
+    made.ends_after, plain_step = ends_after, made._step
+
+    def told(*arguments: Any) -> Tensor:
+        if made.done == step - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return plain_step(*arguments)
+
+    monkeypatch.setattr(made, "_step", told)
+    with stoppable(), pytest.raises(Stopped):
+        made.run_steps(file)
+    assert (made.done, file.exists()) == (step, saved)
+    whole, again = Regression(regressor()), Regression(regressor())
+    whole.ends_after = again.ends_after = ends_after
+    whole.run_steps(tmp_path / "none")
+    again.run_steps(file)
+    assert again.losses == whole.losses
+    assert same(again.network, whole.network)
 
 
 def limited(network: nn.Module, images: int) -> nn.Module:
