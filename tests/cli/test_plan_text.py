@@ -83,7 +83,7 @@ def test_the_time_is_unknown_without_measurements():
     [
         (Result(), 0, []),
         (Result(mistakes=[("job", DataError("bad", "fix it"))]), 2, ["error: job: bad", "hint: fix it"]),
-        (Result(failures=[("job", "OSError: x")]), 1, ["failed: job: OSError: x", "hint: the other units are done"]),
+        (Result(failures=[("job", "OSError: x")]), 1, ["failed: job: OSError: x", "hint: see medbench status"]),
         (
             Result(mistakes=[("a", DataError("bad", "fix it"))], failures=[("b", "x")]),
             2,

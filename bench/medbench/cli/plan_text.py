@@ -260,7 +260,7 @@ def complain(result: Result, write: Callable[[str], None] = output.note) -> int:
     for job, error in result.failures:
         write(f"failed: {job}: {error}")
     if result.failures:
-        write("hint: the other units are done; see medbench status for the errors, then rerun the command to retry")
+        write("hint: see medbench status (for tasks of Slurm, medbench status --jobs); the same command tries again")
     return 2 if result.mistakes else 1 if result.failures else 0
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from medbench.cli import options, output
+from medbench.errors import MedbenchError
 
 COLUMNS = ("submission", "task", "job", "state", "done", "units", "why")
 PRINTED_LINES = 20
@@ -40,11 +41,17 @@ def logs(
     runs: options.Runs = None,
 ) -> None:
     """Print the logs of submitted tasks."""
-    from medbench.records.submitted import last_lines
+    from medbench.records.submitted import last_lines, submissions
     from medbench.runs.cluster.follow import logs as tasks_of
     from medbench.storage import paths
 
-    for one in tasks_of(paths.runs_dir(runs), what):
+    place = paths.runs_dir(runs)
+    if next(submissions(place), None) is None:
+        raise MedbenchError(
+            f"nothing was submitted to Slurm from {place}",
+            f"tasks of --on node and --on commands have their logs in {place / 'logs'}",
+        )
+    for one in tasks_of(place, what):
         output.write(f"{one.submission} {one.task}, job {one.job}: {one.state}{one.why and f' ({one.why})'}")
         output.write(f"{one.log}:")
         if one.log.is_file():
