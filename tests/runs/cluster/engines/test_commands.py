@@ -19,7 +19,9 @@ def test_lines_run_by_xargs_make_what_a_single_process_makes(world: World, apart
     lines = done.out.splitlines()
     assert [line.split()[-2] for line in lines] == ["prepare", "features", "heads", "train"]
     text = "\n".join(reversed(lines))  # the last ones first: a task does what it needs itself
-    ran = subprocess.run(["xargs", "-d", "\n", "-P", "2", "-I{}", "sh", "-c", "{}"], input=text, text=True, capture_output=True)
+    ran = subprocess.run(
+        ["xargs", "-d", "\n", "-P", "2", "-I{}", "sh", "-c", "{}"], input=text, text=True, capture_output=True
+    )
     assert ran.returncode == 0, ran.stderr
     assert same_as_single(world, apart) == 6
     logs = sorted(path.name for path in (apart / "logs").glob("*/*.txt"))
