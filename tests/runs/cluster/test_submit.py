@@ -20,7 +20,7 @@ from medbench.records.listing import Listing
 from medbench.records.submitted import submissions
 from medbench.runs.cluster import submit
 from medbench.runs.cluster.engines import slurm, squeue
-from medbench.runs.cluster.site import EXAMPLE, Site
+from medbench.runs.cluster.site import EXAMPLE, Resources, Site
 from medbench.runs.cluster.stages import Stage, Task
 from medbench.runs.jobs import Options, Plan
 from medbench.runs.plan import make_plan
@@ -186,7 +186,7 @@ def test_a_partition_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: name)
     monkeypatch.setattr(slurm, "told", lambda *_: "cpu\ngpu\nlong\n")
     slurm.check(SITE)
-    train = {"*-giant": {"train": {"partition": "gpu,gpus"}}}
+    train = {"*-giant": {"train": Resources(partition="gpu,gpus")}}
     with pytest.raises(MedbenchError, match="unknown partition of this cluster 'gpus'"):
         slurm.check(SITE.model_copy(update={"models": train}))
     monkeypatch.setattr(slurm, "told", lambda *_: None)
