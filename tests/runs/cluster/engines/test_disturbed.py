@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from medbench.records import store
 
+from .. import loopback
 from ..conftest import DINO, World, all_of, same_as_single
 from .test_slurm import wait
 
@@ -67,12 +69,18 @@ def test_lives_of_less_than_30_seconds_make_progress(
 ) -> None:
     short = {"train": {"minutes": 1, "requeues": 50}}
     site = cluster(models={"toy-vit": short}, signal_seconds=10)  # Slurm warns up to 40 seconds early
-    request = world.words("toy-vit", "linear-unfrozen", apart, *LONG, "--on", "slurm", "--site", site, "--wait")
-    assert medbench(*request).status == 0, log_of(apart)
+    request = world.words("toy-vit", "linear-unfrozen", apart, *LONG, "--on", "slurm", "--site", site)
+    assert medbench(*request).status == 0
+    for lives in (1, 2):  # a quick machine would end before Slurm warns
+        until(lambda lives=lives: log_of(apart).count("1 of 1 units to do") >= lives, 300)
+        time.sleep(3)
+        for step in loopback.steps():
+            step.send_signal(signal.SIGUSR2)
+    wait()
     found = {record.key: record for record in store.read_all(apart)}
-    assert {key: all_of(record) for key, record in found.items()} == calm
+    assert {key: all_of(record) for key, record in found.items()} == calm, log_of(apart)
     (record,) = found.values()
-    assert record.provenance["task"]["lives"] > 1
+    assert record.provenance["task"]["lives"] > 2
     assert "stopping after this step" in log_of(apart)
 
 
