@@ -143,6 +143,8 @@ def test_a_given_bert_is_read_and_its_digest_is_part_of_the_key(data: Path, tmp_
         run(data, bert=str(folder), bert_sha256="0" * 64)
     with pytest.raises(MedbenchError, match=r"max_tokens is 600, but the BERT in .* reads 512"):
         BertSource.of(RetFiner(bert=str(folder), max_tokens=600), [])
+    (folder / "vocab.txt").write_bytes("\r\n".join(words).encode())
+    assert BertSource.of(RetFiner(bert=str(folder)), []).tokens == words
     (folder / "vocab.txt").write_text("\n".join(words[:4] + words[5:]) + "\n")
     with pytest.raises(MedbenchError, match=r"vocab.txt has no token \[MASK\]"):
         BertSource.of(RetFiner(bert=str(folder)), [])
@@ -161,7 +163,8 @@ def test_a_given_bert_is_read_and_its_digest_is_part_of_the_key(data: Path, tmp_
         ({"categories": ["one"] * 30}, "all 30 rows have the category 'one'"),
         ({"bands": 1}, "the images have one channel"),
         ({"dictionary": "no-such"}, "unknown"),
-        ({"caption": "a drawing"}, "has no .CLS., the place of the category"),
+        ({"caption": "a drawing"}, "must have one .CLS., the place of the category"),
+        ({"caption": "[CLS], [CLS]"}, "must have one .CLS., the place of the category"),
         ({"bert_width": 16, "bert_heads": 3}, "16 is not a multiple of bert_heads, 3"),
         ({"bert_layers": 1}, "bert_layers"),
     ],

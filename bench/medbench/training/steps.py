@@ -214,6 +214,15 @@ class Training(ABC, Generic[Batch]):
                 saved = time.monotonic()
         return None
 
+    def run_to_end(self, file: Path) -> str:
+        """Make all steps as `run_steps`, write a checkpoint at the end too; return why it failed, or an empty text."""
+        broken = self.run_steps(file)
+        if broken is not None:
+            return f"the loss is not finite at step {broken}"
+        if self.images:
+            self.save(file)
+        return ""
+
     def save(self, file: Path) -> float:
         """Write a checkpoint (the first process does); return the seconds it took."""
         began = time.monotonic()

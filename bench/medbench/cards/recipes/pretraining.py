@@ -143,8 +143,8 @@ class FlairPretrain(WithBert):
     @field_validator("caption")
     @classmethod
     def _names_the_category(cls, caption: str) -> str:
-        if "[CLS]" not in caption:
-            raise ValueError(f"'{caption}' has no [CLS], the place of the category")
+        if caption.count("[CLS]") != 1:
+            raise ValueError(f"'{caption}' must have one [CLS], the place of the category")
         return caption
 
     @property

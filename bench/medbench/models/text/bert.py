@@ -72,14 +72,14 @@ class BertSource:
                 f"max_tokens is {settings.max_tokens}, but the BERT in {found.folder} reads {most}",
                 f"give --set max_tokens={most}, or another BERT",
             )
-        made = cls({"pad_token_id": 0, "vocab_size": len(content.splitlines()), **shape}, found, content)
+        made = cls({"pad_token_id": 0, "vocab_size": len(_lines(content)), **shape}, found, content)
         made._check_vocabulary()
         return made
 
     @property
     def tokens(self) -> list[str]:
         """The tokens, by their ids."""
-        return self.vocabulary.decode("utf-8").removesuffix("\n").split("\n")
+        return _lines(self.vocabulary)
 
     def _check_vocabulary(self) -> None:
         where = self.files.folder / VOCABULARY if self.files else VOCABULARY
@@ -113,6 +113,11 @@ class BertSource:
         with files.atomic(folder / VOCABULARY) as part:
             part.write_bytes(self.vocabulary)
         return Tokenizer(rule, WeightsFile(folder / VOCABULARY, digest, "file"))
+
+
+def _lines(vocabulary: bytes) -> list[str]:
+    """Return the lines of a vocabulary file. Other line breaks than these are part of a token."""
+    return vocabulary.decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def build_reader(shape: dict[str, Any], read: BertFiles | None, dropout: float, *names: str | int) -> Any:

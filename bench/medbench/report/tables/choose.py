@@ -130,16 +130,17 @@ class Asked:
     def cells(self, group: Group, mark: str, intervals: bool) -> list[Cell]:
         """Return a group's cells of `measures`, with a mark after each number."""
         found = measured(group, self.measures, intervals)
-        ordered = [found[name] for name in self.measures]
-        return [
-            Cell(one.value, one.std, one.n, low=one.low, high=one.high, show_n=one.n not in (0, group.n), mark=mark)
-            for one in ordered
-        ]
+        return [cell_of(found[name], group, mark) for name in self.measures]
 
     def notes(self, groups: Sequence[Group]) -> list[str]:
         """Return why numbers are missing, and what is kept fixed."""
         found = [(group, measured(group, self.measures)) for group in groups if self.measures]
         return notes_of(found, self.measures)
+
+
+def cell_of(one: Measured, group: Group, mark: str = "") -> Cell:
+    """Return the cell of a number of a group, with a mark behind it."""
+    return Cell(one.value, one.std, one.n, low=one.low, high=one.high, show_n=one.n not in (0, group.n), mark=mark)
 
 
 def notes_of(found: Iterable[tuple[Group, dict[str, Measured]]], measures: Sequence[str]) -> list[str]:

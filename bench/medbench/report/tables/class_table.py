@@ -10,7 +10,7 @@ from medbench.records import Record
 from medbench.records.groups import Group, collect, pick, title
 from medbench.report.cache import counted
 from medbench.report.measured import Measured, by_class
-from medbench.report.tables.choose import notes_of
+from medbench.report.tables.choose import cell_of, notes_of
 from medbench.report.tables.marks import stored
 from medbench.report.tables.table import Cell, Column, Row, Table
 
@@ -70,10 +70,7 @@ def _row(group: Group, k: int, numbers: dict[str, Measured]) -> Row:
     test, unit = group.first.n["test"], group.first.unit
     name, images = list(test.classes.items())[k]
     cells = [Cell(images / test.images if test.images else None, n=group.n, form="number")]
-    cells += [
-        Cell(one.value, one.std, one.n, low=one.low, high=one.high, show_n=one.n not in (0, group.n))
-        for one in numbers.values()
-    ]
+    cells += [cell_of(one, group) for one in numbers.values()]
     about = {
         "model": unit.model,
         "protocol": unit.protocol,

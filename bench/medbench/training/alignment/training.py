@@ -104,12 +104,7 @@ class Alignment(Training[Tensor]):
 
         A checkpoint is also written at the end.
         """
-        broken = self.run_steps(resume)
-        if broken is not None:
-            return f"the loss is not finite at step {broken}"
-        if self.images:
-            self.save(resume)
-        return ""
+        return self.run_to_end(resume)
 
     def facts(self) -> dict[str, float]:
         """Return what the pre-training cost."""

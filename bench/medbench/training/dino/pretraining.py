@@ -106,12 +106,7 @@ class Pretraining(Training[Crops]):
         A checkpoint is also written at the end.
         """
         self.teacher.train()
-        broken = self.run_steps(resume)
-        if broken is not None:
-            return f"the loss is not finite at step {broken}"
-        if self.images:
-            self.save(resume)
-        return ""
+        return self.run_to_end(resume)
 
     def facts(self) -> dict[str, float]:
         """Return what the pre-training cost."""

@@ -104,11 +104,8 @@ class Refining(Training[Tensor]):
         A checkpoint is also written at the end.
         """
         self.resume(resume)
-        broken = None if self._ended() else self.run_steps(resume)
-        if broken is not None:
-            return f"the loss is not finite at step {broken}"
-        if self.images:
-            self.save(resume)
+        if not self._ended() and (failed := self.run_to_end(resume)):
+            return failed
         if not self.best_state:
             return "the validation loss was not finite in any epoch"
         self.refiner.load_state_dict(self.best_state, strict=False)  # the tied weights have one name
