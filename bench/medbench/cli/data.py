@@ -70,7 +70,7 @@ def check(
         split_name=split_name,
         near_radius=bits,
         missing=_missing(missing),
-        columns=_own(image, label, group, split_column, task, metric),
+        columns=own_columns(image, label, group, split_column, task, metric),
     )
     if html is not None:
         from medbench.data.checks.page import write_page
@@ -87,7 +87,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _own(
+def own_columns(
     image: str | None,
     label: str | None,
     group: str | None,
@@ -95,12 +95,13 @@ def _own(
     task: str | None,
     metric: str | None,
 ) -> OwnColumns | None:
+    """Return what the user says of the columns of own data; None: nothing."""
     from medbench import metrics
-    from medbench.data.layouts.own_columns import own_columns
+    from medbench.data.layouts import own_columns as columns
 
     if metric is not None:
         metrics.get(metric, task)
-    return own_columns(image, label, group, split_column, task, metric)
+    return columns.own_columns(image, label, group, split_column, task, metric)
 
 
 def _missing(value: str) -> Missing:
@@ -246,7 +247,7 @@ def card(
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.own.card import card_yaml
 
-    own = _own(image, label, group, split_column, task, metric)
+    own = own_columns(image, label, group, split_column, task, metric)
     if dataset_kind(dataset) == "card" and own is None:
         found = cards.find_dataset(dataset)
     else:
