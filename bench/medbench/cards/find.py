@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.cards.base import FILE_NAME, Card
+from medbench.cards.catalogues.features_file import features_card, is_features_file
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
@@ -107,7 +108,8 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
 
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
     that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`); if the protocol
-    learns from images with texts, it is the model that such a run has made on any data set.
+    learns from images with texts, it is the model that such a run has made on any data set. A file of features (`.npz`
+    and so on) is a model of which there are only features.
 
     Args:
         name: The name or file.
@@ -125,6 +127,8 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
         return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
+    if is_features_file(name):
+        return features_card(name)
     return _find(ModelCard, name)
 
 
@@ -234,7 +238,11 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 def _is_elsewhere(kind: str, word: str) -> bool:
     """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
-    return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
+    return (
+        is_library_name(word) or is_features_file(word)
+        if kind == "models"
+        else kind == "datasets" and Path(word).expanduser().exists()
+    )
 
 
 def _is_trained(kind: str, word: str) -> bool:

@@ -17,6 +17,7 @@ from medbench.cli import data, weights
 from medbench.cli.cluster import jobs, work
 from medbench.cli.commands import compare, demo, doctor, figure, init, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
+from medbench.cli.sharing import features
 from medbench.errors import MedbenchError, visible
 from medbench.progress import Stopped, stoppable
 
@@ -63,6 +64,7 @@ app.command()(show.show)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command()(init.init)
+app.command()(features.features)
 app.command()(validate.validate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -56,6 +56,13 @@ Seeds = Annotated[
     str | None,
     typer.Option("--seeds", help="A number of seeds, or a list like 0,1,2; default: 5, or the paper card's own."),
 ]
+WeightsFile = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="FILE|random", help="Weights file or `random`; default: the official file."),
+]
+ImageSize = Annotated[
+    int | None, typer.Option("--image-size", help="Side of the input in pixels; default: the model's.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Number of loader processes.")]

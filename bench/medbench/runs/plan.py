@@ -25,7 +25,7 @@ from medbench.records.store import gc_paused
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage, with_digests
-from medbench.runs.planning.checks import check_inputs, check_options, check_parts, in_folds
+from medbench.runs.planning.checks import check_features, check_inputs, check_options, check_parts, in_folds
 from medbench.runs.planning.outline import check_layers, count_units, together
 from medbench.runs.planning.shared import Once, Texts
 from medbench.runs.planning.targets import Targets
@@ -162,6 +162,7 @@ class _Request:
         card, settings = self._resolved_card(model, settings)
         data = self._data(recipe, dataset, settings)
         check_inputs(recipe, settings, data)
+        check_features(card, recipe, settings, data)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -287,7 +288,7 @@ class _Request:
         download = self.options.download and self.reachable
         try:
             return self.once(
-                ("weights", card.name), lambda: locate(card, chosen or self.options.weights, download=download)
+                ("weights", id(card)), lambda: locate(card, chosen or self.options.weights, download=download)
             )
         except UnreachableError:
             self.reachable = False

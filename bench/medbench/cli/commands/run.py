@@ -68,10 +68,8 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the protocol; repeatable."),
     ] = None,
     data_root: options.DataRoot = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE|random", help="Weights file or `random`; default: the official file.")
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: the model's.")] = None,
+    weights: options.WeightsFile = None,
+    image_size: options.ImageSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     workers: options.Workers = None,

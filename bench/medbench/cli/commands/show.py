@@ -80,6 +80,7 @@ def described(name: str) -> list[dict[str, Any]]:
         CardError: No card has that name, or the card is invalid.
     """
     from medbench.cards import card_files, find
+    from medbench.cards.catalogues.features_file import is_features_file
     from medbench.cards.catalogues.libraries import is_library_name
     from medbench.cards.catalogues.medmnist import is_medmnist_name
     from medbench.errors import unknown
@@ -88,6 +89,8 @@ def described(name: str) -> list[dict[str, Any]]:
         return [_entry(*find.load_any(name))]
     if is_library_name(name):
         return [_entry("models", find.find_model(name), "made from the list of the library")]
+    if is_features_file(name):
+        return [_entry("models", find.find_model(name), name)]
     if is_medmnist_name(name):
         return [_entry("datasets", find.find_dataset(name), "made from the list of MedMNIST")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
