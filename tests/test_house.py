@@ -29,7 +29,7 @@ ROOMS = {
     "cards": "errors storage",
     "metrics": "errors",
     "stats": "errors metrics seeding",
-    "records": "errors stats storage",
+    "records": "errors progress stats storage",
     "papers": "errors cards records storage",
     "data": "errors progress seeding storage cards",
     "models": "errors progress seeding storage cards data",

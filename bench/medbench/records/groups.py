@@ -150,10 +150,11 @@ class Group:
         return stats.summary(record.metrics.get(metric) for record in self.records)
 
     def warnings(self) -> list[str]:
-        """Return the records' warnings, each once; a warning of only some seeds says how many."""
+        """Return the records' warnings and origins, each once; a warning of only some seeds says how many."""
         counted: dict[str, int] = {}
         for record in self.records:
-            for text in dict.fromkeys(record.warnings):
+            taken = [f"taken over from {record.origin}"] if record.origin else []
+            for text in dict.fromkeys([*taken, *record.warnings]):
                 counted[text] = counted.get(text, 0) + 1
         return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
 

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from medbench.errors import visible
 
+ORIGIN = "origin"
+"""Where the provenance says from whom a record was taken over."""
 SCHEMA = 2
 """Version of what a record holds. 2 added `calibration` and `thresholds`; records of version 1 are read as before."""
 
@@ -126,6 +128,12 @@ class Record(BaseModel):
         """The other data set that it was tested on; None: its own."""
         name = self.unit.options.get("test_on")
         return None if name is None else str(name)
+
+    @property
+    def origin(self) -> str:
+        """From whom it was taken over; empty: it was made here."""
+        origin = self.provenance.get(ORIGIN)
+        return str(origin.get("from", "unknown")) if isinstance(origin, dict) else ""
 
     @property
     def path(self) -> Path | None:
