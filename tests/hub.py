@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: dataset repositories, their files and commits, as its library asks for them."""
+"""A Hugging Face hub on this machine: what its library asks for of models and data sets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answer(hub: Hub, method: str, path: str, body: bytes) -> tuple[int, Any, dic
         there = repo in hub.files
         hub.files.setdefault(repo, {})
         return (409 if there else 200), {"url": f"{hub.url}/datasets/{repo}"}, {}
-    if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/(\w+)/.*", path):
+    if match := re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)/(\w+)/.*", path):
         repo, what = match.groups()
         if repo not in hub.files:
             return 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
@@ -68,11 +68,15 @@ def answer(hub: Hub, method: str, path: str, body: bytes) -> tuple[int, Any, dic
             ]
             return 200, rows, {}
         return 200, {"id": repo, "sha": hub.commit(repo), "siblings": [{"rfilename": f} for f in hub.files[repo]]}, {}
-    if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)", path):
+    if match := re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)", path):
         if (repo := match[1]) not in hub.files:
             return 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
         return 200, {"id": repo, "sha": hub.commit(repo), "siblings": [{"rfilename": f} for f in hub.files[repo]]}, {}
-    if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+    if match := re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        if match[1] not in hub.files:
+            return 404, b"", {"X-Error-Code": "RepoNotFound"}
+        if match[3] not in hub.files[match[1]]:
+            return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": hub.commit(match[1])}
         data = hub.files[match[1]][match[3]]
         tag = f'"{hashlib.sha1(data).hexdigest()}"'
         return 200, data, {"ETag": tag, "X-Repo-Commit": hub.commit(match[1])}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from medbench.cards.base import FILE_NAME, Card
 from medbench.cards.catalogues.features_file import features_card, is_features_file
+from medbench.cards.catalogues.hub_models import hub_card, is_hub_name
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
@@ -106,10 +107,11 @@ def load_all(kind: str) -> Iterator[tuple[str, Any]]:
 def find_model(name: str, runs: Path | None = None) -> ModelCard:
     """Return the model card called `name`, or that lies in the file `name` (ending in .yaml).
 
-    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
-    that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`); if the protocol
-    learns from images with texts, it is the model that such a run has made on any data set. A file of features (`.npz`
-    and so on) is a model of which there are only features.
+    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list, `hf-hub:OWNER/NAME` is a model of
+    timm on the Hugging Face hub. `NAME@PROTOCOL` is the network of that card with the weights that a protocol trained
+    on the same data set (`resnet152@dino-pretrain`); if the protocol learns from images with texts, it is the model
+    that such a run has made on any data set. A file of features (`.npz` and so on) is a model of which there are only
+    features.
 
     Args:
         name: The name or file.
@@ -127,6 +129,8 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
         return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
+    if is_hub_name(name) and not is_file_name(name):
+        return hub_card(name)
     if is_features_file(name):
         return features_card(name)
     return _find(ModelCard, name)
@@ -238,11 +242,9 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 def _is_elsewhere(kind: str, word: str) -> bool:
     """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
-    return (
-        is_library_name(word) or is_features_file(word)
-        if kind == "models"
-        else kind == "datasets" and Path(word).expanduser().exists()
-    )
+    if kind == "models":
+        return is_library_name(word) or is_hub_name(word) or is_features_file(word)
+    return kind == "datasets" and Path(word).expanduser().exists()
 
 
 def _is_trained(kind: str, word: str) -> bool:

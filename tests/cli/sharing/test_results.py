@@ -8,20 +8,6 @@ import pytest
 
 import medbench as mb
 
-from ...hub import Hub, serve
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with serve(Hub()) as running:
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", running.url)
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setenv("HF_TOKEN", "hf_test")
-        yield running
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

@@ -81,14 +81,15 @@ def described(name: str) -> list[dict[str, Any]]:
     """
     from medbench.cards import card_files, find
     from medbench.cards.catalogues.features_file import is_features_file
+    from medbench.cards.catalogues.hub_models import is_hub_name
     from medbench.cards.catalogues.libraries import is_library_name
     from medbench.cards.catalogues.medmnist import is_medmnist_name
     from medbench.errors import unknown
 
     if find.is_file_name(name):
         return [_entry(*find.load_any(name))]
-    if is_library_name(name):
-        return [_entry("models", find.find_model(name), "made from the list of the library")]
+    if is_library_name(name) or is_hub_name(name):
+        return [_entry("models", find.find_model(name), "made from what the library says of it")]
     if is_features_file(name):
         return [_entry("models", find.find_model(name), name)]
     if is_medmnist_name(name):
