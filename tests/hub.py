@@ -38,7 +38,7 @@ class Hub:
 
 def answer(hub: Hub, method: str, path: str, body: bytes) -> tuple[int, Any, dict[str, str]]:
     """Return status, body and headers for a request."""
-    path = path.partition("?")[0]
+    path, _, query = path.partition("?")
     if path == "/api/validate-yaml":
         return 200, {"errors": [], "warnings": []}, {}
     if path == "/api/repos/create":
@@ -62,11 +62,11 @@ def answer(hub: Hub, method: str, path: str, body: bytes) -> tuple[int, Any, dic
             oid = hub.commit(repo)
             return 200, {"commitUrl": f"{hub.url}/datasets/{repo}/commit/{oid}", "commitOid": oid}, {}
         if what == "tree":
-            rows = [
-                {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                for name, data in hub.files[repo].items()
-            ]
-            return 200, rows, {}
+            return (
+                200,
+                tree(hub.files[repo], path.partition("/tree/")[2].partition("/")[2], "recursive=true" in query),
+                {},
+            )
         return 200, {"id": repo, "sha": hub.commit(repo), "siblings": [{"rfilename": f} for f in hub.files[repo]]}, {}
     if match := re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)", path):
         if (repo := match[1]) not in hub.files:
@@ -81,6 +81,20 @@ def answer(hub: Hub, method: str, path: str, body: bytes) -> tuple[int, Any, dic
         tag = f'"{hashlib.sha1(data).hexdigest()}"'
         return 200, data, {"ETag": tag, "X-Repo-Commit": hub.commit(match[1])}
     return 404, {"error": f"{method} {path}"}, {}
+
+
+def tree(files: dict[str, bytes], folder: str, recursive: bool) -> list[dict[str, Any]]:
+    """Return what is in a folder of a repository: files, and folders unless it is recursive."""
+    start = f"{folder}/" if folder else ""
+    rows, folders = [], set()
+    for name, data in files.items():
+        inside = name.removeprefix(start)
+        if name.startswith(start) and (recursive or "/" not in inside):
+            oid = hashlib.sha1(data).hexdigest()
+            rows.append({"type": "file", "path": name, "size": len(data), "oid": oid})
+        elif name.startswith(start):
+            folders.add(start + inside.partition("/")[0])
+    return rows + [{"type": "directory", "path": name, "oid": name, "size": 0} for name in sorted(folders)]
 
 
 @contextmanager

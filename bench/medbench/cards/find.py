@@ -49,6 +49,8 @@ TELLING_FIELDS = {
 """Fields that only cards of one kind have."""
 LABEL_FILES = (".csv", ".tsv", ".parquet")
 """Endings of label files of the user's own."""
+HUB_DATA = "hf://"
+"""How the name of a data set on the Hugging Face hub begins."""
 ENDINGS = (".yaml", ".yml")
 """How the names of card files end."""
 
@@ -230,11 +232,12 @@ def trained(name: str) -> tuple[str, str]:
 
 
 def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
-    """Tell what a data set's name means: a card (by name or file), a label file or a folder of the user's own.
+    """Tell what a data set's name means: a card (by name or file), a label file or a folder of one's own.
 
-    A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
+    A data set on the hub counts as a label file. A card's name comes before a folder of that name. A name that is none
+    of these is taken for an unknown card's.
     """
-    if name.lower().endswith(LABEL_FILES):
+    if name.lower().endswith(LABEL_FILES) or name.startswith(HUB_DATA):
         return "labels"
     known = is_file_name(name) or is_medmnist_name(name) or is_card("datasets", name)
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
@@ -244,7 +247,7 @@ def _is_elsewhere(kind: str, word: str) -> bool:
     """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
     if kind == "models":
         return is_library_name(word) or is_hub_name(word) or is_features_file(word)
-    return kind == "datasets" and Path(word).expanduser().exists()
+    return kind == "datasets" and (word.startswith(HUB_DATA) or Path(word).expanduser().exists())
 
 
 def _is_trained(kind: str, word: str) -> bool:

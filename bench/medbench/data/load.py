@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from medbench import cards
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.find import dataset_kind, is_file_name
+from medbench.cards.find import HUB_DATA, dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
 from medbench.data.layouts import class_folders, reader
 from medbench.data.layouts.own.folder import card_from_folder
+from medbench.data.layouts.own.hub import card_from_hub
 from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
@@ -54,7 +55,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     """Find the card and the folders of a data set.
 
     Args:
-        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
+        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, a folder of class folders, or
+            `hf://OWNER/NAME[@REVISION]`, a data set on the hub.
         root: The data folder, or one that holds a folder of the card's name. Without it: the card's
             `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder. For a CSV: the folder of the images;
             without it the CSV's.
@@ -67,17 +69,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     path, kind = Path(name).expanduser(), dataset_kind(name)
     if kind != "labels":
         refuse_columns(columns, name, card=kind == "card")
-    if kind == "labels":
-        if not path.is_file():
-            raise DataError(f"no label file {path}", "check the path")
-        if root is not None and not root.expanduser().is_dir():
-            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
-        own = card_from_csv(path, None if root is None else root.expanduser(), columns)
-        return Source(own.card, own.root, path.parent, own.taken)
-    if kind == "folder":
-        _refuse_system(path)
-        own = card_from_folder(path, columns)
-        return Source(own.card, own.root, own.root, own.taken)
+    if kind != "card":
+        return _own_source(name, kind, root, columns)
     card = cards.find_dataset(name)
     if card.toy:
         from medbench.data.layouts import toy
@@ -100,6 +93,24 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         with reader.how_to_get(card):
             place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
+
+
+def _own_source(name: str, kind: str, root: Path | None, columns: OwnColumns | None) -> Source:
+    """Return the source of data that have no card: on the hub, a label file or a folder."""
+    path = Path(name).expanduser()
+    if name.startswith(HUB_DATA):
+        own = card_from_hub(name, columns)
+        return Source(own.card, own.root, own.root, own.taken)
+    if kind == "labels":
+        if not path.is_file():
+            raise DataError(f"no label file {path}", "check the path")
+        if root is not None and not root.expanduser().is_dir():
+            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+        own = card_from_csv(path, None if root is None else root.expanduser(), columns)
+        return Source(own.card, own.root, path.parent, own.taken)
+    _refuse_system(path)
+    own = card_from_folder(path, columns)
+    return Source(own.card, own.root, own.root, own.taken)
 
 
 def _refuse_system(folder: Path) -> None:

@@ -50,6 +50,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
         },
         "data": {
             "digest": job.dataset.digest,
+            **({"source": source} if (source := job.dataset.card.links.get("source")) else {}),
             "licence": job.dataset.card.licence,
             "split": job.dataset.split_name,
             "split_digest": job.dataset.split_digest,
