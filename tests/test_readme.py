@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +25,11 @@ from medbench.data.layouts import toy
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+    ]
 }
 README = PAGES["README.md"]
 EXAMPLE = ROOT / "docs" / "example"
@@ -190,8 +197,29 @@ def script(name: str) -> ModuleType:
 
 def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert PAGES["docs/cards.md"] == script("make_cards").page(), "run: make docs"
-    assert PAGES["docs/card-fields.md"] == script("make_cards").fields_page(), "run: make docs"
+    for name, make in script("make_cards").PAGES.items():
+        assert PAGES[f"docs/{name}"] == make(), "run: make docs"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Links and anchors are checked: mkdocs.yml makes each warning an error."""
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", ROOT / "mkdocs.yml", "-d", tmp_path / "site"]
+    done = subprocess.run(build, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "tutorials" / "own-data.html").is_file()
+    pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")]
+    loaded = {
+        url for page in pages for url in re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)', page)
+    }
+    assert not loaded, "a page that loads something from elsewhere is not whole without a network"
+
+
+def test_troubleshooting_names_messages_that_there_are() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "bench").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    said = re.findall(r"^\| `([^`]+)` \|", PAGES["docs/troubleshooting.md"], flags=re.M)
+    assert len(said) > 8
+    assert [text for text in said if text not in code] == []
 
 
 @pytest.fixture
