@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -120,6 +121,7 @@ def below(command: Command) -> dict[str, Command]:
     return getattr(command, "commands", {})
 
 
+@functools.cache
 def options_of(command: Command) -> set[str]:
     """Return the options that the help of a command, or of one below it, shows."""
     shown = [option for option in command.params if not getattr(option, "hidden", False)]
@@ -129,10 +131,11 @@ def options_of(command: Command) -> set[str]:
 
 def test_commands_in_the_text_exist() -> None:
     """Also those in sentences and tables, which are too large to run, or lack an argument."""
+    whole: Command = typer.main.get_command(app)
     for page, text in PAGES.items():
         spans = re.findall(r"`(medbench [a-z][^`]*|--[^`]+)`", re.sub(r"\s+", " ", text))
         for span in [*spans, *commands_of(text)]:
-            command: Command = typer.main.get_command(app)
+            command = whole
             words = span.removeprefix("medbench ").split()
             while words and words[0] in below(command):
                 command = below(command)[words.pop(0)]
