@@ -112,8 +112,8 @@ class CsvLayout(Strict):
     split: str | None = Field(None, description="Column with the official split.")
     subgroups: dict[SubgroupName, str] = Field(
         default_factory=dict,
-        description="Name -> column that describes the patient or the image (`sex: Patient Gender`), for `medbench table"
-        " --by`. Written next to the predictions; a release may lack the column.",
+        description="For `medbench table --by`: name -> column that describes the patient or the image, such as `sex:"
+        " Patient Gender`. Its texts are stored with the predictions. A release may lack the column.",
     )
     split_values: dict[Cell, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
     examples: list[Example] = Field(
