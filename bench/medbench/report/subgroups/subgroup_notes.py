@@ -26,8 +26,8 @@ def notes_of(parts: Sequence[Part], names: Sequence[str], by: By) -> list[str]:
     tests = sum(one.p == one.p for part in parts for one in part.metrics.values())
     notes = [
         f"gap: the best group ({BEST_MARK}) minus the worst ({WORST_MARK}), as a distance, with its interval; "
-        "p: whether groups differ beyond their shares of the classes: patients (images where none are known) move between groups "
-        "at random, within their class"
+        "p: whether groups differ beyond their shares of the classes; patients (images where none are known) move "
+        "between groups at random, within their class"
     ]
     if tests > 1:
         notes.append(
