@@ -18,7 +18,7 @@ from medbench.metrics.weighted import weighted
 from medbench.stats.bootstrap import evaluate_many
 from medbench.stats.subgroups import Gap, gap, group_design, permutation_p
 
-SPLITS, PERMUTATIONS = 2000, 400
+SPLITS, NULLS, PERMUTATIONS = 2000, 4000, 400
 MOST_ERRORS = 0.06
 SECONDS = 10.0
 
@@ -76,7 +76,7 @@ GAPS = (
     Case("AUROC, 3 groups, one differs, 80 patients of 3 images", (80,) * 3, (1.5, 1.5, 0.9), (0.4,) * 3, 3),
     Case("AUROC, 5 equal groups of 80 images", (80,) * 5, (1.5,) * 5, (0.4,) * 5),
 )
-NULLS = (
+EQUALS = (
     Case("2 groups of 150 images, 20 and 60 % positive", (150, 150), EQUAL, (0.2, 0.6)),
     Case("2 groups of 120 and 40 patients of 3 images, 20 and 50 % positive", (120, 40), EQUAL, (0.2, 0.5), 3),
     Case("4 groups of 40 patients of 3 images", (40,) * 4, EQUAL * 2, (0.4,) * 4, 3),
@@ -87,7 +87,7 @@ NULLS = (
 def run(folder: Path, device: str) -> list[Row]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         rows = [_coverage(case, list(pool.map(partial(covers, case), range(SPLITS), chunksize=20))) for case in GAPS]
-        rows += [_errors(case, list(pool.map(partial(errs, case), range(SPLITS), chunksize=20))) for case in NULLS]
+        rows += [_errors(case, list(pool.map(partial(errs, case), range(NULLS), chunksize=20))) for case in EQUALS]
     return [*rows, cost()]
 
 
