@@ -11,6 +11,7 @@ from medbench.metrics.weighted import weighted
 from medbench.stats import bootstrap
 from medbench.stats.bootstrap import combine, evaluate_many
 from medbench.stats.paired import difference
+from medbench.stats.resampling import design
 from medbench.stats.subgroups import _Moves, gap, group_design, in_several, permutation_p
 
 
@@ -52,6 +53,18 @@ def test_findings_are_strata_of_each_group() -> None:
     for group, finding in itertools.product((0, 1), (0, 1)):
         rows = (member == group) & (targets[:, finding] == 1)
         assert (weights[rows].sum(axis=0) == rows.sum()).all()
+
+
+def test_the_design_of_groups_is_that_of_each_alone_unless_patients_are_in_several() -> None:
+    _, targets, member, patients = split(2, (30, 21), images=2)
+    plan = group_design(targets, member, patients)
+    alone = [design(targets[member == g], patients[member == g]) for g in (0, 1)]
+    assert [len(part) for part in plan.strata] == [len(part) for own in alone for part in own.strata]
+    assert plan.units == 51
+    member[1] = 1  # the first patient has an image in each group
+    mixed, whole = group_design(targets, member, patients), design(targets, patients)
+    assert (mixed.member == whole.member).all()
+    assert len(mixed.strata) == len(whole.strata)
 
 
 def test_the_gap_of_two_groups_is_that_of_scikit_learn_with_the_interval_of_a_difference() -> None:

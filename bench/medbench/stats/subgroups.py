@@ -48,18 +48,25 @@ class Gap:
 
 
 def group_design(targets: NDArray[np.generic], member: Ints, patients: NDArray[np.generic] | None = None) -> Design:
-    """Return the design of a bootstrap within groups and classes: each draw has as many of both as the split.
+    """Return the design of a bootstrap of all groups: each is drawn within its own strata, as it would be alone.
+
+    If a patient has images in several groups, patients are drawn within strata of all groups together.
 
     Args:
         targets: (n,) class numbers, or (n, c) zeros and ones.
         member: (n,) group of each image, from 0.
         patients: (n,) patient of each image, who is drawn as a whole; None: images are drawn.
     """
-    if targets.ndim == 1:
-        return design(np.unique(np.column_stack([member, targets]), axis=0, return_inverse=True)[1].ravel(), patients)
-    has = np.column_stack([targets != 0, ~(targets != 0).any(axis=1)])
-    cells = [has & (member == group)[:, None] for group in range(int(member.max()) + 1)]
-    return design(np.concatenate(cells, axis=1), patients)
+    if patients is not None and in_several(member, patients):
+        return design(targets, patients)
+    unit, strata, units = np.zeros(len(member), np.int64), [], 0
+    for group in range(int(member.max()) + 1):
+        rows = np.flatnonzero(member == group)
+        own = design(targets[rows], None if patients is None else patients[rows])
+        unit[rows] = own.member + units
+        strata += [part + units for part in own.strata]
+        units += own.units
+    return Design(unit, tuple(strata))
 
 
 def gap(terms: Sequence[Term], plan: Design, seed: int = 0, level: float = LEVEL) -> Gap:

@@ -100,5 +100,6 @@ def test_every_format_has_it(put, by) -> None:
     rows = list(csv.DictReader(io.StringIO(shown["csv"])))
     assert [float(rows[0][name]) for name in ("images", "patients", "prevalence")] == [80, 40, 0.5]
     assert float(rows[2]["auroc_p_holm"]) == found.rows[2].cells[2].value
+    assert "bigtriangleup" in shown["latex"]
     assert "NaN" not in shown["json"]
     assert json.loads(shown["json"])

@@ -34,9 +34,10 @@ def notes_of(parts: Sequence[Part], names: Sequence[str], by: By) -> list[str]:
             f"cite p (Holm): it is adjusted for the {tests} tests of this table; p alone is only for one test that was "
             "chosen before the results were seen"
         )
-    if any(len(part.measured) > 2 for part in parts):
+    shown = [one for part in parts for one in part.metrics.values() if one.gap is not None]
+    if any(sum(number.value is not None for number in one.numbers) > 2 for one in shown):
         notes.append(
-            "the interval of a gap among three groups or more contains the true gap in at least 95 % of splits"
+            "the interval of a gap among three groups or more contains the true gap in at least 95 % of test splits"
         )
     if any(higher_is_better(name) is None for name in names):
         notes.append(f"of metrics without a better direction, {BEST_MARK} is the highest and {WORST_MARK} the lowest")
