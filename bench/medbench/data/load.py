@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import SUBGROUP, CsvLayout, DatasetCard
 from medbench.cards.find import HUB_DATA, dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
-from medbench.data.layouts import class_folders, reader
+from medbench.data.layouts import class_folders, join, reader
 from medbench.data.layouts.own.folder import card_from_folder
 from medbench.data.layouts.own.hub import card_from_hub
 from medbench.data.layouts.own.table import card_from_csv
@@ -237,6 +238,36 @@ def open_dataset(
         with reader.how_to_get(source.card):
             class_folders.require_files(source.card, source.root, samples["path"].tolist(), command)
     return Opened(source, samples, gone if missing == "leave-out" else [])
+
+
+def read_labels(name: str, root: Path | None = None, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read the labels of a data set with further columns of its label files. No image is read.
+
+    Args:
+        name: As for `load_dataset`.
+        root: The data folder; see `find_source`.
+        columns: Subgroups of the card, or columns of the label files, however they are spelled there.
+
+    Returns:
+        What `reader.read_samples` returns, with a column `subgroup_<name>` for each of `columns`.
+
+    Raises:
+        CardError: No such card.
+        DataError: The labels are missing or wrong, or lack a column.
+    """
+    source = find_source(name, root)
+    card, layout = source.card, source.card.layout
+    if isinstance(layout, CsvLayout):
+        wanted = {column: column for column in columns} | layout.subgroups
+        card = card.model_copy(update={"layout": layout.model_copy(update={"subgroups": wanted})})
+    samples = reader.read_samples(card, source.root, True, source.tables)
+    if lacking := [column for column in columns if SUBGROUP + column not in samples.columns]:
+        known = [column.removeprefix(SUBGROUP) for column in samples.columns if column.startswith(SUBGROUP)]
+        if isinstance(layout, CsvLayout):
+            known = [*layout.subgroups, *join.headers(layout, layout.tables[0], source.tables)]
+        has = f"they have: {', '.join(dict.fromkeys(known))}" if known else "they have no columns of this kind"
+        raise DataError(f"the labels of {card.name} have no column '{lacking[0]}'", has)
+    return samples
 
 
 def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:

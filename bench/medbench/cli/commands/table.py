@@ -11,7 +11,10 @@ from medbench.cli import complete, listing, options, output, plan_text
 from medbench.errors import visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from medbench.cards import PaperCard
+    from medbench.report.subgroups.by import By
     from medbench.report.tables.table import Table
 
 NUMBERS = ("csv", "json")
@@ -39,6 +42,22 @@ def table(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="A row for each class of each run on a data set, with 95 % intervals.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="A row for each subgroup of each run on a data set: sex,age:40:60,sex*age:60 (columns of the labels, "
+            "with bins after colons).",
+        ),
+    ] = None,
+    min_group: Annotated[
+        int | None,
+        typer.Option(help="--by: patients (images if none are known) of a group that is measured; default: 30."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="--by: data set, card file or labels CSV with the columns; default: the card of this name."),
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
     sort: Annotated[
         str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
@@ -57,7 +76,7 @@ def table(
 ) -> None:
     """Print a table, or list all tables.
 
-    The options after --fill only have an effect with it.
+    The options after --fill only have an effect with it; --data-root also with --by.
     """
     runs = runs or out
     plan_text.check_fill("table", name, fill, dry_run)
@@ -77,11 +96,24 @@ def table(
     from medbench.report.tables.choose import chosen
 
     asked = _words(metrics)
-    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class)
-    shown = chosen(found, () if per_class else asked, _words(columns), sort)
-    write_table(shown, form, intervals or per_class or name.startswith(SHIFT), SEE_ALL)
+    groups = None if by is None else _by(name, by, min_group, labels, data_root)
+    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups)
+    rows = per_class or by is not None
+    shown = chosen(found, () if rows else asked, _words(columns), sort)
+    write_table(shown, form, intervals or rows or name.startswith(SHIFT), SEE_ALL)
     if status:
         raise typer.Exit(status)
+
+
+def _by(name: str, text: str, fewest: int | None, labels: str | None, data_root: Path | None) -> By:
+    """Return what `--by` and its options ask for."""
+    from functools import partial
+
+    from medbench.data.load import read_labels
+    from medbench.report.subgroups.by import FEWEST, By
+
+    read = partial(read_labels, labels or name.partition("/")[2], data_root)
+    return By(text, read, FEWEST if fewest is None else fewest, stored=labels is None)
 
 
 def _words(text: str | None) -> list[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.subgroups.by import By
+from medbench.report.subgroups.subgroup_table import subgroup_table
 from medbench.report.tables.class_table import class_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.shift_table import shift_table
@@ -47,6 +49,7 @@ def table(
     preset: str | None = None,
     metrics: Sequence[str] = (),
     per_class: bool = False,
+    by: By | None = None,
 ) -> Table:
     """Return a table by name; arguments and errors are those of `medbench.table` and `medbench table`.
 
@@ -58,8 +61,11 @@ def table(
         raise CardError(
             f"'{name}' has no table by class", "only data sets have one: medbench table dataset/NAME --per-class"
         )
+    if by is not None and (per_class or not name.startswith("dataset/")):
+        odd = "--by and --per-class are two tables" if per_class else f"'{name}' has no table by subgroups"
+        raise CardError(odd, "only data sets have one: medbench table dataset/NAME --by COLUMN,…")
     with gc_paused():  # until `_table` has returned: its records are gone by then
-        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class)
+        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class, by)
     if found is None:
         raise unknown("table", name, list_tables(runs), "All: medbench table")
     return found
@@ -74,6 +80,7 @@ def _table(
     preset: str | None,
     metrics: Sequence[str],
     per_class: bool,
+    by: By | None,
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
@@ -81,6 +88,8 @@ def _table(
         records = records_of(runs, rest)
         if kind == "shift":
             return shift_table(rest, records, include_random)
+        if by is not None:
+            return subgroup_table(rest, records, by, include_random, metrics)
         if per_class:
             return class_table(rest, records, include_random, metrics)
         return dataset_table(rest, records, include_random, intervals, metrics, costs=True)
