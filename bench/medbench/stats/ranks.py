@@ -162,7 +162,7 @@ class Repeats:
 
     @cached_property
     def drawn(self) -> Array:
-        """(b, k) the mean ranks of each repeat."""
+        """(b, k) the mean ranks of each repeat, with entrants moved together: their spread is right, not their order."""
         centre = self.values.mean(axis=1, keepdims=True)
         moved = centre + self.factors * (self.values - centre)
         return np.asarray(ranks(moved[:, None] + self.noise).mean(axis=0))
@@ -175,8 +175,12 @@ class Repeats:
 
     @cached_property
     def first(self) -> Array:
-        """(k,) the share of repeats in which each entrant has the best mean rank; equal ones share a repeat."""
-        best = ranks(-self.drawn) == ranks(-self.drawn).min(axis=1, keepdims=True)
+        """(k,) the share of draws in which each entrant has the best mean rank; equal ones share a draw.
+
+        Here no entrant is moved: the question is which one is the best, given what was seen.
+        """
+        places = ranks(-ranks(self.values[:, None] + self.noise).mean(axis=0))
+        best = places == places.min(axis=1, keepdims=True)
         return np.asarray((best / best.sum(axis=1, keepdims=True)).mean(axis=0))
 
     def alike(self, level: float = 1 - LEVEL) -> NDArray[np.bool_]:
