@@ -96,7 +96,7 @@ class StudyCard(Card):
         ]
         table = PaperTable(
             title=self.title or self.name,
-            source=f"study {self.name}",
+            source="study",
             heads=["entrant"],
             columns=columns,
             rows=rows,

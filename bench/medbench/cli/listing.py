@@ -110,6 +110,7 @@ def table_rows(runs: Path | None = None) -> list[Row]:
 def figure_rows(runs: Path | None = None) -> list[Row]:
     """Return name, kind and title of every figure: those of papers, then those of data sets as `table_rows` does."""
     from medbench import cards
+    from medbench.cards.study import RANKS
     from medbench.report.figures.own import list_own
 
     papers = [cards.find_paper(name) for name in cards.names("papers")]
@@ -119,6 +120,7 @@ def figure_rows(runs: Path | None = None) -> list[Row]:
         for name, figure in paper.figures.items()
     ]
     titles = {row["name"]: row["title"] for row in table_rows(runs)}
+    rows += [{"name": name, "kind": RANKS, "title": title} for name, title in titles.items() if name.startswith(RANKS)]
     return rows + [
         {"name": name, "kind": kind, "title": titles["/".join(name.split("/")[:2])]} for name, kind in list_own(runs)
     ]

@@ -162,7 +162,7 @@ class Repeats:
 
     @cached_property
     def drawn(self) -> Array:
-        """(b, k) the mean ranks of each repeat, with entrants moved together: their spread is right, not their order."""
+        """(b, k) the mean ranks of each repeat, with entrants moved together: for their spread, not their order."""
         centre = self.values.mean(axis=1, keepdims=True)
         moved = centre + self.factors * (self.values - centre)
         return np.asarray(ranks(moved[:, None] + self.noise).mean(axis=0))

@@ -83,7 +83,7 @@ def ranked(
             entries.append(Entry(index.choose(one, include_random).group if compares else None, wanted.metric))
         rows.append(entries)
     ranking, left = ranking_of(card.name, rows)
-    notes = (*_notes(ranking), *_left_out(card, rows, ranking, left))
+    notes = (*_notes(card, ranking), *_left_out(card, rows, ranking, left))
     return RankedStudy(card, _table(card, base, ranking, notes), ranking)
 
 
@@ -95,7 +95,12 @@ def _table(card: StudyCard, base: Table, ranking: Ranking | None, notes: Iterabl
     rows.sort(key=lambda row: (row.cells[0].value is None, row.cells[0].value or 0.0))
     columns = tuple(Column(name, title, "", "") for name, title in HEADS.items())
     return replace(
-        base, columns=(*columns, *base.columns), rows=tuple(rows), notes=(*notes, *base.notes), lead=len(columns)
+        base,
+        title=f"study {card.name}" + (f": {card.title}" if card.title else ""),
+        columns=(*columns, *base.columns),
+        rows=tuple(rows),
+        notes=(*notes, *base.notes),
+        lead=len(columns),
     )
 
 
@@ -125,13 +130,13 @@ def _rank_cells(ranking: Ranking | None, i: int) -> list[Cell]:
     return [rank, Cell(ranking.wins[at], form="count"), share]
 
 
-def _notes(ranking: Ranking | None) -> list[str]:
+def _notes(card: StudyCard, ranking: Ranking | None) -> list[str]:
     if ranking is None:
         return ["no ranks yet: they need two data sets on which two entrants were run"]
     test, n = ranking.test, len(ranking.columns)
     found = [
-        f"mean rank over {n} data sets: 1 is the best, equal numbers share their ranks; wins: data sets on which it is "
-        "the best, a shared one counts in part"
+        f"mean rank over {n} columns: 1 is the best, equal numbers share their ranks; wins: columns in which it is the "
+        "best, a shared one counts in part"
     ]
     if ranking.repeats:
         alike = sum(one.alike for one in ranking.repeats)
@@ -144,12 +149,14 @@ def _notes(ranking: Ranking | None) -> list[str]:
         found.append("no intervals: not all cells have stored predictions of the same test images")
     p = "all entrants have equal ranks" if test.p != test.p else f"p {_shown(test.p)}"
     found.append(
-        f"other data sets: Friedman test with {n} data sets, {p}; Nemenyi's critical difference of two mean ranks at "
+        f"other data sets: Friedman test over {n} columns, {p}; Nemenyi's critical difference of two mean ranks at "
         f"0.05: {test.difference:.3f}"
     )
+    shared = len({card.data[j].dataset for j in ranking.columns}) < n
+    found += ["columns of one data set share its test images, which that test ignores: its p is too small"] * shared
     if test.hopeless:
         found.append(
-            f"so few data sets tell no entrants apart: mean ranks of {test.entrants} differ by at most "
+            f"so few columns tell no entrants apart: mean ranks of {test.entrants} differ by at most "
             f"{test.entrants - 1}; what may be said is about these data sets"
         )
     return found
