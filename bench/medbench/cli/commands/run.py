@@ -278,6 +278,6 @@ def _needed(option: str, value: str | None) -> str:
     if value is None:
         raise MedbenchError(
             f"--{option} is missing",
-            "give --model, --protocol and --dataset, or a --paper or --study, whose card has them; see: medbench run -h",
+            "give --model, --protocol and --dataset, or --paper or --study, whose cards name them; see medbench run -h",
         )
     return value

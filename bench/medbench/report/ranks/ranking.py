@@ -165,7 +165,7 @@ def _noise(name: str, columns: Sequence[Sequence[Entry]]) -> Array | None:
                 if own is None or not (test is None or test.compares(own)):
                     return None
                 test = test or own
-                drawn.append(_drawn(cell.metric, own))
+                drawn.append(_drawn(cell.metric, own, cell.group.first.unit.dataset))
                 advance()
             values = np.stack(drawn, axis=1)
             defined = values[~np.isnan(values).any(axis=1)]
@@ -175,9 +175,9 @@ def _noise(name: str, columns: Sequence[Sequence[Entry]]) -> Array | None:
     return np.stack(found)
 
 
-def _drawn(metric: str, own: Predicted) -> Array:
+def _drawn(metric: str, own: Predicted, dataset: str) -> Array:
     """Return (b,) what each draw adds to a metric, where higher is better; its deviation is the standard error."""
     plan = design(own.targets, own.groups)
-    seed = seed_of("ranks", files.digest(own.ids))
+    seed = seed_of("ranks", dataset, files.digest(own.ids))
     drawn = combine([evaluate(metric, own.of(metric), own.targets, plan, DRAWS, seed)], plan, seed)
     return METRICS[metric].sign * drawn.shape.spread * (drawn.values - np.nanmean(drawn.values))
