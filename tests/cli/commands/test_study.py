@@ -24,6 +24,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "results/studies").mkdir(parents=True)
     (tmp_path / "results/studies/mine.yaml").write_text(STUDY)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDBENCH_RUNS", "results/runs")
     for model, score in (("dino", 0.7), ("dinov2", 0.8)):
         for dataset, metric in (("aptos", "kappa_quadratic"), ("ddsm", "auroc")):
             if (model, dataset) != ("dino", "ddsm"):

@@ -158,26 +158,40 @@ def _noise(name: str, columns: Sequence[Sequence[Entry]]) -> Array | None:
     found = []
     with progress.bar(f"ranks of {name}", len(columns) * len(columns[0]), "bootstraps") as advance:
         for column in columns:
-            drawn, test = [], None
-            for cell in column:
-                assert cell.group is not None
-                own = predicted(cell.group)
-                if own is None or not (test is None or test.compares(own)):
-                    return None
-                test = test or own
-                drawn.append(_drawn(cell.metric, own, cell.group.first.unit.dataset))
-                advance()
-            values = np.stack(drawn, axis=1)
-            defined = values[~np.isnan(values).any(axis=1)]
-            if not len(defined):
+            noise = _noise_of(column, advance)
+            if noise is None:
                 return None
-            found.append(np.resize(defined, values.shape))
+            found.append(noise)
     return np.stack(found)
 
 
-def _drawn(metric: str, own: Predicted, dataset: str) -> Array:
-    """Return (b,) what each draw adds to a metric, where higher is better; its deviation is the standard error."""
+def _noise_of(column: Sequence[Entry], advance: progress.Advance) -> Array | None:
+    """Return (b, k): the part of one column."""
+    parts: list[Array] = []
+    test: Predicted | None = None
+    for cell in column:
+        assert cell.group is not None
+        own = predicted(cell.group)
+        if own is None or not (test is None or test.compares(own)):
+            return None
+        test = test or own
+        parts.append(drawn(cell.metric, own, cell.group.first.unit.dataset))
+        advance(1)
+    values = np.stack(parts, axis=1)
+    defined = values[~np.isnan(values).any(axis=1)]
+    return np.resize(defined, values.shape) if len(defined) else None
+
+
+def drawn(metric: str, own: Predicted, dataset: str) -> Array:
+    """Return (b,) what each draw adds to a metric, where higher is better; its deviation is the standard error.
+
+    Args:
+        metric: The metric.
+        own: The test predictions.
+        dataset: The data set's name: data sets have draws of their own, even with equal ids.
+    """
     plan = design(own.targets, own.groups)
     seed = seed_of("ranks", dataset, files.digest(own.ids))
-    drawn = combine([evaluate(metric, own.of(metric), own.targets, plan, DRAWS, seed)], plan, seed)
-    return METRICS[metric].sign * drawn.shape.spread * (drawn.values - np.nanmean(drawn.values))
+    found = combine([evaluate(metric, own.of(metric), own.targets, plan, DRAWS, seed)], plan, seed)
+    centre = found.defined.mean() if len(found.defined) else np.nan
+    return METRICS[metric].sign * found.shape.spread * (found.values - centre)
