@@ -53,7 +53,7 @@ def ls(
     runs: options.Runs = None,
     as_json: options.Json = False,
 ) -> None:
-    """List models, protocols, data sets, studies or results.
+    """List cards, tables, figures or runs.
 
     WHAT is one of: models, protocols, datasets, prompts, studies, tables, figures, runs (finished units).
     """

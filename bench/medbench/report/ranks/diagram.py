@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medbench.errors import MedbenchError
 from medbench.report.figures.figure import FigureData, Panel, Point
@@ -22,8 +22,8 @@ LETTER = 0.052  # inches, a letter of a label
 LONGEST = 44  # letters of a name that are shown
 LEVEL, GAP = 0.17, 0.1  # inches from label to label and from bar to bar
 TOP = 0.55  # inches above the axis
-WIDE = {"linewidth": 3.0, "solid_capstyle": "butt", "color": "0.1"}
-THIN = {"linewidth": 0.6, "color": "0.1"}
+WIDE: dict[str, Any] = {"linewidth": 3.0, "solid_capstyle": "butt", "color": "0.1"}
+THIN: dict[str, Any] = {"linewidth": 0.6, "color": "0.1"}
 
 
 def of_study(study: RankedStudy) -> FigureData:
