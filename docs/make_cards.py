@@ -25,9 +25,9 @@ medbench comes with a card for each of these. `medbench show NAME` prints a card
 
 FIELDS = """# The fields of cards
 
-A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`, `prompts`) prints these lists in a
-terminal, and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a card.
-`make docs` writes this page.
+A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`, `study`, `prompts`) prints these
+lists in a terminal, and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a
+card. `make docs` writes this page.
 """
 SETTING = """# Settings of protocols
 
@@ -39,7 +39,14 @@ COMMANDS = """# Commands
 
 What `medbench COMMAND --help` prints. `make docs` writes this page.
 """
-TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper", "prompts": "Prompts"}
+TITLES = {
+    "models": "Model",
+    "datasets": "Data set",
+    "protocols": "Protocol",
+    "papers": "Paper",
+    "studies": "Study",
+    "prompts": "Prompts",
+}
 LISTS = {Kind.models: "Models", Kind.protocols: "Protocols", Kind.datasets: "Data sets", Kind.prompts: "Prompts"}
 
 

@@ -30,7 +30,7 @@ ROOMS = {
     "metrics": "errors",
     "stats": "errors metrics seeding",
     "records": "errors progress stats storage",
-    "papers": "errors cards records storage",
+    "papers": "errors cards metrics records storage",
     "data": "errors progress seeding storage cards",
     "models": "errors progress seeding storage cards data",
     "features": "errors progress seeding storage cards metrics data models",

@@ -57,7 +57,7 @@ def card_files() -> dict[str, str]:
 
 def write_cards(folder: Path) -> None:
     for name, text in card_files().items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(text)
 
 

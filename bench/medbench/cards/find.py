@@ -22,6 +22,7 @@ from medbench.cards.paper import PaperCard
 from medbench.cards.prompts.card import PromptsCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.cards.recipes import KINDS
+from medbench.cards.study import StudyCard
 from medbench.errors import CardError, unknown
 from medbench.storage import paths
 
@@ -30,6 +31,7 @@ SCHEMAS: dict[str, type[Card]] = {
     "datasets": DatasetCard,
     "protocols": ProtocolCard,
     "papers": PaperCard,
+    "studies": StudyCard,
     "prompts": PromptsCard,
 }
 FOLDER_KINDS = {
@@ -37,6 +39,7 @@ FOLDER_KINDS = {
     "datasets": "datasets",
     "protocols": "protocols",
     "published": "papers",
+    "studies": "studies",
     "prompts": "prompts",
 }
 TELLING_FIELDS = {
@@ -44,9 +47,12 @@ TELLING_FIELDS = {
     "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
     "protocols": {"defaults", "presets", "kind"},
     "papers": {"tables"},
+    "studies": {"entrants"},
     "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
+SINGULAR = {kind: "study" if kind == "studies" else kind.removesuffix("s") for kind in SCHEMAS}
+"""Kind -> what one card of it is called."""
 LABEL_FILES = (".csv", ".tsv", ".parquet")
 """Endings of label files of the user's own."""
 HUB_DATA = "hf://"
@@ -189,6 +195,11 @@ def find_paper(name: str) -> PaperCard:
     return _find(PaperCard, name)
 
 
+def find_study(name: str) -> StudyCard:
+    """Return the study card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    return _find(StudyCard, name)
+
+
 def find_prompts(name: str) -> PromptsCard:
     """Return the prompts card called `name`, or that lies in the file `name` (ending in .yaml)."""
     return _find(PromptsCard, name)
@@ -200,7 +211,7 @@ def _find(schema: type[C], name: str) -> C:
     kind = next(kind for kind, known in SCHEMAS.items() if known is schema)
     file = card_file(kind, name)
     if file is None:
-        raise unknown(kind.removesuffix("s"), name, names(kind), f"All: medbench ls {kind}")
+        raise unknown(SINGULAR[kind], name, names(kind), f"All: medbench ls {kind}")
     return load_file(schema, file)
 
 
@@ -345,7 +356,7 @@ def kind_of(path: Path) -> str:
         if fields and all(isinstance(value, list) for value in content.values()):
             return "prompts"  # nothing but `class: [texts]`
         raise CardError(
-            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper or prompts card",
+            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper, study or prompts card",
             f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
         )
     return kind

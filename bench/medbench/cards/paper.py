@@ -20,6 +20,7 @@ class PaperColumn(Strict):
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str = Field(description="Id of the metric on the test split.")
     title: str = Field(description="Head of the column.")
+    model: Encoder | None = Field(None, description="The model of all its cells; none: that of each row.")
 
 
 class PaperRow(Strict):

@@ -25,9 +25,14 @@ def papers(incomplete: str) -> list[str]:
     return _starting(_names("papers"), incomplete)
 
 
+def studies(incomplete: str) -> list[str]:
+    """Return the studies that a word may become."""
+    return _starting(_names("studies"), incomplete)
+
+
 def cards(incomplete: str) -> list[str]:
     """Return the cards of all kinds that a word may become."""
-    return _starting([*_names("models", "protocols", "datasets", "papers", "prompts"), "card"], incomplete)
+    return _starting([*_names("models", "protocols", "datasets", "papers", "studies", "prompts"), "card"], incomplete)
 
 
 def rows(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plans and their results as text: for `run`, and for `table --fill`, `figure --fill` and `run --paper`."""
+"""Plans and their results as text: for `run` with all its options, `table --fill` and `figure --fill`."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def cells_of(table: PaperTable, place: str) -> list[list[CellSpec]]:
     return [
         [
             CellSpec(
-                model=row.model,
+                model=column.model or row.model,
                 protocol=row.protocol,
                 dataset=column.dataset,
                 set={key: value for key, value in row.set.items() if key != "split"},

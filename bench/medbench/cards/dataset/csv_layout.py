@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Cell, ClassNumber, Replacements, Strict, has_part
+from medbench.cards.dataset.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.cards.dataset.splits import Split
-from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.storage.patterns import Expression
 
 GroupPattern = Annotated[str, has_part("group")]

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from medbench.cards.base import Cell, ClassNumber, Pattern, Strict, has_part
 from medbench.cards.dataset.csv_layout import CsvLayout, GroupPattern
+from medbench.cards.dataset.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.cards.dataset.splits import Split
-from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.storage.patterns import Expression
 
 LabelPattern = Annotated[str, has_part("label")]

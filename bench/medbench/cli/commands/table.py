@@ -1,4 +1,4 @@
-"""`medbench table`: what was run on a data set, or a paper's table with our numbers in it."""
+"""`medbench table`: what was run on a data set, or the table of a paper or study with our numbers in it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from medbench.errors import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from medbench.cards import PaperCard
     from medbench.report.subgroups.by import By
     from medbench.report.tables.table import Table
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
-SHIFT = "shift/"
-"""Tables that always show intervals: of a drop, they are the point."""
+SURE = ("shift/", "ranks/")
+"""Tables that always show intervals: of a drop or a mean rank, they are the point."""
 SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
@@ -28,7 +27,8 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, shift/<name>, or a paper's table; none: list all.", autocompletion=complete.tables
+            help="dataset/<name>, shift/<name>, ranks/<study> or a paper's table; none: list all.",
+            autocompletion=complete.tables,
         ),
     ] = None,
     form: options.TableFormat = None,
@@ -86,7 +86,9 @@ def table(
     _check(name, form)
     status: int | None = 0
     if fill:
-        paper, place = _of_paper(name)
+        from medbench.papers.studies import placed
+
+        paper, place = placed(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
         status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
         if status is None:
@@ -100,7 +102,7 @@ def table(
     found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups)
     rows = per_class or by is not None
     shown = chosen(found, () if rows else asked, _words(columns), sort)
-    write_table(shown, form, intervals or rows or name.startswith(SHIFT), SEE_ALL)
+    write_table(shown, form, intervals or rows or name.startswith(SURE), SEE_ALL)
     if status:
         raise typer.Exit(status)
 
@@ -153,15 +155,3 @@ def _check(name: str, form: str | None) -> None:
 
     if form is not None and form not in FORMATS:
         raise unknown("format", form, FORMATS)
-
-
-def _of_paper(name: str) -> tuple[PaperCard, str]:
-    """Return the card of a paper's table, and the table's name in it."""
-    from medbench import cards
-    from medbench.errors import unknown
-
-    kind, _, rest = name.partition("/")
-    paper = cards.find_paper(kind)
-    if rest not in paper.tables:
-        raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")
-    return paper, rest

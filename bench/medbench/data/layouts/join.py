@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from medbench.cards.dataset import CsvLayout, Join, LabelTable
-from medbench.cards.example import FIELD
+from medbench.cards.dataset.example import FIELD
 from medbench.data.layouts.csv_table import Columns, header_of, read_columns
 from medbench.data.layouts.own.spelling import IMAGE, pick, plain
 from medbench.errors import DataError, MissingDataError

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import SUBGROUP, CsvLayout, DatasetCard, FolderLayout, LabelTable, ListLayout, NpzLayout
-from medbench.cards.example import FIELD
+from medbench.cards.dataset.example import FIELD
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines

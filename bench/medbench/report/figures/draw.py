@@ -9,6 +9,7 @@ from types import ModuleType
 
 from medbench import cards
 from medbench.cards import PaperCard
+from medbench.cards.study import RANKS
 from medbench.errors import unknown
 from medbench.papers.matching import paper_records
 from medbench.records import Record
@@ -16,6 +17,8 @@ from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, gains, heatmaps, own, ratios, shots, similarity
 from medbench.report.figures.figure import FigureData
 from medbench.report.figures.values import FigureRecords
+from medbench.report.ranks import diagram
+from medbench.report.ranks.ranks_table import ranked_study
 from medbench.storage import files, paths
 
 FORMATS = ("png", "svg", "pdf")
@@ -27,17 +30,19 @@ KINDS: dict[str, ModuleType] = {
     "ratios": ratios,
     "similarity": similarity,
     shots.KIND: shots,
+    diagram.KIND: diagram,
 }
 """Kind of figure -> the module that draws it, and collects the data of papers' figures."""
 
 
 def list_figures(runs: Path | None = None) -> list[str]:
-    """Return the names of all papers' figures, then those of each data set: `dataset/<name>` and its kinds.
+    """Return the names of figures: of papers, of studies, then of each data set, `dataset/<name>` and its kinds.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).figures]
+    papers += [f"{RANKS}/{study}" for study in cards.names("studies")]
     return papers + [name for name, _ in own.list_own(runs)]
 
 
@@ -58,7 +63,7 @@ def figure_data(
 
     Args:
         name: `wacv2024/figure4` and its like (`fig4` is understood too), `dataset/<name>`, or `dataset/<name>/<kind>`,
-            for which `<name>/<kind>` is short.
+            for which `<name>/<kind>` is short; `ranks/<name>` of a study.
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         published: Give the paper's values too, where they follow from what its tables print.
         include_random: Let random weights stand for what nothing else is there for, marked.
@@ -68,6 +73,8 @@ def figure_data(
     Raises:
         CardError: There is no such figure, or no such reference.
     """
+    if (study := name.removeprefix(f"{RANKS}/")) != name:
+        return diagram.of_study(ranked_study(study, runs, include_random, preset=preset))
     if found := own.find(name, runs):
         dataset, kind = found
         return own.OWN[kind](dataset, runs, include_random)

@@ -1,4 +1,4 @@
-"""Tables from records: one per data set, and those of papers."""
+"""Tables from records: one per data set, and those of papers and studies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medbench.storage import paths
 
 
 def list_tables(runs: Path | None = None) -> list[str]:
-    """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
+    """Return the names of all tables: of papers and studies, then `dataset/<name>` of data sets with a finished unit.
 
     `shift/<name>` follows where models that were trained on it were tested on another data set.
 
@@ -26,8 +26,10 @@ def list_tables(runs: Path | None = None) -> list[str]:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     from medbench import cards
+    from medbench.cards.study import RANKS
 
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
+    papers += [f"{RANKS}/{study}" for study in cards.names("studies")]
     place, own = paths.runs_dir(runs), []
     for name in run_on(place):
         own += [f"dataset/{name}", *([f"shift/{name}"] if store.tested_elsewhere(place, name) else [])]
@@ -97,6 +99,12 @@ def _table(
 
     if kind == "dataset" and rest in cards.names("datasets"):
         return dataset_table(rest, [], include_random, intervals)  # which says that nothing has been run
+    from medbench.cards.study import RANKS
+
+    if kind == RANKS and rest in cards.names("studies"):
+        from medbench.report.ranks.ranks_table import ranked_study
+
+        return ranked_study(rest, runs, include_random, intervals, preset).table
     if kind not in cards.names("papers") or rest not in (paper := cards.find_paper(kind)).tables:
         return None
     from medbench.papers.matching import paper_records
