@@ -51,6 +51,7 @@ def run(
     closed: Annotated[
         bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
     ] = False,
+    corrupt: options.Corrupt = None,
     paper: Annotated[
         str | None,
         typer.Option(
@@ -132,6 +133,7 @@ def run(
         test_on=test_on or (),
         test_part=test_part,  # type: ignore[arg-type]
         closed=closed,
+        corrupt=corrupt or (),
         weights=weights,
         image_size=image_size,
         device=device,
@@ -235,9 +237,10 @@ def _paper(
 
     if how.folds is not None:
         raise MedbenchError("--folds does not go with --paper: the paper's card has the splits", "leave it out")
-    if how.test_on:
+    if how.test_on or how.corrupt:
+        given = "--test-on" if how.test_on else "--corrupt"
         raise MedbenchError(
-            "--test-on does not go with --paper: a paper's tables show each data set alone",
+            f"{given} does not go with --paper: a paper's tables show each data set alone, as it is",
             "name the models, protocols and data sets: --model, --protocol, --dataset",
         )
     if how.image_size is not None:

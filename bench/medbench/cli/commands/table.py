@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
-SHIFT = "shift/"
+DROPS = ("shift/", "corruption/")
 """Tables that always show intervals: of a drop, they are the point."""
 SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
@@ -25,7 +25,8 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, shift/<name>, or a paper's table; none: list all.", autocompletion=complete.tables
+            help="dataset/<name>, shift/<name>, corruption/<name>, or a paper's table; none: list all.",
+            autocompletion=complete.tables,
         ),
     ] = None,
     form: options.TableFormat = None,
@@ -79,7 +80,7 @@ def table(
     asked = _words(metrics)
     found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class)
     shown = chosen(found, () if per_class else asked, _words(columns), sort)
-    write_table(shown, form, intervals or per_class or name.startswith(SHIFT), SEE_ALL)
+    write_table(shown, form, intervals or per_class or name.startswith(DROPS), SEE_ALL)
     if status:
         raise typer.Exit(status)
 
