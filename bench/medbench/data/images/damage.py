@@ -122,7 +122,8 @@ def _colour_cast(image: Pixels, gain: float, rng: np.random.Generator) -> Pixels
     """Red times the square root of the gain and blue divided by it, or the reverse, drawn: another white balance."""
     red = math.sqrt(gain) ** _sign(rng)
     tables = np.stack([_levels(LEVELS * factor) for factor in (red, 1.0, 1 / red)])
-    return tables[np.arange(3), image]
+    found: Pixels = tables[np.arange(3), image]
+    return found
 
 
 WAYS: dict[str, Way] = {

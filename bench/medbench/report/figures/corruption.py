@@ -16,10 +16,12 @@ def of_table(table: Table) -> FigureData:
     """Return the figure of a table of corruptions. The intervals of the losses are in the table."""
     dataset = table.columns[0].dataset
     rows = [row for row in table.rows if row.section]
-    protocols = list(dict.fromkeys(_settings(row) for row in rows))
-    names = {id(row): _name(row, protocols) for row in rows}
-    points = [point for row in rows for point in _points(table, row, names[id(row)])]
-    scopes = list(dict.fromkeys(row.section for row in rows))
+    protocols = {_settings(row) for row in rows}
+    found = {(row.section, _name(row, several=len(protocols) > 1)): row for row in rows}
+    scopes, names = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    points = [
+        point for scope in scopes for name in names for point in _points(table, found.get((scope, name)), scope, name)
+    ]
     marked = any(RANDOM_MARK in point.marks for point in points)
     kept = [note for note in table.notes if not note.startswith(("loss", RANDOM_MARK))]
     return FigureData(
@@ -29,7 +31,7 @@ def of_table(table: Table) -> FigureData:
         panels=tuple(
             Panel(f"{dataset} {name}", name, "severity (0: clean)", table.columns[0].metric) for name in scopes
         ),
-        series={name: i for i, name in enumerate(dict.fromkeys(names.values()))},
+        series={name: i for i, name in enumerate(names)},
         points=tuple(points),
         columns=min(3, len(scopes)),
         notes=(*[f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * marked, *kept),
@@ -40,18 +42,19 @@ def _settings(row: Row) -> str:
     return " · ".join(filter(None, (row.about["protocol"], row.about["options"])))
 
 
-def _name(row: Row, protocols: list[str]) -> str:
-    return model_of(row) + (f" · {_settings(row)}" if len(protocols) > 1 else "")
+def _name(row: Row, *, several: bool) -> str:
+    return model_of(row) + (f" · {_settings(row)}" if several else "")
 
 
-def _points(table: Table, row: Row, name: str) -> list[Point]:
-    at = {"clean": 0} | {
-        column.id: int(column.id.removeprefix(START)) for column in table.columns if START in column.id
-    }
-    cells = {column.id: cell for column, cell in zip(table.columns, row.cells, strict=True)}
-    panel, group = f"{table.columns[0].dataset} {row.section}", (str(row.about["group"]),)
-    return [
-        Point(panel, name, x, mean=cell.value, std=cell.std, n=cell.n, marks=cell.mark, records=group)
-        for column, x in at.items()
-        for cell in [cells[column]]
-    ]
+def _points(table: Table, row: Row | None, scope: str, name: str) -> list[Point]:
+    """Return the points of a line: the clean images at 0, then the severities; without a row they are empty."""
+    panel, points = f"{table.columns[0].dataset} {scope}", []
+    for place, column in enumerate(table.columns):
+        if column.id == "clean" or column.id.startswith(START):
+            x = int(column.id.removeprefix(START).replace("clean", "0"))
+            if row is None:
+                points.append(Point(panel, name, x))
+                continue
+            cell, group = row.cells[place], str(row.about["group"])
+            points.append(Point(panel, name, x, None, cell.value, cell.std, cell.n, marks=cell.mark, records=(group,)))
+    return points
