@@ -5,7 +5,7 @@ from __future__ import annotations
 from medbench.report.figures.corruption import of_table
 from medbench.report.figures.own import find, list_own
 from medbench.report.figures.style import context
-from medbench.report.tables.corruption_table import corruption_table
+from medbench.report.robustness.corruption_table import corruption_table
 
 from .conftest import by_place, drawn
 

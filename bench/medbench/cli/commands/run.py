@@ -12,6 +12,7 @@ import typer
 
 from medbench.cli import complete, options, output, plan_text
 from medbench.cli.cluster.elsewhere import Elsewhere
+from medbench.storage import paths
 
 if TYPE_CHECKING:
     from medbench.runs.execute import Told
@@ -121,7 +122,6 @@ def run(
     from medbench import progress
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
-    from medbench.storage import paths
 
     repeats = _repeats(seeds, folds)
     how = Options(

@@ -151,7 +151,8 @@ def _sign(rng: np.random.Generator) -> int:
 
 def _levels(values: NDArray[np.floating]) -> Pixels:
     """Return numbers as grey levels."""
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+    found: Pixels = np.rint(values).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def _picture(image: Pixels) -> Image.Image:

@@ -20,11 +20,11 @@ from medbench.report.figures import draw as figures
 from medbench.report.figures.figure import FigureData
 from medbench.report.html import plots
 from medbench.report.html.run_page import Facts, Page, Picture, Pictures, anchor, facts, page_of
-from medbench.report.tables.corruption_table import corruption_table
+from medbench.report.robustness.corruption_table import corruption_table
+from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import interval
 from medbench.report.tables.paper_table import paper_table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")

@@ -8,10 +8,10 @@ from pathlib import Path
 from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.robustness.corruption_table import corruption_table
+from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.class_table import class_table
-from medbench.report.tables.corruption_table import corruption_table
 from medbench.report.tables.dataset_table import dataset_table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 from medbench.storage import paths
 

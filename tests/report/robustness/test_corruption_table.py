@@ -15,10 +15,10 @@ from medbench.errors import MedbenchError
 from medbench.records import Record, SplitCount
 from medbench.records.store import PREDICTIONS, folder_of, records_of
 from medbench.report.inference import DRAWS
-from medbench.report.tables.corruption_table import corruption_table, damages
+from medbench.report.robustness.corruption_table import corruption_table, damages
+from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.lookup import list_tables, table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Row
 
 NAMES = ["a", "b", "c"]
