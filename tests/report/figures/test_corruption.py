@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medbench.cli import listing
 from medbench.report.figures.corruption import of_table
 from medbench.report.figures.own import find, list_own
 from medbench.report.figures.style import context
@@ -65,3 +66,8 @@ def test_it_is_listed_where_something_was_corrupted(tmp_path, synthetic, save):
     save(tmp_path, corrupted(synthetic, "a", {None: 0.8, "jpeg:1": 0.7}))
     assert find("aptos/corruption", tmp_path) == ("aptos", "corruption")
     assert ("dataset/aptos/corruption", "corruption") in list_own(tmp_path)
+    assert listing.figure_rows(tmp_path)[-1]["title"] == "all results on aptos"
+    assert listing.table_rows(tmp_path)[-1] == {
+        "name": "corruption/aptos",
+        "title": "results on corrupted test images of aptos",
+    }

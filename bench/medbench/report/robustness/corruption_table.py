@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,30 +70,37 @@ class Damage:
         return None if clean is None or left is None else _sign(self.metric) * (clean - left)
 
     @functools.cached_property
-    def read(self) -> list[Predicted] | None:
-        """The predictions of `groups`; None where some are not stored, or are of other images."""
-        found = [predicted(group) for group in self.groups] if all(map(stored, self.groups)) else [None]
-        first = found[0]
-        same = [one for one in found if one is not None and first is not None and one.compares(first)]
-        return same if len(same) == len(found) else None
+    def evaluated(self) -> Evaluated | None:
+        """The metric on all draws; None where predictions are not stored, or are of other images."""
+        terms: list[Term] = []
+        first, plan = None, None
+        for group in self.groups if self.metric in METRICS else []:
+            found = predicted(group) if stored(group) else None
+            if found is None or (first is not None and not found.compares(first)):
+                return None
+            first, plan = first or found, plan or design(found.targets, found.groups)
+            terms.append(evaluate(self.metric, found.of(self.metric), found.targets, plan, DRAWS))
+        return None if first is None or plan is None else Evaluated(first, plan, terms)
 
-    def plan(self) -> Design:
-        """Return the design of the draws: the same images for all sets, patients kept whole."""
-        assert self.read is not None
-        return design(self.read[0].targets, self.read[0].groups)
-
-    @functools.cached_property
-    def terms(self) -> list[Term]:
-        """The metric of each of `groups` on the split and on all draws."""
-        assert self.read is not None
-        plan = self.plan()
-        return [evaluate(self.metric, one.of(self.metric), one.targets, plan, DRAWS) for one in self.read]
-
-    def lost(self, scope: str) -> Term:
+    def lost(self, scope: str, found: Evaluated) -> Term:
         """Return the loss within a scope, for each seed."""
-        clean, *others = self.terms
+        clean, *others = found.terms
         left = mean_of([term for key, term in zip(self.sets, others, strict=True) if scope in (ALL, key[0])])
         return clean.minus(left) if _sign(self.metric) > 0 else left.minus(clean)
+
+
+class Evaluated(NamedTuple):
+    """The predictions of a row's clean images, and the metric of all its sets on the same draws.
+
+    Attributes:
+        clean: The predictions.
+        plan: The design of the draws; patients are kept whole.
+        terms: The metric of `Damage.groups`.
+    """
+
+    clean: Predicted
+    plan: Design
+    terms: list[Term]
 
 
 def _sign(metric: str) -> int:
@@ -224,9 +232,9 @@ def _losses(row: Damage, part: Damage, scope: str) -> tuple[Cell, Cell]:
     clean, loss = row.clean.summary(row.metric)[0], part.loss
 
     def computed() -> cache.Numbers:
-        if row.metric not in METRICS or row.read is None:
+        if (found := row.evaluated) is None:
             return {}
-        lost, whole = (combine([term], row.plan(), skewed=False) for term in (row.lost(scope), row.terms[0]))
+        lost, whole = (combine([term], found.plan, skewed=False) for term in (row.lost(scope, found), found.terms[0]))
         with np.errstate(divide="ignore", invalid="ignore"):
             values = lost.values / whole.values
         values[~np.isfinite(values)] = np.nan
@@ -245,25 +253,21 @@ def _over_least(row: Damage, rows: Sequence[Damage], scope: str) -> Cell:
     rivals = [one for one in rows if _alike(one, row) and one.within(scope).sets.keys() == part.sets.keys()]
     known = [one for one in rivals if one.within(scope).loss is not None]
     least = min(known, key=lambda one: one.within(scope).loss or 0.0, default=row)
-    mine, base = part.loss, least.within(scope).loss
-    if least is row or mine is None or base is None:
+    own, lowest = part.loss, least.within(scope).loss
+    if least is row or own is None or lowest is None:
         return Cell(form="difference")
 
     def computed() -> cache.Numbers:
-        if (
-            row.metric not in METRICS
-            or row.read is None
-            or least.read is None
-            or not row.read[0].compares(least.read[0])
-        ):
+        one, two = row.evaluated, least.evaluated
+        if one is None or two is None or not one.clean.compares(two.clean):
             return {}
-        one, two = row.lost(scope), least.lost(scope)
-        found = difference(one, two, row.plan(), same_seeds=one.split.shape == two.split.shape).interval()
+        mine, base = row.lost(scope, one), least.lost(scope, two)
+        found = difference(mine, base, one.plan, same_seeds=mine.split.shape == base.split.shape).interval()
         return {"low": found.low, "high": found.high}
 
     groups = [*row.groups, *least.groups]
     ends = cache.cached_numbers(f"corruption {scope}, two models", ("low", "high"), row.metric, DRAWS, groups, computed)
-    return _difference(mine - base, ends, "low", "high")
+    return _difference(own - lowest, ends, "low", "high")
 
 
 def _alike(a: Damage, b: Damage) -> bool:
