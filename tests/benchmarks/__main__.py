@@ -77,6 +77,7 @@ def benchmarks(device: str) -> list:
         ("adaptation", adaptation.run),
         ("cka", cka.run),
         ("extraction", extraction.run),
+        ("corruptions", extraction.corrupted),
         ("heads", heads.run),
         ("training", training.run),
         ("alignment", alignment.run),

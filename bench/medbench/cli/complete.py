@@ -20,6 +20,13 @@ def datasets(incomplete: str) -> list[str]:
     return _listed(_names("datasets"), incomplete)
 
 
+def corruptions(incomplete: str) -> list[str]:
+    """Return the corruptions that a comma list may go on with."""
+    from medbench.data.images.corruption import ALL, STRENGTHS
+
+    return _listed([ALL, *STRENGTHS], incomplete)
+
+
 def papers(incomplete: str) -> list[str]:
     """Return the papers that a word may become."""
     return _starting(_names("papers"), incomplete)

@@ -97,6 +97,7 @@ def table_rows(runs: Path | None = None) -> list[Row]:
     from medbench.report.tables import lookup
 
     rows, own = [], {"dataset": "all results on", "shift": "results on other data sets of models trained on"}
+    own["corruption"] = "results on corrupted test images of"
     for name in lookup.list_tables(runs):
         kind, _, rest = name.partition("/")
         if kind == RANKS:

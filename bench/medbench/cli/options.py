@@ -49,6 +49,14 @@ Missing = Annotated[
     str, typer.Option("--missing", metavar="stop|leave-out", help="Stop at images that are missing, or leave them out.")
 ]
 
+Corrupt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|NAME[:SEVERITY],…",
+        help="Also test on corrupted test images, e.g. jpeg,blur:3,noise:1:2 (severities 1 to 5).",
+        autocompletion=complete.corruptions,
+    ),
+]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
 ]

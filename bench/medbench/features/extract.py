@@ -106,7 +106,7 @@ def _features(
         if (found := _load(folders, tally)) is not None:
             return found
         first = folders[0]
-        plain = first.spec.view is None and first.spec.output == "pooled"
+        plain = first.spec.view is None and first.spec.output == "pooled" and first.spec.corruption is None
         if plain and not first.path.exists() and (reason := first.why_not()):
             say(f"{task.what}: cannot use the features stored before: {reason}")
         return _make(task, folders, encoder(), device, workers, tally)

@@ -12,8 +12,8 @@ from medbench import stats
 from medbench.records import Record
 from medbench.storage import files
 
-TESTED = ("test_on", "test_part", "closed")
-"""Options that say which other data set was tested on, and how; they do not change the training."""
+TESTED = ("test_on", "test_part", "closed", "corrupt")
+"""Options that say which other test set was used, and how; they do not change the training."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"

@@ -125,7 +125,7 @@ class Record(BaseModel):
 
     @property
     def test_on(self) -> str | None:
-        """The other data set that it was tested on; None: its own."""
+        """The data set of another test set that it was tested on; None: its own test images, as they are."""
         name = self.unit.options.get("test_on")
         return None if name is None else str(name)
 
@@ -134,6 +134,12 @@ class Record(BaseModel):
         """From whom it was taken over; empty: it was made here."""
         origin = self.provenance.get(ORIGIN)
         return str(origin.get("from", "unknown")) if isinstance(origin, dict) else ""
+
+    @property
+    def corruption(self) -> str | None:
+        """What was done to its test images, such as `jpeg:3`; None: nothing."""
+        name = self.unit.options.get("corrupt")
+        return None if name is None else str(name)
 
     @property
     def path(self) -> Path | None:

@@ -199,13 +199,21 @@ def _has_record(shelf: Path) -> bool:
     return any((shelf / key / RECORD).is_file() for key in names(shelf))
 
 
-def tested_elsewhere(runs: Path, dataset: str) -> bool:
-    """Tell whether a model trained on a data set was tested on another one; only the beginnings of records are read."""
+def tested_elsewhere(runs: Path, dataset: str) -> set[str]:
+    """Return what further test sets models trained on a data set were tested on; only beginnings of records are read.
+
+    Returns:
+        `shift` for other data sets, `corruption` for corrupted images.
+    """
+    found: set[str] = set()
     for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
         with contextlib.suppress(OSError), file.open("rb") as opened:
-            if b'"test_on"' in opened.read(BEGINNING).partition(b'"material"')[0]:
-                return True
-    return False
+            unit = opened.read(BEGINNING).partition(b'"material"')[0]
+            if b'"test_on"' in unit:
+                found.add("corruption" if b'"corrupt"' in unit else "shift")
+        if len(found) == 2:
+            break
+    return found
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:

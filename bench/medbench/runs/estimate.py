@@ -139,7 +139,7 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
             views = getattr(job.settings, "views", 0)
             number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
             number += views * job.dataset.sizes.get("train", 0)
-            number += sum(len(shift.dataset.samples) for shift in job.shifts)
+            number += sum(shift.extracted for shift in job.shifts)
             common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
             key = files.digest([speed, job.kind.tokens, job.weights.sha256, job.dataset.digest, common])
             shared[key] = (speed, max(number, shared.get(key, (speed, 0))[1]))

@@ -162,7 +162,7 @@ class _Request:
         card, settings = self._resolved_card(model, settings)
         data = self._data(recipe, dataset, settings)
         check_inputs(recipe, settings, data)
-        check_features(card, recipe, settings, data)
+        check_features(card, recipe, settings, data, options)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size

@@ -75,6 +75,7 @@ def test_features_of_other_images_are_refused(medbench, file):
     ("words", "said"),
     [
         (["--protocol", "linear-frozen"], "--set views=0"),
+        (["--protocol", "knn", "--corrupt", "jpeg"], "has none of corrupted images"),
         (["--protocol", "lora"], "needs more than one vector for each image, and toy-features is a file of features"),
         (["--protocol", "zero-shot"], "zero-shot on toy-binary needs more than one vector"),
         (["--protocol", "knn", "--set", "pooled=cls"], "needs more than one vector"),

@@ -16,6 +16,8 @@ from torchvision.transforms import v2
 
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
+from medbench.data.images.corruption import Corruption
+from medbench.data.images.damage import damage
 from medbench.data.images.decode import open_image
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule, rule_of
@@ -23,6 +25,7 @@ from medbench.data.prepared import fill
 from medbench.data.prepared.store import Store, prepare
 from medbench.data.prepared.transforms import (
     Clean,
+    Corrupted,
     Drawn,
     InTurn,
     Late,
@@ -107,6 +110,18 @@ def test_clean_gives_the_rows_asked_for(store: Store) -> None:
     assert (clean[[3, 1]].numpy() == expected[[3, 1]]).all()
     found[:] = 0  # a copy: the store is not written to
     assert (Clean(store, rows, 36).__getitems__([0, 1]).numpy() == store.images[4:6]).all()
+
+
+def test_corrupted_images_depend_on_their_ids_not_on_batch_order_or_worker(store: Store) -> None:
+    rows, how = np.array([4, 5, 6, 20, 2]), Corruption("noise", 4)
+    images = Corrupted(store, rows, 32, how, list("abcde"))
+    clean = Clean(store, rows, 32)
+    expected = np.stack([damage(clean[i].numpy(), how, name) for i, name in enumerate("abcde")])
+    for asked in ([0, 1, 2, 3, 4], [4, 0], [3], [2, 2]):
+        assert (images[asked].numpy() == expected[asked]).all()
+    loader = DataLoader(images, batch_size=2, sampler=[3, 1, 0, 4], num_workers=2, collate_fn=lambda batch: batch)
+    assert (torch.cat(list(loader)).numpy() == expected[[3, 1, 0, 4]]).all()
+    assert (clean[[0, 1]].numpy() == np.asarray(store.images)[[4, 5], 2:34, 2:34]).all()  # the store is as it was
 
 
 def test_images_of_several_sets_come_in_turn_in_any_order(store: Store) -> None:

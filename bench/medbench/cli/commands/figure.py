@@ -19,7 +19,9 @@ def figure(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Argument(help="Of dataset/<name>: bars (the default), few-shot (the metric against shots) or shift."),
+        typer.Argument(
+            help="Of dataset/<name>: bars (the default), few-shot (the metric against shots), shift or corruption."
+        ),
     ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,

@@ -12,6 +12,7 @@ import typer
 
 from medbench.cli import complete, options, output, plan_text
 from medbench.cli.cluster.elsewhere import Elsewhere
+from medbench.storage import paths
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
@@ -52,6 +53,7 @@ def run(
     closed: Annotated[
         bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
     ] = False,
+    corrupt: options.Corrupt = None,
     paper: Annotated[
         str | None,
         typer.Option(
@@ -127,7 +129,6 @@ def run(
     from medbench import progress
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
-    from medbench.storage import paths
 
     repeats = _repeats(seeds, folds)
     how = Options(
@@ -139,6 +140,7 @@ def run(
         test_on=test_on or (),
         test_part=test_part,  # type: ignore[arg-type]
         closed=closed,
+        corrupt=corrupt or (),
         weights=weights,
         image_size=image_size,
         device=device,
@@ -256,9 +258,10 @@ def _paper(
     kind = "study" if paper.name == RANKS else "paper"
     if how.folds is not None:
         raise MedbenchError(f"--folds does not go with --{kind}: the {kind}'s card has the splits", "leave it out")
-    if how.test_on:
+    if how.test_on or how.corrupt:
+        given = "--test-on" if how.test_on else "--corrupt"
         raise MedbenchError(
-            f"--test-on does not go with --{kind}: a {kind}'s tables show each data set alone",
+            f"{given} does not go with --{kind}: a {kind}'s tables show each data set alone, as it is",
             "name the models, protocols and data sets: --model, --protocol, --dataset",
         )
     if how.image_size is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
-SURE = ("shift/", "ranks/")
+SURE = ("shift/", "corruption/", "ranks/")
 """Tables that always show intervals: of a drop or a mean rank, they are the point."""
 SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
@@ -27,7 +27,7 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, shift/<name>, ranks/<study> or a paper's table; none: list all.",
+            help="dataset/<name>, shift/<name>, corruption/<name>, ranks/<study> or a paper's table; none: list all.",
             autocompletion=complete.tables,
         ),
     ] = None,

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment
+from medbench.data.images.corruption import Corruption
+from medbench.data.images.damage import damage
 from medbench.data.images.decode import convert
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
@@ -79,6 +81,26 @@ class Clean(Dataset[Tensor]):
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
         """Return (b, size, size, c) uint8."""
         return torch.from_numpy(take(centre_crop(self.store.images, self.size), self.rows[np.asarray(indices)]))
+
+
+class Corrupted(Clean):
+    """Clean images, each then corrupted, in the size that the network sees.
+
+    Attributes:
+        how: The corruption.
+        ids: (n,) id of each image, which with the corruption's seed decides what is drawn.
+    """
+
+    def __init__(self, store: Store, rows: Rows, size: int, how: Corruption, ids: Sequence[str]) -> None:
+        super().__init__(store, rows, size)
+        self.how, self.ids = how, list(ids)
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:
+        """Return (b, size, size, c) uint8."""
+        batch = super().__getitems__(indices).numpy()
+        for image, index in zip(batch, indices, strict=True):
+            image[:] = damage(image, self.how, self.ids[index])
+        return torch.from_numpy(batch)
 
 
 class InTurn(Dataset[Tensor]):

@@ -9,7 +9,7 @@ from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import unknown
 from medbench.records.store import gc_paused, records_of
-from medbench.report.figures import bars, shift, shots
+from medbench.report.figures import bars, corruption, shift, shots
 from medbench.report.figures.figure import FigureData
 from medbench.report.tables.lookup import list_tables, run_on, table
 from medbench.storage import paths
@@ -46,6 +46,10 @@ def _few_shot(dataset: str, runs: Path | None, include_random: bool) -> FigureDa
         return shots.of_records(dataset, records_of(paths.runs_dir(runs), dataset), include_random)
 
 
+def _corruption(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return corruption.of_table(table(f"corruption/{dataset}", runs, include_random=include_random))
+
+
 def _shift(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
     return shift.of_table(table(f"shift/{dataset}", runs, include_random=include_random))
 
@@ -54,6 +58,7 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
     FIRST: _bars,
     shots.KIND: _few_shot,
     shift.KIND: _shift,
+    corruption.KIND: _corruption,
 }
 """Kind -> what makes its data from (data set, run store, whether random weights are shown)."""
 
@@ -69,7 +74,7 @@ def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
         dataset = name.removeprefix(DATASET)
         kinds = [FIRST]
         kinds += [shots.KIND] * _has_shots(dataset, runs)
-        kinds += [shift.KIND] * (f"shift/{dataset}" in tables)
+        kinds += [kind for kind in (shift.KIND, corruption.KIND) if f"{kind}/{dataset}" in tables]
         found += [(name if kind == FIRST else f"{name}/{kind}", kind) for kind in kinds]
     return found
 

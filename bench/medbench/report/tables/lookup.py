@@ -8,11 +8,12 @@ from pathlib import Path
 from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.robustness.corruption_table import corruption_table
+from medbench.report.robustness.shift_table import shift_table
 from medbench.report.subgroups.by import By
 from medbench.report.subgroups.subgroup_table import subgroup_table
 from medbench.report.tables.class_table import class_table
 from medbench.report.tables.dataset_table import dataset_table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 from medbench.storage import paths
 
@@ -20,7 +21,8 @@ from medbench.storage import paths
 def list_tables(runs: Path | None = None) -> list[str]:
     """Return the names of all tables: of papers and studies, then `dataset/<name>` of data sets with a finished unit.
 
-    `shift/<name>` follows where models that were trained on it were tested on another data set.
+    `shift/<name>` and `corruption/<name>` follow where models that were trained on it were tested on another data set,
+    or on corrupted images.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
@@ -32,7 +34,7 @@ def list_tables(runs: Path | None = None) -> list[str]:
     papers += [f"{RANKS}/{study}" for study in cards.names("studies")]
     place, own = paths.runs_dir(runs), []
     for name in run_on(place):
-        own += [f"dataset/{name}", *([f"shift/{name}"] if store.tested_elsewhere(place, name) else [])]
+        own += [f"{kind}/{name}" for kind in ("dataset", *sorted(store.tested_elsewhere(place, name), reverse=True))]
     return papers + own
 
 
@@ -86,10 +88,11 @@ def _table(
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
-    if kind in ("dataset", "shift") and rest in run_on(runs):
+    if kind in ("dataset", "shift", "corruption") and rest in run_on(runs):
         records = records_of(runs, rest)
-        if kind == "shift":
-            return shift_table(rest, records, include_random)
+        if kind != "dataset":
+            make = shift_table if kind == "shift" else corruption_table
+            return make(rest, records, include_random)
         if by is not None:
             return subgroup_table(rest, records, by, include_random, metrics)
         if per_class:

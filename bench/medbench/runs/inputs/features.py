@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
 from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
-from medbench.data.prepared.transforms import Clean, Drawn, Late, Views
+from medbench.data.prepared.transforms import Clean, Corrupted, Drawn, Late, Views
 from medbench.data.splits.split_file import refuse_empty
 from medbench.features.extract import Extraction, Tally, features_in_turn
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
+from medbench.progress import bar
 from medbench.runs.device import augments_late
 from medbench.runs.jobs import Job
 from medbench.storage import files
@@ -93,9 +94,18 @@ class JobInputs:
 
         After the job's own test images come those of each further data set that it is tested on.
         """
-        own = self.everything()[self.dataset.rows(split)]
-        further = [inputs.clean(split) for inputs in self.elsewhere] if split == "test" else []
-        return np.concatenate([own, *further]) if further else own
+        own = self.everything()[self._at(split)]
+        if split != "test" or not self.elsewhere:
+            return own
+        return np.concatenate([own, *(inputs.clean(split) for inputs in self.in_turn())])
+
+    def in_turn(self) -> Iterator[JobInputs]:
+        """Yield each of `elsewhere`; a bar counts the images of those that are done with."""
+        what = f"{self.job.model.name} on {self.dataset.card.name}: further test sets"
+        with bar(what, sum(len(inputs._rows) for inputs in self.elsewhere)) as advance:
+            for inputs in self.elsewhere:
+                yield inputs
+                advance(len(inputs._rows))
 
     def described(self) -> dict[str, Any]:
         """Return a description of the network's input, for the record."""
@@ -117,11 +127,31 @@ class JobInputs:
         return [found for (found,) in self._features(tasks)]
 
     def everything(self) -> NDArray[np.float32]:
-        """Return the features of all images of the data set under the evaluation transform, (n, d)."""
-        rows = np.arange(len(self.dataset.samples))
-        images = Clean(self.store, rows, self.job.image_size)
-        what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
-        [[found]] = self._features([Extraction([self._spec()], images, len(rows), what)])
+        """Return the features of all images of the data set under the evaluation transform, (n, d).
+
+        Of a corrupted data set, those of its test images.
+        """
+        images = self._still(self._rows)
+        what = f"{self.job.model.name} on {self.dataset.card.name}: {self.dataset.corruption or 'clean pass'}"
+        [[found]] = self._features([Extraction([self._spec()], images, len(images), what)])
+        return found
+
+    @property
+    def _rows(self) -> NDArray[np.intp]:
+        """The rows of the store that go through the encoder: all, or the test images if they are corrupted."""
+        return np.arange(len(self.dataset.samples)) if self.dataset.corruption is None else self.dataset.rows("test")
+
+    def _at(self, split: str) -> NDArray[np.intp]:
+        """Return the places of a split's images among `_rows`."""
+        return np.searchsorted(self._rows, self.dataset.rows(split))
+
+    def _still(self, rows: NDArray[np.intp]) -> Clean:
+        """Return images under the evaluation transform, corrupted if the data set is."""
+        how, size = self.dataset.corruption, self.job.image_size
+        return Clean(self.store, rows, size) if how is None else Corrupted(self.store, rows, size, how, self._ids(rows))
+
+    def _ids(self, rows: NDArray[np.intp]) -> list[str]:
+        found: list[str] = self.dataset.samples["id"].to_numpy()[rows].tolist()
         return found
 
     def _placed(self, images: Drawn) -> Drawn | Late:
@@ -133,7 +163,7 @@ class JobInputs:
         return features_in_turn(tasks, encoder, self.encoders.device, self.workers, self.tally)
 
     def _spec(self) -> FeatureSpec:
-        job = self.job
+        job, how, rows = self.job, self.dataset.corruption, self._rows
         return FeatureSpec(
             dataset=self.dataset.card.name,
             model=job.model.name,
@@ -146,7 +176,8 @@ class JobInputs:
             mean=tuple(self.mean),
             std=tuple(self.std),
             precision=job.precision,
-            rows="all",
+            rows="all" if how is None else files.digest(rows.tolist()),
+            corruption=None if how is None else {**how.material, "ids": files.digest(self._ids(rows))},
         )
 
     def _statistics(self) -> Statistics:

@@ -73,7 +73,7 @@ class NetworkInputs(JobInputs):
 
         After the job's own test images come those of each further data set that it is tested on.
         """
-        own = Clean(self.store, self.dataset.rows(split), self.job.image_size)
+        own = self._still(self.dataset.rows(split))
         if split != "test" or not self.elsewhere:
             return own
         return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
@@ -130,7 +130,7 @@ class NetworkInputs(JobInputs):
             made = next(iter(outputs.values()))(encoder, one.to(self.encoders.device))
         numbers = sum(value[0].numel() for value in made)
         size = 4 if self.job.precision == "fp32" else 2
-        images = sum(len(one.dataset.samples) for one in (self, *self.elsewhere))
+        images = sum(len(one._rows) for one in (self, *self.elsewhere))
         images += views * len(self.dataset.rows("train"))
         free = shutil.disk_usage(_existing(paths.home())).free
         return numbers * size * images <= min(limit_gb * 2**30, free / 2)
@@ -150,15 +150,15 @@ class NetworkInputs(JobInputs):
         drawn = [found[at] for found in self._made(tasks)]
         splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
         if self.elsewhere:
-            further = [one._clean(outputs, at)[one.dataset.rows("test")] for one in self.elsewhere]
+            further = [one._clean(outputs, at)[one._at("test")] for one in self.elsewhere]
             splits["test"] = np.concatenate([splits["test"], *further])
         return FeatureBank(splits, drawn or [clean[rows]])
 
     def _clean(self, outputs: dict[str, Outputs], at: int) -> NDArray[np.float32]:
         """Return one of several outputs of the frozen encoder for all images under the evaluation transform."""
         specs = [self._spec().of_output(name) for name in outputs]
-        every = Clean(self.store, range(len(self.dataset.samples)), self.job.image_size)  # type: ignore[arg-type]
-        what = f"{self._named(outputs)}, clean"
+        every = self._still(self._rows)
+        what = f"{self._named(outputs)}, {self.dataset.corruption or 'clean'}"
         [found] = self._made([Extraction(specs, every, len(every), what, next(iter(outputs.values())))])
         return found[at]
 

@@ -76,8 +76,8 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
         )
 
 
-def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, data: Dataset) -> None:
-    """Refuse a file of features where the protocol needs images, texts, or features of augmented views.
+def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, data: Dataset, options: Options) -> None:
+    """Refuse a file of features where images, texts, or features of augmented or corrupted images are needed.
 
     Raises:
         MedbenchError: It does.
@@ -90,6 +90,11 @@ def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, d
         raise MedbenchError(
             f"{recipe.name} on {data.card.name} needs {lacking}, and {model.name} is a file of features",
             f"with a file, run one of {', '.join(known)}",
+        )
+    if options.corrupt:
+        raise MedbenchError(
+            f"--corrupt: {model.name} is a file of features, which has none of corrupted images",
+            "name the model itself, or leave out --corrupt",
         )
     if views := getattr(settings, "views", 0):
         raise MedbenchError(

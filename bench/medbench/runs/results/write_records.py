@@ -75,7 +75,8 @@ def _write(
         **_metrics(dataset, outcome, truth),
         **part.shared,
     )
-    held = [split for split in ("val", "test") if len(dataset.rows(split))]
+    kept = ("val", "test") if part.shift is None else ("test",)  # elsewhere validation is that of the own record
+    held = [split for split in kept if len(dataset.rows(split))]
     parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in held]
     frame = pd.concat(parts) if parts else None
     tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
