@@ -150,8 +150,8 @@ class _Made:
         return Measured(held.get("value"), held.get("std"), int(held["n"]), held.get("low"), held.get("high"))
 
     @cached_property
-    def loaded(self) -> _Loaded | None:
-        return _load(self.group)
+    def loaded(self) -> Loaded | None:
+        return load_predictions(self.group)
 
     @cached_property
     def plans(self) -> list[list[ByClass]]:
@@ -192,7 +192,7 @@ class _Made:
             found |= {i: [_ends(next(drawn).interval()) for _ in self.values[i]] for i in others}
         return [found.get(i, []) for i in range(len(self.measures))]
 
-    def _of_gaps(self, one: Measure, loaded: _Loaded) -> list[cache.Numbers]:
+    def _of_gaps(self, one: Measure, loaded: Loaded) -> list[cache.Numbers]:
         """Return the intervals of a calibration error."""
         gaps = [found for seed in loaded.seeds if (found := one.gaps(*seed, each=self.each)) is not None]
         intervals = stats.gap_intervals(
@@ -202,7 +202,7 @@ class _Made:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
     """The stored predictions of a group.
 
     Attributes:
@@ -216,7 +216,7 @@ class _Loaded:
     groups: NDArray[np.generic] | None
 
 
-def _load(group: Group) -> _Loaded | None:
+def load_predictions(group: Group) -> Loaded | None:
     """Return a group's predictions; None where a file is damaged or the seeds were tested on other images."""
     seeds: list[tuple[Predictions, Predictions | None]] = []
     tests: list[Part] = []
@@ -233,7 +233,7 @@ def _load(group: Group) -> _Loaded | None:
     ids, targets, members, *_ = tests[0]
     if not ids or any(other[0] != ids or other[3].shape != tests[0][3].shape for other in tests[1:]):
         return None
-    return _Loaded(seeds, targets, members if len(set(members)) < len(members) else None)
+    return Loaded(seeds, targets, members if len(set(members)) < len(members) else None)
 
 
 def _predictions(part: Part) -> Predictions:

@@ -8,9 +8,12 @@ from pathlib import Path
 from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import unknown
-from medbench.records.store import gc_paused, records_of
+from medbench.records.store import PREDICTIONS, gc_paused, records_of
 from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
+from medbench.report.figures.predictions.kinds import KINDS as OF_RUNS
+from medbench.report.figures.predictions.kinds import refuse
+from medbench.report.figures.predictions.runs import Selection
 from medbench.report.tables.lookup import list_tables, run_on, table
 from medbench.storage import paths
 
@@ -28,13 +31,26 @@ def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
     """
     own = name.startswith(DATASET)
     dataset, slash, kind = name.removeprefix(DATASET).partition("/")
-    if not own and (kind not in OWN or dataset in cards.names("papers")):
+    if not own and (kind not in ALL or dataset in cards.names("papers")):
         return None
     if dataset not in run_on(paths.runs_dir(runs)):
         raise unknown("figure", name, [known for known, _ in list_own(runs)], "All: medbench figure")
-    if slash and kind not in OWN:
-        raise unknown("kind of figure", kind, OWN)
+    if slash and kind not in ALL:
+        raise unknown("kind of figure", kind, ALL, f"Kinds: {', '.join(ALL)}")
     return dataset, kind or FIRST
+
+
+def data_of(dataset: str, kind: str, runs: Path | None, include_random: bool, selection: Selection) -> FigureData:
+    """Return the data of one figure.
+
+    Raises:
+        MedbenchError: There are no such results, or the kind cannot show what is selected.
+    """
+    refuse(kind, selection)
+    if kind in OWN:
+        return OWN[kind](dataset, runs, include_random)
+    with gc_paused():
+        return OF_RUNS[kind].make(dataset, records_of(paths.runs_dir(runs), dataset), include_random, selection)
 
 
 def _bars(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
@@ -55,7 +71,9 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
     shots.KIND: _few_shot,
     shift.KIND: _shift,
 }
-"""Kind -> what makes its data from (data set, run store, whether random weights are shown)."""
+"""Kind -> what makes its data from (data set, run store, whether random weights are shown), of all runs."""
+ALL = (*OWN, *OF_RUNS)
+"""All kinds."""
 
 
 def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
@@ -70,6 +88,7 @@ def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
         kinds = [FIRST]
         kinds += [shots.KIND] * _has_shots(dataset, runs)
         kinds += [shift.KIND] * (f"shift/{dataset}" in tables)
+        kinds += OF_RUNS if next((paths.runs_dir(runs) / dataset).glob(f"*/*/*/{PREDICTIONS}"), None) else []
         found += [(name if kind == FIRST else f"{name}/{kind}", kind) for kind in kinds]
     return found
 

@@ -10,7 +10,8 @@ from medbench.errors import MedbenchError
 from medbench.records import Record
 from medbench.records.groups import Group
 from medbench.report.figures.figure import FigureData, Panel, Point
-from medbench.report.figures.style import LOOKS, SMALL, Look
+from medbench.report.figures.names import Label, names_of, shared_settings, styles_of
+from medbench.report.figures.style import SMALL, Look
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Row, Table
@@ -60,7 +61,8 @@ def of_records(dataset: str, records: Iterable[Record], include_random: bool = F
 
 def _of_table(table: Table) -> FigureData:
     dataset, rows = table.columns[0].dataset, table.rows
-    names = _names(table, rows)
+    labels = [_label(table, row) for row in rows]
+    names = names_of(labels)
     points = [_point(table, row, name) for row, name in zip(rows, names, strict=True)]
     panels = {_panel(row): str(row.about.get("metric", table.columns[0].metric)) for row in rows}
     toy = " (TOY DATA: generated images, no result about medicine)" if any(row.about["toy"] for row in rows) else ""
@@ -71,10 +73,10 @@ def _of_table(table: Table) -> FigureData:
         kind=KIND,
         title=f"{dataset}{toy}: {' and '.join(dict.fromkeys(panels.values()))} on the test split against shots",
         panels=tuple(Panel(name, f"data {name}" if name else "", x_title, metric) for name, metric in panels.items()),
-        series=_styles(rows, names),
+        series=styles_of(labels, names),
         points=tuple(points),
         columns=1,
-        notes=(*_notes(table, rows, points), *table.notes),
+        notes=(*_notes(labels, points), *table.notes),
     )
 
 
@@ -83,34 +85,9 @@ def _panel(row: Row) -> str:
     return str(row.about.get("data", ""))
 
 
-def _settings(table: Table, row: Row) -> str:
-    return row.heads[table.heads.index("settings")]
-
-
-def _names(table: Table, rows: Sequence[Row]) -> list[str]:
-    """Return the name of each row's line: its model, and what else tells it from other lines."""
-    protocols = {row.about["protocol"] for row in rows}
-    names = []
-    for row in rows:
-        about = row.about
-        settings = {_settings(table, r) for r in rows if r.about["protocol"] == about["protocol"]}
-        weights = {r.about["weights"] for r in rows if r.about["model"] == about["model"]}
-        parts = [str(about["model"])] + [about["protocol"]] * (len(protocols) > 1)
-        parts += [_settings(table, row)] * (len(settings) > 1)
-        parts += [f"{about['weights']} weights"] * (len(weights) > 1)
-        names.append(" · ".join(parts) + RANDOM_MARK * (about["weights"] == "random"))
-    return names
-
-
-def _styles(rows: Sequence[Row], names: Sequence[str]) -> dict[str, int]:
-    """Return a style for each line: models have a colour each, and their lines differ in marker and dash."""
-    lines = {name: str(row.about["model"]) for row, name in zip(rows, names, strict=True)}
-    models = list(dict.fromkeys(lines.values()))
-    if len(models) == 1:
-        return {name: i for i, name in enumerate(lines)}
-    others = list(dict.fromkeys(name.removeprefix(model) for name, model in lines.items()))
-    n = len(LOOKS)
-    return {name: models.index(m) % n + n * others.index(name.removeprefix(m)) for name, m in lines.items()}
+def _label(table: Table, row: Row) -> Label:
+    about = row.about
+    return Label(about["model"], about["protocol"], row.heads[table.heads.index("settings")], about["weights"])
 
 
 def _point(table: Table, row: Row, name: str) -> Point:
@@ -131,17 +108,13 @@ def _point(table: Table, row: Row, name: str) -> Point:
     )
 
 
-def _notes(table: Table, rows: Sequence[Row], points: Sequence[Point]) -> list[str]:
+def _notes(labels: Sequence[Label], points: Sequence[Point]) -> list[str]:
     """Return how to read the figure, and the settings that a protocol's rows share."""
     notes = [BANDS + (STD if any(p.low is None and p.std is not None for p in points) else "")]
     notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
-        row.about["weights"] == "random" for row in rows
+        label.weights == "random" for label in labels
     )
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        found.setdefault(row.about["protocol"], set()).add(_settings(table, row))
-    shared = [f"{protocol} ({settings.pop()})" for protocol, settings in found.items() if len(settings) == 1]
-    return notes + [f"settings: {', '.join(shared)}"] * bool(shared)
+    return notes + shared_settings(labels)
 
 
 def places(shots: Iterable[str | int]) -> dict[str | int, float]:
