@@ -200,10 +200,15 @@ def _has_record(shelf: Path) -> bool:
 
 
 def tested_elsewhere(runs: Path, dataset: str) -> bool:
-    """Tell whether a model trained on a data set was tested on another one; only the beginnings of records are read."""
+    """Tell whether a model trained on a data set was tested on another one."""
+    return unit_has(runs, dataset, b'"test_on"')
+
+
+def unit_has(runs: Path, dataset: str, text: bytes) -> bool:
+    """Tell whether a record's unit, with the changed options, has a text; only the beginnings of records are read."""
     for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
         with contextlib.suppress(OSError), file.open("rb") as opened:
-            if b'"test_on"' in opened.read(BEGINNING).partition(b'"material"')[0]:
+            if text in opened.read(BEGINNING).partition(b'"material"')[0]:
                 return True
     return False
 

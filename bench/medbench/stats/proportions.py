@@ -30,7 +30,7 @@ def shares(hits: Array, trials: Array, level: float = LEVEL) -> tuple[Array, Arr
         n = _effective(hits, trials, share)
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)
-    return share, np.clip(middle - reach, 0, 1), np.clip(middle + reach, 0, 1)
+    return share, np.clip(middle - reach, 0, share), np.clip(middle + reach, share, 1)
 
 
 def _effective(hits: Array, trials: Array, share: Array) -> Array:

@@ -15,7 +15,7 @@ from medbench.records import Record
 from medbench.records.store import gc_paused
 from medbench.report.figures import bars, curves, dots, gains, heatmaps, lines, own, ratios, shots, similarity
 from medbench.report.figures.figure import FigureData
-from medbench.report.figures.predictions import confusion, reliability
+from medbench.report.figures.predictions import confusion, reliability, sweeps
 from medbench.report.figures.predictions.kinds import refuse
 from medbench.report.figures.predictions.runs import Selection
 from medbench.report.figures.values import FigureRecords
@@ -34,6 +34,8 @@ KINDS: dict[str, ModuleType] = {
     dots.KIND: dots,
     reliability.KIND: reliability,
     confusion.KIND: confusion,
+    sweeps.DEPTHS: sweeps,
+    sweeps.EFFICIENCY: sweeps,
 }
 """Kind of figure -> the module that draws it, and collects the data of papers' figures."""
 

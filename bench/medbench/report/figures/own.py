@@ -8,9 +8,10 @@ from pathlib import Path
 from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import unknown
-from medbench.records.store import PREDICTIONS, gc_paused, records_of
+from medbench.records.store import PREDICTIONS, gc_paused, records_of, unit_has
 from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
+from medbench.report.figures.predictions import sweeps
 from medbench.report.figures.predictions.kinds import KINDS as OF_RUNS
 from medbench.report.figures.predictions.kinds import refuse
 from medbench.report.figures.predictions.runs import Selection
@@ -82,19 +83,23 @@ def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
-    found, tables = [], list_tables(runs)
+    found, place, tables = [], paths.runs_dir(runs), list_tables(runs)
     for name in (one for one in tables if one.startswith(DATASET)):
         dataset = name.removeprefix(DATASET)
+        swept = _swept(dataset, place)
         kinds = [FIRST]
-        kinds += [shots.KIND] * _has_shots(dataset, runs)
+        kinds += [shots.KIND] * ("shots" in swept)
         kinds += [shift.KIND] * (f"shift/{dataset}" in tables)
-        kinds += OF_RUNS if next((paths.runs_dir(runs) / dataset).glob(f"*/*/*/{PREDICTIONS}"), None) else []
+        if next((place / dataset).glob(f"*/*/*/{PREDICTIONS}"), None):
+            kinds += [kind for kind in OF_RUNS if kind not in (sweeps.DEPTHS, sweeps.EFFICIENCY)]
+        kinds += [sweeps.DEPTHS] * bool(swept & {*sweeps.SWEPT})
+        kinds += [sweeps.EFFICIENCY] * unit_has(place, dataset, sweeps.SHARE)
         found += [(name if kind == FIRST else f"{name}/{kind}", kind) for kind in kinds]
     return found
 
 
-def _has_shots(dataset: str, runs: Path | None) -> bool:
-    """Tell whether something was run on a data set with a protocol that learns from few samples of each class."""
-    protocols = {folder.name for folder in (paths.runs_dir(runs) / dataset).glob("*/*") if folder.is_dir()}
+def _swept(dataset: str, runs: Path) -> set[str]:
+    """Return the settings that the protocols run on a data set have several values of: shots, frozen or kept units."""
+    protocols = {folder.name for folder in (runs / dataset).glob("*/*") if folder.is_dir()}
     known = [cards.find_protocol(name).kind for name in protocols & set(cards.names("protocols"))]
-    return any(KINDS[kind].sweep == "shots" for kind in known)
+    return {KINDS[kind].sweep for kind in known}

@@ -117,7 +117,7 @@ def _notes(labels: Sequence[Label], points: Sequence[Point]) -> list[str]:
     return notes + shared_settings(labels)
 
 
-def places(shots: Iterable[str | int]) -> dict[str | int, float]:
+def places(shots: Iterable[str | float]) -> dict[str | float, float]:
     """Return where shots stand on the x axis, in doublings: 0 left of the fewest, `all` right of the most."""
     found = set(shots)
     numbers = sorted(float(x) for x in found if x not in (0, ALL)) or [1.0]
@@ -125,7 +125,7 @@ def places(shots: Iterable[str | int]) -> dict[str | int, float]:
     return {x: ends[x] if x in ends else math.log2(float(x)) for x in found}
 
 
-def _draw_line(axes: Axes, line: Sequence[Point], at: dict[str | int, float], look: Look) -> None:
+def _draw_line(axes: Axes, line: Sequence[Point], at: dict[str | float, float], look: Look) -> None:
     xs, means = [at[point.x] for point in line], [point.mean or 0.0 for point in line]
     axes.plot(xs, means, color=look.colour, marker=look.marker, linestyle=look.dash, mew=0.3, mec="white", zorder=3)
     ends = [_band(point) for point in line]
@@ -152,13 +152,18 @@ def _band(point: Point) -> tuple[float, float]:
 
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: lines with markers over the logarithm of the shots, and the bands around them."""
-    at = places(point.x for point in data.points)
+    draw_at(page, data, places(point.x for point in data.points))
+
+
+def draw_at(page: Page, data: FigureData, at: dict[str | float, float]) -> None:
+    """Draw each panel with the values of x at given places."""
     ticks = sorted(at, key=at.__getitem__)
     panels = page.stacked(len(data.panels), [HEIGHT] * len(data.panels))
     for axes, panel in zip(panels, data.panels, strict=True):
         for name, style in data.series.items():
             line = sorted(data.of(panel.name, name), key=lambda point: at[point.x])
-            _draw_line(axes, [p for p in line if p.mean is not None], at, page.look(style))
+            if known := [point for point in line if point.mean is not None]:
+                _draw_line(axes, known, at, page.look(style))
         axes.set_xticks([at[x] for x in ticks], [str(x) for x in ticks])
         axes.set_xlim(min(at.values()) - 0.3, max(at.values()) + 0.4)
         axes.set_title(panel.title)

@@ -10,7 +10,7 @@ from medbench.records import Record
 from medbench.report.cache import counted
 from medbench.report.figures import dots
 from medbench.report.figures.figure import FigureData
-from medbench.report.figures.predictions import classes, confusion, decisions, ranking, reliability
+from medbench.report.figures.predictions import classes, confusion, decisions, ranking, reliability, sweeps
 from medbench.report.figures.predictions.runs import Selection, Shown, records_of, shown
 from medbench.report.tables.choose import chosen
 from medbench.report.tables.dataset_table import dataset_table
@@ -60,6 +60,8 @@ KINDS = {
     ),
     confusion.KIND: Kind(_of_runs(lambda runs, asked: confusion.collect(runs))),
     classes.KIND: Kind(_of_runs(lambda runs, asked: classes.collect(runs, asked.metric)), by_metric=True),
+    sweeps.DEPTHS: Kind(sweeps.depths, by_metric=True),
+    sweeps.EFFICIENCY: Kind(sweeps.efficiency, by_metric=True),
     dots.INTERVAL: Kind(_interval, by_metric=True),
     decisions.KIND: Kind(_of_runs(lambda runs, asked: decisions.collect(runs, asked.class_name)), by_class=True),
 }
