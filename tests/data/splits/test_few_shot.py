@@ -211,7 +211,7 @@ def test_too_few_groups_and_labels(card_of):
 def test_a_fraction_keeps_whole_groups_of_each_stratum(card_of, seed):
     frame, found = patients(seed), {}
     base = split_file.make_split(card_of("fraction", base="base", train=0.1), frame, "base")
-    groups = {name: rows for name, rows in frame[base == "train"].groupby("group")["target"]}
+    groups = dict(iter(frame[base == "train"].groupby("group")["target"]))
     common = frame["target"][base == "train"].value_counts()
     strata = Counter(min(set(rows), key=lambda k: (common[k], k)) for rows in groups.values())
     for share in (0.1, 0.25, 0.6):

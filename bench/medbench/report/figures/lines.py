@@ -45,7 +45,7 @@ def _draw_line(axes: Axes, line: Sequence[Point], look: Look, reference: bool) -
         low, high = ([getattr(point, end) for point in curve] for end in ("low", "high"))
         axes.fill_between(xs, low, high, color=look.colour, alpha=0.15, linewidth=0)
     for point in line:
-        if point.y not in (CURVE, AREA):
+        if point.y not in (CURVE, AREA) and point.mean is not None:
             marker = MARKERS[str(point.y).partition("=")[0]]
             axes.plot(float(point.x), point.mean, marker, color=look.colour, mec="white", mew=0.4, ms=4.2, zorder=4)
 

@@ -26,7 +26,7 @@ def roc_at(scores: Floats, has: NDArray[np.bool_]) -> Array | None:
 
     if has.all() or not has.any():
         return None
-    return np.interp(FALSE_RATES, *roc_curve(has, scores)[:2])
+    return np.asarray(np.interp(FALSE_RATES, *roc_curve(has, scores)[:2]), np.float64)
 
 
 def precision_at(scores: Floats, has: NDArray[np.bool_]) -> Array | None:

@@ -6,7 +6,7 @@ Tasks with several labels an image have a row for each label instead: sensitivit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,8 +104,8 @@ def _cell(run: Run, row: str, column: str, hits: NDArray[np.bool_], trials: NDAr
     """Yield count and share of (s, n) hits among trials, the seeds together, with patients as units."""
     groups = np.arange(hits.shape[1]) if run.loaded.groups is None else run.loaded.groups
     units = np.unique(groups, return_inverse=True)[1]
-    counts = (np.bincount(units, weights=one.mean(axis=0))[None] for one in (hits, trials))
-    share, low, high = (None if np.isnan(value) else float(value[0]) for value in shares(*counts))
+    right, among = (np.bincount(units, one.mean(axis=0))[None].astype(np.float64) for one in (hits, trials))
+    share, low, high = (None if np.isnan(value) else float(value[0]) for value in shares(right, among))
     s = len(hits)
     yield Point(run.name, row, column, COUNT, float(hits.sum() / s), n=s)
     yield Point(run.name, row, column, SHARE, share, n=s, low=low, high=high)
@@ -121,7 +121,7 @@ def draw(page: Page, data: FigureData) -> None:
     for at, (axes, panel) in enumerate(zip(panels, data.panels, strict=True)):
         left, bottom = page.outer(at)
         image = _draw_map(axes, data.of(panel.name), rows, columns)
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(columns)), below if bottom else [""] * len(columns), **turned)
         axes.set_yticks(range(len(rows)), beside if left else [""] * len(rows))
         axes.set_title(in_lines(panel.title))
