@@ -26,7 +26,11 @@ def figure(
     random: options.Random = False,
     models: Annotated[
         str,
-        typer.Option("--model", help="Of dataset/<name>: show these models; names, globs or MODEL/PROTOCOL/KEY=VALUE."),
+        typer.Option(
+            "--model",
+            help="Of dataset/<name>: show these models; names, globs or MODEL/PROTOCOL/KEY=VALUE.",
+            autocompletion=complete.rows,
+        ),
     ] = "",
     protocols: Annotated[
         str, typer.Option("--protocol", help="Show these protocols; default: of each model the best on validation.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medbench import cards
 from medbench.cards.recipes import KINDS
-from medbench.errors import unknown
+from medbench.errors import CardError, unknown
 from medbench.records.store import PREDICTIONS, gc_paused, records_of, unit_has
 from medbench.report.figures import bars, shift, shots
 from medbench.report.figures.figure import FigureData
@@ -37,7 +37,7 @@ def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
     if dataset not in run_on(paths.runs_dir(runs)):
         raise unknown("figure", name, [known for known, _ in list_own(runs)], "All: medbench figure")
     if slash and kind not in ALL:
-        raise unknown("kind of figure", kind, ALL, f"Kinds: {', '.join(ALL)}")
+        raise CardError(f"unknown kind of figure '{kind}'", f"kinds: {', '.join(ALL)}")
     return dataset, kind or FIRST
 
 

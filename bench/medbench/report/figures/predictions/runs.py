@@ -139,7 +139,7 @@ class Shown:
             return None
         lower = [known.lower() for known in self.classes]
         if name.lower() not in lower:
-            raise unknown(f"class of {self.dataset}", name, self.classes, f"Classes: {', '.join(self.classes)}")
+            raise unknown(f"class of {self.dataset}", name, self.classes)
         return lower.index(name.lower())
 
 
