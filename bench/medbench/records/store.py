@@ -206,14 +206,24 @@ def tested_elsewhere(runs: Path, dataset: str) -> set[str]:
         `shift` for other data sets, `corruption` for corrupted images.
     """
     found: set[str] = set()
-    for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
-        with contextlib.suppress(OSError), file.open("rb") as opened:
-            unit = opened.read(BEGINNING).partition(b'"material"')[0]
-            if b'"test_on"' in unit:
-                found.add("corruption" if b'"corrupt"' in unit else "shift")
+    for unit in _units(runs, dataset):
+        if b'"test_on"' in unit:
+            found.add("corruption" if b'"corrupt"' in unit else "shift")
         if len(found) == 2:
             break
     return found
+
+
+def unit_has(runs: Path, dataset: str, text: bytes) -> bool:
+    """Tell whether the unit of a record, with its changed options, has a text."""
+    return any(text in unit for unit in _units(runs, dataset))
+
+
+def _units(runs: Path, dataset: str) -> Iterator[bytes]:
+    """Yield the text of the unit of each record; only the beginnings of records are read."""
+    for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            yield opened.read(BEGINNING).partition(b'"material"')[0]
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:

@@ -151,7 +151,7 @@ class _Made:
 
     @cached_property
     def loaded(self) -> Loaded | None:
-        return load(self.group)
+        return load_predictions(self.group)
 
     @cached_property
     def plans(self) -> list[list[ByClass]]:
@@ -218,7 +218,7 @@ class Loaded:
     groups: NDArray[np.generic] | None
 
 
-def load(group: Group) -> Loaded | None:
+def load_predictions(group: Group) -> Loaded | None:
     """Return a group's predictions; None where a file is damaged or the seeds were tested on other images."""
     seeds: list[tuple[Predictions, Predictions | None]] = []
     tests: list[Part] = []

@@ -12,6 +12,7 @@ from medbench.cli import plan_text
 from medbench.errors import MedbenchError
 
 from ...records.made import save, synthetic
+from ...report.figures.predictions.conftest import put
 from ...report.made import make_paper_records
 
 OWN = """
@@ -167,3 +168,31 @@ def test_a_kind_can_be_named(medbench, tmp_path):
     done = medbench("figure", "dataset/aptos", "roc-ish", "--runs", runs)
     assert done.status == 2
     assert "unknown kind of figure 'roc-ish'" in done.err
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    place = tmp_path_factory.mktemp("predicted") / "results" / "runs"
+    put(place, "good", 2.0, "multiclass", weights="random")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("multiclass/roc", "--class", "severe", "--random"), ""),
+     (("dataset/multiclass", "interval", "--random", "--metric", "ece"), ""),
+     (("dataset/multiclass", "pr"), "all runs on 'multiclass' have random weights"),
+     (("dataset/multiclass", "rok"), "unknown kind of figure 'rok'"),
+     (("dataset/multiclass", "roc", "--random", "--model", "toy-cnn"), "unknown model 'toy-cnn'"),
+     (("dataset/multiclass", "confusion", "--metric", "ece"), "--metric: the figure 'confusion' has its own"),
+     (("dataset/multiclass", "decision-curve", "--random"), "is about one class")],
+)  # fmt: skip
+def test_figures_of_chosen_runs(medbench, predicted, words, said):
+    done = medbench("figure", *words, "--runs", predicted)
+    assert (done.status != 0) == bool(said), done.err
+    assert said in done.err
+    if said:
+        assert len(done.err.strip().splitlines()) == 2, "what is wrong, then what to do"
+    else:
+        assert len(done.out.splitlines()) == 2
+        assert "note: † random weights" in done.err

@@ -205,3 +205,30 @@ def test_too_few_groups_and_labels(card_of):
         DataError, match=r"10 shots each for train and val need 20 samples of a class.* fewer of c \([0-5]\)"
     ):
         made(card_of("fewshot", shots=10, base="base", task="multilabel"), frame_of(rare))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fraction_keeps_whole_groups_of_each_stratum(card_of, seed):
+    frame, found = patients(seed), {}
+    base = split_file.make_split(card_of("fraction", base="base", train=0.1), frame, "base")
+    groups = dict(iter(frame[base == "train"].groupby("group")["target"]))
+    common = frame["target"][base == "train"].value_counts()
+    strata = Counter(min(set(rows), key=lambda k: (common[k], k)) for rows in groups.values())
+    for share in (0.1, 0.25, 0.6):
+        found[share] = assigned = made(card_of("fraction", base="base", train=share, seed=seed), frame)
+        assert (assigned[base != "train"] == base[base != "train"]).all()
+        kept = set(frame["group"][assigned == "train"])
+        assert all((assigned[(frame["group"] == name) & (base == "train")] == "train").all() for name in kept)
+        each = Counter(min(set(groups[name]), key=lambda k: (common[k], k)) for name in kept)
+        assert each == {k: max(1, round(share * n)) for k, n in strata.items()}
+        order, moved = reordered(frame)
+        assert (made(card_of("fraction", base="base", train=share, seed=seed), moved) == assigned[order]).all()
+    assert (found[0.6][found[0.25] == "train"] == "train").all()
+    assert (found[0.25][found[0.1] == "train"] == "train").all()
+    other = made(card_of("fraction", base="base", train=0.25, seed=seed + 1), frame)
+    assert (other != found[0.25]).any()
+
+
+def test_a_fraction_needs_its_share(card_of):
+    with pytest.raises(DataError, match="does not say which share"):
+        made(card_of("fraction", base="base"), patients(0))

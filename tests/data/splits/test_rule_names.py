@@ -219,3 +219,23 @@ def test_few_shots_over_what_gives_no_training_part(card, frame, name, match):
     with pytest.raises(CardError, match=match) as caught:
         few(frame, card, name)
     assert caught.value.hint
+
+
+def test_a_name_tells_all_of_a_fraction(make_card, card, frame):
+    half = few(frame, card, "fraction-0.5@2")
+    rules = {**RULES, "half": {"method": "fraction", "train": 0.5, "seed": 2, "base": "grouped"}}
+    own = make_card(splits={"default": "grouped", "rules": rules})
+    assert (half == split_file.make_split(own, frame, "half")).all()
+    assert (half == split_file.make_split(own, frame, "half@2")).all()
+    assert (few(frame, card, "fraction-0.5") == few(frame, card, "fraction-0.5@0")).all()
+    over = few(frame, card, "stratified+fraction-0.1@1")
+    assert ((over == "val") == (few(frame, card, "stratified") == "val")).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["fraction-0", "fraction-1", "fraction-1.5", "fraction-0.50", "fraction-.5", "fraction-0.5@x"]
+)
+def test_what_tells_no_fraction(card, frame, name):
+    with pytest.raises(CardError) as caught:
+        few(frame, card, name)
+    assert caught.value.hint.startswith("a share of the training part is fraction-0.25@SEED")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench.errors import CardError
+from medbench.errors import CardError, MedbenchError
 from medbench.report.figures.draw import figure_data, list_figures
 from medbench.report.figures.own import find
 from medbench.report.tables.lookup import list_tables
@@ -48,3 +48,28 @@ def test_unknown_names(runs):
     with pytest.raises(CardError, match="unknown kind of figure 'few-shots'") as error:
         find("dataset/aptos/few-shots", runs)
     assert "few-shot" in error.value.hint
+
+
+def test_what_a_kind_cannot_show_is_refused(runs):
+    for options, match in (
+        ({"class_name": "Mild"}, "--class: the figure 'bars' does not show one class"),
+        ({"metric": "ece"}, "--metric: the figure 'bars' has its own"),
+        ({"models": "a"}, "--model and --protocol: the figure 'bars' shows all runs"),
+    ):
+        with pytest.raises(MedbenchError, match=match) as error:
+            figure_data("dataset/aptos", runs, **options)
+        assert "reliability" in error.value.hint
+    with pytest.raises(MedbenchError, match="does not show one class"):
+        figure_data("wacv2024/figure4", runs, class_name="Mild")
+
+
+def test_all_kinds_are_listed_where_predictions_are_stored(runs):
+    next((runs / "ddsm").glob("*/*/*/record.json")).with_name("predictions.parquet").touch()
+    own = {name.rpartition("/")[2] for name in list_figures(runs) if name.startswith("dataset/ddsm/")}
+    assert own == {"roc", "pr", "reliability", "confusion", "per-class", "interval", "decision-curve"}
+
+
+def test_the_forest_plot_of_some_runs(runs, synthetic, save):
+    save(runs, synthetic("b", "knn", values={"kappa_quadratic": [0.4], "auroc": [0.7]}, seeds=(0,)))
+    data = figure_data("aptos/interval", runs, models="b", metric="AUROC")
+    assert [(point.x, point.mean) for point in data.points] == [("b", 0.7)]

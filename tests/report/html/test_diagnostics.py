@@ -55,18 +55,19 @@ def test_a_class_without_positives_has_no_curve():
 
 def test_reliability_of_labels_is_scikit_learns_calibration_curve():
     found = made(seeds=1, multilabel=True)
-    mean, share, count = diagnostics.reliability(found)
+    bins = diagnostics.reliability(found)
     right, confidence = calibration_curve(found.targets.ravel(), found.scores.ravel(), n_bins=diagnostics.BINS)
-    np.testing.assert_allclose(mean[count > 0], confidence)
-    np.testing.assert_allclose(share[count > 0], right)
-    assert count.sum() == N * C
+    known = bins.count > 0
+    np.testing.assert_allclose(bins.mean[known], confidence)
+    np.testing.assert_allclose(bins.share[known], right)
+    assert bins.count.sum() == N * C
 
 
 def test_reliability_of_classes_gives_the_calibration_error():
     found = made(seeds=1)
-    mean, share, count = diagnostics.reliability(found)
-    known = count > 0
-    gap = np.sum(count[known] * np.abs(mean - share)[known]) / N
+    bins = diagnostics.reliability(found)
+    known = bins.count > 0
+    gap = np.sum(bins.count[known] * np.abs(bins.mean - bins.share)[known]) / N
     assert gap == pytest.approx(ece_15(Scores(found.scores[0], found.targets)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -9,9 +10,17 @@ from pydantic import Field, model_validator
 from medbench.cards.base import Name, Strict
 
 Split = Literal["train", "val", "test"]
-Method = Literal["official", "stratified", "grouped", "kfold", "fewshot", "holdout", "shuffle", "contiguous", "whole"]
+Method = Literal[
+    "official", "stratified", "grouped", "kfold", "fewshot", "fraction", "holdout", "shuffle", "contiguous", "whole"
+]
 METHODS: tuple[Method, ...] = get_args(Method)
 SPLITS: tuple[Split, ...] = get_args(Split)
+DERIVED: tuple[Method, ...] = ("fewshot", "fraction")
+"""Methods that draw from the training part of another rule."""
+FRACTION = re.compile(
+    r"(?:(?P<base>.+)\+)?fraction-(?P<share>0\.[0-9]{0,3}[1-9])(?:@(?P<seed>0|[1-9][0-9]{0,8}|\{seed\}))?"
+)
+"""`fraction` with all that it decides; `{seed}` gives each training seed a draw of its own."""
 
 
 class SplitRule(Strict):
@@ -23,6 +32,8 @@ class SplitRule(Strict):
     - `fewshot` draws `shots` training and `shots` validation samples (`unit: group`: groups, such as patients) of each
       class from the training part of the rule `base`, with no group in both; the test part of `base` stays the same; in
       a multilabel task each label draws its own samples, and a part is their union;
+    - `fraction` keeps the share `train` of the training part of the rule `base`, complete groups, with equal class
+      shares; val and test of `base` stay the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
       next `int(train * n)` train; we draw `val` from train, because every choice here needs one; with `per_class`
       train and then val take that many rows each instead;
@@ -42,7 +53,7 @@ class SplitRule(Strict):
     test: float = Field(
         0.15, ge=0, lt=1, description="Share of test; 0: the split may have no test part. `official`: no share."
     )
-    train: float | None = Field(None, gt=0, le=1, description="`holdout`: share of train; none: all that is not test.")
+    train: float | None = Field(None, gt=0, le=1, description="`holdout`, `fraction`: share of train; none: all.")
     per_class: int | None = Field(
         None,
         gt=0,
@@ -59,7 +70,7 @@ class SplitRule(Strict):
         True,
         description="`official`, `fewshot`, `holdout`: false: no validation part, for protocols that choose nothing.",
     )
-    base: Name | None = Field(None, description="`fewshot`: the rule that gives the training and test parts.")
+    base: Name | None = Field(None, description="`fewshot`, `fraction`: the rule that gives the other parts.")
     held_out: float = Field(0.3, gt=0, lt=1, description="`shuffle`, `contiguous`: share of val and test together.")
     extra: int = Field(0, ge=0, description="`contiguous`: rows that val and test have beyond that share.")
     disjoint: bool = Field(

@@ -62,7 +62,7 @@ class Settings(Strict):
     split: str | None = Field(
         None,
         description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `fewshot-K@N`: K"
-        " samples of each class; `{seed}`: the run's seed; none: the default split.",
+        " samples of each class; `fraction-0.25@N`: a share of train; `{seed}`: the run's seed; none: the default.",
     )
 
     @property

@@ -20,12 +20,25 @@ def figure(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="Of dataset/<name>: bars (the default), few-shot (the metric against shots), shift or corruption."
+            help="Of dataset/<name>: bars (the default), roc, reliability or another; a wrong one lists all."
         ),
     ] = None,
     form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
     published: options.Published = False,
     random: options.Random = False,
+    models: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="Of dataset/<name>: show these models; names, globs or MODEL/PROTOCOL/KEY=VALUE.",
+            autocompletion=complete.rows,
+        ),
+    ] = "",
+    protocols: Annotated[
+        str, typer.Option("--protocol", help="Show these protocols; default: of each model the best on validation.")
+    ] = "",
+    class_name: Annotated[str, typer.Option("--class", help="Show this class against the rest.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="Show this metric; default: the figure's own.")] = "",
     ref: Annotated[
         str, typer.Option(help="In figures of ratios: divide by the reference of the same panel, or of the named one.")
     ] = "same",
@@ -67,7 +80,7 @@ def figure(
         if status is None:
             return
         random = random or weights == "random"
-    data = figures.figure_data(name, runs, published, random, ref, preset)
+    data = figures.figure_data(name, runs, published, random, ref, preset, models, protocols, class_name, metric)
     for path in figures.write_figure(data, to or out or figures.figures_dir(runs), formats):
         output.write(str(path))
     _tell(data.notes, data.commands)

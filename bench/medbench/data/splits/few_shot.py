@@ -1,4 +1,4 @@
-"""The draw of a few samples, or a few groups (patients), of each class from the training part of another split."""
+"""Draws from the training part of another split: a few samples or groups (patients) of each class, or a share."""
 
 from __future__ import annotations
 
@@ -63,6 +63,42 @@ def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Ass
                     "take fewer shots, or another seed",
                 )
             assigned[first] = part
+    return assigned
+
+
+def fraction(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Assigned) -> Assigned:
+    """Keep a share of the training part of another split, whole groups; val and test stay the same.
+
+    Groups are drawn within strata: that of a group is the rarest class that it has (none: a stratum of its own). Each
+    stratum keeps its share, rounded, and at least one group. Draws of one seed are nested: a greater share contains
+    the smaller.
+
+    Args:
+        card: The card.
+        rule: The rule.
+        samples: What `read_samples` returns.
+        base: The other split.
+
+    Raises:
+        DataError: The rule has no share.
+    """
+    if rule.train is None:
+        raise DataError(
+            f"{card.name}: the rule 'fraction' does not say which share of train", "for example fraction-0.25"
+        )
+    hot, names = hot_of(card, samples), samples["group"].to_numpy()
+    train = base == "train"
+    rarest = np.argsort(hot[train].sum(axis=0), kind="stable")
+    order = _by_group(samples, rule.seed)
+    strata: dict[int, dict[str, None]] = {}
+    classes: dict[str, npt.NDArray[np.bool_]] = {}
+    for row in order[train[order]]:
+        classes[names[row]] = classes.get(names[row], np.zeros(hot.shape[1], bool)) | hot[row]
+    for name, has in classes.items():
+        strata.setdefault(next((int(k) for k in rarest if has[k]), -1), {})[name] = None
+    kept = [name for held in strata.values() for name in [*held][: max(1, round(rule.train * len(held)))]]
+    assigned: Assigned = base.copy()
+    assigned[train & ~np.isin(names, np.array(kept, object))] = ""
     return assigned
 
 

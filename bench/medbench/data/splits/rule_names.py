@@ -3,6 +3,7 @@
 Few shots: `fewshot-K[-group][-noval]` draws K samples (`-group`: patients) of each class from the training part of the
 card's default rule, and as many for validation (`-noval`: none); `BASE+fewshot-K…` draws from the rule BASE, which can
 be RULE@M. With `@N` at the end the draw has the seed N: `official+fewshot-5-group@3`. No rule's own name has @ or +.
+`fraction-0.25`, likewise with BASE and @N, keeps this share of the training part, and val and test as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 import re
 from typing import Any, Literal
 
-from medbench.cards.dataset import METHODS, DatasetCard, SplitRule
+from medbench.cards.dataset import DERIVED, FRACTION, METHODS, DatasetCard, SplitRule
 from medbench.errors import CardError, unknown
 
 NUMBERED = re.compile(r"(?P<rule>[^@]+)@(?P<number>0|[1-9][0-9]{0,8})")
@@ -34,9 +35,9 @@ def has_rule(card: DatasetCard, name: str) -> bool:
 
 
 def is_told(card: DatasetCard, name: str) -> bool:
-    """Tell whether a name says a rule that the card does not have: a method, `kfold-N`, few shots."""
+    """Tell whether a name says a rule that the card does not have: a method, `kfold-N`, few shots, a fraction."""
     plain = name.partition("@")[0]
-    known = plain in METHODS or PARTS.fullmatch(plain) or SHOTS.fullmatch(name)
+    known = plain in METHODS or PARTS.fullmatch(plain) or SHOTS.fullmatch(name) or FRACTION.fullmatch(name)
     return bool(known) and not has_rule(card, name)
 
 
@@ -72,7 +73,7 @@ def number_field(rule: SplitRule) -> str:
 def with_rule(card: DatasetCard, name: str) -> DatasetCard:
     """Return the card with a rule called `name`: its own, that of a method it does not list, or RULE@N of either.
 
-    `kfold-7` is `kfold` with 7 parts; `SHOTS` is the pattern of names of few shots.
+    `kfold-7` is `kfold` with 7 parts; `SHOTS` and `FRACTION` are patterns of names.
 
     Raises:
         CardError: The card has no such rule and medbench no such method.
@@ -81,13 +82,17 @@ def with_rule(card: DatasetCard, name: str) -> DatasetCard:
     if (told := SHOTS.fullmatch(name)) and not has_rule(card, name):
         base = told["base"] or _default_base(card)
         return _with(with_rule(card, base), {name: _few(base, told)})
+    if (told := FRACTION.fullmatch(name)) and not has_rule(card, name):
+        base = told["base"] or _default_base(card)
+        rule = SplitRule(method="fraction", train=float(told["share"]), seed=int(told["seed"] or 0))
+        return _with(with_rule(card, base), {name: rule.model_copy(update={"base": base})})
     if plain not in rules and (parts := PARTS.fullmatch(plain)):
         rules[plain] = SplitRule(method="kfold", folds=int(parts[1]))
         card = _with(card, rules)
     elif plain not in rules:
         if plain not in METHODS:
             raise unknown(f"split rule of {card.name}", name, {*rules, *METHODS})
-        base = _default_base(card) if plain == "fewshot" else None
+        base = _default_base(card) if plain in DERIVED else None
         rules[plain] = SplitRule.model_validate({"method": plain, "base": base})
         card = _with(card, rules)
     return _with(card, {name: rule_of(card, name)})
@@ -102,9 +107,9 @@ def _few(base: str, told: re.Match[str]) -> SplitRule:
 
 
 def _default_base(card: DatasetCard) -> str:
-    """Return the rule that few shots draw from unless another is named."""
+    """Return the rule that few shots and fractions draw from unless another is named."""
     default = card.splits.rules[card.splits.default]
-    return (default.method == "fewshot" and default.base) or card.splits.default
+    return (default.method in DERIVED and default.base) or card.splits.default
 
 
 def _with(card: DatasetCard, rules: dict[str, SplitRule]) -> DatasetCard:
@@ -131,6 +136,11 @@ def _unknown(card: DatasetCard, name: str) -> CardError:
             f"data set '{card.name}' has no split '{name}'",
             "a few-shot split is fewshot-K@SEED with K from 1 up; -group after K counts patients, -noval leaves"
             " validation out, and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
+        )
+    if "fraction-" in name:
+        return CardError(
+            f"data set '{card.name}' has no split '{name}'",
+            "a share of the training part is fraction-0.25@SEED, between 0 and 1; RULE+ in front draws from that rule",
         )
     meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
     return CardError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from medbench.cards.dataset import DatasetCard, SplitRule
+from medbench.cards.dataset import DERIVED, DatasetCard, SplitRule
 from medbench.data.splits.stratify import draw
 from medbench.errors import DataError
 
@@ -190,7 +190,7 @@ RULES: dict[str, Rule] = {
     "contiguous": contiguous,
     "whole": whole,
 }
-"""Method -> function; `fewshot` is not among them, since it draws from another rule's split."""
+"""Method -> function; those that draw from another rule's split are not among them."""
 
 
 def _shares(rule: SplitRule) -> dict[str, float]:
@@ -207,7 +207,7 @@ def _with_val(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, assigne
 
 
 def _others(card: DatasetCard) -> str:
-    others = [name for name, rule in card.splits.rules.items() if rule.method not in ("official", "fewshot")]
+    others = [name for name, rule in card.splits.rules.items() if rule.method not in ("official", *DERIVED)]
     return f"choose another rule: {', '.join(others)}" if others else "give a split file, or add a rule to the card"
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medbench.cards.dataset import SPLITS, SUBGROUP, DatasetCard
+from medbench.cards.dataset import DERIVED, SPLITS, SUBGROUP, DatasetCard
 from medbench.data.layouts.csv_table import read_columns
 from medbench.data.splits import rules
-from medbench.data.splits.few_shot import fewshot
+from medbench.data.splits.few_shot import fewshot, fraction
 from medbench.data.splits.rule_names import rule_of
 from medbench.data.splits.rules import Assigned
 from medbench.errors import CardError, DataError, MissingDataError
@@ -37,9 +37,9 @@ LAST_FIELDS = {"unit": "sample", "validation": True, "per_class": None}
 def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
     """Return the split of each sample under one of the card's rules: train, val or test, or empty for left out.
 
-    `stratified`, `grouped`, `kfold` and `fewshot` depend on the seed and on the set of (id, target, group) alone, not
-    on the order of the rows; `shuffle`, `holdout` and, unless `disjoint`, `contiguous` are rules about row numbers and
-    do depend on it.
+    `stratified`, `grouped`, `kfold`, `fewshot` and `fraction` depend on the seed and on the set of (id, target, group)
+    alone, not on the order of the rows; `shuffle`, `holdout` and, unless `disjoint`, `contiguous` are rules about row
+    numbers and do depend on it.
 
     Args:
         card: The card, which has the rule.
@@ -51,9 +51,10 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
         DataError: A class has fewer samples (or groups) than there are splits, or a split comes out empty.
     """
     rule = rule_of(card, name)
-    if rule.method == "fewshot":
+    if rule.method in DERIVED:
         # from the frozen file: the test part is then the one that runs under the other rule are tested on
-        assigned = fewshot(card, rule, samples, frozen_split(card, samples, _base(card, name)))
+        draw = fewshot if rule.method == "fewshot" else fraction
+        assigned = draw(card, rule, samples, frozen_split(card, samples, _base(card, name)))
     else:
         assigned = rules.RULES[rule.method](card, rule, samples)
     refuse_empty(assigned, f"{card.name}, split {name}", rule.parts)
@@ -62,7 +63,7 @@ def make_split(card: DatasetCard, samples: pd.DataFrame, name: str) -> Assigned:
 
 def _base(card: DatasetCard, name: str) -> str:
     base = rule_of(card, name).base
-    fit = [other for other, rule in card.splits.rules.items() if rule.method != "fewshot"]
+    fit = [other for other, rule in card.splits.rules.items() if rule.method not in DERIVED]
     if base in fit:
         return base
     what = f"'{base}'" if base else "no rule"
@@ -105,7 +106,7 @@ def data_digest(samples: pd.DataFrame) -> str:
 def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
     """Return the path of a rule's frozen file: it carries the digest of the rule and of what it drew from."""
     rule = rule_of(card, name)
-    used = [_fields(card, name), *([_fields(card, _base(card, name))] if rule.method == "fewshot" else [])]
+    used = [_fields(card, name), *([_fields(card, _base(card, name))] if rule.method in DERIVED else [])]
     unused = (SUBGROUP, *([] if rule.method == "contiguous" else ["path"]))
     columns = [column for column in samples.columns if not column.startswith(unused)]
     rows = zip(*(samples[column].tolist() for column in columns), strict=True)

@@ -25,7 +25,7 @@ FEW = 64
 """For up to so many sets of weights, sums are in double precision; for more (draws of a bootstrap), in single."""
 
 
-def at_threshold(name: str, called: NDArray[np.bool_], has: NDArray[np.bool_], odds: float = 1.0) -> ByClass:
+def at_threshold(name: str, called: NDArray[np.bool_], has: NDArray[np.bool_], odds: float | Array = 1.0) -> ByClass:
     """Return a metric of the images that are called positive.
 
     Args:
@@ -36,7 +36,8 @@ def at_threshold(name: str, called: NDArray[np.bool_], has: NDArray[np.bool_], o
             Decision Making 2006).
         called: (n, k) whether an image is called positive.
         has: (n, k) whether it has the class.
-        odds: p / (1 - p) of the threshold probability p: the harm of a false positive in true positives.
+        odds: p / (1 - p) of the threshold probability p: the harm of a false positive in true positives. One for all
+            columns, or (k, 1).
     """
     totals = _totals(np.stack([called & has, called & ~has, has, ~has]).transpose(0, 2, 1).astype(np.float64))
 

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +43,15 @@ class Page:
 
     @staticmethod
     def look(style: int) -> Look:
-        """Return how a model's series looks; a negative style is a bar that stands for no model.
+        """Return how a model's series looks; a negative style stands for no model: -1 solid, -2 dashed.
 
         Styles that have a colour in common, those n and n + 8, differ in marker and dash.
         """
+        if style < 0:
+            return NEUTRAL if style == -1 else replace(NEUTRAL, dash=LOOKS[1].dash)
         n = len(LOOKS)
         form = LOOKS[(style + style // n) % n]
-        return replace(LOOKS[style % n], marker=form.marker, dash=form.dash) if style >= 0 else NEUTRAL
+        return replace(LOOKS[style % n], marker=form.marker, dash=form.dash)
 
     @staticmethod
     def grouped(style: int) -> Look:
@@ -73,6 +75,32 @@ class Page:
         self._height = 0.72 * sum(heights)
         found = self.figure.subplots(n, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         self._axes = list(found.flat)
+        return self._axes
+
+    def pairs(self, n: int, columns: int) -> list[tuple[Axes, Axes]]:
+        """Return n pairs of a square panel and a low one below it with the same x axis, in reading order."""
+        rows = math.ceil(n / columns)
+        side = (self.width - 0.5) / columns - 0.35
+        self._height = rows * (1.25 * side + 0.75) + 0.25
+        ratios = [4, 1] * rows
+        found = self.figure.subplots(
+            2 * rows, columns, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios}
+        )
+        places = [divmod(i, columns) for i in range(rows * columns)]
+        pairs = [(found[2 * row][column], found[2 * row + 1][column]) for row, column in places]
+        for axes in (axes for pair in pairs[n:] for axes in pair):
+            axes.remove()
+        self._axes = [axes for pair in pairs[:n] for axes in pair]
+        return pairs[:n]
+
+    def maps(self, n: int, columns: int, rows: int, height: float) -> list[Axes]:
+        """Return n panels with so many rows of cells each, which are `height` inches high."""
+        lines = math.ceil(n / columns)
+        self._height = (height * rows + 0.35) * lines + 0.9
+        found = list(self.figure.subplots(lines, columns, squeeze=False).flat)
+        for axes in found[n:]:
+            axes.remove()
+        self._axes = found[:n]
         return self._axes
 
     def squares(self, rows: int, columns: int) -> list[list[Axes]]:
@@ -261,14 +289,21 @@ class Page:
             bar.set_label(title)
             bar.outline.set_linewidth(0.4)
 
-    def legend_of_lines(self, data: FigureData) -> None:
-        """Name the lines above the panels."""
+    def legend_of_lines(self, data: FigureData, entries: Mapping[str, str] | None = None, markers: bool = True) -> None:
+        """Name the lines above the panels.
+
+        Args:
+            data: What is drawn.
+            entries: Series -> its entry; None: the series' name.
+            markers: Whether lines have markers.
+        """
         from matplotlib.lines import Line2D
 
-        looks = {name: self.look(style) for name, style in data.series.items()}
-        self._add_legend(
-            [Line2D([], [], color=k.colour, marker=k.marker, linestyle=k.dash, label=name) for name, k in looks.items()]
-        )
+        handles = []
+        for name, look in ((name, self.look(style)) for name, style in data.series.items()):
+            entry, marker = name if entries is None else entries[name], look.marker if markers else None
+            handles.append(Line2D([], [], color=look.colour, marker=marker, linestyle=look.dash, label=entry))
+        self._add_legend(handles)
 
     def legend_of_groups(self, data: FigureData) -> None:
         """Name the groups of bars above the panels, if there are several."""

@@ -14,8 +14,11 @@ from medbench.errors import unknown
 from medbench.papers.matching import paper_records
 from medbench.records import Record
 from medbench.records.store import gc_paused
-from medbench.report.figures import bars, curves, gains, heatmaps, own, ratios, shots, similarity
+from medbench.report.figures import bars, curves, dots, gains, heatmaps, lines, own, ratios, shots, similarity
 from medbench.report.figures.figure import FigureData
+from medbench.report.figures.predictions import confusion, reliability, sweeps
+from medbench.report.figures.predictions.kinds import refuse
+from medbench.report.figures.predictions.runs import Selection
 from medbench.report.figures.values import FigureRecords
 from medbench.report.ranks import diagram
 from medbench.report.ranks.ranks_table import ranked_study
@@ -31,6 +34,12 @@ KINDS: dict[str, ModuleType] = {
     "similarity": similarity,
     shots.KIND: shots,
     diagram.KIND: diagram,
+    "lines": lines,
+    dots.KIND: dots,
+    reliability.KIND: reliability,
+    confusion.KIND: confusion,
+    sweeps.DEPTHS: sweeps,
+    sweeps.EFFICIENCY: sweeps,
 }
 """Kind of figure -> the module that draws it, and collects the data of papers' figures."""
 
@@ -58,6 +67,10 @@ def figure_data(
     include_random: bool = False,
     ref: str = "same",
     preset: str | None = None,
+    models: str = "",
+    protocols: str = "",
+    class_name: str = "",
+    metric: str = "",
 ) -> FigureData:
     """Return a figure's data by name.
 
@@ -69,15 +82,23 @@ def figure_data(
         include_random: Let random weights stand for what nothing else is there for, marked.
         ref: In figures of ratios, which panel's reference row divides: `same`, or a panel's name.
         preset: Show what was run under another preset than the paper's.
+        models: Of a data set's figures: comma list of the models to show: names, globs, or `MODEL/PROTOCOL/SETTINGS`;
+            empty: all.
+        protocols: Comma list of their protocols, names or globs; empty: of each model the one that is best on
+            validation.
+        class_name: The class to show against the rest; empty: class 1 of two, else the mean.
+        metric: The metric to show; empty: the figure's own.
 
     Raises:
-        CardError: There is no such figure, or no such reference.
+        CardError: There is no such figure, reference, model, protocol, class or metric.
+        MedbenchError: The figure has nothing to show.
     """
+    selection = Selection(models, protocols, class_name, metric)
+    if found := own.find(name, runs):
+        return own.data_of(*found, runs, include_random, selection)
+    refuse(name, selection)
     if (study := name.removeprefix(f"{RANKS}/")) != name:
         return diagram.of_study(ranked_study(study, runs, include_random, preset=preset))
-    if found := own.find(name, runs):
-        dataset, kind = found
-        return own.OWN[kind](dataset, runs, include_random)
     card, place = find(name)
     with gc_paused():
         records = paper_records(card, paths.runs_dir(runs), [place])

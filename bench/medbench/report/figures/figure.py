@@ -15,8 +15,8 @@ class Point:
     Attributes:
         panel: Name of its panel.
         series: Name of its series: a model, a classifier, …
-        x: Where it stands: a bar's label, a count of units, a layer.
-        y: The second place, in maps.
+        x: Where it stands: a bar's label, a count of units, a layer, a rate.
+        y: The second place, in maps. In panels with several kinds of points: which kind it is.
         mean: Mean over the seeds; None: not run, or undefined.
         std: Sample standard deviation over the seeds; None below two.
         n: Seeds behind the mean.
@@ -29,7 +29,7 @@ class Point:
 
     panel: str
     series: str
-    x: str | int
+    x: str | float
     y: str | int | None = None
     mean: float | None = None
     std: float | None = None

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from medbench import cards
 from medbench.cards.recipes import KINDS
-from medbench.errors import unknown
-from medbench.records.store import gc_paused, records_of
+from medbench.errors import CardError, unknown
+from medbench.records.store import PREDICTIONS, gc_paused, records_of, unit_has
 from medbench.report.figures import bars, corruption, shift, shots
 from medbench.report.figures.figure import FigureData
+from medbench.report.figures.predictions import sweeps
+from medbench.report.figures.predictions.kinds import KINDS as OF_RUNS
+from medbench.report.figures.predictions.kinds import refuse
+from medbench.report.figures.predictions.runs import Selection
 from medbench.report.tables.lookup import list_tables, run_on, table
 from medbench.storage import paths
 
@@ -28,13 +32,26 @@ def find(name: str, runs: Path | None = None) -> tuple[str, str] | None:
     """
     own = name.startswith(DATASET)
     dataset, slash, kind = name.removeprefix(DATASET).partition("/")
-    if not own and (kind not in OWN or dataset in cards.names("papers")):
+    if not own and (kind not in ALL or dataset in cards.names("papers")):
         return None
     if dataset not in run_on(paths.runs_dir(runs)):
         raise unknown("figure", name, [known for known, _ in list_own(runs)], "All: medbench figure")
-    if slash and kind not in OWN:
-        raise unknown("kind of figure", kind, OWN)
+    if slash and kind not in ALL:
+        raise CardError(f"unknown kind of figure '{kind}'", f"kinds: {', '.join(ALL)}")
     return dataset, kind or FIRST
+
+
+def data_of(dataset: str, kind: str, runs: Path | None, include_random: bool, selection: Selection) -> FigureData:
+    """Return the data of one figure.
+
+    Raises:
+        MedbenchError: There are no such results, or the kind cannot show what is selected.
+    """
+    refuse(kind, selection)
+    if kind in OWN:
+        return OWN[kind](dataset, runs, include_random)
+    with gc_paused():
+        return OF_RUNS[kind].make(dataset, records_of(paths.runs_dir(runs), dataset), include_random, selection)
 
 
 def _bars(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
@@ -60,7 +77,9 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
     shift.KIND: _shift,
     corruption.KIND: _corruption,
 }
-"""Kind -> what makes its data from (data set, run store, whether random weights are shown)."""
+"""Kind -> what makes its data from (data set, run store, whether random weights are shown), of all runs."""
+ALL = (*OWN, *OF_RUNS)
+"""All kinds."""
 
 
 def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
@@ -69,18 +88,23 @@ def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
-    found, tables = [], list_tables(runs)
+    found, place, tables = [], paths.runs_dir(runs), list_tables(runs)
     for name in (one for one in tables if one.startswith(DATASET)):
         dataset = name.removeprefix(DATASET)
+        swept = _swept(dataset, place)
         kinds = [FIRST]
-        kinds += [shots.KIND] * _has_shots(dataset, runs)
+        kinds += [shots.KIND] * ("shots" in swept)
         kinds += [kind for kind in (shift.KIND, corruption.KIND) if f"{kind}/{dataset}" in tables]
+        if next((place / dataset).glob(f"*/*/*/{PREDICTIONS}"), None):
+            kinds += [kind for kind in OF_RUNS if kind not in (sweeps.DEPTHS, sweeps.EFFICIENCY)]
+        kinds += [sweeps.DEPTHS] * bool(swept & {*sweeps.SWEPT})
+        kinds += [sweeps.EFFICIENCY] * unit_has(place, dataset, sweeps.SHARE)
         found += [(name if kind == FIRST else f"{name}/{kind}", kind) for kind in kinds]
     return found
 
 
-def _has_shots(dataset: str, runs: Path | None) -> bool:
-    """Tell whether something was run on a data set with a protocol that learns from few samples of each class."""
-    protocols = {folder.name for folder in (paths.runs_dir(runs) / dataset).glob("*/*") if folder.is_dir()}
+def _swept(dataset: str, runs: Path) -> set[str]:
+    """Return the settings that the protocols run on a data set have several values of: shots, frozen or kept units."""
+    protocols = {folder.name for folder in (runs / dataset).glob("*/*") if folder.is_dir()}
     known = [cards.find_protocol(name).kind for name in protocols & set(cards.names("protocols"))]
-    return any(KINDS[kind].sweep == "shots" for kind in known)
+    return {KINDS[kind].sweep for kind in known}

@@ -10,7 +10,8 @@ from medbench.errors import MedbenchError
 from medbench.records import Record
 from medbench.records.groups import Group
 from medbench.report.figures.figure import FigureData, Panel, Point
-from medbench.report.figures.style import LOOKS, SMALL, Look
+from medbench.report.figures.names import Label, names_of, shared_settings, styles_of
+from medbench.report.figures.style import SMALL, Look
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Row, Table
@@ -60,7 +61,8 @@ def of_records(dataset: str, records: Iterable[Record], include_random: bool = F
 
 def _of_table(table: Table) -> FigureData:
     dataset, rows = table.columns[0].dataset, table.rows
-    names = _names(table, rows)
+    labels = [_label(table, row) for row in rows]
+    names = names_of(labels)
     points = [_point(table, row, name) for row, name in zip(rows, names, strict=True)]
     panels = {_panel(row): str(row.about.get("metric", table.columns[0].metric)) for row in rows}
     toy = " (TOY DATA: generated images, no result about medicine)" if any(row.about["toy"] for row in rows) else ""
@@ -71,10 +73,10 @@ def _of_table(table: Table) -> FigureData:
         kind=KIND,
         title=f"{dataset}{toy}: {' and '.join(dict.fromkeys(panels.values()))} on the test split against shots",
         panels=tuple(Panel(name, f"data {name}" if name else "", x_title, metric) for name, metric in panels.items()),
-        series=_styles(rows, names),
+        series=styles_of(labels, names),
         points=tuple(points),
         columns=1,
-        notes=(*_notes(table, rows, points), *table.notes),
+        notes=(*_notes(labels, points), *table.notes),
     )
 
 
@@ -83,34 +85,9 @@ def _panel(row: Row) -> str:
     return str(row.about.get("data", ""))
 
 
-def _settings(table: Table, row: Row) -> str:
-    return row.heads[table.heads.index("settings")]
-
-
-def _names(table: Table, rows: Sequence[Row]) -> list[str]:
-    """Return the name of each row's line: its model, and what else tells it from other lines."""
-    protocols = {row.about["protocol"] for row in rows}
-    names = []
-    for row in rows:
-        about = row.about
-        settings = {_settings(table, r) for r in rows if r.about["protocol"] == about["protocol"]}
-        weights = {r.about["weights"] for r in rows if r.about["model"] == about["model"]}
-        parts = [str(about["model"])] + [about["protocol"]] * (len(protocols) > 1)
-        parts += [_settings(table, row)] * (len(settings) > 1)
-        parts += [f"{about['weights']} weights"] * (len(weights) > 1)
-        names.append(" · ".join(parts) + RANDOM_MARK * (about["weights"] == "random"))
-    return names
-
-
-def _styles(rows: Sequence[Row], names: Sequence[str]) -> dict[str, int]:
-    """Return a style for each line: models have a colour each, and their lines differ in marker and dash."""
-    lines = {name: str(row.about["model"]) for row, name in zip(rows, names, strict=True)}
-    models = list(dict.fromkeys(lines.values()))
-    if len(models) == 1:
-        return {name: i for i, name in enumerate(lines)}
-    others = list(dict.fromkeys(name.removeprefix(model) for name, model in lines.items()))
-    n = len(LOOKS)
-    return {name: models.index(m) % n + n * others.index(name.removeprefix(m)) for name, m in lines.items()}
+def _label(table: Table, row: Row) -> Label:
+    about = row.about
+    return Label(about["model"], about["protocol"], row.heads[table.heads.index("settings")], about["weights"])
 
 
 def _point(table: Table, row: Row, name: str) -> Point:
@@ -131,20 +108,16 @@ def _point(table: Table, row: Row, name: str) -> Point:
     )
 
 
-def _notes(table: Table, rows: Sequence[Row], points: Sequence[Point]) -> list[str]:
+def _notes(labels: Sequence[Label], points: Sequence[Point]) -> list[str]:
     """Return how to read the figure, and the settings that a protocol's rows share."""
     notes = [BANDS + (STD if any(p.low is None and p.std is not None for p in points) else "")]
     notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
-        row.about["weights"] == "random" for row in rows
+        label.weights == "random" for label in labels
     )
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        found.setdefault(row.about["protocol"], set()).add(_settings(table, row))
-    shared = [f"{protocol} ({settings.pop()})" for protocol, settings in found.items() if len(settings) == 1]
-    return notes + [f"settings: {', '.join(shared)}"] * bool(shared)
+    return notes + shared_settings(labels)
 
 
-def places(shots: Iterable[str | int]) -> dict[str | int, float]:
+def places(shots: Iterable[str | float]) -> dict[str | float, float]:
     """Return where shots stand on the x axis, in doublings: 0 left of the fewest, `all` right of the most."""
     found = set(shots)
     numbers = sorted(float(x) for x in found if x not in (0, ALL)) or [1.0]
@@ -152,7 +125,7 @@ def places(shots: Iterable[str | int]) -> dict[str | int, float]:
     return {x: ends[x] if x in ends else math.log2(float(x)) for x in found}
 
 
-def _draw_line(axes: Axes, line: Sequence[Point], at: dict[str | int, float], look: Look) -> None:
+def _draw_line(axes: Axes, line: Sequence[Point], at: dict[str | float, float], look: Look) -> None:
     xs, means = [at[point.x] for point in line], [point.mean or 0.0 for point in line]
     axes.plot(xs, means, color=look.colour, marker=look.marker, linestyle=look.dash, mew=0.3, mec="white", zorder=3)
     ends = [_band(point) for point in line]
@@ -179,13 +152,18 @@ def _band(point: Point) -> tuple[float, float]:
 
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: lines with markers over the logarithm of the shots, and the bands around them."""
-    at = places(point.x for point in data.points)
+    draw_at(page, data, places(point.x for point in data.points))
+
+
+def draw_at(page: Page, data: FigureData, at: dict[str | float, float]) -> None:
+    """Draw each panel with the values of x at given places."""
     ticks = sorted(at, key=at.__getitem__)
     panels = page.stacked(len(data.panels), [HEIGHT] * len(data.panels))
     for axes, panel in zip(panels, data.panels, strict=True):
         for name, style in data.series.items():
             line = sorted(data.of(panel.name, name), key=lambda point: at[point.x])
-            _draw_line(axes, [p for p in line if p.mean is not None], at, page.look(style))
+            if known := [point for point in line if point.mean is not None]:
+                _draw_line(axes, known, at, page.look(style))
         axes.set_xticks([at[x] for x in ticks], [str(x) for x in ticks])
         axes.set_xlim(min(at.values()) - 0.3, max(at.values()) + 0.4)
         axes.set_title(panel.title)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medbench.metrics.scores import Array, Ints, Scores, confusions
+from medbench.metrics.scores import Array, Scores, confusions
+from medbench.report.figures.predictions.averages import FALSE_RATES, averaged, roc_at
+from medbench.report.figures.predictions.bins import Bins, binned, confidence_of
 from medbench.report.inference import Predicted
 
 BINS = 15
 """Of the reliability diagram, as of the metric `ece_15`."""
-GRID = np.linspace(0, 1, 101) ** 2
-"""False positive rates at which ROC curves are read: close together where curves are steep."""
 TINY = float(np.finfo(np.float64).eps)  # how far probabilities are kept from 0 and 1, as in the metric `log_loss`
 
 
@@ -51,34 +51,20 @@ def aurocs(found: Predicted) -> Array:
 def roc(found: Predicted, k: int) -> Array | None:
     """Return the ROC curve of class `k` against the rest, (m, 2) of false and true positive rates.
 
-    It is the vertical average over the seeds (Fawcett, An introduction to ROC analysis, 2006, algorithm 3), read at
-    `GRID`. None without positives or negatives.
+    It is the vertical average over the seeds. None without positives or negatives.
     """
-    from sklearn.metrics import roc_curve
-
-    has = _has(found)[:, k]
-    if has.all() or not has.any():
+    curves = averaged(roc_at, [(scores, _has(found)) for scores in found.of("auroc")], [k])
+    if curves is None:
         return None
-    curves = [np.interp(GRID, *roc_curve(has, scores[:, k])[:2]) for scores in found.of("auroc")]
-    return np.concatenate([[[0.0, 0.0]], np.column_stack([GRID, np.mean(curves, axis=0)])])
+    return np.concatenate([[[0.0, 0.0]], np.column_stack([FALSE_RATES, curves.mean(axis=0)])])
 
 
-def reliability(found: Predicted) -> tuple[Array, Array, Ints]:
-    """Return (mean confidence, share right, count) of each of `BINS` bins of equal width, (low, high].
+def reliability(found: Predicted) -> Bins:
+    """Return the predictions in `BINS` bins of equal width, the seeds' images put together.
 
-    One class: of the predicted class. Several labels: the score of each (image, label) and the share of those that
-    have it. The seeds' images are put together; nan in empty bins.
+    One class: the confidence in the predicted class. Several labels: the score of each (image, label).
     """
-    if found.targets.ndim == 2:
-        confidence, right = found.scores.reshape(-1), np.tile(found.targets.reshape(-1) != 0, len(found.scores))
-    else:
-        confidence = found.scores.max(axis=2).reshape(-1)
-        right = (found.scores.argmax(axis=2) == found.targets).reshape(-1)
-    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        mean, share = (np.bincount(bins, weights=w, minlength=BINS) / count for w in (confidence, right))
-    return mean, share, count
+    return binned([confidence_of(scores, found.targets) for scores in found.scores], found.groups, BINS)
 
 
 def worst(found: Predicted, classes: Sequence[str], n: int) -> list[Worst]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from medbench.records import Record
 from medbench.records.store import HISTORY
+from medbench.report.figures.names import short
 from medbench.report.figures.style import LOOKS, MAP, context
 from medbench.report.html import diagnostics
 from medbench.report.inference import Predicted
@@ -30,7 +31,7 @@ LETTER, ROW = 0.05, 0.13  # inches, of a legend
 NAMED = len(LOOKS)
 """Up to so many lines have a colour and a name each; if there are more, all but the mean are grey."""
 SHOWN = 20  # most classes of a confusion matrix
-SHORT, LONG = 16, 50  # letters of a class's name, and of a row's
+LONG = 50  # letters of a row's name
 
 
 class Canvas:
@@ -157,7 +158,7 @@ def confusion(found: Predicted, classes: Sequence[str]) -> bytes | None:
     counts = diagnostics.confusion(found)
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)
-    names = [_short(name) for name in classes]
+    names = [short(name) for name in classes]
     with canvas("predicted", "truth", names=True) as made:
         axes = made.axes
         axes.imshow(shares, vmin=0, vmax=1, cmap=MAP)
@@ -183,7 +184,7 @@ def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
         reach = np.abs(np.stack([values[:, at].min(axis=0), values[:, at].max(axis=0)]) - mean)
         axes.errorbar(mean, at, xerr=reach, fmt="o", color=LOOKS[0].colour, elinewidth=0.8, capsize=1.5)
         axes.axvline(0.5, color="0.5", linewidth=0.6, linestyle=":")
-        axes.set_yticks(range(len(classes)), [_short(name) for name in classes], fontsize=5.5)
+        axes.set_yticks(range(len(classes)), [short(name) for name in classes], fontsize=5.5)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.grid(visible=True, axis="x")
     return made.png
@@ -201,7 +202,7 @@ def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
         for i, (name, curve) in enumerate(lines):
             look = LOOKS[i % len(LOOKS)]
-            style = {"color": look.colour, "linestyle": look.dash, "label": _short(name)} if named else {"color": "0.8"}
+            style = {"color": look.colour, "linestyle": look.dash, "label": short(name)} if named else {"color": "0.8"}
             axes.plot(curve[:, 0], curve[:, 1], **style)
         if not named:
             mean = np.mean([curve for _, curve in lines], axis=0)
@@ -214,7 +215,8 @@ def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
 
 def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
     """Return the share of correct predictions in each bin of confidence, and the share of predictions in the bin."""
-    mean, share, count = diagnostics.reliability(found)
+    bins = diagnostics.reliability(found)
+    count = bins.count
     if not count.any():
         return None
     several = found.targets.ndim == 2
@@ -227,7 +229,9 @@ def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
         )
         m.axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
         known = count > 0
-        m.axes.plot(mean[known], share[known], color=LOOKS[0].colour, marker="o", label="observed")
+        reach = np.abs(np.stack([bins.low, bins.high]) - bins.share)[:, known]
+        m.axes.errorbar(bins.mean[known], bins.share[known], reach, color=LOOKS[0].colour, fmt="o-", elinewidth=0.6,
+                        label="observed, with 95 % intervals")  # fmt: skip
         _name_lines(m.axes)
         m.axes.set(xlim=(0, 1), ylim=(0, 1.02))
     return m.png
@@ -268,7 +272,3 @@ def ranking(table: Table) -> bytes | None:
         made.axes.grid(visible=True, axis="x")
         made.axes.grid(visible=False, axis="y")
     return made.png
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= SHORT else name[: SHORT - 1] + "…"

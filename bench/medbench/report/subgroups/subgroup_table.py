@@ -15,7 +15,7 @@ from medbench.metrics.measures import higher_is_better
 from medbench.records import Record
 from medbench.records.groups import Group, collect, pick, title
 from medbench.report.cache import counted
-from medbench.report.measured import NOT_STORED, Loaded, Measured, lacking, load, task_of
+from medbench.report.measured import NOT_STORED, Loaded, Measured, lacking, load_predictions, task_of
 from medbench.report.subgroups.by import UNKNOWN, By, Members
 from medbench.report.subgroups.members import Membership
 from medbench.report.subgroups.numbers import Compared, compared
@@ -90,7 +90,7 @@ def _loaded(groups: Sequence[Group], by: By, notes: list[str]) -> Iterator[tuple
     membership, errors = Membership(by), []
     for group in groups:
         why = lacking(group)
-        found = None if why else load(group)
+        found = None if why else load_predictions(group)
         if found is None:
             errors.append(DataError(f"{title(group)}: {why or NOT_STORED}", "run again with --overwrite always"))
             notes.append(f"{title(group)} is left out: {why or NOT_STORED}")

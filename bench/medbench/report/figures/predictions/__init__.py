@@ -1,0 +1,1 @@
+"""Figures of one data set that are computed from stored test predictions."""

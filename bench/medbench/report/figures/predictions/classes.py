@@ -1,0 +1,64 @@
+"""A metric of each class against the rest, with its interval, for several runs."""
+
+from __future__ import annotations
+
+from medbench.errors import CardError
+from medbench.metrics.measures import measure
+from medbench.report.figures import dots
+from medbench.report.figures.figure import FigureData, Panel, Point
+from medbench.report.figures.names import short
+from medbench.report.figures.predictions.runs import Run, Shown
+from medbench.report.measured import by_class
+
+KIND = "per-class"
+USUAL = "auroc"
+MOST = 40
+"""Most classes."""
+
+
+def collect(shown: Shown, metric: str = "") -> FigureData:
+    """Return the figure of some runs: a row for each class, with its number of test images.
+
+    Args:
+        shown: The runs.
+        metric: A metric that is defined for each class; empty: AUROC.
+
+    Raises:
+        CardError: The metric is unknown, or not defined for each class.
+    """
+    one = measure((metric or USUAL).lower())
+    if len(shown.classes) > MOST:
+        raise CardError(
+            f"the figure would show {len(shown.classes)} classes, more than {MOST}",
+            f"see them as a table: medbench table dataset/{shown.dataset} --per-class",
+        )
+    points = tuple(point for run in shown.runs for point in _points(run, one.id))
+    notes = [
+        "lines: 95 % interval over test patients (images where none are known) and seeds; in brackets: test images"
+    ]
+    notes += ["its threshold, temperature: chosen on validation"] * one.on_validation
+    lacking = [
+        f"no number: {run.name}" for run in shown.runs if all(p.mean is None for p in points if p.series == run.name)
+    ]
+    return FigureData(
+        name=f"dataset/{shown.dataset}/{KIND}",
+        kind=dots.KIND,
+        title=f"{shown.title}: {one.id} of each class against the rest on the test split",
+        panels=(Panel("", "", one.id),),
+        series=shown.series,
+        points=points,
+        columns=1,
+        width="column",
+        notes=(*notes, *lacking, *shown.notes),
+    )
+
+
+def _points(run: Run, metric: str) -> list[Point]:
+    records = (run.group.first.group[:12],)
+    found = by_class(run.group, [metric])
+    return [
+        Point("", run.name, f"{short(name)} ({images})", None, one.value, one.std, one.n, low=one.low, high=one.high,
+              records=records)
+        for (name, images), numbers in zip(run.classes.items(), found, strict=True)
+        for one in numbers.values()
+    ]  # fmt: skip
