@@ -92,3 +92,14 @@ def test_shipped_papers_lack_no_card_but_that_of_zero_shot():
         wanted = wanted_of(cards.find_paper(name))
         assert wanted
         assert {pair for one in wanted for pair in lacking(one)} <= {("protocols", "zero-shot")}
+
+
+def test_a_row_may_show_another_size_of_the_sets_of_medmnist():
+    wanted = wanted_of(cards.find_paper("medmnistplus2025"), ["knn"])
+    assert len(wanted) == 12 * 10 * 4
+    assert [one.dataset for one in wanted if one.model == "vgg16"][11:13] == [
+        "medmnist--tissuemnist",
+        "medmnist--bloodmnist_64",
+    ]
+    assert not [lack for one in wanted for lack in lacking(one)]
+    assert lacking(CellSpec("dino", "knn", "medmnist--bloodmnist_65")) == [("datasets", "medmnist--bloodmnist_65")]

@@ -165,7 +165,7 @@ class FigureRecords:
         for table in self.card.tables.values():
             shown = {column.dataset for column in table.columns if column.metric == wanted.metric}
             for row in table.rows:
-                same = (row.model, row.protocol) == (wanted.model, wanted.protocol)
+                same = (row.model, row.protocol, row.suffix) == (wanted.model, wanted.protocol, "")
                 printed = row.published.get(wanted.dataset)
                 if same and printed and wanted.dataset in shown and _same(row.set, wanted.set):
                     return printed[0]

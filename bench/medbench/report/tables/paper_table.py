@@ -126,11 +126,11 @@ def paper_table(
 def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
     line = _Line(row)
     reference = work.card.reference(work.name, row)
-    for one in wanted:
+    for column, one in zip(work.content.columns, wanted, strict=True):
         if work.shown.preset is not None:
             one = dataclasses.replace(one, preset=work.shown.preset)
         group = _choose(work, one)
-        cell = _cell(work, row, one, group)
+        cell = _cell(work, row, column.dataset, one, group)
         if group is not None and cell.value is not None and reference is not None:
             cell = cell._replace(gain=_gain(work, one, reference, group, cell.value))
         line.cells.append(cell)
@@ -156,12 +156,12 @@ def _otherwise(work: _PaperTable) -> list[str]:
     return [note + "; ".join(who)] if who else []
 
 
-def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) -> Cell:
-    printed = row.published.get(one.dataset, []) if work.shown.published else []
+def _cell(work: _PaperTable, row: PaperRow, column: str, one: CellSpec, group: Group | None) -> Cell:
+    printed = row.published.get(column, []) if work.shown.published else []
     paper = Cell(
         published=printed[0] if printed else None,
         published_std=printed[1] if len(printed) > 1 else None,
-        published_gain=row.gains.get(one.dataset) if work.shown.published else None,
+        published_gain=row.gains.get(column) if work.shown.published else None,
     )
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
@@ -189,7 +189,8 @@ def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, val
 
 def _average(work: _PaperTable, line: _Line) -> Cell:
     """Return the unweighted mean of a row's cells; its deviation is that of the seeds' own means."""
-    cell = Cell(published=line.row.average if work.shown.published else None)
+    row = line.row if work.shown.published else None
+    cell = Cell(published=row and row.average, published_std=row and row.average_std)
     values = [one.value for one in line.cells if one.value is not None]
     groups = [group for group in line.groups if group is not None]
     if len(values) < len(line.cells) or not values:
@@ -290,7 +291,8 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     if any(cell.published is not None for cell in cells):
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
-        found.append(f"in parentheses: published{over}, and ours − published")
+        off = f", read off a figure (± {content.read_off:g})" if content.read_off else ""
+        found.append(f"in parentheses: published{over}{off}, and ours − published")
     if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
