@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
-from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
 from medbench.data.prepared.transforms import Clean, Drawn, Late, Views
 from medbench.data.splits.split_file import refuse_empty
+from medbench.errors import DataError
 from medbench.features.extract import Extraction, Tally, features_in_turn
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
@@ -63,6 +63,7 @@ class JobInputs:
     Attributes:
         dataset: The data set, without unreadable images if the user said `--unreadable leave-out`.
         left_out: Id of each image left out -> the reason.
+        side: Side of the images that networks are given; `normalise` pads smaller ones to the input.
         mean: Mean used for normalisation.
         std: Standard deviation used for normalisation.
         elsewhere: The inputs of each further data set that the job is tested on, normalised as the job's own images.
@@ -74,7 +75,8 @@ class JobInputs:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
         self.banks: list[FeatureFolder] = []  # removed at the end of the plan: they can be large
         card = job.dataset.card
-        rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
+        rule = pixels.rule_for(job.dataset, job.settings, job.image_size)
+        self.side = min(rule.size, job.image_size)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
         if self.left_out and job.options.unreadable == "stop":
@@ -87,6 +89,11 @@ class JobInputs:
         ]
         for inputs in self.elsewhere:
             inputs.banks = self.banks
+            if inputs.side != self.side:
+                raise DataError(
+                    f"{inputs.dataset.card.name} has images of {inputs.side} pixels, {card.name} of {self.side}",
+                    "fit=centre does not resize: test on images of the same size",
+                )
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d).
@@ -107,7 +114,7 @@ class JobInputs:
             return [self.clean("train")]
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
-        size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
+        size, name = self.side, f"{self.job.model.name} on {self.dataset.card.name}"
         tasks = []
         for view in range(number):
             images = self._placed(Views(self.store, rows, size, augment, VIEW_SEED, view))
@@ -119,7 +126,7 @@ class JobInputs:
     def everything(self) -> NDArray[np.float32]:
         """Return the features of all images of the data set under the evaluation transform, (n, d)."""
         rows = np.arange(len(self.dataset.samples))
-        images = Clean(self.store, rows, self.job.image_size)
+        images = Clean(self.store, rows, self.side)
         what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
         [[found]] = self._features([Extraction([self._spec()], images, len(rows), what)])
         return found
