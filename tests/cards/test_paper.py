@@ -116,8 +116,8 @@ def test_medmnistplus_has_each_number_of_the_papers_tables(shared: Path) -> None
             place = scheme, row.labels[0], f"{metric}_{row.suffix[1:] or 28}"
             assert row.section == f"{row.suffix[1:] or 28} pixels"
             for dataset, values in row.published.items():
-                found[dataset.removeprefix("medmnist--"), *place] = values
-            found["average", *place] = [value for value in (row.average, row.average_std) if value is not None]
+                found[(dataset.removeprefix("medmnist--"), *place)] = values
+            found[("average", *place)] = [value for value in (row.average, row.average_std) if value is not None]
     for dataset, schemes in theirs.items():
         for scheme, rows in schemes.items():
             for row in rows:

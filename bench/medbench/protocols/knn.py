@@ -1,9 +1,9 @@
 """k nearest neighbours on frozen features, as in the code of WACV 2024: cosine, k = 200, T = 0.1.
 
 The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
-by the sum of the weights; for multilabel tasks the same per label. Preset medmnistplus (Doerrich et al., 2025) takes Euclid's
-distance, 11 neighbours and one vote each. The search is exact and never holds all
-similarities. Own code: scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
+by the sum of the weights; for multilabel tasks the same per label. Preset medmnistplus (Doerrich et al., 2025) takes
+Euclid's distance, 11 neighbours and one vote each. The search is exact and never holds all similarities. Own code:
+scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def nearest(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, similarities (r, k), bank indices (r, k)) for chunks of the query, nearest first.
 
-    A similarity is the scalar product, or minus the squared distance. Of equal similarities the lower index counts as nearer, at the k-th place too (torch.topk leaves that open).
+    A similarity is the scalar product, or minus the squared distance. Of equal similarities the lower index counts as
+    nearer, at the k-th place too (torch.topk leaves that open).
     """
     step = max(1, CHUNK_BYTES // (4 * len(bank)))
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
-
 from PIL import Image
 
 from medbench.cards import Settings

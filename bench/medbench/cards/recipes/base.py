@@ -127,8 +127,8 @@ class Recipe(Settings):
     cosine: bool = Field(False, description="Half a cosine from the end of the warm-up to `min_rate`, per step.")
     cosine_by: Literal["step", "epoch"] = Field(
         "step",
-        description="`epoch`: the cosine is constant in an epoch and one epoch late: it is set after each epoch for that"
-        " epoch's number, from 0 (Doerrich et al.).",
+        description="`epoch`: the cosine is constant in an epoch and one epoch late: it is set after each epoch for"
+        " that epoch's number, from 0 (Doerrich et al.).",
     )
     min_rate: float = Field(0.0, ge=0, description="Where the cosine ends.")
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -63,8 +63,8 @@ class LinearOnline(FinetuneRecipe):
     kind: ClassVar[Kind] = Kind("linear-online", module="efficient.linear_online", thaws=True)
     mode: Literal["train", "eval"] = Field(
         "train",
-        description="Mode of the encoder in training. `train`: batch norms use and update the statistics of batches, and"
-        " dropout is active.",
+        description="Mode of the encoder in training. `train`: batch norms use and update the statistics of batches,"
+        " and dropout is active.",
     )
 
 

@@ -14,7 +14,8 @@ def make_optimizer(network: nn.Module, rate: float, settings: FinetuneRecipe) ->
     """Return AdamW over all parameters with gradients.
 
     Weight decay acts on tensors of two or more axes, including class token and position table (WACV 2024, Q27), or on
-    all with `decay_all`. A group's learning rate is the step's times its `share`: 1, or layer_decay^(n - depth) (see `depths`).
+    all with `decay_all`. A group's learning rate is the step's times its `share`: 1, or layer_decay^(n - depth) (see
+    `depths`).
     """
     n, depth = depths(network)
     groups: dict[tuple[bool, int], list[nn.Parameter]] = {}
