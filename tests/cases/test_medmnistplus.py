@@ -48,3 +48,18 @@ def test_each_preset_runs_on_a_grey_set_and_on_findings(twins: Path, tmp_path: P
             found["linear-online"].chosen["val_metric"] == found["linear-unfrozen"].chosen["val_metric"] == "log_loss"
         )
         assert found["linear-unfrozen"].counts["forwards"] == 0
+
+
+def test_volumes_are_read_slice_by_slice(tmp_path: Path) -> None:
+    synthesise(find_dataset("medmnist/nodulemnist3d"), tmp_path / "medmnist")
+    [record] = medbench.run(
+        model="toy-cnn",
+        protocol="knn",
+        dataset="medmnist/nodulemnist3d",
+        preset="medmnistplus",
+        set={"inputs": ["volume"], "stride": 9, "image_size": 64},
+        data_root=tmp_path,
+        runs=tmp_path / "runs",
+        device="cpu",
+    )
+    assert record.counts["forwards"] == 3 * 60, "slices 5, 14 and 23"

@@ -291,8 +291,8 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     if any(cell.published is not None for cell in cells):
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
-        off = f", read off a figure (± {content.read_off:g})" if content.read_off else ""
-        found.append(f"in parentheses: published{over}{off}, and ours − published")
+        over = f" (read off a figure, ± {content.read_off:g})" if content.read_off else over
+        found.append(f"in parentheses: published{over}, and ours − published")
     if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
