@@ -126,3 +126,14 @@ def test_medmnistplus_has_each_number_of_the_papers_tables(shared: Path) -> None
                         printed[dataset, scheme, row["model"], column] = [round(value / 100, 4) for value in values]
     assert found == printed
     assert len(printed) == 3120 - 520
+
+
+def test_mansoori_has_the_numbers_that_were_read_off_the_figure(shared: Path) -> None:
+    theirs = yaml.safe_load((shared / "published" / "mansoori2025.yaml").read_text())["figure_model_size"]
+    rows = cards.find_paper("mansoori2025").tables["models"].rows
+    names = {"APTOS2019": "aptos", "DDSM": "ddsm", "ISIC2019": "isic2019", "CheXpert": "chexpert"}
+    assert [(*row.labels, row.published) for row in rows] == [
+        (one["model"], str(one["parameters"]), {ours: [one[name]] for name, ours in names.items()}) for one in theirs
+    ]
+    figure = cards.find_paper("mansoori2025").figures["model-size"]
+    assert [row.label for row in figure.rows] == [one["model"] for one in theirs]  # type: ignore[union-attr]

@@ -262,8 +262,8 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
         work.notes.append(f"{who}: {other_data(group)}")
     recipe = group.first.material.get("protocol", {})
     views, epochs = recipe.get("views"), recipe.get("epochs")
-    if views is not None and epochs is not None and views < epochs:
-        kept = f"{views} augmented views of each training image" if views else "the training images as they are"
+    if views and epochs is not None and views < epochs:  # 0 views: the recipe does not augment
+        kept = f"{views} augmented views of each training image"
         work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
     if classes := group.first.absent.get(one.metric):
         work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
