@@ -100,11 +100,12 @@ class Tower(nn.Module):
         head = getattr(network, "classifier", None) or network.get_submodule("fc")
         if family.normed:
             self.classifier = nn.Sequential(head.get_submodule("0"))
-        if hidden:
-            self.avgpool, self.classifier = network.get_submodule("avgpool"), head[:-1]
         self.relu_behind = family.relu
         self.places = [n for n, m in self.named_modules() if re.fullmatch(family.units, f"{n}:{type(m).__name__}")]
-        self.num_features = head[-1].in_features if hidden else _width(head, getattr(network, "avgpool", None))
+        self.num_features = _width(head, getattr(network, "avgpool", None))
+        if hidden and isinstance(head, nn.Sequential):
+            self.avgpool, self.classifier = network.get_submodule("avgpool"), head[:-1]
+            self.num_features = head[-1].get_parameter("weight").shape[1]
         first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))
         self.default_cfg = {"first_conv": first}
 
