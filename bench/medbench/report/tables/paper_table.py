@@ -189,8 +189,8 @@ def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, val
 
 def _average(work: _PaperTable, line: _Line) -> Cell:
     """Return the unweighted mean of a row's cells; its deviation is that of the seeds' own means."""
-    row = line.row if work.shown.published else None
-    cell = Cell(published=row and row.average, published_std=row and row.average_std)
+    printed = (line.row.average, line.row.average_std) if work.shown.published else (None, None)
+    cell = Cell(published=printed[0], published_std=printed[1])
     values = [one.value for one in line.cells if one.value is not None]
     groups = [group for group in line.groups if group is not None]
     if len(values) < len(line.cells) or not values:
