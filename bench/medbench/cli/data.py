@@ -154,14 +154,13 @@ def prepare(
     """
     from medbench import cards
     from medbench.cards.resolve import dataset_entry, resolve
-    from medbench.data.images.square import rule_of
     from medbench.data.load import load_dataset
     from medbench.data.prepared import store
 
     settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
-    rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+    rule = store.rule_for(data, settings, size)
     prepared = store.prepare(data, rule, workers=workers)
     n, side = prepared.images.shape[:2]
     output.write(f"{data.card.name}: {n:,} images at {side} x {side}, for inputs of {size}")

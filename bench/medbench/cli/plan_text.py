@@ -129,6 +129,13 @@ def fill(
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 
 
+def _safe(name: str) -> str:
+    """Return the name of a model or data set as folders carry it: `medmnist/pathmnist` is `medmnist--pathmnist`."""
+    from medbench.cards.catalogues.medmnist import is_medmnist_name, safe_name
+
+    return safe_name(name) if is_medmnist_name(name) else name.replace("/", "--")
+
+
 def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> list[CellSpec]:
     """Return the cells that match the given models, protocols and data sets.
 
@@ -141,7 +148,7 @@ def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> 
         if words is None:
             continue
         named = {getattr(one, field) for one in wanted}
-        patterns = [word.strip() for word in words.split(",") if word.strip()]
+        patterns = [_safe(word.strip()) for word in words.split(",") if word.strip()]
         for pattern in patterns:
             if not fnmatch.filter(named, pattern):
                 raise unknown(f"{field} of this paper", pattern, named)

@@ -207,7 +207,7 @@ def as_is(batch: Any) -> Any:
 
 def _forward(encoder: Encoder, batch: Tensor | Undrawn, task: Extraction, device: torch.device) -> list[Tensor]:
     spec = task.specs[0]
-    x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std)
+    x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std, spec.image_size)
     if spec.precision == "fp32":
         return task.outputs(encoder, x)
     with torch.autocast(device.type, dtype=AUTOCAST[spec.precision]):

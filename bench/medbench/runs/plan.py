@@ -14,11 +14,10 @@ from medbench.cards.recipes import KINDS
 from medbench.cards.recipes.kinds import Kind
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
-from medbench.data.images.square import rule_of
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.pairs import open_pairs
-from medbench.data.prepared.store import prepare, store_path
+from medbench.data.prepared.store import prepare, rule_for, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.records.store import gc_paused
@@ -239,7 +238,7 @@ class _Request:
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
         """Return the ids of the images that cannot be decoded; a dry run does not decode what is not decoded yet."""
-        rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+        rule = rule_for(data, settings, size)
         if not self.options.download and not store_path(rule, data).exists():
             return ()
         return tuple(sorted(prepare(data, rule, workers=self.options.workers).unreadable))

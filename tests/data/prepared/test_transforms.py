@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
+from medbench.cards import Settings
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
 from medbench.data.images.corruption import Corruption
@@ -341,3 +342,16 @@ def test_transform_of_every_kind_of_rule_is_the_way_by_the_store(
     assert Views(store, rows, 32, Augment(), 0, 1).__getitems__(range(5)).shape == batch.shape
     monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
     assert prepare(photographs, rule).digest == store.digest
+
+
+@pytest.mark.parametrize("side", [28, 31, 64])
+def test_a_smaller_image_is_in_the_middle_of_zeros_after_normalisation(side: int) -> None:
+    """As torchvision's `Pad` after `Normalize`: Doerrich et al. (2025) pad so, the odd pixel on the right and below."""
+    image = Image.fromarray(noise(side, side, 3))
+    mean, std, before = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], (64 - side) // 2
+    margin = [before, before, 64 - side - before, 64 - side - before]
+    expected = v1.Compose([v1.ToTensor(), v1.Normalize(mean, std), v1.Pad(margin)])(image)
+    found = normalise(torch.from_numpy(np.array(image))[None], mean, std, 64)[0]
+    assert torch.equal(found, expected)
+    rule = rule_of(Settings(fit="centre"), 64, 3)
+    assert torch.equal(Transform(rule, 64, mean, std)(image), expected)

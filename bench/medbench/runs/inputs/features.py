@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
-from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
 from medbench.data.prepared.transforms import Clean, Corrupted, Drawn, Late, Views
 from medbench.data.splits.split_file import refuse_empty
+from medbench.errors import DataError
 from medbench.features.extract import Extraction, Tally, features_in_turn
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
@@ -64,6 +64,7 @@ class JobInputs:
     Attributes:
         dataset: The data set, without unreadable images if the user said `--unreadable leave-out`.
         left_out: Id of each image left out -> the reason.
+        side: Side of the images that networks are given; `normalise` pads smaller ones to the input.
         mean: Mean used for normalisation.
         std: Standard deviation used for normalisation.
         elsewhere: The inputs of each further data set that the job is tested on, normalised as the job's own images.
@@ -75,7 +76,8 @@ class JobInputs:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
         self.banks: list[FeatureFolder] = []  # removed at the end of the plan: they can be large
         card = job.dataset.card
-        rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
+        rule = pixels.rule_for(job.dataset, job.settings, job.image_size)
+        self.side = min(rule.size, job.image_size)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
         if self.left_out and job.options.unreadable == "stop":
@@ -88,6 +90,11 @@ class JobInputs:
         ]
         for inputs in self.elsewhere:
             inputs.banks = self.banks
+            if inputs.side != self.side:
+                raise DataError(
+                    f"{inputs.dataset.card.name} has images of {inputs.side} pixels, {card.name} of {self.side}",
+                    "fit=centre does not resize: test on images of the same size",
+                )
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d).
@@ -117,7 +124,7 @@ class JobInputs:
             return [self.clean("train")]
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
-        size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
+        size, name = self.side, f"{self.job.model.name} on {self.dataset.card.name}"
         tasks = []
         for view in range(number):
             images = self._placed(Views(self.store, rows, size, augment, VIEW_SEED, view))
@@ -147,7 +154,7 @@ class JobInputs:
 
     def _still(self, rows: NDArray[np.intp]) -> Clean:
         """Return images under the evaluation transform, corrupted if the data set is."""
-        how, size = self.dataset.corruption, self.job.image_size
+        how, size = self.dataset.corruption, self.side
         return Clean(self.store, rows, size) if how is None else Corrupted(self.store, rows, size, how, self._ids(rows))
 
     def _ids(self, rows: NDArray[np.intp]) -> list[str]:

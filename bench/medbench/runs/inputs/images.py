@@ -80,7 +80,7 @@ class NetworkInputs(JobInputs):
 
     def still(self) -> Dataset[Tensor]:
         """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
-        return Still(self.store, self.dataset.rows("train"), self.job.image_size)
+        return Still(self.store, self.dataset.rows("train"), self.side)
 
     def pairs(self, split: str) -> Pairs:
         """Return categories, attributes and texts of a split's images, in their order."""
@@ -97,7 +97,7 @@ class NetworkInputs(JobInputs):
         if views == 0:
             return self.still()
         own = VIEW_SEED if views is not None else seed
-        return self._placed(Drawn(self.store, rows, self.job.image_size, augment, own))
+        return self._placed(Drawn(self.store, rows, self.side, augment, own))
 
     def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the training images in self-supervision's crops; an index is a pair (epoch, index)."""
@@ -106,7 +106,8 @@ class NetworkInputs(JobInputs):
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
-        return normalise(batch, self.mean, self.std)
+        side = self.job.image_size if self.job.settings.fit == "centre" else None  # crops have sizes of their own
+        return normalise(batch, self.mean, self.std, side)
 
     def bank(
         self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
@@ -125,7 +126,7 @@ class NetworkInputs(JobInputs):
 
     def _fits(self, outputs: dict[str, Outputs], views: int, limit_gb: float) -> bool:
         encoder = self.encoders.get(self.job)
-        one = self.normalise(Clean(self.store, self.dataset.rows("val")[:1], self.job.image_size)[[0]])
+        one = self.normalise(Clean(self.store, self.dataset.rows("val")[:1], self.side)[[0]])
         with torch.inference_mode():
             made = next(iter(outputs.values()))(encoder, one.to(self.encoders.device))
         numbers = sum(value[0].numel() for value in made)
@@ -137,7 +138,7 @@ class NetworkInputs(JobInputs):
 
     def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int, augment: Augment) -> FeatureBank:
         names, make = list(outputs), next(iter(outputs.values()))
-        at, size = names.index(wanted), self.job.image_size
+        at, size = names.index(wanted), self.side
         what = self._named(outputs)
         specs = [self._spec().of_output(name) for name in names]
         clean = self._clean(outputs, at)
