@@ -79,3 +79,14 @@ def test_a_card_need_not_name_a_usual_column_of_images(make_csv, make_card):
     assert read_samples(card, root)["path"].tolist() == ["x.png", "y.png"]
     make_csv("scan,label", [("y.png", "b")], images=False, name="two.csv")
     refused(lambda: read_samples(card, root), "two.csv: no column is called image, path", "it has: scan, label")
+
+
+def test_subgroups_of_both_tables(make_csv, make_card):
+    make_csv("image,Sex", [("y", "F"), ("x", "M")], images=False, name="meta.csv")
+    root = make_csv("image,label,age", [("x", "a", "50"), ("y", "b", "60")], images=False)
+    table = {"file": "labels.csv", "join": {"file": "meta.csv", "by": "image"}}
+    layout = {"tables": [table], "image": "{image}.jpg", "subgroups": {"sex": "sex", "age": "age", "site": "site"}}
+    frame = read_samples(make_card(layout=layout), root)
+    assert frame["subgroup_sex"].tolist() == ["M", "F"]
+    assert frame["subgroup_age"].tolist() == ["50", "60"]
+    assert "subgroup_site" not in frame

@@ -13,6 +13,7 @@ from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.subgroups.by import By
 
 N = 240
+GRADES = np.repeat(np.random.default_rng(1).integers(0, 3, N // 2), 2)
 
 
 def people() -> pd.DataFrame:
@@ -46,6 +47,9 @@ def predictions(seed: int, task: str, stored: bool) -> pd.DataFrame:
         if task == "binary":
             x = apart * (frame["target"] - 0.5) + noise[:, 0]
             values, names = log_odds(np.stack([np.zeros(N), x], 1), multilabel=False), ["healthy", "ill"]
+        elif task == "ordinal":
+            frame["target"] = GRADES
+            values, names = log_odds(apart[:, None] * np.eye(3)[frame["target"]] + noise, multilabel=False), list("abc")
         else:
             hot = (np.random.default_rng(len(split)).random((N, 3)) < [0.4, 0.3, 0.1]).astype(int)
             hot[(frame["subgroup_sex"] == "F").to_numpy(), 2] = 0  # a finding that no woman has

@@ -5,7 +5,9 @@ import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn import metrics as sk
 
 from medbench import stats
 from medbench.errors import CardError, DataError, MedbenchError
@@ -13,7 +15,7 @@ from medbench.records.store import PREDICTIONS
 from medbench.report.subgroups.subgroup_table import subgroup_table
 from medbench.report.tables.render import FORMATS, render
 
-from .conftest import people
+from .conftest import GRADES, people
 
 
 def test_a_row_for_each_group_and_one_for_the_gap(put, by) -> None:
@@ -103,3 +105,24 @@ def test_every_format_has_it(put, by) -> None:
     assert "bigtriangleup" in shown["latex"]
     assert "NaN" not in shown["json"]
     assert json.loads(shown["json"])
+
+
+def test_several_classes(put, by):
+    labels = people().assign(target=GRADES)
+    records = put(task="ordinal", metric="recall_macro")
+    found = subgroup_table("aptos", records, by("sex", labels), metrics=["recall_macro", "mae"])
+    assert found.heads[4] == "classes"
+    own = labels["subgroup_sex"] == "F"
+    shares = labels["target"][own].value_counts(normalize=True).sort_index()
+    assert found.rows[0].heads[4] == "/".join(f"{100 * share:.0f}" for share in shares) + " %"
+    assert "classes: shares of a, b, c, in this order" in found.notes
+    for k, metric in ((0, sk.recall_score), (3, sk.mean_absolute_error)):
+        how = {"average": "macro"} if k == 0 else {}
+        values = []
+        for record in records:
+            test = pd.read_parquet(record.path / PREDICTIONS).query("split == 'test'").reset_index(drop=True)[own]
+            called = test[[f"score_{name}" for name in "abc"]].to_numpy().argmax(axis=1)
+            values.append(metric(test["target"], called, **how))
+        assert found.rows[0].cells[k].value == pytest.approx(np.mean(values), abs=1e-9)
+    marks = [found.rows[i].cells[3].mark for i in (0, 1)]
+    assert marks == ["▲", "▼"], "the lowest error is the best"

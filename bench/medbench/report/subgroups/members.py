@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medbench.cards.dataset import SUBGROUP
 from medbench.errors import CardError, DataError
 from medbench.records.groups import Group
@@ -56,14 +58,15 @@ class Membership:
         if len(lone := ids[~ids.isin(labels.index)]):
             raise DataError(f"the labels lack {len(lone)} of {len(ids)} test images, such as '{lone.iloc[0]}'", hint)
         found = labels.loc[ids]
+        differ = {"patient": found["group"].astype(str).to_numpy() != rows["group"].astype(str).to_numpy()}
         targets = [name for name in rows.columns if name == "target" or name.startswith("target_")]
-        for name in ("group", *targets):
-            differ = (
-                found[name].astype(str).to_numpy() != rows[name].astype(str).to_numpy() if name in found else [True]
-            )
-            if any(differ):
-                what = "patient" if name == "group" else "label"
-                image = ids.iloc[list(differ).index(True)]
+        same = set(targets) <= set(found.columns)
+        differ["label"] = (
+            (found[targets].to_numpy() != rows[targets].to_numpy()).any(axis=1) if same else np.ones(len(ids), bool)
+        )
+        for what, places in differ.items():
+            if places.any():
+                image = ids[places].iloc[0]
                 raise DataError(f"the labels have another {what} for the test image '{image}' than the run", hint)
         return rows.assign(**{name: found[name].to_numpy() for name in wanted})
 

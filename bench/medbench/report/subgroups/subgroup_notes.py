@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from medbench.metrics.measures import higher_is_better
 from medbench.records.groups import title
+from medbench.report.measured import task_of
 from medbench.report.subgroups.by import By
 from medbench.report.subgroups.numbers import Curves
 from medbench.report.subgroups.part import Part
@@ -39,6 +40,8 @@ def notes_of(parts: Sequence[Part], names: Sequence[str], by: By) -> list[str]:
         notes.append(
             "the interval of a gap among three groups or more contains the true gap in at least 95 % of test splits"
         )
+    if parts and task_of(parts[0].group) in ("multiclass", "ordinal"):
+        notes.append(f"classes: shares of {', '.join(parts[0].group.first.n['test'].classes)}, in this order")
     if any(higher_is_better(name) is None for name in names):
         notes.append(f"of metrics without a better direction, {BEST_MARK} is the highest and {WORST_MARK} the lowest")
     return [*notes, *_left_out(parts, by), *_fixed(parts, names)]

@@ -66,6 +66,7 @@ def subgroup_table(
         rows=tuple(rows),
         notes=(*notes, *notes_of(parts, names, by)),
         intervals=True,
+        lead=3,
     )
 
 
