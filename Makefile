@@ -65,9 +65,10 @@ bench: $(READY) ## benchmarks on this machine's processor: a table of ratios
 bench-gpu: $(READY) ## benchmarks on a CUDA device, the most important first, within eight minutes
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.gpu --write docs/benchmarks-gpu.md
 
-docs: $(READY) ## write docs/cards.md and card-fields.md from the cards, and README's picture and table from docs/example
+docs: $(READY) ## write the reference from cards and commands, README's picture and table from docs/example, and the site
 	$(BIN)/python docs/make_cards.py
 	$(BIN)/python docs/make_example.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 build: $(READY) ## build the wheel and the source archive, into dist/
 	rm -rf dist

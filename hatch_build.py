@@ -13,6 +13,7 @@ CARDS = (
     "datasets/splits/*.csv",
     "protocols/*.yaml",
     "results/published/*.yaml",
+    "results/studies/*.yaml",
 )
 
 

@@ -1,10 +1,16 @@
-"""Write docs/cards.md (all models, protocols, data sets and prompts) and docs/card-fields.md (what a card may hold)."""
+"""Write the pages of the reference: cards.md, card-fields.md, settings.md (of protocols) and commands.md."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import typer
+from click import Command
+
 from medbench.cards.find import SCHEMAS
+from medbench.cards.recipes import SETTINGS, Settings
+from medbench.cli import app
 from medbench.cli.card_fields import Part, parts_of
 from medbench.cli.commands.ls import COLUMNS, Kind
 from medbench.cli.listing import listed
@@ -19,11 +25,28 @@ medbench comes with a card for each of these. `medbench show NAME` prints a card
 
 FIELDS = """# The fields of cards
 
-A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`, `prompts`) prints these lists in a
-terminal, and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a card.
+A card is a YAML file. `medbench show card dataset` (or `model`, `protocol`, `paper`, `study`, `prompts`) prints these
+lists in a terminal, and `medbench show card knn` the settings of a kind of protocol. `medbench validate FILE` checks a
+card. `make docs` writes this page.
+"""
+SETTING = """# Settings of protocols
+
+A setting is changed by `--set NAME=VALUE`, or in a protocol card of your own. Presets change several at once:
+`medbench show PROTOCOL` lists them with their values. `medbench show card KIND` prints one list in a terminal.
 `make docs` writes this page.
 """
-TITLES = {"models": "Model", "datasets": "Data set", "protocols": "Protocol", "papers": "Paper", "prompts": "Prompts"}
+COMMANDS = """# Commands
+
+What `medbench COMMAND --help` prints. `make docs` writes this page.
+"""
+TITLES = {
+    "models": "Model",
+    "datasets": "Data set",
+    "protocols": "Protocol",
+    "papers": "Paper",
+    "studies": "Study",
+    "prompts": "Prompts",
+}
 LISTS = {Kind.models: "Models", Kind.protocols: "Protocols", Kind.datasets: "Data sets", Kind.prompts: "Prompts"}
 
 
@@ -54,6 +77,50 @@ def _bullets(part: Part) -> list[str]:
     return [f"- **{one.name}** ({one.takes.replace('|', 'or')}; {one.default}): {one.text}" for one in part.fields]
 
 
+def settings_page() -> str:
+    """Return the settings of each kind of protocol; those that others have, too, are listed once."""
+    parts = [SETTING]
+    known: set[object] = set()
+    for name, schema in {"all protocols": Settings, **dict(sorted(SETTINGS.items()))}.items():
+        parts.append(f"\n## {name}\n")
+        for part in parts_of(schema):
+            new = tuple(one for one in part.fields if (part.place, one) not in known)
+            known |= {(part.place, one) for one in new} if schema is Settings or part.place else set()
+            parts += [f"\n### {name}: {part.place}\n"] if part.place and new else []
+            parts += [part.text.replace("\n- ", "\n\n- ", 1), "", *_bullets(replace(part, fields=new))] if new else []
+    return "\n".join(parts) + "\n"
+
+
+def commands_page() -> str:
+    """Return the help of each command."""
+    parts = [COMMANDS]
+    top = typer.main.get_command(app)
+    for name, command in top.commands.items():
+        inner = getattr(command, "commands", {})
+        listed = {f"{name} {sub}": one for sub, one in inner.items()} if inner else {name: command}
+        for path, one in listed.items():
+            parts += [f"\n## medbench {path}\n", *_help(one)]
+    return "\n".join(parts) + "\n"
+
+
+def _help(command: Command) -> list[str]:
+    """Return what a command does, and a table of its arguments and options."""
+    lines = [*(command.help or "").strip().splitlines(), ""]
+    shown = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
+    if not shown:
+        return lines
+    lines += ["| argument or option | meaning |", "|---|---|"]
+    for one in shown:
+        spelt = (
+            "`, `".join([*one.opts, *one.secondary_opts]) if one.param_type_name == "option" else str(one.name).upper()
+        )
+        text = " ".join((getattr(one, "help", "") or "").split()).replace("|", "\\|")
+        lines.append(f"| `{spelt}` | {text} |")
+    return lines
+
+
+PAGES = {"cards.md": page, "card-fields.md": fields_page, "settings.md": settings_page, "commands.md": commands_page}
+
 if __name__ == "__main__":
-    Path(__file__).with_name("cards.md").write_text(page(), encoding="utf-8")
-    Path(__file__).with_name("card-fields.md").write_text(fields_page(), encoding="utf-8")
+    for name, make in PAGES.items():
+        Path(__file__).with_name(name).write_text(make(), encoding="utf-8")

@@ -17,6 +17,7 @@ from medbench.cards.dataset import DatasetCard, ToyLayout
 from medbench.storage import files
 
 if TYPE_CHECKING:
+    from .hub import Hub
     from .parity_vl import Parity
 
 REPO = Path(__file__).resolve().parents[1]
@@ -165,6 +166,25 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield state
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hugging Face hub on this machine, with an empty cache."""
+    from .hub import Hub, serve
+
+    with serve(Hub()) as running:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("HF_TOKEN", "hf_test")
+        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
+        for name, value in {
+            "HF_HUB_OFFLINE": False,
+            "ENDPOINT": running.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": template,
+            "HF_HUB_CACHE": str(tmp_path / "hub"),
+        }.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        yield running
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("model_zoo", "datasets", "protocols", "results/published")
+FOLDERS = ("model_zoo", "datasets", "protocols", "results/published", "results/studies")
 PATTERNS = (
     *(f"{folder}/*.yaml" for folder in FOLDERS),
     "datasets/catalogues/*.yaml",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +26,11 @@ from medbench.data.layouts import toy
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+    ]
 }
 README = PAGES["README.md"]
 EXAMPLE = ROOT / "docs" / "example"
@@ -49,7 +57,7 @@ def card_files() -> dict[str, str]:
 
 def write_cards(folder: Path) -> None:
     for name, text in card_files().items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(text)
 
 
@@ -113,6 +121,7 @@ def below(command: Command) -> dict[str, Command]:
     return getattr(command, "commands", {})
 
 
+@functools.cache
 def options_of(command: Command) -> set[str]:
     """Return the options that the help of a command, or of one below it, shows."""
     shown = [option for option in command.params if not getattr(option, "hidden", False)]
@@ -122,10 +131,11 @@ def options_of(command: Command) -> set[str]:
 
 def test_commands_in_the_text_exist() -> None:
     """Also those in sentences and tables, which are too large to run, or lack an argument."""
+    whole: Command = typer.main.get_command(app)
     for page, text in PAGES.items():
         spans = re.findall(r"`(medbench [a-z][^`]*|--[^`]+)`", re.sub(r"\s+", " ", text))
         for span in [*spans, *commands_of(text)]:
-            command: Command = typer.main.get_command(app)
+            command = whole
             words = span.removeprefix("medbench ").split()
             while words and words[0] in below(command):
                 command = below(command)[words.pop(0)]
@@ -190,8 +200,29 @@ def script(name: str) -> ModuleType:
 
 def test_list_of_cards_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert PAGES["docs/cards.md"] == script("make_cards").page(), "run: make docs"
-    assert PAGES["docs/card-fields.md"] == script("make_cards").fields_page(), "run: make docs"
+    for name, make in script("make_cards").PAGES.items():
+        assert PAGES[f"docs/{name}"] == make(), "run: make docs"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Links and anchors are checked: mkdocs.yml makes each warning an error."""
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", ROOT / "mkdocs.yml", "-d", tmp_path / "site"]
+    done = subprocess.run(build, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "tutorials" / "own-data.html").is_file()
+    pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")]
+    loaded = {
+        url for page in pages for url in re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)', page)
+    }
+    assert not loaded, "a page that loads something from elsewhere is not whole without a network"
+
+
+def test_troubleshooting_names_messages_that_there_are() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "bench").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    said = re.findall(r"^\| `([^`]+)` \|", PAGES["docs/troubleshooting.md"], flags=re.M)
+    assert len(said) > 8
+    assert [text for text in said if text not in code] == []
 
 
 @pytest.fixture

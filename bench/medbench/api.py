@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.data.load import load_dataset as load_dataset
+from medbench.data.load import read_labels
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model as load_model
 from medbench.records import store
@@ -153,16 +154,27 @@ def table(name: str, **options: Any) -> pd.DataFrame:
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics; for a data set also metrics that no record holds, such as
-            `sensitivity@specificity=0.9`), `per_class` (for a data set: one row for each class of each run).
+            `sensitivity@specificity=0.9`), `per_class` (for a data set: one row for each class of each run), `by` (for
+            a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
+            as in the command.
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.
     """
+    from functools import partial
+
+    from medbench.report.subgroups.by import FEWEST, By
     from medbench.report.tables import lookup
     from medbench.report.tables.choose import chosen
 
+    labels, root, fewest = (
+        options.pop(key, usual) for key, usual in (("labels", None), ("data_root", None), ("min_group", FEWEST))
+    )
+    if (by := options.get("by")) is not None:
+        read = partial(read_labels, labels or name.partition("/")[2], root)
+        options["by"] = By(by, read, fewest, stored=labels is None)
     found = lookup.table(name, **options)
-    return (found if options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
+    return (found if by is not None or options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
 
 
 def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:

@@ -19,3 +19,10 @@ def test_rows_come_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert turns == [2], "views are measured later"
     assert all(row.ratio > 0 for row in [*clean, *rows])
     assert turns == [2, 2]
+
+
+def test_corrupted_sets_are_compared_with_clean_ones(tmp_path: Path) -> None:
+    (row,) = extraction.corrupted(tmp_path, "cpu", 12, "test_vit", "blur:1,jpeg:5")
+    assert row.what.startswith("extraction, test_vit fp32, 2 corrupted test sets")
+    assert row.ratio is not None
+    assert row.ratio > 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from medbench import cards
 from medbench.cards.paper import PaperCard
 
 ROWS = [
@@ -86,3 +89,51 @@ def test_figures_refer_to_rows_that_are_there() -> None:
     ):
         with pytest.raises(ValidationError, match=words):
             card(figure=figure)
+
+
+def test_published_numbers_may_be_listed_in_the_order_of_the_columns() -> None:
+    columns = [*TABLE["columns"], {"dataset": "ddsm", "metric": "auroc", "title": "D"}]
+    row = {**ROWS[0], "published": [[0.8, 0.1], [0.9]], "suffix": "_64"}
+    found = card("plain", columns=columns, rows=[row, ROWS[1]], read_off=0.001).tables["plain"]
+    assert found.rows[0].published == {"aptos": [0.8, 0.1], "ddsm": [0.9]}
+    assert found.rows[1].published == {}
+    with pytest.raises(ValidationError, match=r"lists 1 numbers for 2 columns"):
+        card("plain", columns=columns, rows=[{**row, "published": [[0.8]]}, ROWS[1]])
+    with pytest.raises(ValidationError, match=r"lists 2 numbers for 2 columns"):
+        card("plain", columns=[columns[0]] * 2, rows=[row, ROWS[1]])
+
+
+SCHEMES = {"end-to-end": "endToEnd", "linear-probing": "linearProbing", "knn": "kNN"}
+
+
+def test_medmnistplus_has_each_number_of_the_papers_tables(shared: Path) -> None:
+    """3,120 printed cells in 13 tables, 520 of them dashes: k-NN has no area under the curve."""
+    theirs = yaml.safe_load((shared / "published" / "medmnistplus2025.yaml").read_text())["tables"]
+    paper, found, printed = cards.find_paper("medmnistplus2025"), {}, {}
+    for name, table in paper.tables.items():
+        scheme, metric = SCHEMES[name.removesuffix("-auc")], "auc" if name.endswith("-auc") else "acc"
+        for row in table.rows:
+            place = scheme, row.labels[0], f"{metric}_{row.suffix[1:] or 28}"
+            assert row.section == f"{row.suffix[1:] or 28} pixels"
+            for dataset, values in row.published.items():
+                found[(dataset.removeprefix("medmnist--"), *place)] = values
+            found[("average", *place)] = [value for value in (row.average, row.average_std) if value is not None]
+    for dataset, schemes in theirs.items():
+        for scheme, rows in schemes.items():
+            for row in rows:
+                for column, values in row.items():
+                    if column != "model":
+                        printed[dataset, scheme, row["model"], column] = [round(value / 100, 4) for value in values]
+    assert found == printed
+    assert len(printed) == 3120 - 520
+
+
+def test_mansoori_has_the_numbers_that_were_read_off_the_figure(shared: Path) -> None:
+    theirs = yaml.safe_load((shared / "published" / "mansoori2025.yaml").read_text())["figure_model_size"]
+    rows = cards.find_paper("mansoori2025").tables["models"].rows
+    names = {"APTOS2019": "aptos", "DDSM": "ddsm", "ISIC2019": "isic2019", "CheXpert": "chexpert"}
+    assert [(*row.labels, row.published) for row in rows] == [
+        (one["model"], str(one["parameters"]), {ours: [one[name]] for name, ours in names.items()}) for one in theirs
+    ]
+    figure = cards.find_paper("mansoori2025").figures["model-size"]
+    assert [row.label for row in figure.rows] == [one["model"] for one in theirs]  # type: ignore[union-attr]

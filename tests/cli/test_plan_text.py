@@ -134,3 +134,9 @@ def test_shots_and_their_draw_are_told(capsys, shots, seeds, beside):
     spread = " ± 0.000" if len(seeds) > 1 else ""
     told = f"clip · few-shot with {shots} shots · aptos: accuracy 0.500{spread} ({beside})\n"
     assert capsys.readouterr().out == told
+
+
+def test_names_with_a_slash_are_those_of_folders():
+    cells = [CellSpec("timm--vit", "knn", f"medmnist--pathmnist{end}") for end in ("", "_64")]
+    for word, number in (("medmnist/pathmnist", 1), ("medmnist/pathmnist_28", 1), ("medmnist/pathmnist*", 2)):
+        assert len(plan_text.chosen(cells, [("model", "timm/vit"), ("dataset", word)])) == number

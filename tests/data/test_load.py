@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
-from medbench.data.load import load_dataset
+from medbench.data.load import load_dataset, read_labels
 from medbench.errors import CardError, DataError
 
 from .layouts.made import refused
@@ -122,3 +123,19 @@ def test_a_method_may_be_named_where_the_card_has_no_such_rule(card_file):
     assert data.samples["split"].tolist()[0] == "val"
     with pytest.raises(CardError, match="no split 'sorted'"):
         load_dataset(str(card_file), split="sorted")
+
+
+def test_labels_are_read_with_further_columns_and_no_image(tmp_path):
+    own = tmp_path / "labels.csv"
+    own.write_text("image,label,patient,Age (years)\na.png,0,p,70\nb.png,1,q,30\n")
+    for name in "ab":
+        Image.new("L", (8, 8)).save(tmp_path / f"{name}.png")
+    found = read_labels(str(own), None, ["age years"])
+    assert found["subgroup_age years"].tolist() == ["70", "30"]
+    assert found["group"].tolist() == ["p", "q"]
+    with pytest.raises(DataError, match="have no column 'sex'") as caught:
+        read_labels(str(own), None, ["age years", "sex"])
+    assert "Age (years)" in caught.value.hint
+    with pytest.raises(DataError, match="no column 'site'") as caught:
+        read_labels("toy", None, ["sex", "site"])
+    assert "they have: sex, age" in caught.value.hint

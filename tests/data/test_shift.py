@@ -10,7 +10,8 @@ import pytest
 
 from medbench.cards import DatasetCard
 from medbench.data.dataset import SYNTHETIC, Dataset
-from medbench.data.shift import class_map, shifted
+from medbench.data.images.corruption import Corruption
+from medbench.data.shift import class_map, corrupted, shifted
 from medbench.errors import MedbenchError
 
 
@@ -155,3 +156,13 @@ def test_what_both_sets_have_is_refused_with_its_number(tmp_path: Path) -> None:
     kin = other.card.model_copy(update={"also": ["Binary"]})
     with pytest.raises(MedbenchError, match=r"1 of its 2 groups \(patients\) are also in binary: b"):
         shifted(trained, dataclasses.replace(other, card=kin))
+
+
+def test_corrupted_images_are_the_own_ones_with_a_key_of_the_corruption_alone() -> None:
+    own = data(GRADES, [0, 1, 2, 0], ["train", "val", "test", "test"])
+    found, other = (corrupted(own, Corruption("jpeg", severity)) for severity in (3, 4))
+    assert (found.name, found.columns, found.extracted) == ("grades", (0, 1, 2), 2)
+    assert found.options == {"test_on": "grades", "corrupt": "jpeg:3"}
+    assert found.material == {"corruption": Corruption("jpeg", 3).material} != other.material
+    assert found.dataset.samples is own.samples
+    assert own.corruption is None

@@ -31,9 +31,14 @@ SPEC = FeatureSpec(
 def test_every_field_changes_the_key(field: str) -> None:
     value = getattr(SPEC, field)
     other = {"card": {"arch": "other"}, "view": 3, "augment": {"hue": 0.2}, "view_seed": 1, "image_size": 65}.get(field)
+    other = {"name": "jpeg"} if field == "corruption" else other
     if other is None:
         other = value + 1 if isinstance(value, int) else ((0.1,) * 3 if isinstance(value, tuple) else f"{value}x")
     assert dataclasses.replace(SPEC, **{field: other}).key() != SPEC.key()
+
+
+def test_images_as_they_are_have_the_key_of_earlier_versions() -> None:
+    assert "corruption" not in SPEC.material()
 
 
 def test_names_are_for_the_folder_only() -> None:

@@ -44,6 +44,8 @@ OTHERS = [
     ("blip", "transformers", None), ("sam", "segment_anything", None),
 ]  # fmt: skip
 """Card, library and architecture of those that another library builds."""
+UNSIZED = ("coca", "alexnet", "vgg", "densenet", "efficientnet")
+"""Beginnings of the names of cards whose networks have one size."""
 RULES = ("cls", "mean", "cls+mean", "mean+cls", "last4", "token1")
 
 
@@ -78,10 +80,11 @@ def shrunk(name: str, library: str | None = None, arch: str | None = None) -> Mo
 def kinds() -> list[str]:
     """Return one card of each family: cards that differ only in size or weights are one family.
 
-    CoCa's is not among them, since open_clip takes no size: `networks/test_builders` has it.
+    Those without a size that can be chosen are not among them: `networks/test_builders` has CoCa,
+    `networks/test_torchvision` AlexNet, and `test_build` builds each card's own network.
     """
     found: dict[str, str] = {}
-    for name in (name for name in names("models") if not name.startswith("coca")):
+    for name in (name for name in names("models") if not name.startswith(UNSIZED)):
         card = shrunk(name)
         arch = re.sub("_(small|base_plus|base|large|tiny)(?=_|$)|_patch[0-9]+|(_|(?<=resnet))[0-9]+", "", card.arch)
         found.setdefault(json.dumps([arch, card.args, card.features.model_dump(), card.alternatives]), name)

@@ -87,8 +87,24 @@ def test_cards_that_a_cell_lacks():
     assert lacking(CellSpec("mine", "knn", "aptos"), known) == [("datasets", "aptos")]
 
 
-def test_shipped_papers_lack_no_card_but_that_of_zero_shot():
+def test_shipped_papers_lack_no_card_but_those_of_vmamba():
+    """No library that medbench uses has VMamba."""
     for name in cards.names("papers"):
         wanted = wanted_of(cards.find_paper(name))
         assert wanted
-        assert {pair for one in wanted for pair in lacking(one)} <= {("protocols", "zero-shot")}
+        known = {kind: set(cards.names(kind)) for kind in ("models", "protocols", "datasets")}
+        assert {pair for one in wanted for pair in lacking(one, known)} <= {
+            ("models", "vmamba-small"),
+            ("models", "vmamba-base"),
+        }
+
+
+def test_a_row_may_show_another_size_of_the_sets_of_medmnist():
+    wanted = wanted_of(cards.find_paper("medmnistplus2025"), ["knn"])
+    assert len(wanted) == 12 * 10 * 4
+    assert [one.dataset for one in wanted if one.model == "vgg16"][11:13] == [
+        "medmnist--tissuemnist",
+        "medmnist--bloodmnist_64",
+    ]
+    assert lacking(wanted[0]) == []
+    assert lacking(CellSpec("dino", "knn", "medmnist--bloodmnist_65")) == [("datasets", "medmnist--bloodmnist_65")]

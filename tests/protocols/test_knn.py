@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KNeighborsClassifier
+from scipy import stats
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from medbench.cards.recipes import Knn
 from medbench.metrics import probabilities
@@ -115,3 +116,32 @@ def test_auto_takes_the_smallest_k_of_the_best_validation_metric(tmp_path) -> No
 def test_bank_drop_cuts_the_bank_to_full_batches(tmp_path) -> None:
     assert knn.run(context(tmp_path, k=5, bank_drop=True))[0].chosen["bank"] == 128
     assert knn.run(context(tmp_path, k=5))[0].chosen["bank"] == 130
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_euclid_and_one_vote_each_are_sklearns_neighbours_and_a_plain_majority(multilabel: bool) -> None:
+    """As Doerrich et al. (2025) count: ball tree, scipy's mode (the lowest class of a tie), labels above one half."""
+    source = np.random.default_rng(2)
+    query, bank = (source.normal(scale=[1, 5, 0.2], size=(n, 3)) + 100 for n in (80, 150))
+    labels = source.integers(2, size=(150, 4)) if multilabel else np.eye(5, dtype=int)[source.integers(5, size=150)]
+    index = NearestNeighbors(n_neighbors=11, algorithm="ball_tree").fit(bank).kneighbors(query)[1]
+    votes = torch.from_numpy(labels.astype(np.float32))
+    found = knn.vote(torch.from_numpy(query), torch.from_numpy(bank), votes, [11], None, "euclid")[0]
+    if multilabel:
+        np.testing.assert_array_equal(found > 0, labels[index].mean(axis=1) > 0.5)
+        return
+    expected = stats.mode(labels.argmax(axis=1)[index], axis=1).mode
+    np.testing.assert_array_equal(found.argmax(axis=1), expected)
+    counts = labels[index].sum(axis=1)
+    assert (np.sort(counts)[:, -1] == np.sort(counts)[:, -2]).any(), "no tie among them"
+    np.testing.assert_allclose(probabilities(found), counts / 11, atol=1e-6)
+
+
+def test_euclids_features_are_not_scaled(tmp_path) -> None:
+    near = {name: knn.run(context(tmp_path, k=11, temperature=None, distance=name))[0] for name in ("euclid", "cosine")}
+    given = context(tmp_path)
+    query, bank = (given.inputs.clean(split) for split in ("test", "train"))
+    index = NearestNeighbors(n_neighbors=11).fit(bank).kneighbors(query)[1]
+    shares = np.stack([(given.train_targets[index] == k).mean(axis=1) for k in range(3)], axis=1)
+    np.testing.assert_allclose(probabilities(near["euclid"].log_odds_test), shares, atol=1e-6)
+    assert np.abs(near["euclid"].log_odds_test - near["cosine"].log_odds_test).max() > 0.1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medbench.stats.bootstrap import combine
-from medbench.stats.jackknife import Shape, Term, shape
+from medbench.stats.jackknife import Shape, Term, mean_of, shape
 from medbench.stats.resampling import design
 
 
@@ -94,3 +94,12 @@ def test_units_and_seeds_together_have_the_variance_of_crossed_effects():
 def test_a_shape_without_variance():
     term = Term(np.zeros(1), np.zeros((3, 1)), (np.zeros((1, 1)),))
     assert shape([term], design(np.zeros(1, int))) == Shape()
+
+
+def test_the_mean_of_terms_is_that_of_their_values() -> None:
+    rng = np.random.default_rng(3)
+    one, two = (Term(rng.random(3), rng.random((5, 3)), (rng.random((4, 3)), rng.random((2, 3)))) for _ in range(2))
+    both = mean_of([one, two])
+    pairs = [(one.split, two.split, both.split), (one.drawn, two.drawn, both.drawn)]
+    for mine, theirs, mean in [*pairs, *zip(one.lacking, two.lacking, both.lacking, strict=True)]:
+        np.testing.assert_allclose(mean, (mine + theirs) / 2)

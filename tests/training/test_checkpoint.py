@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from medbench.storage import tensors
+from medbench.storage.arrays import tensors
 from medbench.training.checkpoint import State, optimizer_tensors, restore_optimizer
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler
 
 from medbench.cards.recipes import DinoPretrain, LinearUnfrozen
 from medbench.training.schedule import Plateau, cosine, rate_at, warmup, warmup_steps
@@ -98,3 +99,15 @@ def test_half_a_cosine_ends_at_its_last_step() -> None:
 def test_the_warm_up_is_given_in_epochs_or_steps(recipe: type[LinearUnfrozen] | type[DinoPretrain]) -> None:
     assert warmup_steps(7, recipe(warmup_epochs=3)) == 21
     assert warmup_steps(7, recipe(warmup_epochs=3, warmup_steps=0)) == 0
+
+
+def test_a_cosine_by_epoch_is_timms_scheduler_called_after_each_epoch_with_its_number() -> None:
+    """Doerrich et al. (2025) call it so; the first two epochs have the full rate."""
+    settings = LinearUnfrozen(epochs=10, warmup_epochs=0, plateau=False, cosine=True, cosine_by="epoch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    theirs = CosineLRScheduler(optimizer, t_initial=10, cycle_limit=1, t_in_epochs=True)
+    for epoch in range(10):
+        for step in range(4 * epoch, 4 * epoch + 4):
+            found = float(rate_at(np.asarray(1e-4), step, 4, settings))
+            assert found == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        theirs.step(epoch=epoch)

@@ -1,12 +1,22 @@
-"""Cards: models, data sets, protocols and papers as checked YAML files."""
+"""Cards: models, data sets, protocols, papers and studies as checked YAML files."""
 
 from medbench.cards.dataset import DatasetCard
-from medbench.cards.find import card_files, expand, find_dataset, find_model, find_paper, find_protocol, names
+from medbench.cards.find import (
+    card_files,
+    expand,
+    find_dataset,
+    find_model,
+    find_paper,
+    find_protocol,
+    find_study,
+    names,
+)
 from medbench.cards.load import load_card
 from medbench.cards.model import ModelCard
 from medbench.cards.paper import PaperCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.cards.recipes import SETTINGS, Settings
+from medbench.cards.study import StudyCard
 
 __all__ = [
     "SETTINGS",
@@ -15,12 +25,14 @@ __all__ = [
     "PaperCard",
     "ProtocolCard",
     "Settings",
+    "StudyCard",
     "card_files",
     "expand",
     "find_dataset",
     "find_model",
     "find_paper",
     "find_protocol",
+    "find_study",
     "load_card",
     "names",
 ]

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 """Pattern of a card file's name, without its ending."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
 """A name users type and folders carry: letters, digits, dot, dash, underscore."""
 
 ProtocolName = Annotated[str, StringConstraints(pattern=FILE_NAME, max_length=80)]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.cards.base import FILE_NAME, Card
+from medbench.cards.catalogues.features_file import features_card, is_features_file
+from medbench.cards.catalogues.hub_models import hub_card, is_hub_name
 from medbench.cards.catalogues.libraries import is_library_name, library_card
 from medbench.cards.catalogues.medmnist import is_medmnist_name, medmnist_card, medmnist_names, safe_name
 from medbench.cards.dataset import DatasetCard
@@ -20,6 +22,7 @@ from medbench.cards.paper import PaperCard
 from medbench.cards.prompts.card import PromptsCard
 from medbench.cards.protocol import ProtocolCard
 from medbench.cards.recipes import KINDS
+from medbench.cards.study import StudyCard
 from medbench.errors import CardError, unknown
 from medbench.storage import paths
 
@@ -28,6 +31,7 @@ SCHEMAS: dict[str, type[Card]] = {
     "datasets": DatasetCard,
     "protocols": ProtocolCard,
     "papers": PaperCard,
+    "studies": StudyCard,
     "prompts": PromptsCard,
 }
 FOLDER_KINDS = {
@@ -35,6 +39,7 @@ FOLDER_KINDS = {
     "datasets": "datasets",
     "protocols": "protocols",
     "published": "papers",
+    "studies": "studies",
     "prompts": "prompts",
 }
 TELLING_FIELDS = {
@@ -42,11 +47,16 @@ TELLING_FIELDS = {
     "datasets": {"layout", "task", "classes", "splits", "access", "channels"},
     "protocols": {"defaults", "presets", "kind"},
     "papers": {"tables"},
+    "studies": {"entrants"},
     "prompts": {"prompts", "template", "append_name"},
 }
 """Fields that only cards of one kind have."""
+SINGULAR = {kind: "study" if kind == "studies" else kind.removesuffix("s") for kind in SCHEMAS}
+"""Kind -> what one card of it is called."""
 LABEL_FILES = (".csv", ".tsv", ".parquet")
 """Endings of label files of the user's own."""
+HUB_DATA = "hf://"
+"""How the name of a data set on the Hugging Face hub begins."""
 ENDINGS = (".yaml", ".yml")
 """How the names of card files end."""
 
@@ -105,9 +115,11 @@ def load_all(kind: str) -> Iterator[tuple[str, Any]]:
 def find_model(name: str, runs: Path | None = None) -> ModelCard:
     """Return the model card called `name`, or that lies in the file `name` (ending in .yaml).
 
-    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list. `NAME@PROTOCOL` is the network of
-    that card with the weights that a protocol trained on the same data set (`resnet152@dino-pretrain`); if the protocol
-    learns from images with texts, it is the model that such a run has made on any data set.
+    `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list, `hf-hub:OWNER/NAME` is a model of
+    timm on the Hugging Face hub. `NAME@PROTOCOL` is the network of that card with the weights that a protocol trained
+    on the same data set (`resnet152@dino-pretrain`); if the protocol learns from images with texts, it is the model
+    that such a run has made on any data set. A file of features (`.npz` and so on) is a model of which there are only
+    features.
 
     Args:
         name: The name or file.
@@ -125,6 +137,10 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
         return plain.model_copy(update={"name": name, "weights": Weights(licence=licence)})
     if is_library_name(name) and not is_file_name(name):
         return library_card(name)
+    if is_hub_name(name) and not is_file_name(name):
+        return hub_card(name)
+    if is_features_file(name):
+        return features_card(name)
     return _find(ModelCard, name)
 
 
@@ -179,6 +195,11 @@ def find_paper(name: str) -> PaperCard:
     return _find(PaperCard, name)
 
 
+def find_study(name: str) -> StudyCard:
+    """Return the study card called `name`, or that lies in the file `name` (ending in .yaml)."""
+    return _find(StudyCard, name)
+
+
 def find_prompts(name: str) -> PromptsCard:
     """Return the prompts card called `name`, or that lies in the file `name` (ending in .yaml)."""
     return _find(PromptsCard, name)
@@ -190,7 +211,7 @@ def _find(schema: type[C], name: str) -> C:
     kind = next(kind for kind, known in SCHEMAS.items() if known is schema)
     file = card_file(kind, name)
     if file is None:
-        raise unknown(kind.removesuffix("s"), name, names(kind), f"All: medbench ls {kind}")
+        raise unknown(SINGULAR[kind], name, names(kind), f"All: medbench ls {kind}")
     return load_file(schema, file)
 
 
@@ -222,11 +243,12 @@ def trained(name: str) -> tuple[str, str]:
 
 
 def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
-    """Tell what a data set's name means: a card (by name or file), a label file or a folder of the user's own.
+    """Tell what a data set's name means: a card (by name or file), a label file or a folder of one's own.
 
-    A card's name comes before a folder of that name. A name that is none of these is taken for an unknown card's.
+    A data set on the hub counts as a label file. A card's name comes before a folder of that name. A name that is none
+    of these is taken for an unknown card's.
     """
-    if name.lower().endswith(LABEL_FILES):
+    if name.lower().endswith(LABEL_FILES) or name.startswith(HUB_DATA):
         return "labels"
     known = is_file_name(name) or is_medmnist_name(name) or is_card("datasets", name)
     return "folder" if not known and Path(name).expanduser().is_dir() else "card"
@@ -234,7 +256,9 @@ def dataset_kind(name: str) -> Literal["card", "labels", "folder"]:
 
 def _is_elsewhere(kind: str, word: str) -> bool:
     """Tell whether a word that is not a card means the user's own data, or a model that a library lists."""
-    return is_library_name(word) if kind == "models" else kind == "datasets" and Path(word).expanduser().exists()
+    if kind == "models":
+        return is_library_name(word) or is_hub_name(word) or is_features_file(word)
+    return kind == "datasets" and (word.startswith(HUB_DATA) or Path(word).expanduser().exists())
 
 
 def _is_trained(kind: str, word: str) -> bool:
@@ -332,7 +356,7 @@ def kind_of(path: Path) -> str:
         if fields and all(isinstance(value, list) for value in content.values()):
             return "prompts"  # nothing but `class: [texts]`
         raise CardError(
-            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper or prompts card",
+            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper, study or prompts card",
             f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
         )
     return kind

@@ -20,6 +20,7 @@ class PaperColumn(Strict):
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str = Field(description="Id of the metric on the test split.")
     title: str = Field(description="Head of the column.")
+    model: Encoder | None = Field(None, description="The model of all its cells; none: that of each row.")
 
 
 class PaperRow(Strict):
@@ -30,13 +31,18 @@ class PaperRow(Strict):
     protocol: ProtocolName = Field(description="Name of the protocol's card.")
     preset: Name | None = Field(None, description="Preset of this row; none: the table's.")
     set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+    suffix: str = Field(
+        "", description="Added to the names of the columns' data sets in this row: `_64` for MedMNIST's 64 pixels."
+    )
     published: dict[Name, list[float]] = Field(
-        default_factory=dict, description="Data set -> [mean, std], or [mean] where no std is printed."
+        default_factory=dict,
+        description="Column's data set -> [mean, std], or [mean] where no std is printed; or a list, one per column.",
     )
     gains: dict[Name, float] = Field(
         default_factory=dict, description="Data set -> printed gain, in points (hundredths), over `gain_over`."
     )
     average: float | None = Field(None, description="The printed mean of the row, as printed.")
+    average_std: float | None = Field(None, description="The deviation printed with it.")
     over: list[str] = Field(
         default_factory=list,
         description="Labels of another row of the table, with whose mean this row's mean is compared.",
@@ -66,6 +72,27 @@ class PaperTable(Strict):
         None, description="Table whose row of the same model and protocol the gains are measured from."
     )
     average: str = Field("", description="Title of a last column, the unweighted mean of the row; empty: none.")
+    read_off: float | None = Field(
+        None, gt=0, description="The published numbers were measured in a figure: the reading error. None: printed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, fields: Any) -> Any:
+        """Name the data sets of published numbers that are listed in the order of the columns."""
+        if not isinstance(fields, dict) or not isinstance(fields.get("rows"), list):
+            return fields
+        columns = fields.get("columns")
+        names = [c.get("dataset") for c in columns if isinstance(c, dict)] if isinstance(columns, list) else []
+        rows = []
+        for row in fields["rows"]:
+            listed = row.get("published") if isinstance(row, dict) else None
+            if isinstance(listed, list):
+                if len(listed) != len(names) or len(set(names)) < len(names):
+                    raise ValueError(f"row {row.get('labels')} lists {len(listed)} numbers for {len(names)} columns")
+                row = {**row, "published": dict(zip(names, listed, strict=True))}
+            rows.append(row)
+        return {**fields, "rows": rows}
 
     @model_validator(mode="after")
     def _shapes(self) -> PaperTable:

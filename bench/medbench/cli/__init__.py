@@ -15,8 +15,9 @@ import typer
 
 from medbench.cli import data, weights
 from medbench.cli.cluster import jobs, work
-from medbench.cli.commands import compare, demo, doctor, figure, ls, report, show, status, table, validate
+from medbench.cli.commands import compare, demo, doctor, figure, init, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
+from medbench.cli.sharing import features, results
 from medbench.errors import MedbenchError, visible
 from medbench.progress import Stopped, stoppable
 
@@ -62,6 +63,9 @@ app.command()(ls.ls)
 app.command()(show.show)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
+app.command()(init.init)
+app.command()(features.features)
+app.add_typer(results.app, name="results")
 app.command()(validate.validate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -20,14 +20,26 @@ def datasets(incomplete: str) -> list[str]:
     return _listed(_names("datasets"), incomplete)
 
 
+def corruptions(incomplete: str) -> list[str]:
+    """Return the corruptions that a comma list may go on with."""
+    from medbench.data.images.corruption import ALL, STRENGTHS
+
+    return _listed([ALL, *STRENGTHS], incomplete)
+
+
 def papers(incomplete: str) -> list[str]:
     """Return the papers that a word may become."""
     return _starting(_names("papers"), incomplete)
 
 
+def studies(incomplete: str) -> list[str]:
+    """Return the studies that a word may become."""
+    return _starting(_names("studies"), incomplete)
+
+
 def cards(incomplete: str) -> list[str]:
     """Return the cards of all kinds that a word may become."""
-    return _starting([*_names("models", "protocols", "datasets", "papers", "prompts"), "card"], incomplete)
+    return _starting([*_names("models", "protocols", "datasets", "papers", "studies", "prompts"), "card"], incomplete)
 
 
 def rows(incomplete: str) -> list[str]:

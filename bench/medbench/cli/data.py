@@ -70,7 +70,7 @@ def check(
         split_name=split_name,
         near_radius=bits,
         missing=_missing(missing),
-        columns=_own(image, label, group, split_column, task, metric),
+        columns=own_columns(image, label, group, split_column, task, metric),
     )
     if html is not None:
         from medbench.data.checks.page import write_page
@@ -87,7 +87,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _own(
+def own_columns(
     image: str | None,
     label: str | None,
     group: str | None,
@@ -95,12 +95,13 @@ def _own(
     task: str | None,
     metric: str | None,
 ) -> OwnColumns | None:
+    """Return what the user says of the columns of own data; None: nothing."""
     from medbench import metrics
-    from medbench.data.layouts.own_columns import own_columns
+    from medbench.data.layouts import own_columns as columns
 
     if metric is not None:
         metrics.get(metric, task)
-    return own_columns(image, label, group, split_column, task, metric)
+    return columns.own_columns(image, label, group, split_column, task, metric)
 
 
 def _missing(value: str) -> Missing:
@@ -153,14 +154,13 @@ def prepare(
     """
     from medbench import cards
     from medbench.cards.resolve import dataset_entry, resolve
-    from medbench.data.images.square import rule_of
     from medbench.data.load import load_dataset
     from medbench.data.prepared import store
 
     settings = resolve(cards.find_protocol(protocol), preset, dataset_entry(dataset), {})
     data = load_dataset(dataset, data_root, allow_outside=allow_outside)
     size = image_size or settings.image_size or USUAL_SIZE
-    rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+    rule = store.rule_for(data, settings, size)
     prepared = store.prepare(data, rule, workers=workers)
     n, side = prepared.images.shape[:2]
     output.write(f"{data.card.name}: {n:,} images at {side} x {side}, for inputs of {size}")
@@ -246,7 +246,7 @@ def card(
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.own.card import card_yaml
 
-    own = _own(image, label, group, split_column, task, metric)
+    own = own_columns(image, label, group, split_column, task, metric)
     if dataset_kind(dataset) == "card" and own is None:
         found = cards.find_dataset(dataset)
     else:

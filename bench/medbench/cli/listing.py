@@ -20,7 +20,9 @@ def listed(kind: str, runs: Path | None = None) -> tuple[list[Row], list[str]]:
     from medbench.cards.find import load_all
     from medbench.errors import CardError
 
-    describe = {"models": _model, "protocols": _protocol, "datasets": _dataset, "prompts": _prompts}[kind]
+    describe = {"models": _model, "protocols": _protocol, "datasets": _dataset, "prompts": _prompts, "studies": _study}[
+        kind
+    ]
     found = [card for _, card in load_all(kind)]
     rows = [describe(card) for card in found if not isinstance(card, CardError)]
     return rows, [error.message for error in found if isinstance(error, CardError)]
@@ -78,15 +80,30 @@ def _prompts(card: Any) -> Row:
     }
 
 
+def _study(card: Any) -> Row:
+    return {
+        "name": card.name,
+        "title": card.title,
+        "entrants": [one.name for one in card.entrants],
+        "data": [one.head for one in card.data],
+        "protocol": card.protocol,
+    }
+
+
 def table_rows(runs: Path | None = None) -> list[Row]:
     """Return name and title of every table: those of papers, then those of data sets with finished units in `runs`."""
     from medbench import cards
+    from medbench.cards.study import RANKS
     from medbench.report.tables import lookup
 
     rows, own = [], {"dataset": "all results on", "shift": "results on other data sets of models trained on"}
+    own["corruption"] = "results on corrupted test images of"
     for name in lookup.list_tables(runs):
         kind, _, rest = name.partition("/")
-        title = f"{own[kind]} {rest}" if kind in own else cards.find_paper(kind).tables[rest].title
+        if kind == RANKS:
+            title = cards.find_study(rest).title
+        else:
+            title = f"{own[kind]} {rest}" if kind in own else cards.find_paper(kind).tables[rest].title
         rows.append({"name": name, "title": title})
     return rows
 
@@ -94,6 +111,7 @@ def table_rows(runs: Path | None = None) -> list[Row]:
 def figure_rows(runs: Path | None = None) -> list[Row]:
     """Return name, kind and title of every figure: those of papers, then those of data sets as `table_rows` does."""
     from medbench import cards
+    from medbench.cards.study import RANKS
     from medbench.report.figures.own import list_own
 
     papers = [cards.find_paper(name) for name in cards.names("papers")]
@@ -103,6 +121,7 @@ def figure_rows(runs: Path | None = None) -> list[Row]:
         for name, figure in paper.figures.items()
     ]
     titles = {row["name"]: row["title"] for row in table_rows(runs)}
+    rows += [{"name": name, "kind": RANKS, "title": title} for name, title in titles.items() if name.startswith(RANKS)]
     return rows + [
         {"name": name, "kind": kind, "title": titles["/".join(name.split("/")[:2])]} for name, kind in list_own(runs)
     ]

@@ -49,12 +49,27 @@ Missing = Annotated[
     str, typer.Option("--missing", metavar="stop|leave-out", help="Stop at images that are missing, or leave them out.")
 ]
 
+Corrupt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|NAME[:SEVERITY],…",
+        help="Also test on corrupted test images, e.g. jpeg,blur:3,noise:1:2 (severities 1 to 5).",
+        autocompletion=complete.corruptions,
+    ),
+]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
 ]
 Seeds = Annotated[
     str | None,
     typer.Option("--seeds", help="A number of seeds, or a list like 0,1,2; default: 5, or the paper card's own."),
+]
+WeightsFile = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="FILE|random", help="Weights file or `random`; default: the official file."),
+]
+ImageSize = Annotated[
+    int | None, typer.Option("--image-size", help="Side of the input in pixels; default: the model's.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]

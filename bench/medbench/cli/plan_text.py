@@ -1,4 +1,4 @@
-"""Plans and their results as text: for `run`, and for `table --fill`, `figure --fill` and `run --paper`."""
+"""Plans and their results as text: for `run` with all its options, `table --fill` and `figure --fill`."""
 
 from __future__ import annotations
 
@@ -129,6 +129,13 @@ def fill(
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 
 
+def _safe(name: str) -> str:
+    """Return the name of a model or data set as folders carry it: `medmnist/pathmnist` is `medmnist--pathmnist`."""
+    from medbench.cards.catalogues.medmnist import is_medmnist_name, safe_name
+
+    return safe_name(name) if is_medmnist_name(name) else name.replace("/", "--")
+
+
 def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> list[CellSpec]:
     """Return the cells that match the given models, protocols and data sets.
 
@@ -141,7 +148,7 @@ def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> 
         if words is None:
             continue
         named = {getattr(one, field) for one in wanted}
-        patterns = [word.strip() for word in words.split(",") if word.strip()]
+        patterns = [_safe(word.strip()) for word in words.split(",") if word.strip()]
         for pattern in patterns:
             if not fnmatch.filter(named, pattern):
                 raise unknown(f"{field} of this paper", pattern, named)
@@ -164,6 +171,7 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
 
 def plan_data(plan: Plan) -> dict[str, Any]:
     """Return a plan for scripts: its jobs, and of each unit its folder in the run store and whether it is done."""
+    from medbench.records.groups import TESTED
     from medbench.records.store import folder_of
 
     jobs = [
@@ -180,6 +188,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
             "units": [
                 {
                     "dataset": unit.dataset,
+                    **{name: unit.options[name] for name in TESTED if name in unit.options},
                     "seed": unit.seed,
                     "key": key,
                     "folder": folder_of(job.options.runs, unit, key),
@@ -207,7 +216,11 @@ def job_lines(plan: Plan) -> Iterator[str]:
         total, done = total + len(finished), done + sum(finished)
         state = "done" if all(finished) else f"{len(finished) - sum(finished)} of {len(finished)} units to do"
         yield f"{job.name} [{job.options.preset}, {job.image_size} px, {job.precision}] {job.group[:12]}: {state}"
-        for shift in job.shifts:
+        corrupted = [str(shift.corruption) for shift in job.shifts if shift.corruption]
+        if corrupted:
+            images = job.dataset.sizes["test"]
+            yield f"  tested on its {images} test images in {len(corrupted)} corruptions: {', '.join(corrupted)}"
+        for shift in (shift for shift in job.shifts if not shift.corruption):
             gone = f", {sum(shift.dropped.values())} left out" if shift.dropped else ""
             scored = f", {len(shift.columns)} of {job.dataset.n_classes} classes" if shift.closed else ""
             yield f"  tested on {shift.name}: {shift.dataset.sizes['test']} images{gone}{scored}"
@@ -276,13 +289,32 @@ def teller(*, as_json: bool) -> Callable[[list[Record]], None]:
         groups: dict[str, list[Record]] = defaultdict(list)
         for record in records:
             groups[record.group].append(record)
-        for same in groups.values():
+        for same in (same for same in groups.values() if same[0].corruption is None):
             output.write(_line(same))
+        for line in _corrupted_lines(groups.values()):
+            output.write(line)
         for text in dict.fromkeys(w for r in records for w in r.warnings if w not in said):
             output.write(f"  note: {text}")
             said.add(text)
 
     return tell
+
+
+def _corrupted_lines(groups: Iterable[list[Record]]) -> Iterator[str]:
+    """Yield a line for each data set that was corrupted: the mean over its corruptions, the lowest and the highest."""
+    from medbench.stats import summary
+
+    found: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    metric = ""
+    for same in groups:
+        mean, unit, metric = summary(r.score for r in same)[0], same[0].unit, same[0].metric
+        if same[0].corruption is not None and mean is not None:
+            found[unit.model, unit.protocol, unit.dataset][same[0].corruption] = mean
+    for place, means in found.items():
+        least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        ends = f"{means[least]:.3f} ({least}) to {means[most]:.3f} ({most})"
+        n, mean = len(means), sum(means.values()) / len(means)
+        yield f"{' · '.join(place)}, {n} corruptions: {metric} {mean:.3f} on average, {ends}"
 
 
 def print_summary(plan: Plan, result: Result) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
+from medbench.data.images.corruption import Corruption
 from medbench.data.images.depth import MAX_DIGESTED
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.splits import split_file
@@ -46,6 +47,7 @@ class Dataset:
         inputs: Further inputs of each sample, by name: a data set of pictures each (`inputs.further_inputs`).
         missing: Ids of the samples that were left out because their images are not there.
         taken: What the user's own files were taken for.
+        corruption: What is done to each image before a network sees it; None: nothing.
     """
 
     card: DatasetCard
@@ -59,6 +61,7 @@ class Dataset:
     inputs: dict[str, Dataset] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     taken: Taken = NOTHING
+    corruption: Corruption | None = None
 
     @property
     def n_classes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench import cards
-from medbench.cards.dataset import DatasetCard
-from medbench.cards.find import dataset_kind, is_file_name
+from medbench.cards.dataset import SUBGROUP, CsvLayout, DatasetCard
+from medbench.cards.find import HUB_DATA, dataset_kind, is_file_name
 from medbench.data.dataset import SYNTHETIC, Dataset, content_digests, samples_digest, split_digest_of
-from medbench.data.layouts import class_folders, reader
+from medbench.data.layouts import class_folders, join, reader
 from medbench.data.layouts.own.folder import card_from_folder
+from medbench.data.layouts.own.hub import card_from_hub
 from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
@@ -54,7 +56,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     """Find the card and the folders of a data set.
 
     Args:
-        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, or a folder of class folders.
+        name: A card's name, `medmnist/NAME`, a card file (.yaml), a .csv of labels, a folder of class folders, or
+            `hf://OWNER/NAME[@REVISION]`, a data set on the hub.
         root: The data folder, or one that holds a folder of the card's name. Without it: the card's
             `root`, else `MEDBENCH_DATA`/<name>; for a card file else its folder. For a CSV: the folder of the images;
             without it the CSV's.
@@ -67,17 +70,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
     path, kind = Path(name).expanduser(), dataset_kind(name)
     if kind != "labels":
         refuse_columns(columns, name, card=kind == "card")
-    if kind == "labels":
-        if not path.is_file():
-            raise DataError(f"no label file {path}", "check the path")
-        if root is not None and not root.expanduser().is_dir():
-            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
-        own = card_from_csv(path, None if root is None else root.expanduser(), columns)
-        return Source(own.card, own.root, path.parent, own.taken)
-    if kind == "folder":
-        _refuse_system(path)
-        own = card_from_folder(path, columns)
-        return Source(own.card, own.root, own.root, own.taken)
+    if kind != "card":
+        return _own_source(name, kind, root, columns)
     card = cards.find_dataset(name)
     if card.toy:
         from medbench.data.layouts import toy
@@ -100,6 +94,24 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         with reader.how_to_get(card):
             place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
+
+
+def _own_source(name: str, kind: str, root: Path | None, columns: OwnColumns | None) -> Source:
+    """Return the source of data that have no card: on the hub, a label file or a folder."""
+    path = Path(name).expanduser()
+    if name.startswith(HUB_DATA):
+        own = card_from_hub(name, columns)
+        return Source(own.card, own.root, own.root, own.taken)
+    if kind == "labels":
+        if not path.is_file():
+            raise DataError(f"no label file {path}", "check the path")
+        if root is not None and not root.expanduser().is_dir():
+            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+        own = card_from_csv(path, None if root is None else root.expanduser(), columns)
+        return Source(own.card, own.root, path.parent, own.taken)
+    _refuse_system(path)
+    own = card_from_folder(path, columns)
+    return Source(own.card, own.root, own.root, own.taken)
 
 
 def _refuse_system(folder: Path) -> None:
@@ -226,6 +238,36 @@ def open_dataset(
         with reader.how_to_get(source.card):
             class_folders.require_files(source.card, source.root, samples["path"].tolist(), command)
     return Opened(source, samples, gone if missing == "leave-out" else [])
+
+
+def read_labels(name: str, root: Path | None = None, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read the labels of a data set with further columns of its label files. No image is read.
+
+    Args:
+        name: As for `load_dataset`.
+        root: The data folder; see `find_source`.
+        columns: Subgroups of the card, or columns of the label files, however they are spelled there.
+
+    Returns:
+        What `reader.read_samples` returns, with a column `subgroup_<name>` for each of `columns`.
+
+    Raises:
+        CardError: No such card.
+        DataError: The labels are missing or wrong, or lack a column.
+    """
+    source = find_source(name, root)
+    card, layout = source.card, source.card.layout
+    if isinstance(layout, CsvLayout):
+        wanted = {column: column for column in columns} | layout.subgroups
+        card = card.model_copy(update={"layout": layout.model_copy(update={"subgroups": wanted})})
+    samples = reader.read_samples(card, source.root, True, source.tables)
+    if lacking := [column for column in columns if SUBGROUP + column not in samples.columns]:
+        known = [column.removeprefix(SUBGROUP) for column in samples.columns if column.startswith(SUBGROUP)]
+        if isinstance(layout, CsvLayout):
+            known = [*layout.subgroups, *join.headers(layout, layout.tables[0], source.tables)]
+        has = f"they have: {', '.join(dict.fromkeys(known))}" if known else "they have no columns of this kind"
+        raise DataError(f"the labels of {card.name} have no column '{lacking[0]}'", has)
+    return samples
 
 
 def absent_files(root: Path, samples: pd.DataFrame) -> list[int]:

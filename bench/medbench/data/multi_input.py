@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medbench.cards.dataset import CsvLayout, DatasetCard, Slices
+from medbench.cards.dataset import CsvLayout, DatasetCard, NpzLayout, Slices
 from medbench.data.dataset import Dataset, content_digests, samples_digest, split_digest_of
 from medbench.errors import DataError, unknown
 from medbench.storage.patterns import Expression
@@ -27,7 +27,7 @@ def further_inputs(dataset: Dataset) -> dict[str, Dataset]:
         DataError: A picture or a volume's folder is missing, or a folder holds no slices.
     """
     layout = dataset.card.layout
-    if not isinstance(layout, CsvLayout):
+    if not isinstance(layout, CsvLayout | NpzLayout):
         return {}
     return {name: _input(dataset, name, rule) for name, rule in layout.inputs.items()}
 
@@ -122,7 +122,7 @@ def choose_inputs(card: DatasetCard, wanted: list[str] | None, encoders: dict[st
         CardError: The card has no input of a name.
     """
     layout = card.layout
-    known = [layout.input, *layout.inputs] if isinstance(layout, CsvLayout) and layout.inputs else []
+    known = [layout.input, *layout.inputs] if isinstance(layout, CsvLayout | NpzLayout) and layout.inputs else []
     for name in (*(wanted or ()), *encoders):
         if name not in known:
             raise unknown(f"input of {card.name}", name, known or ["none: its samples have one picture"])

@@ -1,4 +1,4 @@
-"""Another data set as a test set: which of its images count, and as which class of the set that was trained on."""
+"""Another test set: other data, whose classes become those that were trained on, or the own images, corrupted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from medbench.cards.dataset import DatasetCard
 from medbench.data.checks.findings import listed
 from medbench.data.dataset import Dataset, split_digest_of
+from medbench.data.images.corruption import Corruption
 from medbench.data.splits.rules import hot_of
 from medbench.errors import CardError, DataError
 
@@ -33,7 +34,7 @@ REST = "*"
 
 @dataclass(frozen=True)
 class Shifted:
-    """Another data set, seen through the classes of the one that was trained on.
+    """Another test set, seen through the classes of the set that was trained on.
 
     Attributes:
         dataset: The images that count are its `test`, with the trained set's task, channels and metric; the others are
@@ -60,14 +61,27 @@ class Shifted:
         return self.original.name
 
     @property
+    def corruption(self) -> Corruption | None:
+        """What is done to its images, which are then the own test images."""
+        return self.dataset.corruption
+
+    @property
+    def extracted(self) -> int:
+        """Number of images that go through an encoder whose features are stored."""
+        return self.dataset.sizes["test"] if self.corruption else len(self.dataset.samples)
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options that distinguish units tested on it from those tested on the data set of the training."""
         part = {"test_part": self.part} if self.part != "all" else {}
-        return {"test_on": self.name, **part, **({"closed": True} if self.closed else {})}
+        corrupt = {"corrupt": str(self.corruption)} if self.corruption else {}
+        return {"test_on": self.name, **part, **({"closed": True} if self.closed else {}), **corrupt}
 
     @property
     def material(self) -> dict[str, Any]:
         """What can change a number beside what the trained job's material has."""
+        if self.corruption:
+            return {"corruption": self.corruption.material}
         return {
             "dataset": self.original.material(),
             "data": self.dataset.digest,
@@ -124,6 +138,13 @@ def shifted(trained: Dataset, other: Dataset, *, closed: bool = False, part: Par
     reasons = why[wanted & (why != "")].tolist()
     dropped = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
     return Shifted(dataset, other.card, classes, columns, closed, part, dropped)
+
+
+def corrupted(trained: Dataset, corruption: Corruption) -> Shifted:
+    """Return the test images of a data set, corrupted, as a test set of what is trained on it."""
+    names = trained.card.class_names
+    dataset = dataclasses.replace(trained, corruption=corruption)
+    return Shifted(dataset, trained.card, {name: name for name in names}, tuple(range(len(names))))
 
 
 def class_map(trained: DatasetCard, other: DatasetCard) -> Classes:

@@ -106,7 +106,7 @@ def _features(
         if (found := _load(folders, tally)) is not None:
             return found
         first = folders[0]
-        plain = first.spec.view is None and first.spec.output == "pooled"
+        plain = first.spec.view is None and first.spec.output == "pooled" and first.spec.corruption is None
         if plain and not first.path.exists() and (reason := first.why_not()):
             say(f"{task.what}: cannot use the features stored before: {reason}")
         return _make(task, folders, encoder(), device, workers, tally)
@@ -207,7 +207,7 @@ def as_is(batch: Any) -> Any:
 
 def _forward(encoder: Encoder, batch: Tensor | Undrawn, task: Extraction, device: torch.device) -> list[Tensor]:
     spec = task.specs[0]
-    x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std)
+    x = normalise(batch.to(device, non_blocking=True), spec.mean, spec.std, spec.image_size)
     if spec.precision == "fp32":
         return task.outputs(encoder, x)
     with torch.autocast(device.type, dtype=AUTOCAST[spec.precision]):

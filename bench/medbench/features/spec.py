@@ -32,6 +32,7 @@ class FeatureSpec:
         augment: Recipe of the view.
         view_seed: Seed of the views.
         output: Which output of the network is stored: `pooled`, or the tokens or the raw output of a unit.
+        corruption: What was done to the images, and the digest of their ids; None: nothing.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class FeatureSpec:
     augment: dict[str, Any] | None = None
     view_seed: int = 0
     output: str = "pooled"
+    corruption: dict[str, Any] | None = None
 
     @property
     def dtype(self) -> str:
@@ -67,7 +69,8 @@ class FeatureSpec:
     def material(self) -> dict[str, Any]:
         """Return the fields that the key depends on."""
         found = asdict(self)
-        del found["dataset"], found["model"]
+        for name in ("dataset", "model", *(["corruption"] if self.corruption is None else [])):
+            del found[name]
         return {"version": VERSION, **found, "mean": list(self.mean), "std": list(self.std)}
 
     def key(self) -> str:

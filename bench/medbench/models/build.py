@@ -26,7 +26,7 @@ def build(card: ModelCard, weights: WeightsFile, image_size: int, in_chans: int,
         weights: Its file, or random weights (the same on every call).
         image_size: Side of the square input.
         in_chans: Channels of the input.
-        channel_rule: `slice` or `sum`: how a three-channel kernel is reduced for one-channel input.
+        channel_rule: `slice`, or `sum` for all others: how a three-channel kernel is reduced for one-channel input.
     """
     drawing: Any = Undrawn() if weights.path is not None else contextlib.nullcontext()
     with torch.random.fork_rng(devices=[]), drawing:

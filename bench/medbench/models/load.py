@@ -39,7 +39,7 @@ def load_model(
         preset: A preset of the protocol's card, such as `paper` or `fixed`. It sets the transform, the channel rule
             (how a three-channel kernel is used on one-channel images; WACV 2024, Q13), and changes to the model's card.
         protocol: The protocol whose card has the preset.
-        channel_rule: `slice` or `sum`; None: the preset's.
+        channel_rule: `slice`, `sum` or `repeat`; None: the preset's.
         library: Another library of the card that builds the same network.
         pooled: Another pooled feature: one of the card's `alternatives`, or a general rule (`cls`, `mean`, …).
         transform: The protocols' preprocessing, or the model's own (`native`).
@@ -58,8 +58,8 @@ def load_model(
     if in_chans not in (1, 3):
         raise MedbenchError(f"in_chans {in_chans}: images have 1 or 3 channels", "give 1 for grey, 3 for RGB")
     rule = channel_rule or settings.channel_rule
-    if rule not in ("slice", "sum"):
-        raise unknown("channel rule", rule, ("slice", "sum"))
+    if rule not in ("slice", "sum", "repeat"):
+        raise unknown("channel rule", rule, ("slice", "sum", "repeat"))
     card = (name if isinstance(name, ModelCard) else find_model(str(name))).resolved(preset, library, pooled)
     size = card.input.size if image_size is None else image_size
     if size < 1:

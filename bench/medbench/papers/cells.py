@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from medbench.cards.catalogues.medmnist import medmnist_names
 from medbench.cards.find import names, trained
 from medbench.cards.paper import Bars, Curves, Gains, Heatmaps, PaperCard, PaperFigure, PaperTable, Ratios, Similarity
 from medbench.storage import files
@@ -85,13 +86,14 @@ def lacking(wanted: CellSpec, known: Mapping[str, set[str]] | None = None) -> li
 
     Args:
         wanted: The cell.
-        known: Kind -> names of the cards of this version; None: look them up.
+        known: Kind -> names of the cards of this version; None: look them up. The sets of MedMNIST have no card files.
     """
     if known is None:
         known = {kind: set(names(kind)) for kind in ("models", "protocols", "datasets")}
     model, start = trained(wanted.model)
     needed = [("models", model), *([("protocols", start)] if start else [])]
-    needed += [("protocols", wanted.protocol), ("datasets", wanted.dataset)]
+    needed += [("protocols", wanted.protocol)]
+    needed += [] if wanted.dataset in medmnist_names() else [("datasets", wanted.dataset)]
     return [(kind, name) for kind, name in needed if name not in known[kind]]
 
 
@@ -100,9 +102,9 @@ def cells_of(table: PaperTable, place: str) -> list[list[CellSpec]]:
     return [
         [
             CellSpec(
-                model=row.model,
+                model=column.model or row.model,
                 protocol=row.protocol,
-                dataset=column.dataset,
+                dataset=column.dataset + row.suffix,
                 set={key: value for key, value in row.set.items() if key != "split"},
                 preset=row.preset or table.preset,
                 seeds=row.seeds or table.seeds,

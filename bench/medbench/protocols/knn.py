@@ -1,13 +1,15 @@
-"""Cosine k-nearest neighbours on frozen features, as in the code of WACV 2024: k = 200, T = 0.1.
+"""k nearest neighbours on frozen features, as in the code of WACV 2024: cosine, k = 200, T = 0.1.
 
 The class scores of a query are the votes of its k nearest training images, weighted by exp(similarity / T) and divided
-by the sum of the weights; for multilabel tasks the same per label. The search is exact and never holds all
-similarities. Own code: scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
+by the sum of the weights; for multilabel tasks the same per label. Preset medmnistplus (Doerrich et al., 2025) takes
+Euclid's distance, 11 neighbours and one vote each. The search is exact and never holds all similarities. Own code:
+scikit-learn's runs on the CPU alone, and does not say which of equal neighbours counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ CHUNK_BYTES = 16 << 20  # of similarities held at a time
 def run(context: Context[Knn]) -> dict[int, Outcome]:
     """Score validation and test; with `k: auto` the k of the best validation metric, the smallest of equals."""
     settings = context.settings
-    bank = unit_features(context, "train")
+    bank = _features(context, "train")
     labels = torch.from_numpy(votes_of(context)).to(context.device)
     if settings.bank_drop and len(bank) >= settings.batch_size:
         kept = len(bank) - len(bank) % settings.batch_size
@@ -34,10 +36,11 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
     ks = _numbers(settings, len(bank))
     by = context.criterion if len(ks) > 1 else Criterion(context.metric)
     with torch.inference_mode():
-        val = vote(unit_features(context, "val"), bank, labels, ks, settings.temperature)
+        how = settings.temperature, settings.distance
+        val = vote(_features(context, "val"), bank, labels, ks, *how)
         values = scores_on(context.val_targets, val, by)
         best = int(best_of(values, by, "k")[0]) if len(ks) > 1 else 0
-        test = vote(unit_features(context, "test"), bank, labels, [ks[best]], settings.temperature)
+        test = vote(_features(context, "test"), bank, labels, [ks[best]], *how)
     curve = [finite(v) for v in values]
     outcome = Outcome(
         log_odds_val=val[best],
@@ -48,6 +51,13 @@ def run(context: Context[Knn]) -> dict[int, Outcome]:
         warnings=_warnings(settings, ks, best, len(bank), by),
     )
     return {context.seeds[0]: outcome}
+
+
+def _features(context: Context[Knn], split: str) -> Tensor:
+    """Return what distances are computed of, (n, d): unit vectors; for Euclid's distance, double precision."""
+    if context.settings.distance == "cosine":
+        return unit_features(context, split)
+    return torch.from_numpy(np.array(context.inputs.clean(split), np.float64)).to(context.device)
 
 
 def unit_features(context: Context[Settings], split: str) -> Tensor:
@@ -83,20 +93,29 @@ def _warnings(settings: Knn, ks: list[int], best: int, bank: int, by: Criterion)
     return tuple(found)
 
 
-def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature: float) -> NDArray[np.float64]:
+def vote(
+    query: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    ks: list[int],
+    temperature: float | None,
+    distance: Literal["cosine", "euclid"] = "cosine",
+) -> NDArray[np.float64]:
     """Return the classes' log-odds of each k in `ks`, (len(ks), q, c): the votes for a class against the others.
 
     Args:
-        query: (q, d), rows of length 1.
-        bank: (n, d), rows of length 1.
+        query: (q, d), rows of length 1 for cosines.
+        bank: (n, d), rows of length 1 for cosines.
         labels: (n, c) float: what each bank image votes for.
         ks: Ascending numbers of neighbours, at most n.
-        temperature: Of the weights exp(similarity / temperature).
+        temperature: Of the weights exp(similarity / temperature); None: all weights are 1.
+        distance: What is near.
     """
     found = np.empty((len(ks), len(query), labels.shape[1]))
     positions = torch.tensor(ks, device=query.device) - 1
-    for rows, similarity, index in nearest(query, bank, ks[-1]):
-        weight = ((similarity - similarity[:, :1]).double() / temperature).exp()  # the shift cancels in the quotient
+    for rows, similarity, index in nearest(query, bank, ks[-1], distance):
+        shifted = (similarity - similarity[:, :1]).double()  # the shift cancels in the quotient
+        weight = torch.ones_like(shifted) if temperature is None else (shifted / temperature).exp()
         own = labels[index]
         # The others' votes are summed by themselves: as 1 - share they would be lost beside a share next to 1.
         votes, others = ((weight[..., None] * side).cumsum(1)[:, positions] for side in (own, 1 - own))
@@ -104,16 +123,20 @@ def vote(query: Tensor, bank: Tensor, labels: Tensor, ks: list[int], temperature
     return np.clip(found, -metrics.MOST, metrics.MOST)
 
 
-def nearest(query: Tensor, bank: Tensor, k: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def nearest(
+    query: Tensor, bank: Tensor, k: int, distance: Literal["cosine", "euclid"] = "cosine"
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, similarities (r, k), bank indices (r, k)) for chunks of the query, nearest first.
 
-    Of equal similarities the lower index counts as nearer, at the k-th place too (torch.topk leaves that open).
+    A similarity is the scalar product, or minus the squared distance. Of equal similarities the lower index counts as
+    nearer, at the k-th place too (torch.topk leaves that open).
     """
     step = max(1, CHUNK_BYTES // (4 * len(bank)))
 
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        yield (rows, *_top(query[rows] @ bank.T, k))
+        similarity = query[rows] @ bank.T if distance == "cosine" else -torch.cdist(query[rows], bank).square()
+        yield (rows, *_top(similarity, k))
 
 
 def _top(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -237,6 +237,8 @@ def whole(
     seed: int,
     head: tuple[torch.Tensor, torch.Tensor] | None = None,
     prepare: Callable[[Encoder], None] = thaw,
+    *,
+    still: bool | None = None,
 ) -> Built:
     """Return an encoder and a linear head; the head is trained, and every parameter for which `prepare` sets gradients.
 
@@ -246,11 +248,13 @@ def whole(
         head: Initial weight (c, d) and bias (c,); None: drawn.
         prepare: Chooses what is trained of a frozen encoder, and may add parameters to it; if any of the encoder's own
             parameters stay frozen, it stays in eval mode.
+        still: Whether it stays in eval mode; None: as just said.
     """
     settings, inputs = context.settings, context.inputs
     encoder = inputs.encoder(drop_path=settings.drop_path).to(context.device)
     prepare(encoder)
-    still = not all(value.requires_grad for value in encoder.parameters())
+    if still is None:
+        still = not all(value.requires_grad for value in encoder.parameters())
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     last = linear_head(encoder.dim, context.classes, seed, settings.head_std)
     if head is not None:

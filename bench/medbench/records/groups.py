@@ -12,8 +12,8 @@ from medbench import stats
 from medbench.records import Record
 from medbench.storage import files
 
-TESTED = ("test_on", "test_part", "closed")
-"""Options that say which other data set was tested on, and how; they do not change the training."""
+TESTED = ("test_on", "test_part", "closed", "corrupt")
+"""Options that say which other test set was used, and how; they do not change the training."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
 SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
@@ -150,10 +150,11 @@ class Group:
         return stats.summary(record.metrics.get(metric) for record in self.records)
 
     def warnings(self) -> list[str]:
-        """Return the records' warnings, each once; a warning of only some seeds says how many."""
+        """Return the records' warnings and origins, each once; a warning of only some seeds says how many."""
         counted: dict[str, int] = {}
         for record in self.records:
-            for text in dict.fromkeys(record.warnings):
+            taken = [f"taken over from {record.origin}"] if record.origin else []
+            for text in dict.fromkeys([*taken, *record.warnings]):
                 counted[text] = counted.get(text, 0) + 1
         return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
 

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from medbench.errors import visible
 
+ORIGIN = "origin"
+"""Where the provenance says from whom a record was taken over."""
 SCHEMA = 2
 """Version of what a record holds. 2 added `calibration` and `thresholds`; records of version 1 are read as before."""
 
@@ -123,8 +125,20 @@ class Record(BaseModel):
 
     @property
     def test_on(self) -> str | None:
-        """The other data set that it was tested on; None: its own."""
+        """The data set of another test set that it was tested on; None: its own test images, as they are."""
         name = self.unit.options.get("test_on")
+        return None if name is None else str(name)
+
+    @property
+    def origin(self) -> str:
+        """From whom it was taken over; empty: it was made here."""
+        origin = self.provenance.get(ORIGIN)
+        return str(origin.get("from", "unknown")) if isinstance(origin, dict) else ""
+
+    @property
+    def corruption(self) -> str | None:
+        """What was done to its test images, such as `jpeg:3`; None: nothing."""
+        name = self.unit.options.get("corrupt")
         return None if name is None else str(name)
 
     @property

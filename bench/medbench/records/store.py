@@ -199,18 +199,31 @@ def _has_record(shelf: Path) -> bool:
     return any((shelf / key / RECORD).is_file() for key in names(shelf))
 
 
-def tested_elsewhere(runs: Path, dataset: str) -> bool:
-    """Tell whether a model trained on a data set was tested on another one."""
-    return unit_has(runs, dataset, b'"test_on"')
+def tested_elsewhere(runs: Path, dataset: str) -> set[str]:
+    """Return what further test sets models trained on a data set were tested on; only beginnings of records are read.
+
+    Returns:
+        `shift` for other data sets, `corruption` for corrupted images.
+    """
+    found: set[str] = set()
+    for unit in _units(runs, dataset):
+        if b'"test_on"' in unit:
+            found.add("corruption" if b'"corrupt"' in unit else "shift")
+        if len(found) == 2:
+            break
+    return found
 
 
 def unit_has(runs: Path, dataset: str, text: bytes) -> bool:
-    """Tell whether a record's unit, with the changed options, has a text; only the beginnings of records are read."""
+    """Tell whether the unit of a record, with its changed options, has a text."""
+    return any(text in unit for unit in _units(runs, dataset))
+
+
+def _units(runs: Path, dataset: str) -> Iterator[bytes]:
+    """Yield the text of the unit of each record; only the beginnings of records are read."""
     for file in (runs / dataset).glob(f"*/*/*/{RECORD}"):
         with contextlib.suppress(OSError), file.open("rb") as opened:
-            if text in opened.read(BEGINNING).partition(b'"material"')[0]:
-                return True
-    return False
+            yield opened.read(BEGINNING).partition(b'"material"')[0]
 
 
 def records_of(runs: Path, dataset: str, places: Iterable[tuple[str, str]] | None = None) -> list[Record]:

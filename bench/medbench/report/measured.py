@@ -100,23 +100,23 @@ def _numbers(group: Group, measures: Sequence[Measure], each: bool, intervals: b
 
     Those that are not kept from an earlier call are computed together, on the same draws.
     """
-    lacking = [_lacking(group, one) for one in measures]
-    usable = [one for one, why in zip(measures, lacking, strict=True) if not why]
+    reasons = [lacking(group, one) for one in measures]
+    usable = [one for one, why in zip(measures, reasons, strict=True) if not why]
     made = _Made(group, usable, each)
     rows = []
-    for one, why in zip(measures, lacking, strict=True):
+    for one, why in zip(measures, reasons, strict=True):
         places = range(len(group.first.n["test"].classes) if each and "test" in group.first.n else 1)
         row = [Measured(lacking=why) if why else made.number(usable.index(one), k, intervals) for k in places]
         rows.append(row)
     return rows
 
 
-def _lacking(group: Group, one: Measure) -> str:
-    """Return why a measure cannot be computed, as far as the records tell; empty: it can."""
+def lacking(group: Group, one: Measure | None = None) -> str:
+    """Return why a measure, or any metric, cannot be computed, as far as the records tell; empty: it can."""
     for record in group.records:
         if record.path is None or not (record.path / PREDICTIONS).is_file():
             return NOT_STORED if _classifies(record) else NO_CLASSES
-        if one.on_validation and not ("val" in record.n and record.n["val"].images):
+        if one is not None and one.on_validation and not ("val" in record.n and record.n["val"].images):
             return NO_VALIDATION
     return ""
 
@@ -206,11 +206,13 @@ class Loaded:
     """The stored predictions of a group.
 
     Attributes:
+        ids: Of the test images.
         seeds: Test and validation predictions of each training seed; None: that seed has no validation part.
         targets: Of the test images.
         groups: (n,) patients of the test images; None where no two images share one.
     """
 
+    ids: tuple[str, ...]
     seeds: list[tuple[Predictions, Predictions | None]]
     targets: NDArray[np.generic]
     groups: NDArray[np.generic] | None
@@ -233,7 +235,7 @@ def load_predictions(group: Group) -> Loaded | None:
     ids, targets, members, *_ = tests[0]
     if not ids or any(other[0] != ids or other[3].shape != tests[0][3].shape for other in tests[1:]):
         return None
-    return Loaded(seeds, targets, members if len(set(members)) < len(members) else None)
+    return Loaded(ids, seeds, targets, members if len(set(members)) < len(members) else None)
 
 
 def _predictions(part: Part) -> Predictions:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from medbench.cards import Settings
+from medbench.cards.catalogues.features_file import LIBRARY
 from medbench.cards.recipes import KINDS
 from medbench.records import Record
 from medbench.runs.device import choose_device
@@ -132,11 +133,13 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
     for job in jobs:
         kind = job.protocol.kind
         speed: Speed = (job.model.name, "features" if _from_features(kind) else kind, job.image_size, job.precision)
+        if job.model.library == LIBRARY:
+            continue
         if _from_features(kind):
             views = getattr(job.settings, "views", 0)
             number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
             number += views * job.dataset.sizes.get("train", 0)
-            number += sum(len(shift.dataset.samples) for shift in job.shifts)
+            number += sum(shift.extracted for shift in job.shifts)
             common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
             key = files.digest([speed, job.kind.tokens, job.weights.sha256, job.dataset.digest, common])
             shared[key] = (speed, max(number, shared.get(key, (speed, 0))[1]))

@@ -27,8 +27,8 @@ from medbench.progress import say
 from medbench.protocols.context import Context, Outcome
 from medbench.records import Record, pending, store
 from medbench.runs.device import choose_device, choose_workers
-from medbench.runs.inputs.features import Encoders, JobInputs
-from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.inputs.choose import inputs_of
+from medbench.runs.inputs.features import Encoders
 from medbench.runs.inputs.siblings import Siblings
 from medbench.runs.inputs.towers import Towers
 from medbench.runs.jobs import Job, Plan, Result
@@ -223,7 +223,7 @@ def _run_job(job: Job, work: _Execution, *, wait: bool) -> tuple[list[Record], i
         units = [False] * len(job.all_units) if overwrite else job.finished()
         say(f"{job.name}: {len(units) - sum(units)} of {len(units)} units to do")
         start, tally = time.perf_counter(), Tally()
-        inputs = _inputs(job, work, tally)
+        inputs = inputs_of(job, work.encoders, work.workers, tally)
         prepared = time.perf_counter()
         context = _context(job, inputs, work, _Earlier.of(job, [] if overwrite else before), tally)
         outcomes = job.kind.run(context) if job.kind.images or work.first else {}
@@ -264,16 +264,6 @@ def _held(job: Job, *, wait: bool) -> Iterator[None]:
         yield
 
 
-def _inputs(job: Job, work: _Execution, tally: Tally) -> JobInputs | CombinedInputs:
-    if job.dataset.inputs:
-        return CombinedInputs(job, work.encoders, work.workers, tally)
-    if not job.kind.beyond_pooled:
-        return JobInputs(job, work.encoders, work.workers, tally)
-    from medbench.runs.inputs.images import NetworkInputs
-
-    return NetworkInputs(job, work.encoders, work.workers, tally)
-
-
 @dataclass(frozen=True)
 class _Earlier:
     """What an earlier run leaves to do: the seeds, and the choice of hyper-parameters that they take over, if any."""
@@ -298,7 +288,8 @@ def _context(job: Job, inputs: Any, work: _Execution, earlier: _Earlier, tally: 
     dataset = inputs.dataset
 
     def of(sibling: Job) -> Context[Settings]:
-        return _context(sibling, _inputs(sibling, work, tally), work, _Earlier(list(sibling.seeds)), tally)
+        inputs = inputs_of(sibling, work.encoders, work.workers, tally)
+        return _context(sibling, inputs, work, _Earlier(list(sibling.seeds)), tally)
 
     return Context(
         settings=job.settings,

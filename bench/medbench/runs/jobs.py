@@ -30,7 +30,6 @@ from medbench.storage import files, paths
 KEY_SCHEMA = 1
 MOST_SEEDS = 1_000  # of one command
 Overwrite = Literal["missing", "always", "never"]
-"""Run what is missing, run everything again, or run nothing and read the records."""
 Unreadable = Literal["stop", "leave-out"]
 
 
@@ -48,6 +47,7 @@ class Options:
         test_on: Other data sets to test on, once each: names, comma lists, own data.
         test_part: Which of their images: `all`, or their own `test` part.
         closed: Whether the classes that such a set lacks are left out of the scores on it.
+        corrupt: Corruptions of the own test images to test on: names with severities, comma lists (`jpeg:1:3`, `all`).
         weights: Weights file, or `random`; None: the official file.
         image_size: Side of the network's input in pixels; None: the model's.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
@@ -68,8 +68,7 @@ class Options:
         keep_weights: Whether the best weights of trained networks are kept next to their records.
         log: Where curves are sent too: `tensorboard`, `wandb`.
         command: The command line, for the record; empty if there is none.
-        elsewhere: What the precision `auto` means on the other machine that the plan is for, which has `device`; None:
-            the plan is for this machine.
+        elsewhere: What the precision `auto` means on the other machine of the plan, which has `device`; None: this one.
         processes: (pattern of model names, processes that train such a model there); the first that fits counts.
     """
 
@@ -81,6 +80,7 @@ class Options:
     test_on: str | Sequence[str] = ()
     test_part: Part = "all"
     closed: bool = False
+    corrupt: str | Sequence[str] = ()
     weights: str | None = None
     image_size: int | None = None
     device: str = "auto"
@@ -167,7 +167,7 @@ class Job:
     language: JobLanguage | None = None
     """The texts of the classes, where the text tower is used."""
     shifts: tuple[Shifted, ...] = ()
-    """Further data sets to test on; they change nothing that is fitted or chosen."""
+    """Further test sets; they change nothing that is fitted or chosen."""
     texts: Texts = field(default_factory=Texts, repr=False, compare=False)
     """What the jobs of a plan share of their material."""
 
@@ -352,7 +352,7 @@ class Job:
         return [record for key in self.keys if (record := store.read(self._folder(key)))]
 
     def elsewhere(self, shift: Shifted) -> Job:
-        """Return a job on the images of another data set alone, which are prepared as this job's are."""
+        """Return a job on the images of another test set alone, which are prepared as this job's are."""
         return replace(self, dataset=shift.dataset, shifts=())
 
 

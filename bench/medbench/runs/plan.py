@@ -14,18 +14,17 @@ from medbench.cards.recipes import KINDS
 from medbench.cards.recipes.kinds import Kind
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
 from medbench.data.dataset import Dataset
-from medbench.data.images.square import rule_of
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
 from medbench.data.pairs import open_pairs
-from medbench.data.prepared.store import prepare, store_path
+from medbench.data.prepared.store import prepare, rule_for, store_path
 from medbench.errors import MedbenchError, UnreachableError, collected, joined
 from medbench.models.weights.locate import WeightsFile, locate
 from medbench.records.store import gc_paused
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage, with_digests
-from medbench.runs.planning.checks import check_inputs, check_options, check_parts, in_folds
+from medbench.runs.planning.checks import check_features, check_inputs, check_options, check_parts, in_folds
 from medbench.runs.planning.outline import check_layers, count_units, together
 from medbench.runs.planning.shared import Once, Texts
 from medbench.runs.planning.targets import Targets
@@ -162,6 +161,7 @@ class _Request:
         card, settings = self._resolved_card(model, settings)
         data = self._data(recipe, dataset, settings)
         check_inputs(recipe, settings, data)
+        check_features(card, recipe, settings, data, options)
         needs = self._needs(model, settings, recipe, dataset, changes)
         weights = _of(needs[0]) if trained_first(model.name)[1] else self.weights(model)
         size = options.image_size or settings.image_size or card.input.size
@@ -238,7 +238,7 @@ class _Request:
 
     def _left_out(self, data: Dataset, settings: Settings, size: int) -> tuple[str, ...]:
         """Return the ids of the images that cannot be decoded; a dry run does not decode what is not decoded yet."""
-        rule = rule_of(settings, size, data.card.channels, window=data.card.dicom_window)
+        rule = rule_for(data, settings, size)
         if not self.options.download and not store_path(rule, data).exists():
             return ()
         return tuple(sorted(prepare(data, rule, workers=self.options.workers).unreadable))
@@ -287,7 +287,7 @@ class _Request:
         download = self.options.download and self.reachable
         try:
             return self.once(
-                ("weights", card.name), lambda: locate(card, chosen or self.options.weights, download=download)
+                ("weights", id(card)), lambda: locate(card, chosen or self.options.weights, download=download)
             )
         except UnreachableError:
             self.reachable = False

@@ -40,6 +40,13 @@ class Term:
         return Term(-self.split, -self.drawn, tuple(-a for a in self.lacking))
 
 
+def mean_of(terms: Sequence[Term]) -> Term:
+    """Return the mean of several numbers for each seed; all have the same design, draws and seeds."""
+    lacking = zip(*(term.lacking for term in terms), strict=True)
+    split, drawn = (np.mean([getattr(term, name) for term in terms], axis=0) for name in ("split", "drawn"))
+    return Term(split, drawn, tuple(np.mean(parts, axis=0) for parts in lacking))
+
+
 def _mean(values: Array) -> Array:
     """Return (k, 1) means over the seeds of (k, s) values."""
     return np.asarray(values.mean(axis=1, keepdims=True))

@@ -88,14 +88,20 @@ def design(targets: NDArray[np.generic], groups: NDArray[np.generic] | None = No
     u = int(member.max()) + 1 if n else 0
     if not stratified or not n:
         return Design(member, (np.arange(u),))
-    holds = _holds(targets, member, u)
-    rarity = np.where(holds, holds.sum(axis=0), n + 1)
-    stratum = np.where(holds.any(axis=1), rarity.argmin(axis=1), holds.shape[1])
+    stratum = rarest(targets, member, u)
     strata = sorted((np.flatnonzero(stratum == k) for k in np.unique(stratum)), key=len)
     while len(strata) > 1 and len(strata[0]) == 1:
         joined = np.sort(np.concatenate(strata[:2]))
         strata = sorted([joined, *strata[2:]], key=len)
     return Design(member, tuple(strata))
+
+
+def rarest(targets: NDArray[np.generic], member: Ints, units: int) -> Ints:
+    """Return (u,) the rarest class among the images of each unit; of units without findings, the number of findings."""
+    holds = _holds(targets, member, units)
+    rarity = np.where(holds, holds.sum(axis=0), len(member) + 1)
+    found: Ints = np.where(holds.any(axis=1), rarity.argmin(axis=1), holds.shape[1])
+    return found
 
 
 def _holds(targets: NDArray[np.generic], member: Ints, units: int) -> NDArray[np.bool_]:

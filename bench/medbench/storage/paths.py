@@ -12,6 +12,7 @@ CARD_FOLDERS = {
     "datasets": "datasets",
     "protocols": "protocols",
     "papers": "results/published",
+    "studies": "results/studies",
     "prompts": "datasets/prompts",
 }
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from medbench.progress import say
-from medbench.storage.tensors import load_tensors, save_tensors
+from medbench.storage.arrays.tensors import load_tensors, save_tensors
 
 
 @dataclass

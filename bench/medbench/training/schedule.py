@@ -46,13 +46,16 @@ def rate_at(base: NDArray[np.float64], step: int, steps: int, settings: Recipe) 
     """Return the learning rates of `base` (any shape) at `step`, from 0, for epochs of `steps` steps.
 
     Linear warm-up, then `base`, as in the code of WACV 2024; or half a cosine down to `settings.min_rate` at the last
-    step (Loshchilov and Hutter, 2017), per step and with a first step of almost no rate, as in MAE and RETFound.
+    step (Loshchilov and Hutter, 2017), per step and with a first step of almost no rate, as in MAE and RETFound. By
+    epoch, epochs 0 and 1 have `base`, and epoch e has the cosine at (e - 1) / epochs.
     `Plateau` is not part of it.
     """
     warm = warmup_steps(steps, settings)
     ramp = warmup(base, step, warm, overshoot=settings.warmup_overshoot, ahead=0 if settings.cosine else 1)
     if not settings.cosine or step < warm:
         return ramp
+    if settings.cosine_by == "epoch":
+        return cosine(base, settings.min_rate, max(step // steps - 1, 0), settings.epochs)
     return cosine(base, settings.min_rate, step - warm, settings.epochs * steps - warm)
 
 

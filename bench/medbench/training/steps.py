@@ -52,7 +52,7 @@ class Training(ABC, Generic[Batch]):
         model: The same, under the wrapper of several processes: for training.
         optimizer: Its optimizer.
         batch: Images per step.
-        steps: Steps per epoch; the images that fill no batch are dropped.
+        steps: Steps per epoch; the images that fill no batch are dropped, or a smaller batch with `keep_rest`.
         total: Steps of the training.
         micro: Images that a process computes at once.
         done: Steps made.
@@ -101,7 +101,8 @@ class Training(ABC, Generic[Batch]):
         self.machine, self.seed, self.what, self.full_batch = machine, seed, what, full_batch
         self.epochs, self.clip = settings.epochs, settings.clip
         self.batch = min(settings.batch_size, n)
-        self.steps = n // self.batch
+        rest = getattr(settings, "keep_rest", False) and n % self.batch >= machine.world
+        self.steps = n // self.batch + rest
         self.total = self.steps * self.epochs
         self.micro = min(settings.micro_batch or self.batch, self.batch)
         # accelerate puts autocast into this module itself, so validation can use it without the processes' wrapper.

@@ -14,9 +14,10 @@ from medbench.errors import CardError
 
 
 def test_cards_of_all_sets():
-    assert len(catalogue().sets) == 12
-    assert len(medmnist_names()) == 48
-    tasks = {name: find_dataset(f"medmnist/{name}").task for name in catalogue().sets}
+    flat = [name for name, listed in catalogue().sets.items() if not listed.volume]
+    assert (len(catalogue().sets), len(flat)) == (18, 12)
+    assert len(medmnist_names()) == 12 * 4 + 6 * 2
+    tasks = {name: find_dataset(f"medmnist/{name}").task for name in flat}
     odd = {name: task for name, task in tasks.items() if task != "multiclass"}
     assert odd == {
         "chestmnist": "multilabel",
@@ -24,9 +25,12 @@ def test_cards_of_all_sets():
         "retinamnist": "ordinal",
         "breastmnist": "binary",
     }
-    classes = [len(find_dataset(f"medmnist--{name}").classes) for name in catalogue().sets]
+    classes = [len(find_dataset(f"medmnist--{name}").classes) for name in flat]
     assert classes == [9, 14, 7, 4, 2, 5, 2, 8, 8, 11, 11, 11]
-    assert sum(find_dataset(f"medmnist/{name}").counts.images for name in catalogue().sets) == 708069 - 20 - 77 - 10
+    assert sum(find_dataset(f"medmnist/{name}").counts.images for name in flat) == 708069 - 20 - 77 - 10
+    volumes = [find_dataset(f"medmnist/{name}") for name in catalogue().sets if name not in flat]
+    assert sum(card.counts.images for card in volumes) == 9998, "of the paper's abstract"
+    assert [len(card.classes) for card in volumes] == [11, 2, 2, 3, 2, 2]
     for name in medmnist_names():
         card = find_dataset(name)
         assert card.name == name
@@ -39,9 +43,11 @@ def test_both_spellings_and_globs():
     assert find_dataset("medmnist/pathmnist_224") == find_dataset("medmnist--pathmnist_224")
     assert find_dataset("medmnist/pathmnist_28").name == "medmnist--pathmnist"
     assert expand("datasets", "medmnist/octmnist,aptos,medmnist--octmnist") == ["medmnist--octmnist", "aptos"]
-    assert expand("datasets", "medmnist/*mnist") == [f"medmnist--{name}" for name in catalogue().sets]
+    assert expand("datasets", "medmnist/*mnist") == [
+        f"medmnist--{name}" for name, listed in catalogue().sets.items() if not listed.volume
+    ]
     assert expand("datasets", "medmnist/organ?mnist_64") == [f"medmnist--organ{x}mnist_64" for x in "acs"]
-    for word in ("medmnist/pathmnst", "medmnist--pathmnist_32", "medmnist/nodulemnist3d"):
+    for word in ("medmnist/pathmnst", "medmnist--pathmnist_32", "medmnist/nodulemnist3d_224"):
         with pytest.raises(CardError, match="unknown MedMNIST set"):
             expand("datasets", word)
     with pytest.raises(CardError, match="did you mean: pathmnist"):

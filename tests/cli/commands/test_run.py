@@ -149,6 +149,8 @@ def test_records_go_to_the_run_store_named_and_can_be_printed_as_json(own: Path,
         ({"device": "cuda:99"}, ["cuda:99"]),
         ({"precision": "fp8"}, ["unknown precision 'fp8'", "fp16"]),
         ({"overwrite": "sometimes"}, ["sometimes", "missing"]),
+        ({"corrupt": "jpg"}, ["unknown corruption 'jpg'", "did you mean: jpeg"]),
+        ({"corrupt": "jpeg:6"}, ["--corrupt jpeg:6", "1 to 5"]),
         ({"image_size": "0"}, ["--image-size 0"]),
         ({"image_size": "33"}, ["33", "patch size of toy-vit, 8"]),
         ({"weights": "/no/such/file.pth"}, ["/no/such/file.pth"]),
@@ -275,6 +277,24 @@ def test_odd_pictures_are_read_not_refused(own: Path, capsys) -> None:
         Image.open(own / "images" / f"{name}.png").convert(mode).save(own / "images" / f"{name}.jpg", exif=exif)
         edit(own / "labels.csv", f"{name}.png", f"{name}.jpg")
     assert main(command(own)) == 0, capsys.readouterr().err
+
+
+def test_corrupted_sets_are_summed_up_in_a_line_and_are_units_of_the_plan(own: Path, tmp_path: Path, capsys) -> None:
+    words = [*command(own, runs=str(tmp_path / "store"), corrupt="jpeg:1:2,noise:5"), "--quiet"]
+    assert main([*words, "--dry-run", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out)["jobs"]
+    assert [unit.get("corrupt") for unit in job["units"]] == [None, "noise:5", "jpeg:1", "jpeg:2"]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  note")]
+    assert lines[1].partition(": ")[0].endswith(", 3 corruptions")
+    records = {record.corruption: record for record in store.read_all(tmp_path / "store")}
+    scores = [records[name].score for name in ("noise:5", "jpeg:1", "jpeg:2")]
+    assert f"{sum(scores) / 3:.3f} on average, {min(scores):.3f} (" in lines[1]
+    assert main([*words, "--json"]) == 0
+    shown = [json.loads(line)["unit"]["options"].get("corrupt") for line in capsys.readouterr().out.splitlines()]
+    assert shown == [None, "noise:5", "jpeg:1", "jpeg:2"]
+    assert main(["run", "--paper", "wacv2024", "--corrupt", "jpeg"]) == 2
+    assert "--corrupt does not go with --paper" in capsys.readouterr().err
 
 
 def test_mistakes_in_one_job_leave_the_others_and_their_records(own: Path, capsys) -> None:

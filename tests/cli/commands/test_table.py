@@ -121,3 +121,17 @@ def test_mistakes(medbench, words, error):
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f"error: {error}")
     assert len(done.err.splitlines()) == 2
+
+
+def test_subgroups_of_old_records_come_from_the_labels(medbench, monkeypatch):
+    assert medbench("run", "--model", "toy-cnn", "--protocol", "knn", "--dataset", "toy", "--set", "k=auto").status == 0
+    asked = ("table", "dataset/toy", "--random", "--by", "sex,age:40:60", "--min-group", "10", "--format", "csv")
+    new = medbench(*asked)
+    assert new.status == 0, new.err
+    rows = list(csv.DictReader(io.StringIO(new.out)))
+    assert [row["group"] for row in rows] == ["F", "M", "gap", "<40", "40 to <60", "≥60", "gap"]
+    assert medbench(*asked, "--labels", "toy").out == new.out, "from the labels, as for records of earlier versions"
+    monkeypatch.setattr("medbench.data.load.find_source", lambda *_: pytest.fail("the labels were read"))
+    assert medbench(*asked).out == new.out, "from the texts next to the predictions"
+    frame = table("dataset/toy", include_random=True, by="sex,age:40:60", min_group=10)
+    assert frame["kappa_quadratic_p"].notna().sum() == 2

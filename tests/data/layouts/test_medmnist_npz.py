@@ -110,7 +110,7 @@ def wrong(place, **changes):
         (lambda p: wrong(p, val_labels=np.zeros((4, 14), int)), ("val_labels has the shape (4, 14)", "right file")),
         (lambda p: wrong(p, val_labels=np.zeros((4, 1))), ("val_labels", "float64")),
         (lambda p: wrong(p, val_images=np.zeros((4, 28, 28))), ("val_images", "float64", "uint8")),
-        (lambda p: wrong(p, val_images=np.zeros((4, 9, 9, 9), np.uint8)), ("(4, 9, 9, 9)", "flat sets")),
+        (lambda p: wrong(p, val_images=np.zeros((4, 9, 9, 9), np.uint8)), ("(4, 9, 9, 9)", "right file")),
         (lambda p: wrong(p, val_images=np.zeros((3, 28, 28), np.uint8)), ("3 images in val_images, but 4 labels",)),
     ],
 )
@@ -175,3 +175,19 @@ def test_counts_are_held_against_the_list(place):
     texts = [f.text for f in check("medmnist/breastmnist", place).findings if f.kind == "counts"]
     assert "images: 15, the card says 780" in texts[0]
     assert "official train: 6, the card says 546" in texts[0]
+
+
+def test_volumes_become_slices_that_are_an_input_of_their_own(place):
+    made = arrays(classes=2, shape=(28, 28, 28))
+    data = load_dataset("medmnist/nodulemnist3d", save(place, "nodulemnist3d", **made))
+    volume = data.inputs["volume"]
+    assert len(volume.samples) == 28 * len(data.samples) == 28 * 15
+    for split in ("train", "val", "test"):
+        rows = data.rows(split)
+        middle = [np.asarray(Image.open(data.root / path)) for path in data.samples["path"].iloc[rows]]
+        np.testing.assert_array_equal(np.stack(middle), made[f"{split}_images"][:, 14])
+        slices = volume.samples[volume.samples["owner"].isin(rows)]["path"]
+        shown = np.stack([np.asarray(Image.open(data.root / path)) for path in slices])
+        np.testing.assert_array_equal(shown.reshape(-1, 28, 28, 28), made[f"{split}_images"])
+    with pytest.raises(DataError, match=r"train_images has the shape \(6, 28, 28\)"):
+        load_dataset("medmnist/vesselmnist3d", save(place, "vesselmnist3d", **arrays()))

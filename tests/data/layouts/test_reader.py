@@ -94,3 +94,24 @@ def test_samples_on_the_exclusion_list_are_left_out(tmp_path, make_csv, make_car
     refused(lambda: read_samples(card, root), "leaves out all samples of mine")
     away = make_card(exclude="../poor.txt")
     refused(lambda: read_samples(away, root), "leaves the data folder")
+
+
+def test_subgroups_are_columns_as_far_as_the_labels_have_them(make_csv, make_card):
+    make_csv("image,label,Patient Sex", [("x.png", "a", "F"), ("y.png", "b", "")], name="one.csv")
+    root = make_csv("image,label", [("z.png", "c")], name="two.csv", folder="data")
+    card = make_card(
+        layout={
+            "tables": [{"file": "one.csv"}, {"file": "two.csv"}],
+            "subgroups": {"sex": "patient_sex", "site": "hospital"},
+        }
+    )
+    frame = read_samples(card, root)
+    assert frame["subgroup_sex"].tolist() == ["F", "", ""]
+    assert "subgroup_site" not in frame
+    assert card.material() == make_card(layout={"tables": [{"file": "one.csv"}]}).material(), "no key changes"
+
+
+def test_a_row_with_another_subgroup_does_not_say_the_same(make_csv, make_card):
+    root = make_csv("image,label,sex", [("x.png", "a", "F"), ("x.png", "a", "M")])
+    refused(lambda: read_samples(make_card(layout={"subgroups": {"sex": "sex"}}), root), "with another sex")
+    assert len(read_samples(make_card(), root)) == 1

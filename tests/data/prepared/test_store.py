@@ -12,13 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
+from medbench.cards import Settings
 from medbench.data.dataset import Dataset
 from medbench.data.images.depth import MissingDecoderError
-from medbench.data.images.square import SquareRule
+from medbench.data.images.square import SquareRule, rule_of
 from medbench.data.prepared import fill
 from medbench.data.prepared import store as rooms
-from medbench.data.prepared.store import Store, channel_stats, prepare, refuse_unreadable, store_key, store_path, take
+from medbench.data.prepared.store import (
+    Store,
+    channel_stats,
+    prepare,
+    refuse_unreadable,
+    rule_for,
+    store_key,
+    store_path,
+    take,
+)
 from medbench.errors import DataError
 
 from ..made import SMALL, dataset_of, picture, pixels_of
@@ -235,3 +246,22 @@ def test_a_missing_decoder_is_no_fault_of_the_file(small: Dataset, monkeypatch: 
             prepare(small, SMALL)
     assert caught.value.hint == "pip install x"
     assert not prepare(small, SMALL).unreadable
+
+
+def test_centre_keeps_images_as_they_are_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    for seed, (name, height) in enumerate((("a", 28), ("b", 28), ("c", 30))):
+        picture(seed, height, 28).save(tmp_path / f"{name}.png")
+    data, settings = dataset_of(tmp_path), Settings(fit="centre")
+    rule = rule_for(data, settings, 224)
+    assert rule.size == 28
+    found = prepare(data, rule)
+    assert (
+        found.images[:2] == [np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) for name in "ab"]
+    ).all()
+    assert found.unreadable == {"c": "28x30 pixels; fit=centre needs 28x28"}
+    with pytest.raises(DataError, match="at most 24 pixels"):
+        rule_for(data, settings, 24)
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"a\.png: "):
+        rule_for(data, settings, 224)
+    assert rule_for(data, Settings(), 224) == rule_of(Settings(), 224, 3)

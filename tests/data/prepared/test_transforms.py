@@ -14,8 +14,11 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
+from medbench.cards import Settings
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
+from medbench.data.images.corruption import Corruption
+from medbench.data.images.damage import damage
 from medbench.data.images.decode import open_image
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule, rule_of
@@ -23,6 +26,7 @@ from medbench.data.prepared import fill
 from medbench.data.prepared.store import Store, prepare
 from medbench.data.prepared.transforms import (
     Clean,
+    Corrupted,
     Drawn,
     InTurn,
     Late,
@@ -107,6 +111,18 @@ def test_clean_gives_the_rows_asked_for(store: Store) -> None:
     assert (clean[[3, 1]].numpy() == expected[[3, 1]]).all()
     found[:] = 0  # a copy: the store is not written to
     assert (Clean(store, rows, 36).__getitems__([0, 1]).numpy() == store.images[4:6]).all()
+
+
+def test_corrupted_images_depend_on_their_ids_not_on_batch_order_or_worker(store: Store) -> None:
+    rows, how = np.array([4, 5, 6, 20, 2]), Corruption("noise", 4)
+    images = Corrupted(store, rows, 32, how, list("abcde"))
+    clean = Clean(store, rows, 32)
+    expected = np.stack([damage(clean[i].numpy(), how, name) for i, name in enumerate("abcde")])
+    for asked in ([0, 1, 2, 3, 4], [4, 0], [3], [2, 2]):
+        assert (images[asked].numpy() == expected[asked]).all()
+    loader = DataLoader(images, batch_size=2, sampler=[3, 1, 0, 4], num_workers=2, collate_fn=lambda batch: batch)
+    assert (torch.cat(list(loader)).numpy() == expected[[3, 1, 0, 4]]).all()
+    assert (clean[[0, 1]].numpy() == np.asarray(store.images)[[4, 5], 2:34, 2:34]).all()  # the store is as it was
 
 
 def test_images_of_several_sets_come_in_turn_in_any_order(store: Store) -> None:
@@ -326,3 +342,16 @@ def test_transform_of_every_kind_of_rule_is_the_way_by_the_store(
     assert Views(store, rows, 32, Augment(), 0, 1).__getitems__(range(5)).shape == batch.shape
     monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
     assert prepare(photographs, rule).digest == store.digest
+
+
+@pytest.mark.parametrize("side", [28, 31, 64])
+def test_a_smaller_image_is_in_the_middle_of_zeros_after_normalisation(side: int) -> None:
+    """As torchvision's `Pad` after `Normalize`: Doerrich et al. (2025) pad so, the odd pixel on the right and below."""
+    image = Image.fromarray(noise(side, side, 3))
+    mean, std, before = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], (64 - side) // 2
+    margin = [before, before, 64 - side - before, 64 - side - before]
+    expected = v1.Compose([v1.ToTensor(), v1.Normalize(mean, std), v1.Pad(margin)])(image)
+    found = normalise(torch.from_numpy(np.array(image))[None], mean, std, 64)[0]
+    assert torch.equal(found, expected)
+    rule = rule_of(Settings(fit="centre"), 64, 3)
+    assert torch.equal(Transform(rule, 64, mean, std)(image), expected)

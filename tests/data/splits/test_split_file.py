@@ -172,3 +172,10 @@ def test_two_hundred_thousand_rows_are_quick(tmp_path, make_card):
         assigned = split_file.frozen_split(card, frame, rule)
         assert (assigned == "train").mean() == pytest.approx(0.7, abs=0.01)
     assert time.process_time() - start < 20
+
+
+def test_subgroups_do_not_change_a_frozen_split(make_card):
+    card, frame = card_with(make_card, "grouped", val=0.2, test=0.2), random_groups(3)
+    with_sex = frame.assign(subgroup_sex="F")[["subgroup_sex", *frame.columns]]
+    rule = card.splits.default
+    assert split_file.split_file(card, with_sex, rule) == split_file.split_file(card, frame, rule)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from medbench.cards.example import ExampleError, Named, captured
+from medbench.cards.dataset.example import ExampleError, Named, captured
 from medbench.data.twins.image_names import Series, with_part
 
 

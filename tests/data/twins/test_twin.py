@@ -101,7 +101,9 @@ def test_refusals(tmp_path, make_card):
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-@pytest.mark.parametrize("name", [*REAL, "medmnist/pathmnist", "medmnist/chestmnist_64", "medmnist/retinamnist"])
+@pytest.mark.parametrize(
+    "name", [*REAL, "medmnist/pathmnist", "medmnist/chestmnist_64", "medmnist/retinamnist", "medmnist/nodulemnist3d"]
+)
 def test_every_card_reads_its_own_twin(tmp_path, name):
     card = find_dataset(name)
     root = synthesise(card, tmp_path / "twin")

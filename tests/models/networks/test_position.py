@@ -23,16 +23,20 @@ from medbench.models.weights.read import fill
 OFFSET = "dino dinov2 dinov2-small dinov2-large dinov2-giant rad-dino visionfm- retfiner-v"
 PLAIN = "imagenet blip mae- retfound retfound-oct retfound-dinov2 urfound retfiner- medsiglip"
 SMOOTH = "openclip clip biomedclip sam siglip2 eva02 eva02-large pe-core pe-core-large aimv2 dinov2-reg retfound-green"
+TIMM = "aimv2-huge vit-base clip-in1k eva02-clip"
 RULES = {
     **{name: {"antialias": False, "offset": 0.1} for name in OFFSET.split()},  # scale factor (g + 0.1) / side
     **{name: {"antialias": False, "offset": 0.0} for name in PLAIN.split()},  # to a size
     **{
         name: {"antialias": True, "offset": 0.0}
-        for name in [*SMOOTH.split(), *["coca", "coca-large", "toy-vit", "toy-clip"]]
+        for name in [*SMOOTH.split(), *TIMM.split(), *["coca", "coca-large", "toy-vit", "toy-clip"]]
     },  # as timm and open_clip
 }
 """Card, or beginning of the names of several -> how its official code resizes."""
-NO_TABLE = "flair seem resnet50 resnet152 toy-cnn dinov3 dinov3-small dinov3-large sam2 sam2-base-plus"
+NO_TABLE = (
+    "flair seem resnet18 resnet50 resnet152 toy-cnn dinov3 dinov3-small dinov3-large sam2 sam2-base-plus sam2-large "
+    "alexnet vgg16 densenet121 efficientnet-b4"
+)
 
 
 def rule_of(name: str) -> dict[str, Any]:

@@ -230,3 +230,30 @@ def test_the_real_squeezenet(size: int, real: tuple[Path, nn.Module]) -> None:
     assert len(enc.blocks) == find_model(str(OWN)).units == 8
     thaw(enc, 7)
     assert {n.split(".")[1] for n, p in enc.network.named_parameters() if p.requires_grad} == {"12"}
+
+
+@pytest.mark.parametrize("arch", ["alexnet"])
+def test_hidden_is_what_the_last_layer_of_the_classifier_sees(arch: str) -> None:
+    card = ModelCard.model_validate({"name": "c", "library": "torchvision", "arch": arch, "args": {"hidden": True}})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = construct(card, 64, 3).eval()
+        theirs = torchvision.models.get_model(arch, weights=None).eval()
+    theirs.load_state_dict(network.state_dict(), strict=False)
+    seen: list[Tensor] = []
+    theirs.classifier[-1].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        theirs(x)
+        assert torch.equal(network(x), seen[0])
+    assert network.num_features == 4096
+    kinds = {type(module) for module in network.modules() if isinstance(module, nn.Dropout)}
+    assert kinds == {nn.Dropout}, "training has dropout"
+
+
+def test_networks_without_hidden_layers_are_refused() -> None:
+    card = ModelCard.model_validate(
+        {"name": "c", "library": "torchvision", "arch": "resnet18", "args": {"hidden": True}}
+    )
+    with pytest.raises(CardError, match="no hidden layers"):
+        construct(card, 64, 3)

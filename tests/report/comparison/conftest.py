@@ -1,56 +1,22 @@
-"""Runs to compare: the paper's, and models that are right on a given share of the images; all SYNTHETIC."""
+"""The runs of a paper to compare; all SYNTHETIC."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.tables.render import render
 
 from ..made import make_paper_records
 
 DRAWS = 200
-N = 160
-TRUTH = np.arange(N) % 2
 
 
 @pytest.fixture(scope="session")
 def paper(tmp_path_factory):
     runs = tmp_path_factory.mktemp("paper") / "runs"
     return runs, make_paper_records(runs, predictions=True, datasets=["aptos", "ddsm", "isic2019"])
-
-
-@pytest.fixture
-def put(tmp_path, synthetic, save):
-    """Write records of a model that is right on a share of the images, drawn by the model's name and the seed."""
-    place = tmp_path / "runs"
-
-    def write(model, right, seeds=(0, 1, 2), *, ids=None, truth=TRUTH, shuffled=False, metric="accuracy", **how):
-        ids = np.arange(len(truth)) if ids is None else ids
-        guesses = []
-        for seed in seeds:
-            source = np.random.default_rng([*model.encode(), seed])
-            guesses.append(np.where(source.random(len(truth)) < right, truth, 1 - truth))
-        value = {"accuracy": [float((g == truth).mean()) for g in guesses]}
-        value["log_loss"] = [float(-np.log(np.where(g == truth, 0.8, 0.2)).mean()) for g in guesses]
-        value = {metric: value.pop(metric), **value}
-        records = synthetic(model=model, seeds=tuple(seeds), values=value, images=len(truth), **how)
-        save(place, records)
-        written = {record.key: record.path for record in read_all(place)}
-        for record, guess in zip(records, guesses, strict=True):
-            frame = pd.DataFrame({"id": ids, "group": ids, "split": "test", "target": truth})
-            for k in range(2):
-                frame[f"score_{k}"] = np.where(guess == k, 0.8, 0.2)
-            order = np.random.default_rng(0).permutation(len(frame)) if shuffled else np.arange(len(frame))
-            frame.iloc[order].to_parquet(written[record.key] / PREDICTIONS)
-        return value
-
-    write.runs = place
-    return write
 
 
 def rows_of(made):

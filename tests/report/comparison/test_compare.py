@@ -17,8 +17,9 @@ from medbench.records.store import PREDICTIONS, read_all
 from medbench.report.comparison.compare import compare
 from medbench.report.tables.marks import RANDOM_MARK
 
+from ..conftest import TRUTH, N
 from ..made import METRIC
-from .conftest import DRAWS, TRUTH, N, rows_of
+from .conftest import DRAWS, rows_of
 
 
 def scores_of(runs, model, protocol, dataset):

@@ -19,7 +19,8 @@ from medbench.report.comparison.selectors import Side
 from medbench.report.tables.marks import SEEN_MARK
 from medbench.report.tables.render import FORMATS, render
 
-from .conftest import DRAWS, N, rows_of
+from ..conftest import N
+from .conftest import DRAWS, rows_of
 
 
 def test_the_signed_rank_test_is_scipys(paper):

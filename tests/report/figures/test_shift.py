@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medbench.report.figures.shift import of_table
 from medbench.report.figures.style import context
-from medbench.report.tables.shift_table import shift_table
+from medbench.report.robustness.shift_table import shift_table
 
 from .conftest import by_place, drawn
 

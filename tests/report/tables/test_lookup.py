@@ -7,6 +7,7 @@ import json
 import pytest
 
 from medbench.errors import MedbenchError
+from medbench.report.subgroups.by import By
 from medbench.report.tables.lookup import list_tables, table
 
 
@@ -47,3 +48,13 @@ def test_by_name_from_the_store(synthetic, save, tmp_path, shipped):
     row = frame[(frame["model"] == "dinov2") & (frame["protocol"] == "linear-frozen")].iloc[0]
     assert row["aptos_kappa_quadratic_mean"] == pytest.approx(0.82)
     assert row["aptos_kappa_quadratic_published"] == 0.881
+
+
+def test_only_data_sets_have_subgroups(synthetic, save, tmp_path, shipped):
+    save(tmp_path, synthetic())
+    by = By("sex", lambda columns: None)
+    for name in ("wacv2024/table1", "shift/aptos"):
+        with pytest.raises(MedbenchError, match="has no table by subgroups"):
+            table(name, tmp_path, by=by)
+    with pytest.raises(MedbenchError, match="--by and --per-class are two tables"):
+        table("dataset/aptos", tmp_path, per_class=True, by=by)

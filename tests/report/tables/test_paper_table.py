@@ -491,8 +491,7 @@ def test_views_of_a_bank_are_a_footnote(card, synthetic):
         return [note for note in made.notes if "augments anew" in note]
 
     assert "16 augmented views" in notes(views=16)[0]
-    assert "the training images as they are" in notes(views=0)[0]
-    assert notes(views=100) == notes(views=None) == []
+    assert notes(views=100) == notes(views=None) == notes(views=0) == []
 
 
 def test_another_preset_on_request(card, synthetic):
@@ -587,3 +586,20 @@ def test_a_card_whose_gains_refer_to_nothing_is_refused(card):
         with pytest.raises(ValueError, match=re.escape(said)):
             PaperCard.model_validate(broken(card, **changes))
     PaperCard.model_validate(broken(card))
+
+
+def test_rows_of_another_size_show_the_numbers_and_commands_of_that_size(shipped):
+    paper = cards.find_paper("medmnistplus2025")
+    made = paper_table(paper, "end-to-end", [], published=True)
+    row = made.rows[10]
+    assert (row.heads, row.section) == (("VGG16",), "64 pixels")
+    assert [(one.published, one.published_std) for one in row.cells[:2]] == [(0.9820, 0.0016), (0.8782, 0.0209)]
+    assert (row.cells[-1].published, row.cells[-1].published_std) == (0.8533, 0.0116)
+    assert "--dataset medmnist--bloodmnist_64 --preset medmnistplus --seeds 3" in row.cells[0].command
+    hidden = paper_table(paper, "end-to-end", []).rows[10].cells[-1]
+    assert hidden.published is hidden.published_std is None
+
+
+def test_numbers_read_off_a_figure_are_marked(shipped):
+    made = paper_table(cards.find_paper("mansoori2025"), "models", [], published=True)
+    assert any("published (read off a figure, ± 0.0005), and ours" in note for note in made.notes)

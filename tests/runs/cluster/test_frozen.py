@@ -96,6 +96,14 @@ def test_further_data_sets_come_back(pictures: Path, tmp_path: Path) -> None:
     assert job.all_units == jobs[0].all_units
 
 
+def test_corruptions_come_back(pictures: Path, tmp_path: Path) -> None:
+    jobs = planned("toy-vit", "knn", str(pictures), corrupt="jpeg:1:2,noise:3")
+    (job,) = there_and_back(jobs, tmp_path / "plan")
+    assert [str(shift.corruption) for shift in job.shifts] == ["noise:3", "jpeg:1", "jpeg:2"]
+    assert job.all_units == jobs[0].all_units
+    assert len(list((tmp_path / "plan" / "data").iterdir())) == 1, "the samples are written once"
+
+
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
     """A frozen plan of two jobs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 from medbench.cards import SETTINGS
-from medbench.runs.planning.shared import Entry, Once, Texts, recipe_of
+from medbench.runs.planning.shared import LATER, Entry, Once, Texts, recipe_of
 
 
 def test_a_call_is_made_once_for_each_key() -> None:
@@ -32,3 +32,10 @@ def test_settings_of_several_inputs_count_only_where_there_are_several() -> None
     one, other = (SETTINGS["knn"].model_validate({"k": 5, **more}) for more in ({}, {"inputs": ["left"]}))
     assert recipe_of(one, several=False) == recipe_of(other, several=False)
     assert recipe_of(one, several=True) != recipe_of(other, several=True)
+
+
+def test_a_later_setting_changes_a_key_only_where_it_is_set() -> None:
+    plain, near = (SETTINGS["knn"].model_validate(more) for more in ({}, {"distance": "euclid"}))
+    assert "distance" not in recipe_of(plain, several=False)
+    assert recipe_of(near, several=False)["distance"] == "euclid"
+    assert {name for one in SETTINGS.values() for name in one.model_fields} >= LATER

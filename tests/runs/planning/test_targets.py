@@ -13,7 +13,9 @@ import pytest
 
 import medbench
 from medbench import metrics
+from medbench.api import RunFailedError
 from medbench.cli.plan_text import job_lines
+from medbench.data.images import damage
 from medbench.data.load import load_dataset
 from medbench.errors import MedbenchError
 from medbench.records import Record
@@ -138,6 +140,10 @@ def test_a_class_that_the_other_set_lacks_is_scored_or_not(data: Path, other: Pa
         ("knn", {"test_on": "no-such-set"}, "unknown dataset 'no-such-set'"),
         ("knn", {"test_on": "{strange}"}, "2 classes of away-strange are no class of pictures-labels: ten, twelve"),
         ("timing", {"test_on": "{strange}"}, "does not classify"),
+        ("knn", {"corrupt": "jpg"}, "unknown corruption 'jpg'"),
+        ("knn", {"corrupt": "jpeg:6"}, "--corrupt jpeg:6: no such severity"),
+        ("timing", {"corrupt": "jpeg"}, "--corrupt: timing does not classify"),
+        ("dino-pretrain", {"corrupt": "all"}, "--corrupt: dino-pretrain does not classify"),
         ("knn", {"closed": True}, "--closed has no effect without --test-on"),
         ("knn", {"test_on": "toy", "test_part": "train"}, "unknown value of --test-part 'train'"),
     ],
@@ -181,3 +187,85 @@ def test_the_models_that_have_seen_the_other_set_are_marked(data: Path, other: P
     marked = "contamination: seer was pre-trained on away-labels2"
     assert marked in away.warnings
     assert marked not in here.warnings
+
+
+# Corrupted images
+
+
+def as_it_is(image: np.ndarray, *_: Any) -> np.ndarray:
+    return image
+
+
+@pytest.mark.parametrize("protocol", ["knn", "linear-unfrozen", "deit-frozen"])
+def test_a_corruption_that_does_nothing_changes_no_number(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """So all images of a corrupted set stand where they belong: of features, of a network, of a bank."""
+    monkeypatch.setitem(damage.WAYS, "jpeg", as_it_is)
+    options: dict[str, Any] = {"seeds": 1, "runs": tmp_path, "corrupt": "noise:5,jpeg:2"}
+    if protocol == "knn":
+        clean, noisy, same = run(data, protocol, **options)
+    else:
+        clean, noisy, same = train(data, protocol, changes={**QUICK, "views": 1}, **options)
+    np.testing.assert_allclose(_tested(same), _tested(clean), atol=2e-5)
+    assert np.abs(_tested(noisy) - _tested(clean)).max() > 1e-3
+    assert same.metrics == pytest.approx(clean.metrics, abs=1e-4)
+    for record in (noisy, same):
+        assert (record.metrics_val, record.thresholds, record.n) == (clean.metrics_val, clean.thresholds, clean.n)
+        assert (record.chosen, record.test_on) == (clean.chosen, clean.unit.dataset)
+        assert set(pd.read_parquet(record.path / PREDICTIONS)["split"]) == {"test"}
+        assert record.provenance["test_on"]["in_domain"] == clean.group
+    assert [record.corruption for record in (clean, noisy, same)] == [None, "noise:5", "jpeg:2"]
+
+
+def test_corruptions_change_nothing_of_the_clean_record_and_are_added_later(data: Path, tmp_path: Path) -> None:
+    (alone,) = run(data, "knn", seeds=1, runs=tmp_path / "a")
+    first = run(data, "knn", seeds=1, corrupt="jpeg:1", runs=tmp_path / "b")
+    assert numbers(first[:1]) == numbers([alone])
+    assert first[0].warnings == alone.warnings
+    written = {record.key: (record.path / "record.json").read_bytes() for record in first}
+    more = run(data, "knn", seeds=1, corrupt="jpeg:1:2", runs=tmp_path / "b")
+    assert [record.key for record in more[:2]] == [record.key for record in first]
+    assert all((record.path / "record.json").read_bytes() == written[record.key] for record in more[:2])
+    assert more[2].counts["forwards"] == more[2].n["test"].images, "only the new set goes through the encoder"
+    assert len({record.key for record in more}) == 3
+
+
+def test_a_run_that_was_broken_off_ends_with_the_same_numbers(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(data, "knn", seeds=1, corrupt="noise:1:3", runs=tmp_path / "a")
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    calls, plain = [0], damage.WAYS["noise"]
+
+    def breaks(*args: Any) -> np.ndarray:
+        calls[0] += 1
+        if calls[0] == 20:
+            raise OSError("stopped")
+        return plain(*args)
+
+    monkeypatch.setitem(damage.WAYS, "noise", breaks)
+    with pytest.raises(RunFailedError):
+        run(data, "knn", seeds=1, corrupt="noise:1:3", runs=tmp_path / "b")
+    again = run(data, "knn", seeds=1, corrupt="noise:1:3", runs=tmp_path / "b")
+    assert numbers(again) == numbers(expected)
+    assert again[0].counts["forwards"] == 2 * again[0].n["test"].images, "the first set and the clean pass were kept"
+
+
+def test_folds_share_a_group_for_each_corruption(data: Path, tmp_path: Path) -> None:
+    records = run(data, "knn", seeds=5, folds=3, corrupt="jpeg:1,blur:2", runs=tmp_path)
+    groups = {record.group: record.corruption for record in records}
+    assert sorted(map(str, groups.values())) == ["None", "blur:2", "jpeg:1"]
+    assert len(records) == 9
+
+
+def test_the_plan_says_which_corruptions_and_counts_their_images(data: Path, tmp_path: Path) -> None:
+    alone, both = (
+        make_plan("toy-vit", "knn", str(data), Options(seeds=1, runs=tmp_path, corrupt=words))
+        for words in ((), "all:1")
+    )
+    said = list(job_lines(both))
+    assert said[0].endswith("11 of 11 units to do")
+    images = both.jobs[0].dataset.sizes["test"]
+    assert said[1].startswith(f"  tested on its {images} test images in 10 corruptions: blur:1, defocus:1, noise:1")
+    assert estimate(both, []).forwards == estimate(alone, []).forwards + 10 * images

@@ -24,7 +24,7 @@ OUTCOME = Outcome(
 
 
 def part(rows: slice | None, columns: tuple[int, ...] | None = None, *, multilabel: bool = False) -> Part:
-    shift: Any = None if columns is None else SimpleNamespace(columns=columns)
+    shift: Any = None if columns is None else SimpleNamespace(columns=columns, corruption=None)
     dataset: Any = SimpleNamespace(multilabel=multilabel)
     return Part(dataset, [], {}, [], rows, shift)
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from timm.optim import AdamWLegacy
+from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -258,3 +260,62 @@ def test_multilabel_scores_are_sigmoids() -> None:
     with torch.no_grad():
         expected = made.network.eval()(val).sigmoid()
     np.testing.assert_allclose(probabilities(made.predict(made.source.val, M)), expected.numpy(), atol=1e-6)
+
+
+DOERRICH: dict[str, Any] = {
+    "epochs": 30,
+    "batch_size": 12,
+    "keep_rest": True,
+    "weight_decay": 0.01,
+    "decay_all": True,
+    "clip": 1e9,
+    "warmup_epochs": 0,
+    "plateau": False,
+    "cosine": True,
+    "cosine_by": "epoch",
+    "early_stopping": 5,
+    "select": "log_loss",
+    "select_batch": 8,
+}
+
+
+def theirs(rate: float) -> tuple[list[float], int]:
+    """The training of Doerrich et al. (2025) with timm's parts: (validation losses, best epoch)."""
+    x, y, z, v = data()
+    net = network()
+    optimizer = AdamWLegacy(net.parameters(), lr=rate)
+    scheduler = CosineLRScheduler(optimizer, t_initial=30, cycle_limit=1, t_in_epochs=True)
+    values: list[float] = []
+    for epoch in range(30):
+        rows = torch.from_numpy(order(3, epoch, N, 30, 30)) % N
+        for at in rows.split(12):  # the last batch has the four that are left
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x[at]), y[at]).backward()
+            optimizer.step()
+        scheduler.step(epoch=epoch)
+        with torch.no_grad():
+            parts = zip(net(z).split(8), torch.from_numpy(v).split(8), strict=True)
+            values.append(float(np.mean([nn.functional.cross_entropy(*part).item() for part in parts])))
+        best = int(np.argmin(values))
+        if epoch - best == 5:
+            break
+    return values, best
+
+
+def test_the_recipe_of_doerrich_is_a_training_with_timms_parts() -> None:
+    found = run_one(DOERRICH)
+    values, best = theirs(0.1)
+    np.testing.assert_allclose(found.curve.val, values, rtol=1e-4)
+    assert (found.epoch, len(found.curve.val)) == (best, best + 6)
+    assert len(values) < 30, "it did not end early"
+    assert found.curve.step[-1] == 4 * len(values)
+    whole = run_one({**DOERRICH, "select_batch": None})
+    assert whole.curve.val != found.curve.val, "the last batch of five counts as much as the others"
+
+
+def run_one(changes: dict[str, Any]) -> Fitted:
+    """Train with validation by log loss at a rate at which early stopping ends it."""
+    train, y, val, v = data()
+    task = FitTask(LinearUnfrozen.model_validate(changes), y, v, C, "log_loss", machine("fp32", "cpu", 0))
+    source = FitData(Held(train), Held(val), Held(val), lambda raw: raw)
+    return Fit(network(), source, task, 3, 0.1, "test").run(Path("nowhere"))

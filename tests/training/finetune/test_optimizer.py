@@ -66,3 +66,8 @@ def test_frozen_parameters_are_in_no_group() -> None:
     moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert all(name.startswith(("head", "encoder.network.blocks.2", "encoder.network.blocks.3")) for name in moved)
     assert len(moved) > 10
+
+
+def test_decay_on_all() -> None:
+    groups = make_optimizer(classifier(), 1e-3, LinearUnfrozen(weight_decay=0.1, decay_all=True)).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.1]

@@ -57,6 +57,18 @@ def _timm(name: str) -> dict[str, Any]:
     if found.hf_hub_id:
         file = found.hf_hub_filename or "model.safetensors"
         source = {"hub": {"repo": found.hf_hub_id, "file": file, "revision": "main"}}
+    title = f"{arch}.{found.tag}" if found.tag else arch
+    return {"title": f"{title}, as timm lists it", **timm_fields(arch, found, source)}
+
+
+def timm_fields(arch: str, found: Any, source: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the card of a network of timm.
+
+    Args:
+        arch: timm's name of the architecture.
+        found: timm's configuration of the pre-trained weights.
+        source: Where the weights file is.
+    """
     heads = (found.classifier,) if isinstance(found.classifier, str) else found.classifier or ()
     weights = {
         **source,
@@ -74,15 +86,7 @@ def _timm(name: str) -> dict[str, Any]:
         "crop": min(found.crop_pct or 1.0, 1.0),  # VOLO's is larger at 448 pixels: a rim of black
         "fit": "squash" if found.crop_mode == "squash" else "shortest",
     }
-    title = f"{arch}.{found.tag}" if found.tag else arch
-    method = {"method": found.tag or "not stated"}
-    return {
-        "title": f"{title}, as timm lists it",
-        "arch": arch,
-        "weights": weights,
-        "input": shown,
-        "pretraining": method,
-    }
+    return {"arch": arch, "weights": weights, "input": shown, "pretraining": {"method": found.tag or "not stated"}}
 
 
 def _open_clip(rest: str) -> dict[str, Any]:

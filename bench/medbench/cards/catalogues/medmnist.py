@@ -1,4 +1,4 @@
-"""Cards of the flat MedMNIST v2 sets: `medmnist/pathmnist`, `medmnist/pathmnist_224`.
+"""Cards of the MedMNIST v2 sets: `medmnist/pathmnist`, `medmnist/pathmnist_224`, `medmnist/nodulemnist3d`.
 
 The sets are listed in `datasets/catalogues/medmnist.yaml`, which ships with medbench. In folders and records a set is
 called `medmnist--pathmnist`. All files are in one folder, `medmnist`.
@@ -28,6 +28,7 @@ class Listed(Strict):
     modality: str = Field(description="What the images show.")
     task: Task
     channels: Literal[1, 3]
+    volume: bool = Field(False, description="Whether samples are volumes.")
     splits: dict[Split, Count] = Field(min_length=3, description="Images of train, val and test.")
     classes: list[str] = Field(min_length=2, description="In the order of their numbers.")
     licence: str = "CC BY 4.0"
@@ -38,6 +39,7 @@ class Catalogue(Card):
 
     record: str = Field(description="Address of the Zenodo record that holds the files.")
     sizes: list[Count] = Field(min_length=1, description="Sides in pixels; the first is not in files' names.")
+    volume_sizes: list[Count] = Field(min_length=1, description="The same for volumes.")
     metrics: dict[Task, str] = Field(description="Primary metric of each task.")
     sets: dict[str, Listed]
 
@@ -55,8 +57,13 @@ def is_medmnist_name(name: str) -> bool:
 
 def medmnist_names() -> list[str]:
     """Return the path-safe names of all sets in all sizes."""
-    ends = ["", *(f"_{size}" for size in catalogue().sizes[1:])]
-    return [f"{FAMILY}--{name}{end}" for end in ends for name in catalogue().sets]
+    known = catalogue()
+    return [
+        f"{FAMILY}--{name}{f'_{size}' if size != known.sizes[0] else ''}"
+        for size in known.sizes
+        for name, listed in known.sets.items()
+        if not listed.volume or size in known.volume_sizes
+    ]
 
 
 def safe_name(name: str) -> str:
@@ -79,12 +86,12 @@ def medmnist_card(name: str) -> DatasetCard:
     return DatasetCard.model_validate(
         {
             "name": safe,
-            "title": f"{listed.title}, {side} x {side} pixels, of {known.title}",
+            "title": f"{listed.title}, {f'{side} x ' * listed.volume}{side} x {side} pixels, of {known.title}",
             "citation": known.citation,
             "notes": known.notes,
             "links": known.links,
             "access": _access(known.record, file),
-            "layout": {"kind": "npz", "file": f"{file}.npz"},
+            "layout": {"kind": "npz", "file": f"{file}.npz", "volume": listed.volume},
             "metric": known.metrics[listed.task],
             "splits": {"default": "official", "rules": {"official": {"method": "official", "source": known.title}}},
             "counts": {"images": sum(listed.splits.values()), "splits": listed.splits},

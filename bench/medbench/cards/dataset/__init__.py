@@ -1,7 +1,7 @@
 """The data set card and its parts."""
 
 from medbench.cards.dataset.card import METRICS, Access, ClassInfo, Counts, DatasetCard, Download, Task
-from medbench.cards.dataset.csv_layout import CsvLayout, Join, LabelTable, Slices
+from medbench.cards.dataset.csv_layout import SUBGROUP, CsvLayout, Join, LabelTable, Slices
 from medbench.cards.dataset.layouts import ENDINGS, FolderLayout, Layout, ListLayout, NpzLayout, ToyLayout
 from medbench.cards.dataset.splits import DERIVED, FRACTION, METHODS, SPLITS, Method, Split, SplitRule, Splits
 
@@ -12,6 +12,7 @@ __all__ = [
     "METHODS",
     "METRICS",
     "SPLITS",
+    "SUBGROUP",
     "Access",
     "ClassInfo",
     "Counts",

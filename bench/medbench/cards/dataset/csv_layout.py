@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Cell, ClassNumber, Replacements, Strict, has_part
+from medbench.cards.dataset.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.cards.dataset.splits import Split
-from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.storage.patterns import Expression
 
 GroupPattern = Annotated[str, has_part("group")]
 IndexPattern = Annotated[str, has_part("index")]
+SubgroupName = Annotated[str, Field(pattern=r"^[^,:*]+$")]
+"""`--by` gives `,`, `:` and `*` a meaning."""
+SUBGROUP = "subgroup_"
+"""How the columns of subgroups begin in tables of samples and of predictions."""
 
 
 class Join(Strict):
@@ -106,6 +110,11 @@ class CsvLayout(Strict):
         None, description="Regular expression on the image path with a named part `group`, instead of `group`."
     )
     split: str | None = Field(None, description="Column with the official split.")
+    subgroups: dict[SubgroupName, str] = Field(
+        default_factory=dict,
+        description="For `medbench table --by`: name -> column that describes the patient or the image, such as `sex:"
+        " Patient Gender`. Its texts are stored with the predictions. A release may lack the column.",
+    )
     split_values: dict[Cell, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
     examples: list[Example] = Field(
         default_factory=list,

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from medbench.cards.base import Cell, ClassNumber, Pattern, Strict, has_part
-from medbench.cards.dataset.csv_layout import CsvLayout, GroupPattern
+from medbench.cards.dataset.csv_layout import CsvLayout, GroupPattern, Slices
+from medbench.cards.dataset.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.cards.dataset.splits import Split
-from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
 from medbench.storage.patterns import Expression
 
 LabelPattern = Annotated[str, has_part("label")]
@@ -74,6 +74,19 @@ class NpzLayout(Strict):
 
     kind: Literal["npz"] = Field(description="A MedMNIST file.")
     file: str = Field(description="The .npz file below the data folder.")
+    volume: bool = Field(
+        False, description="Images are volumes (n, d, h, w), with the inputs `slice` (the middle one) and `volume`."
+    )
+
+    @property
+    def input(self) -> str:
+        """Name of the first input, if there are several."""
+        return "slice" if self.volume else "image"
+
+    @property
+    def inputs(self) -> dict[str, Slices]:
+        """Further inputs by name."""
+        return {"volume": Slices(image="{volume}", slices=r"(?P<index>\d+)\.png")} if self.volume else {}
 
 
 class ListLayout(Strict):

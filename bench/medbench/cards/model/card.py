@@ -21,8 +21,12 @@ class ModelCard(Card):
     pooled feature; `resolved` puts the chosen ones on top.
     """
 
-    library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything", "torchvision"] = Field(
-        "timm", description="The library that builds the network; of torchvision, its convolutional classifiers."
+    library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything", "torchvision", "features"] = (
+        Field(
+            "timm",
+            description="The library that builds the network; of torchvision, its convolutional classifiers;"
+            " `features`: there is no network, `weights.file` is a file of features.",
+        )
     )
     arch: str = Field(description="The library's name of the architecture.")
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")

@@ -17,6 +17,7 @@ from medbench.cards.recipes.networks import (
     DeitUnfrozen,
     FinetuneRecipe,
     Freeze,
+    LinearOnline,
     LinearUnfrozen,
     LpFt,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Kind",
     "Knn",
     "LinearFrozen",
+    "LinearOnline",
     "LinearProbe",
     "LinearUnfrozen",
     "Lora",

@@ -31,10 +31,11 @@ class Settings(Strict):
     )
     foreground: bool = Field(False, description="Crop to the largest bright region first (FLAIR).")
     resize_ratio: float = Field(256 / 224, ge=1, description="Stored side / input side; the rest is cropped away.")
-    fit: Literal["squash", "shortest", "canvas", "longest"] = Field(
+    fit: Literal["squash", "shortest", "canvas", "longest", "centre"] = Field(
         "squash",
         description="Resize to a square, or the shorter side, or the longer and pad on the right and below; `canvas`"
-        " (FLAIR) and `longest` (SAM) differ in rounding.",
+        " (FLAIR) and `longest` (SAM) differ in rounding. `centre`: square images of one size are not resized; each is"
+        " in the middle of the input, with zeros around it after normalisation.",
     )
     fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
@@ -42,8 +43,10 @@ class Settings(Strict):
     normalise: Literal["dataset", "model", "none"] = Field(
         "dataset", description="Mean and deviation of the data set, of the model, or none: pixels stay on [0, 1]."
     )
-    channel_rule: Literal["slice", "sum"] = Field(
-        "slice", description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13)."
+    channel_rule: Literal["slice", "sum", "repeat"] = Field(
+        "slice",
+        description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13). `repeat`:"
+        " grey images are read as three equal channels.",
     )
     inputs: list[str] | None = Field(
         None, min_length=1, description="The inputs that are used, where samples have several; none: all."
@@ -78,7 +81,7 @@ class Settings(Strict):
     @property
     def channels(self) -> int | None:
         """Number of channels with which images are read, 1 or 3; none: that of the data set."""
-        return None
+        return 3 if self.channel_rule == "repeat" else None
 
     @property
     def single_label(self) -> bool:
@@ -122,6 +125,11 @@ class Recipe(Settings):
     plateau_patience: int = Field(2, ge=0, description="Epochs without improvement that are tolerated.")
     plateau_threshold: float = Field(1e-4, ge=0, description="Relative improvement that counts.")
     cosine: bool = Field(False, description="Half a cosine from the end of the warm-up to `min_rate`, per step.")
+    cosine_by: Literal["step", "epoch"] = Field(
+        "step",
+        description="`epoch`: the cosine is constant in an epoch and one epoch late: it is set after each epoch for"
+        " that epoch's number, from 0 (Doerrich et al.).",
+    )
     min_rate: float = Field(0.0, ge=0, description="Where the cosine ends.")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     early_stopping: Positive | None = Field(

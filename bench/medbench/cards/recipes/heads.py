@@ -22,12 +22,15 @@ class LinearFrozen(Recipe):
 
 
 class Knn(Settings):
-    """Cosine k-nearest neighbours with votes weighted exp(similarity / temperature)."""
+    """k nearest neighbours with votes weighted exp(similarity / temperature)."""
 
     kind: ClassVar[Kind] = Kind("knn", version=2, seeded=False, images=False)
     k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
     k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
-    temperature: float = Field(0.1, gt=0)
+    temperature: float | None = Field(0.1, gt=0, description="None: each neighbour has one vote.")
+    distance: Literal["cosine", "euclid"] = Field(
+        "cosine", description="`euclid`: features as they are; the similarity is minus the squared distance."
+    )
     bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
     batch_size: Positive = Field(64)
 

@@ -25,7 +25,7 @@ class Kind:
         last: Kind of protocol that the greatest value of the sweep equals, if there is one.
         second: Setting that names a further model.
         tunes: Kinds of the protocols whose fine-tuned network it may take up; a request may hold their settings.
-        thaws: Whether it trains the encoder's own layers, batch norms too.
+        thaws: Whether it changes the encoder's own layers, batch norms too.
         keeps: Whether its product are weights: those of the first seed are always kept.
         timed: Whether its numbers depend on the device, which is part of the key then.
         classifies: Whether its result is scores of classes; only then can it be tested on other data sets.

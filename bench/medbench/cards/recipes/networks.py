@@ -18,6 +18,15 @@ class FinetuneRecipe(Recipe):
     )
     lr_search_seeds: Positive = Field(1, description="Number of seeds on which the learning rate is searched.")
     eps: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
+    decay_all: bool = Field(False, description="Weight decay on biases and norms, too.")
+    keep_rest: bool = Field(
+        False, description="End an epoch with a smaller batch of the images that are left; false: they are left out."
+    )
+    select_batch: Positive | None = Field(
+        None,
+        description="The metric that chooses is the mean over batches of so many validation images in order, the last"
+        " one smaller; none: of all images at once.",
+    )
     layer_decay: float | None = Field(
         None, gt=0, le=1, description="Rate of unit i of n: lr * decay^(n - i); what precedes the units counts as -1."
     )
@@ -46,6 +55,17 @@ class LinearUnfrozen(FinetuneRecipe):
     """Encoder and linear head, fine-tuned together."""
 
     kind: ClassVar[Kind] = Kind("linear-unfrozen", version=3, thaws=True)
+
+
+class LinearOnline(FinetuneRecipe):
+    """A linear head on an encoder with frozen weights, through which the images go in each epoch."""
+
+    kind: ClassVar[Kind] = Kind("linear-online", module="efficient.linear_online", thaws=True)
+    mode: Literal["train", "eval"] = Field(
+        "train",
+        description="Mode of the encoder in training. `train`: batch norms use and update the statistics of batches,"
+        " and dropout is active.",
+    )
 
 
 class DeitFrozen(FinetuneRecipe):

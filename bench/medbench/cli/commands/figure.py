@@ -1,4 +1,4 @@
-"""`medbench figure`: a paper's figure or a data set's, from what was run, as an image and as the data behind it."""
+"""`medbench figure`: the figure of a paper, study or data set, as an image and as the data behind it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from medbench.cli import complete, listing, options, output, plan_text
 def figure(
     name: Annotated[
         str | None,
-        typer.Argument(help="dataset/<name>, or a paper's figure; none: list all.", autocompletion=complete.figures),
+        typer.Argument(
+            help="dataset/<name>, ranks/<study> or a paper's figure; none: list all.", autocompletion=complete.figures
+        ),
     ] = None,
     kind: Annotated[
         str | None,
@@ -70,7 +72,9 @@ def figure(
     formats = _formats(form)
     status: int | None = 0
     if fill:
-        paper, place = figures.find(name)
+        from medbench.papers.studies import placed
+
+        paper, place = placed(name) if name.startswith("ranks/") else figures.find(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
         status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
         if status is None:

@@ -17,6 +17,7 @@ class Kind(str, enum.Enum):
     protocols = "protocols"
     datasets = "datasets"
     prompts = "prompts"
+    studies = "studies"
     tables = "tables"
     figures = "figures"
     runs = "runs"
@@ -27,6 +28,7 @@ COLUMNS = {
     Kind.protocols: ("name", "title", "kind", "presets"),
     Kind.datasets: ("name", "title", "task", "classes", "images", "metric", "access", "licence"),
     Kind.prompts: ("name", "title", "classes", "texts", "template", "licence"),
+    Kind.studies: ("name", "title", "entrants", "data", "protocol"),
     Kind.tables: ("name", "title"),
     Kind.figures: ("name", "kind", "title"),
     Kind.runs: ("dataset", "model", "protocol", "settings", "weights", "seed", "metric", "score", "split", "key"),
@@ -37,6 +39,7 @@ LAST = {
     Kind.protocols: ("kind", "presets"),
     Kind.datasets: ("licence", "access", "classes", "images", "title"),
     Kind.prompts: ("licence", "template", "title"),
+    Kind.studies: ("protocol", "title"),
     Kind.tables: (),
     Kind.figures: ("kind",),
     Kind.runs: ("split", "weights", "key", "metric", "settings"),
@@ -50,9 +53,9 @@ def ls(
     runs: options.Runs = None,
     as_json: options.Json = False,
 ) -> None:
-    """List models, protocols, data sets or results.
+    """List cards, tables, figures or runs.
 
-    WHAT is one of: models, protocols, datasets, prompts, tables, figures, runs (finished units).
+    WHAT is one of: models, protocols, datasets, prompts, studies, tables, figures, runs (finished units).
     """
     rows, errors = listing.listed(kind.value, runs)
     rows = [row for row in rows if listing.matches(row, select)]

@@ -12,8 +12,10 @@ import typer
 
 from medbench.cli import complete, options, output, plan_text
 from medbench.cli.cluster.elsewhere import Elsewhere
+from medbench.storage import paths
 
 if TYPE_CHECKING:
+    from medbench.cards import PaperCard
     from medbench.runs.execute import Told
     from medbench.runs.jobs import Options, Plan, Result
 
@@ -51,11 +53,18 @@ def run(
     closed: Annotated[
         bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
     ] = False,
+    corrupt: options.Corrupt = None,
     paper: Annotated[
         str | None,
         typer.Option(
             help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it.",
             autocompletion=complete.papers,
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the cells of a study; --model, --protocol, --dataset narrow it.", autocompletion=complete.studies
         ),
     ] = None,
     preset: options.Preset = None,
@@ -68,10 +77,8 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the protocol; repeatable."),
     ] = None,
     data_root: options.DataRoot = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE|random", help="Weights file or `random`; default: the official file.")
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: the model's.")] = None,
+    weights: options.WeightsFile = None,
+    image_size: options.ImageSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     workers: options.Workers = None,
@@ -122,7 +129,6 @@ def run(
     from medbench import progress
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
-    from medbench.storage import paths
 
     repeats = _repeats(seeds, folds)
     how = Options(
@@ -134,6 +140,7 @@ def run(
         test_on=test_on or (),
         test_part=test_part,  # type: ignore[arg-type]
         closed=closed,
+        corrupt=corrupt or (),
         weights=weights,
         image_size=image_size,
         device=device,
@@ -158,7 +165,20 @@ def run(
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     place = Elsewhere.of(on, site, gpus, per_gpu, wait=wait)
     with progress.quiet(quiet):
-        _run_and_print(how, choose, paper, repeats, preset, place, dry_run=dry_run, as_json=as_json)
+        _run_and_print(how, choose, _cells_of(paper, study), repeats, preset, place, dry_run=dry_run, as_json=as_json)
+
+
+def _cells_of(paper: str | None, study: str | None) -> PaperCard | None:
+    """Return the card whose cells `--paper` or `--study` asks for; None: neither was given."""
+    from medbench import cards
+    from medbench.errors import MedbenchError
+    from medbench.papers.studies import paper_of
+
+    if paper is not None and study is not None:
+        raise MedbenchError("--paper does not go with --study", "run one after the other")
+    if study is not None:
+        return paper_of(cards.find_study(study))
+    return None if paper is None else cards.find_paper(paper)
 
 
 def _repeats(seeds: str | None, folds: int | None) -> int | list[int] | None:
@@ -174,7 +194,7 @@ def _repeats(seeds: str | None, folds: int | None) -> int | list[int] | None:
 def _run_and_print(
     how: Options,
     choose: Choice,
-    paper: str | None,
+    paper: PaperCard | None,
     seeds: int | list[int] | None,
     preset: str | None,
     place: Elsewhere | None,
@@ -221,7 +241,7 @@ def _named(
 
 
 def _paper(
-    name: str,
+    paper: PaperCard,
     how: Options,
     seeds: int | list[int] | None,
     preset: str | None,
@@ -231,23 +251,24 @@ def _paper(
     told: Told,
     carry: Carry,
 ) -> tuple[Plan, Result] | None:
-    """Run what the tables and figures of a paper need; or print the plan of a dry run and return None."""
-    from medbench import cards
+    """Run what the tables and figures of a paper or study need; or print the plan of a dry run and return None."""
+    from medbench.cards.study import RANKS
     from medbench.errors import MedbenchError
 
+    kind = "study" if paper.name == RANKS else "paper"
     if how.folds is not None:
-        raise MedbenchError("--folds does not go with --paper: the paper's card has the splits", "leave it out")
-    if how.test_on:
+        raise MedbenchError(f"--folds does not go with --{kind}: the {kind}'s card has the splits", "leave it out")
+    if how.test_on or how.corrupt:
+        given = "--test-on" if how.test_on else "--corrupt"
         raise MedbenchError(
-            "--test-on does not go with --paper: a paper's tables show each data set alone",
+            f"{given} does not go with --{kind}: a {kind}'s tables show each data set alone, as it is",
             "name the models, protocols and data sets: --model, --protocol, --dataset",
         )
     if how.image_size is not None:
         raise MedbenchError(
-            f"--image-size {how.image_size} does not go with --paper: the paper's card has the sizes",
+            f"--image-size {how.image_size} does not go with --{kind}: the {kind}'s card has the sizes",
             "leave it out, or run other sizes with --model, --protocol and --dataset",
         )
-    paper = cards.find_paper(name)
     fill = functools.partial(plan_text.fill, dry_run=dry_run, as_json=as_json, told=told, carry=carry)
     return fill(paper, None, how, seeds=seeds, preset=preset, choose=choose)
 
@@ -258,6 +279,6 @@ def _needed(option: str, value: str | None) -> str:
     if value is None:
         raise MedbenchError(
             f"--{option} is missing",
-            "give --model, --protocol and --dataset, or --paper to run what a paper shows; see: medbench run -h",
+            "give --model, --protocol and --dataset, or --paper or --study, whose cards name them; see medbench run -h",
         )
     return value

@@ -17,14 +17,14 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A model, protocol, data set, paper or prompts, or a card file; or `card`.",
+            help="A model, protocol, data set, paper, study or prompts, or a card file; or `card`.",
             autocompletion=complete.cards,
         ),
     ],
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="After `card`: dataset, model, protocol, paper or prompts, or a kind of protocol such as knn."
+            help="After `card`: dataset, model, protocol, paper, study or prompts, or a kind of protocol such as knn."
         ),
     ] = None,
     as_json: options.Json = False,
@@ -56,13 +56,13 @@ def _reference(word: str, kind: str, as_json: bool) -> None:
     from medbench.cli import card_fields
     from medbench.errors import MedbenchError, unknown
 
-    schemas = {name.removesuffix("s"): schema for name, schema in find.SCHEMAS.items()} | find.SCHEMAS | SETTINGS
+    schemas = {find.SINGULAR[name]: schema for name, schema in find.SCHEMAS.items()} | find.SCHEMAS | SETTINGS
     if word != "card":
         raise MedbenchError(
             f"show {word} {kind}: one name at a time", "for the fields of a kind of card: medbench show card dataset"
         )
     if kind not in schemas:
-        raise unknown("kind of card", kind, schemas, "Cards: dataset, model, paper, prompts, protocol")
+        raise unknown("kind of card", kind, schemas, "Cards: dataset, model, paper, prompts, protocol, study")
     parts = card_fields.parts_of(schemas[kind])
     if as_json:
         output.write_json(card_fields.as_json(parts))
@@ -80,14 +80,18 @@ def described(name: str) -> list[dict[str, Any]]:
         CardError: No card has that name, or the card is invalid.
     """
     from medbench.cards import card_files, find
+    from medbench.cards.catalogues.features_file import is_features_file
+    from medbench.cards.catalogues.hub_models import is_hub_name
     from medbench.cards.catalogues.libraries import is_library_name
     from medbench.cards.catalogues.medmnist import is_medmnist_name
     from medbench.errors import unknown
 
     if find.is_file_name(name):
         return [_entry(*find.load_any(name))]
-    if is_library_name(name):
-        return [_entry("models", find.find_model(name), "made from the list of the library")]
+    if is_library_name(name) or is_hub_name(name):
+        return [_entry("models", find.find_model(name), "made from what the library says of it")]
+    if is_features_file(name):
+        return [_entry("models", find.find_model(name), name)]
     if is_medmnist_name(name):
         return [_entry("datasets", find.find_dataset(name), "made from the list of MedMNIST")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
@@ -95,17 +99,19 @@ def described(name: str) -> list[dict[str, Any]]:
     if not kinds:
         everything = {n for known in files.values() for n in known}
         fields = ". Fields of a card: medbench show card dataset" if name == "card" else ""
-        raise unknown("card", name, everything, f"All: medbench ls models|protocols|datasets|prompts|tables{fields}")
+        raise unknown(
+            "card", name, everything, f"All: medbench ls models|protocols|datasets|prompts|studies|tables{fields}"
+        )
     return [
         _entry(kind, find.load_file(find.SCHEMAS[kind], files[kind][name]), str(files[kind][name])) for kind in kinds
     ]
 
 
 def _entry(kind: str, card: Card, path: str) -> dict[str, Any]:
-    from medbench.cards import DatasetCard, ModelCard
+    from medbench.cards import DatasetCard, ModelCard, find
     from medbench.cards.model import seen
 
-    entry = {"kind": kind.removesuffix("s"), "file": path, **card.model_dump(mode="json", exclude_none=True)}
+    entry = {"kind": find.SINGULAR[kind], "file": path, **card.model_dump(mode="json", exclude_none=True)}
     if isinstance(card, ModelCard):
         entry["contamination"] = [other.name for other in _every("datasets") if seen(card, other)]
         entry["get"] = (

@@ -1,4 +1,4 @@
-"""`medbench table`: what was run on a data set, or a paper's table with our numbers in it."""
+"""`medbench table`: what was run on a data set, or the table of a paper or study with our numbers in it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from medbench.cli import complete, listing, options, output, plan_text
 from medbench.errors import visible
 
 if TYPE_CHECKING:
-    from medbench.cards import PaperCard
+    from pathlib import Path
+
+    from medbench.report.subgroups.by import By
     from medbench.report.tables.table import Table
 
 NUMBERS = ("csv", "json")
 """Formats that always have the 95 % intervals."""
-SHIFT = "shift/"
-"""Tables that always show intervals: of a drop, they are the point."""
+SURE = ("shift/", "corruption/", "ranks/")
+"""Tables that always show intervals: of a drop or a mean rank, they are the point."""
 SEE_ALL = "--columns NAME,… for some, --format csv for all"
 
 
@@ -25,7 +27,8 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, shift/<name>, or a paper's table; none: list all.", autocompletion=complete.tables
+            help="dataset/<name>, shift/<name>, corruption/<name>, ranks/<study> or a paper's table; none: list all.",
+            autocompletion=complete.tables,
         ),
     ] = None,
     form: options.TableFormat = None,
@@ -39,6 +42,22 @@ def table(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="A row for each class of each run on a data set, with 95 % intervals.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="A row for each subgroup of each run on a data set: sex,age:40:60,sex*age:60 (columns of the labels, "
+            "with bins after colons).",
+        ),
+    ] = None,
+    min_group: Annotated[
+        int | None,
+        typer.Option(help="--by: patients (images if none are known) of a group that is measured; default: 30."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="--by: data set, card file or labels CSV with the columns; default: the card of this name."),
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
     sort: Annotated[
         str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
@@ -57,7 +76,7 @@ def table(
 ) -> None:
     """Print a table, or list all tables.
 
-    The options after --fill only have an effect with it.
+    The options after --fill only have an effect with it; --data-root also with --by.
     """
     runs = runs or out
     plan_text.check_fill("table", name, fill, dry_run)
@@ -67,7 +86,9 @@ def table(
     _check(name, form)
     status: int | None = 0
     if fill:
-        paper, place = _of_paper(name)
+        from medbench.papers.studies import placed
+
+        paper, place = placed(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
         status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
         if status is None:
@@ -77,11 +98,24 @@ def table(
     from medbench.report.tables.choose import chosen
 
     asked = _words(metrics)
-    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class)
-    shown = chosen(found, () if per_class else asked, _words(columns), sort)
-    write_table(shown, form, intervals or per_class or name.startswith(SHIFT), SEE_ALL)
+    groups = None if by is None else _by(name, by, min_group, labels, data_root)
+    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups)
+    rows = per_class or by is not None
+    shown = chosen(found, () if rows else asked, _words(columns), sort)
+    write_table(shown, form, intervals or rows or name.startswith(SURE), SEE_ALL)
     if status:
         raise typer.Exit(status)
+
+
+def _by(name: str, text: str, fewest: int | None, labels: str | None, data_root: Path | None) -> By:
+    """Return what `--by` and its options ask for."""
+    from functools import partial
+
+    from medbench.data.load import read_labels
+    from medbench.report.subgroups.by import FEWEST, By
+
+    read = partial(read_labels, labels or name.partition("/")[2], data_root)
+    return By(text, read, FEWEST if fewest is None else fewest, stored=labels is None)
 
 
 def _words(text: str | None) -> list[str]:
@@ -121,15 +155,3 @@ def _check(name: str, form: str | None) -> None:
 
     if form is not None and form not in FORMATS:
         raise unknown("format", form, FORMATS)
-
-
-def _of_paper(name: str) -> tuple[PaperCard, str]:
-    """Return the card of a paper's table, and the table's name in it."""
-    from medbench import cards
-    from medbench.errors import unknown
-
-    kind, _, rest = name.partition("/")
-    paper = cards.find_paper(kind)
-    if rest not in paper.tables:
-        raise unknown("table", name, [f"{kind}/{table}" for table in paper.tables], "All: medbench table")
-    return paper, rest

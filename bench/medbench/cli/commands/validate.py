@@ -14,6 +14,7 @@ CARD_NAMES = {
     "datasets": "data set",
     "protocols": "protocol",
     "papers": "paper",
+    "studies": "study",
     "prompts": "prompts",
 }
 

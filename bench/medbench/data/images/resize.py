@@ -24,16 +24,23 @@ def fitted(image: Image.Image, rule: SquareRule) -> Image.Image:
     below with `fill`: the ways of FLAIR and of SAM, which round the sides differently. With `foreground` the image is
     first cropped. Pillow's filters widen with the scale (they are antialiased).
 
+    `centre` does not resize: the input is padded after it has been normalised (`prepared.transforms.normalise`).
+
     The padding is in 8 bits. Where it is the mean colour it is therefore not quite the 0 that SAM pads with after it
     has normalised, but within half a grey level of it: 0.5 / 255 / std <= 0.009 for a std of .22 or more.
 
     Raises:
-        Unreadable: An extremely elongated image would be blown up beyond all measure, or vanish.
+        Unreadable: An extremely elongated image would be blown up beyond all measure, or vanish; an image for `centre`
+            has another size.
     """
     if rule.foreground:
         image = foreground(image)
     if rule.fit == "squash":
         return image.resize((rule.size, rule.size), FILTERS[rule.interpolation])
+    if rule.fit == "centre":
+        if image.size != (rule.size, rule.size):
+            raise Unreadable(f"{image.width}x{image.height} pixels; fit=centre needs {rule.size}x{rule.size}")
+        return image
     return _centre(image, rule) if rule.fit == "shortest" else _padded(image, rule)
 
 

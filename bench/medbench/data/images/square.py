@@ -16,8 +16,8 @@ class SquareRule:
 
     Attributes:
         size: Side of the stored square in pixels.
-        fit: `squash` to the square; resize the `shortest` side and crop the centre; or resize the longest and pad, by
-            FLAIR's (`canvas`) or SAM's (`longest`) arithmetic.
+        fit: `squash` to the square; resize the `shortest` side and crop the centre; resize the longest and pad, by
+            FLAIR's (`canvas`) or SAM's (`longest`) arithmetic; or `centre`: stored as it is.
         interpolation: Pillow's filter.
         draft: Whether the JPEG decoder may scale down first, to no less than twice `size`.
         channels: 1 (grey) or 3 (RGB).
@@ -27,7 +27,7 @@ class SquareRule:
     """
 
     size: int
-    fit: Literal["squash", "shortest", "canvas", "longest"]
+    fit: Literal["squash", "shortest", "canvas", "longest", "centre"]
     interpolation: Literal["bilinear", "bicubic", "lanczos"]
     draft: bool
     channels: int

@@ -107,7 +107,8 @@ def header_of(file: Path, *, delimiter: str = ",", encoding: str = "utf-8-sig", 
         MissingDataError: The file is missing.
         DataError: The file is empty, not text or not CSV.
     """
-    return _header(file, _rows(file, delimiter, encoding, header=header), None)
+    rows = _sheet(file, header) if is_workbook(file) else _rows(file, delimiter, encoding, header=header)
+    return _header(file, rows, None)
 
 
 def read_lines(file: Path) -> Columns:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medbench.cards.dataset import ENDINGS
-from medbench.cards.example import FIELD
+from medbench.cards.dataset.example import FIELD
 from medbench.data.layouts.csv_table import Columns
 from medbench.errors import DataError
 from medbench.storage import files

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from medbench.cards.dataset import CsvLayout, Join, LabelTable
-from medbench.cards.example import FIELD
-from medbench.data.layouts.csv_table import Columns, read_columns
-from medbench.data.layouts.own.spelling import IMAGE, pick
+from medbench.cards.dataset.example import FIELD
+from medbench.data.layouts.csv_table import Columns, header_of, read_columns
+from medbench.data.layouts.own.spelling import IMAGE, pick, plain
 from medbench.errors import DataError, MissingDataError
 
 
@@ -65,6 +65,20 @@ def wanted_columns(layout: CsvLayout, table: LabelTable) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def headers(layout: CsvLayout, table: LabelTable, folder: Path) -> list[str]:
+    """Return the names of a table's columns, then those of the file that it is joined with."""
+    read = partial(header_of, delimiter=layout.delimiter, encoding=layout.encoding)
+    found = read(table_file(table, folder), header=table.header)
+    return found + (read(folder / table.join.file) if table.join else [])
+
+
+def subgroup_columns(layout: CsvLayout, table: LabelTable, folder: Path) -> dict[str, str]:
+    """Return subgroup -> column, of those that a table has, however they are spelled there."""
+    heads = headers(layout, table, folder) if layout.subgroups else []
+    found = {name: pick(heads, [plain(column)]) for name, column in layout.subgroups.items()}
+    return {name: column for name, column in found.items() if column}
+
+
 def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
     """Read one table of a layout: padded, joined, and without the rows that `where` and `leave_out` leave out.
 
@@ -77,7 +91,8 @@ def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
         DataError: A file or column is missing or wrong, a row has no partner in the second file, or no row is left.
     """
     file = table_file(table, folder)
-    wanted = wanted_columns(layout, table)
+    more = subgroup_columns(layout, table, folder).values()
+    wanted = list(dict.fromkeys([*wanted_columns(layout, table), *more]))
     read = partial(read_columns, delimiter=layout.delimiter, encoding=layout.encoding)
     if table.join is None:
         columns = read(file, wanted, header=table.header, unnamed=table.unnamed)

@@ -1,7 +1,8 @@
 """MedMNIST files: arrays of images and labels, unpacked once into PNG files that are then read as any CSV data set.
 
-PNG keeps every value. The folder is named by the digest of the file, so a new release of it is unpacked again. Images
-are read one by one: the largest file holds 24 GB of pixels. Object arrays, which would be unpickled, are refused.
+PNG keeps every value. A volume becomes a folder of slices, and its middle slice is the image. The folder of a set is
+named by the digest of the file, so a new release of it is unpacked again. Images are read one by one: the largest file
+holds 24 GB of pixels. Object arrays, which would be unpickled, are refused.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ HINT = "get the file again: see https://github.com/MedMNIST/MedMNIST"
 def csv_layout(card: DatasetCard) -> CsvLayout:
     """Return how the unpacked images and labels lie on disk."""
     several = card.task == "multilabel"
+    assert isinstance(card.layout, NpzLayout)
     return CsvLayout(
         kind="csv",
+        input=card.layout.input,
+        inputs=card.layout.inputs,
         tables=[LabelTable(file="labels.csv")],
         image="{image}",
         label=None if several else "label",
@@ -86,9 +90,9 @@ def _whole(folder: Path) -> bool:
 
 
 def _unpack(card: DatasetCard, file: Path, folder: Path) -> None:
-    """Write train/, val/ and test/ with one PNG an image, and labels.csv."""
-    from PIL import Image
-
+    """Write train/, val/ and test/ with one PNG an image, or one folder of PNGs a volume, and labels.csv."""
+    assert isinstance(card.layout, NpzLayout)
+    volume = card.layout.volume
     with _reading(file), zipfile.ZipFile(file) as archive:
         labels = {split: _labels(card, file, archive, split) for split in SPLITS}
         total = sum(map(len, labels.values()))
@@ -97,15 +101,29 @@ def _unpack(card: DatasetCard, file: Path, folder: Path) -> None:
         table = _written(folder / "labels.csv")
         with table as handle, progress.bar(f"unpacking {file.name}", total) as advance:
             writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(["image", "split", *names])
+            writer.writerow(["image", "split", *(["volume"] * volume), *names])
             for split in SPLITS:
                 with files.writing(folder):
                     (folder / split).mkdir()
-                for row, pixels in enumerate(_images(file, archive, split, len(labels[split]))):
-                    name = f"{split}/{row:06d}.png"
-                    Image.fromarray(pixels).save(folder / name, compress_level=1)
-                    writer.writerow([name, split, *labels[split][row].tolist()])
+                for row, pixels in enumerate(_images(file, archive, split, len(labels[split]), volume=volume)):
+                    stem = f"{split}/{row:06d}"
+                    name = _save_volume(pixels, folder, stem) if volume else _save(pixels, folder, f"{stem}.png")
+                    writer.writerow([name, split, *([stem] * volume), *labels[split][row].tolist()])
                     advance(1)
+
+
+def _save(pixels: npt.NDArray[np.uint8], folder: Path, name: str) -> str:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(folder / name, compress_level=1)
+    return name
+
+
+def _save_volume(slices: npt.NDArray[np.uint8], folder: Path, stem: str) -> str:
+    """Write each slice of a volume (d, h, w); return the name of the middle one."""
+    (folder / stem).mkdir()
+    names = [_save(pixels, folder, f"{stem}/{number:03d}.png") for number, pixels in enumerate(slices)]
+    return names[len(names) // 2]
 
 
 def _written(path: Path) -> IO[str]:
@@ -145,20 +163,23 @@ def _labels(card: DatasetCard, file: Path, archive: zipfile.ZipFile, split: str)
     return found.astype(np.int64)
 
 
-def _images(file: Path, archive: zipfile.ZipFile, split: str, n: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the images of one split, (h, w) or (h, w, 3) uint8, without holding the array."""
+def _images(
+    file: Path, archive: zipfile.ZipFile, split: str, n: int, *, volume: bool
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the images of one split, (h, w), (h, w, 3) or for volumes (d, h, w) uint8, without holding the array."""
     key = f"{split}_images"
     with archive.open(f"{key}.npy") as stream:
         shape, fortran, dtype = _header(stream)
-        grey, colour = len(shape) == 3, len(shape) == 4 and shape[-1] in (1, 3)
-        if not (grey or colour) or dtype != np.uint8 or fortran:
+        fits = len(shape) == 4 if volume else len(shape) == 3 or (len(shape) == 4 and shape[-1] in (1, 3))
+        if not fits or dtype != np.uint8 or fortran:
+            shapes = "(n, depth, height, width)" if volume else "(n, height, width) or (n, height, width, 3)"
             raise DataError(
                 f"{file}: {key} has the shape {shape} and type {dtype}",
-                "only flat sets can be read, uint8 of the shape (n, height, width) or (n, height, width, 3)",
+                f"the card needs uint8 of the shape {shapes}; is it the right file?",
             )
         if shape[0] != n:
             raise DataError(f"{file}: {shape[0]} images in {key}, but {n} labels", HINT)
-        shown = shape[1:3] if shape[-1] == 1 else shape[1:]
+        shown = shape[1:3] if shape[-1] == 1 and not volume else shape[1:]
         size = int(np.prod(shown, dtype=np.int64))
         for _ in range(n):
             data = stream.read(size)

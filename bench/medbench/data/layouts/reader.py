@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, LabelTable, ListLayout, NpzLayout
-from medbench.cards.example import FIELD
+from medbench.cards.dataset import SUBGROUP, CsvLayout, DatasetCard, FolderLayout, LabelTable, ListLayout, NpzLayout
+from medbench.cards.dataset.example import FIELD
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns, read_lines
 from medbench.data.layouts.image_paths import Endings, filled, image_paths, on_disk, parts
-from medbench.data.layouts.join import read_table, with_image
+from medbench.data.layouts.join import read_table, subgroup_columns, with_image
 from medbench.data.layouts.own.spelling import SPLITS, usual_split
 from medbench.data.layouts.targets import class_numbers, csv_targets
 from medbench.errors import DataError, MissingDataError
@@ -34,7 +34,7 @@ REPEATED = "repeated"
 class Part:
     """Samples of one label file, in its order. Targets: (n,) int64, or (n, classes) uint8 for multilabel tasks.
 
-    Inputs: by name, the path of each sample's further picture or folder of slices.
+    Inputs: by name, the path of each sample's further picture or folder of slices. Subgroups: by name, the cells.
     """
 
     columns: Columns
@@ -44,6 +44,7 @@ class Part:
     official: list[str]
     targets: npt.NDArray[np.int64] | npt.NDArray[np.uint8]
     inputs: dict[str, list[str]] = field(default_factory=dict)
+    subgroups: dict[str, list[str]] = field(default_factory=dict)
 
     def said(self, row: int) -> tuple[tuple[str, object], ...]:
         """Return what a row says of its sample: (what, value)."""
@@ -53,6 +54,7 @@ class Part:
             ("group", self.groups[row]),
             ("split", self.official[row]),
             ("input", [names[row] for names in self.inputs.values()]),
+            *((name, cells[row]) for name, cells in self.subgroups.items()),
         )
 
     def picked(self, rows: Sequence[int]) -> Part:
@@ -62,8 +64,8 @@ class Part:
             return [texts[row] for row in rows]
 
         lists = of(self.ids), of(self.paths), of(self.groups), of(self.official)
-        inputs = {name: of(found) for name, found in self.inputs.items()}
-        return Part(self.columns.picked(rows), *lists, self.targets[list(rows)], inputs)
+        inputs, subgroups = ({name: of(found) for name, found in one.items()} for one in (self.inputs, self.subgroups))
+        return Part(self.columns.picked(rows), *lists, self.targets[list(rows)], inputs, subgroups)
 
 
 def access_hint(card: DatasetCard) -> str:
@@ -107,7 +109,8 @@ def read_samples(
     Returns:
         One row a sample in the files' order: id, path (posix, below `root`), group (the id where none is known),
         official (train, val, test, or empty where the release has no split), `input_<name>` (path of a further picture
-        or folder of slices) for each further input, and `target`, int64, or one uint8 column `target_<class>` per class
+        or folder of slices) for each further input, `subgroup_<name>` (text of the cell) for each of the card's
+        subgroups that the labels have, and `target`, int64, or one uint8 column `target_<class>` per class
         for multilabel tasks. A row that repeats another counts once; `attrs[REPEATED]` is the number of such rows.
 
     Raises:
@@ -171,7 +174,9 @@ def _csv_part(card: DatasetCard, layout: CsvLayout, table: LabelTable, place: Pl
         name: image_paths(columns, rule.image, {}, place.root, place.allow_outside)
         for name, rule in layout.inputs.items()
     }
-    return Part(columns, ids, found, groups, official, targets, inputs)
+    found_in = subgroup_columns(layout, table, place.tables)
+    subgroups = {name: columns.cells[column] for name, column in found_in.items()}
+    return Part(columns, ids, found, groups, official, targets, inputs, subgroups)
 
 
 def _list_part(card: DatasetCard, layout: ListLayout, split: str, place: Place) -> Part:
@@ -227,6 +232,9 @@ def _join(card: DatasetCard, parts: list[Part]) -> pd.DataFrame:
     )
     for name in parts[0].inputs:
         frame[f"input_{name}"] = [path for part in parts for path in part.inputs[name]]
+    for name in dict.fromkeys(name for part in parts for name in part.subgroups):
+        cells = [part.subgroups.get(name, [""] * len(part.ids)) for part in parts]
+        frame[f"{SUBGROUP}{name}"] = [cell for of_part in cells for cell in of_part]
     targets = np.concatenate([part.targets for part in parts])
     if targets.ndim == 1:
         frame["target"] = targets.astype(np.int64)

@@ -10,10 +10,11 @@ import numpy as np
 from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable, ToyLayout
 from medbench.data.layouts import toy_images
 from medbench.errors import CardError
+from medbench.seeding import generator
 from medbench.storage import cache_folder, files, paths
 
-VERSION = 1
-"""Raised whenever the drawing changes: the images lie in a folder of their own per version."""
+VERSION = 2
+"""Raised whenever the drawing or the labels change: the images lie in a folder of their own per version."""
 
 
 def csv_layout(card: DatasetCard) -> CsvLayout:
@@ -26,6 +27,7 @@ def csv_layout(card: DatasetCard) -> CsvLayout:
         label=None if multilabel else "label",
         labels=card.class_names if multilabel else None,
         group="{patient}",
+        subgroups={"sex": "sex", "age": "age"},
     )
 
 
@@ -71,15 +73,22 @@ def _whole(folder: Path, n: int) -> bool:
 
 
 def draw_into(card: DatasetCard, layout: ToyLayout, folder: Path) -> None:
-    """Draw a toy set into `folder`: images/*.png (RGB) and labels.csv (image, patient, label or findings)."""
+    """Draw a toy set into `folder`: images/*.png (RGB) and labels.csv (image, patient, sex, age, label or findings)."""
     from PIL import Image
 
     (folder / "images").mkdir(parents=True)
     names = card.class_names if card.task == "multilabel" else ["label"]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "patient", *names])
+        writer.writerow(["image", "patient", "sex", "age", *names])
         for sample in toy_images.draw(layout.recipe, layout.n, layout.size, layout.seed):
             name = f"images/{sample.patient}_{sample.number}.png"
             Image.fromarray(sample.image).save(folder / name, compress_level=1)
-            writer.writerow([name, sample.patient, *np.atleast_1d(sample.target).tolist()])
+            person = _person(layout.seed, sample.patient)
+            writer.writerow([name, sample.patient, *person, *np.atleast_1d(sample.target).tolist()])
+
+
+def _person(seed: int, patient: str) -> tuple[str, int]:
+    """Draw the sex and the age of a patient. The images do not depend on them."""
+    source = generator("toy", "person", seed, patient)
+    return ("F", "M")[int(source.integers(2))], int(source.integers(20, 90))

@@ -9,16 +9,17 @@ material is the wanted one and its file has the sha256 of the manifest; the file
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench.cards import Settings
 from medbench.data.dataset import Dataset
-from medbench.data.images.depth import decoders
-from medbench.data.images.square import SquareRule
+from medbench.data.images.depth import Unreadable, decoders
+from medbench.data.images.square import SquareRule, rule_of
 from medbench.errors import DataError
 from medbench.progress import say
 from medbench.storage import files, paths
@@ -28,6 +29,32 @@ from medbench.storage.locks import exclusive
 STORE_VERSION = 2  # raise when decoding or resizing computes something else
 STATS_BYTES = 1 << 24  # pixels looked at together by `channel_stats`
 LISTED = 5  # unreadable images named in an error
+
+
+def rule_for(dataset: Dataset, settings: Settings, input_size: int) -> SquareRule:
+    """Return the rule by which a data set's images become squares for a network that takes `input_size` pixels a side.
+
+    With `fit: centre` the stored side is that of the first image.
+
+    Raises:
+        DataError: That image is no square, or larger than the input, or cannot be read.
+    """
+    rule = rule_of(settings, input_size, dataset.card.channels, window=dataset.card.dicom_window)
+    if rule.fit != "centre" or not dataset.content:
+        return rule
+    from medbench.data.images.decode import decode, read_bytes  # Pillow
+
+    first = dataset.root / dataset.samples["path"].iloc[0]
+    try:
+        width, height = decode(read_bytes(first), rule.channels, None, first.name, window=rule.window).size
+    except Unreadable as error:
+        raise DataError(f"{first}: {error.reason}", "fit=centre takes its size from this image: replace it") from error
+    if width != height or width > input_size:
+        raise DataError(
+            f"{first}: {width}x{height} pixels do not fit: fit=centre needs squares of at most {input_size} pixels",
+            "choose another fit, or a larger --image-size",
+        )
+    return replace(rule, size=width)
 
 
 def store_key(rule: SquareRule, dataset: Dataset) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import Augment
+from medbench.data.images.corruption import Corruption
+from medbench.data.images.damage import damage
 from medbench.data.images.decode import convert
 from medbench.data.images.resize import fitted
 from medbench.data.images.square import SquareRule
@@ -33,8 +37,8 @@ def centre_crop(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return batch[:, offset : offset + size, offset : offset + size]
 
 
-def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return (batch / 255 - mean) / std on the batch's device.
+def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float], side: int | None = None) -> Tensor:
+    """Return (batch / 255 - mean) / std on the batch's device; smaller images are in the middle of zeros.
 
     Each step is rounded to float32, as torchvision's `ToTensor` and `Normalize` do on the CPU. All divisors are tensors
     on the device: CUDA divides by a plain number by multiplying with its reciprocal, which rounds otherwise.
@@ -43,13 +47,18 @@ def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
         batch: (b, h, w, c) uint8.
         mean: One number per channel, on [0, 1].
         std: One number per channel, above 0.
+        side: Side of the result; None: that of the images. An odd pixel of the margin is on the right and below.
 
     Returns:
-        (b, c, h, w) float32.
+        (b, c, h, w) float32, or (b, c, side, side).
     """
     x = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     full, centre, spread = (_on(values, batch) for values in ([255.0], mean, std))
-    return x.div_(full).sub_(centre).div_(spread)
+    x = x.div_(full).sub_(centre).div_(spread)
+    if side is None or x.shape[-1] == side:
+        return x
+    before = (side - x.shape[-1]) // 2
+    return pad(x, (before, side - x.shape[-1] - before) * 2)
 
 
 def _on(values: Sequence[float], batch: Tensor) -> Tensor:
@@ -79,6 +88,26 @@ class Clean(Dataset[Tensor]):
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
         """Return (b, size, size, c) uint8."""
         return torch.from_numpy(take(centre_crop(self.store.images, self.size), self.rows[np.asarray(indices)]))
+
+
+class Corrupted(Clean):
+    """Clean images, each then corrupted, in the size that the network sees.
+
+    Attributes:
+        how: The corruption.
+        ids: (n,) id of each image, which with the corruption's seed decides what is drawn.
+    """
+
+    def __init__(self, store: Store, rows: Rows, size: int, how: Corruption, ids: Sequence[str]) -> None:
+        super().__init__(store, rows, size)
+        self.how, self.ids = how, list(ids)
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:
+        """Return (b, size, size, c) uint8."""
+        batch = super().__getitems__(indices).numpy()
+        for image, index in zip(batch, indices, strict=True):
+            image[:] = damage(image, self.how, self.ids[index])
+        return torch.from_numpy(batch)
 
 
 class InTurn(Dataset[Tensor]):
@@ -206,9 +235,11 @@ class Transform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Return (c, size, size) float32. An image file opened with Pillow is turned upright and brought to 8 bits."""
-        square = np.array(fitted(convert(image, self.rule.channels), self.rule)).reshape(1, *self.rule.shape)
-        crop = np.ascontiguousarray(centre_crop(square, self.size))  # of a copy: torch warns of read-only pixels
-        return normalise(torch.from_numpy(crop), self.mean, self.std)[0]
+        upright = convert(image, self.rule.channels)
+        rule = replace(self.rule, size=min(max(upright.size), self.size)) if self.rule.fit == "centre" else self.rule
+        square = np.array(fitted(upright, rule)).reshape(1, *rule.shape)
+        crop = np.ascontiguousarray(centre_crop(square, min(self.size, rule.size)))  # a copy: read-only pixels warn
+        return normalise(torch.from_numpy(crop), self.mean, self.std, self.size)[0]
 
     def __repr__(self) -> str:
         return f"Transform({self.rule}, size={self.size}, mean={self.mean}, std={self.std})"

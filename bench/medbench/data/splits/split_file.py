@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medbench.cards.dataset import DERIVED, SPLITS, DatasetCard
+from medbench.cards.dataset import DERIVED, SPLITS, SUBGROUP, DatasetCard
 from medbench.data.layouts.csv_table import read_columns
 from medbench.data.splits import rules
 from medbench.data.splits.few_shot import fewshot, fraction
@@ -107,7 +107,8 @@ def split_file(card: DatasetCard, samples: pd.DataFrame, name: str) -> Path:
     """Return the path of a rule's frozen file: it carries the digest of the rule and of what it drew from."""
     rule = rule_of(card, name)
     used = [_fields(card, name), *([_fields(card, _base(card, name))] if rule.method in DERIVED else [])]
-    columns = [column for column in samples.columns if column != "path" or rule.method == "contiguous"]
+    unused = (SUBGROUP, *([] if rule.method == "contiguous" else ["path"]))
+    columns = [column for column in samples.columns if not column.startswith(unused)]
     rows = zip(*(samples[column].tolist() for column in columns), strict=True)
     found = rows_digest(rows, files.canonical([*used, card.class_names]))
     return paths.home() / "splits" / card.name / f"{name}-{found[:12]}.csv"

@@ -112,7 +112,10 @@ def write_npz(card: DatasetCard, layout: NpzLayout, root: Path, fakes: list[Fake
     arrays: dict[str, Any] = {}
     for split in medmnist_npz.SPLITS:
         mine = [fake for fake in fakes if fake.split == split]
-        arrays[f"{split}_images"] = np.stack([drawn(fake, card.channels, rng, side, side) for fake in mine])
+        images = [
+            [drawn(fake, card.channels, rng, side, side) for _ in range(side if layout.volume else 1)] for fake in mine
+        ]
+        arrays[f"{split}_images"] = np.stack([np.stack(one) if layout.volume else one[0] for one in images])
         labels = np.asarray([fake.target for fake in mine], np.uint8)
         arrays[f"{split}_labels"] = labels if labels.ndim == 2 else labels[:, None]
     file = root / layout.file

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from medbench.cards.example import ExampleError, Named
+from medbench.cards.dataset.example import ExampleError, Named
 from medbench.data.layouts.image_paths import stem
 from medbench.storage.patterns import Expression
 

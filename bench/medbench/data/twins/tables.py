@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable
-from medbench.cards.example import FIELD, ExampleError, filled
+from medbench.cards.dataset.example import FIELD, ExampleError, filled
 from medbench.data.layouts.image_paths import stem
 from medbench.data.layouts.join import named_files
 from medbench.data.layouts.xlsx import is_workbook

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, FolderLayout, ListLayout, NpzLayout
-from medbench.cards.example import ExampleError
+from medbench.cards.dataset.example import ExampleError
 from medbench.data.dataset import SYNTHETIC
 from medbench.data.layouts import medmnist_npz
 from medbench.data.twins.folders import name_in_folders, write_lists, write_npz

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from medbench.cards import ModelCard
+from medbench.cards.catalogues.features_file import LIBRARY
 from medbench.errors import CardError
 from medbench.models.networks.seem import seem_focal_tiny
 from medbench.models.networks.units import outputs, units
@@ -45,6 +46,8 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
     Raises:
         CardError: The library has no such architecture, or does not accept these arguments.
     """
+    if card.library == LIBRARY:
+        raise CardError(f"{card.name} is a file of features: there is no network", "name a model with one")
     if taken := sorted(RESERVED & set(card.args)):
         raise CardError(f"model card {card.name}: args.{taken[0]}: medbench sets it", "remove it from the card")
     try:

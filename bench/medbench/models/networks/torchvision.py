@@ -1,6 +1,7 @@
 """Convolutional networks of torchvision, with the names of timm that medbench uses. Parameters keep their names.
 
 A family is supported if its modules run one after the other, give the last map, and its vector is the mean of that map.
+With the argument `hidden`, the vector is what the last layer of the classifier sees (AlexNet, VGG: 4096 numbers).
 It has units if no trainable module is between them, so that freezing and truncation include everything. DenseNet and
 ConvNeXt (transitions between blocks), VGG and AlexNet (no blocks) have no units.
 """
@@ -62,11 +63,13 @@ def tower(arch: str, args: dict[str, Any]) -> Tower:
 
     Args:
         arch: One of `listed()`.
-        args: Further arguments of torchvision's constructor.
+        args: Further arguments of torchvision's constructor, and `hidden`.
 
     Raises:
-        CardError: The family of the network is not supported.
+        CardError: The family of the network is not supported, or has no hidden layers.
     """
+    args = dict(args)
+    hidden = bool(args.pop("hidden", False))
     if taken := sorted({"weights", "weights_backbone"} & set(args)):
         raise ValueError(f"medbench sets {taken[0]}")
     network = torchvision.models.get_model(arch, weights=None, **args)
@@ -77,7 +80,9 @@ def tower(arch: str, args: dict[str, Any]) -> Tower:
             f"torchvision's {arch} is a {type(network).__name__}; medbench supports {known} of torchvision",
             "use timm: it has most networks of torchvision",
         )
-    return Tower(network, family)
+    if hidden and type(network).__name__ not in ("AlexNet", "VGG"):
+        raise ValueError("this network has no hidden layers")
+    return Tower(network, family, hidden=hidden)
 
 
 class Tower(nn.Module):
@@ -87,7 +92,7 @@ class Tower(nn.Module):
         num_features: Length of the pooled vector.
     """
 
-    def __init__(self, network: nn.Module, family: Family) -> None:
+    def __init__(self, network: nn.Module, family: Family, *, hidden: bool = False) -> None:
         super().__init__()
         self.body = family.body
         for name in self.body:
@@ -98,6 +103,9 @@ class Tower(nn.Module):
         self.relu_behind = family.relu
         self.places = [n for n, m in self.named_modules() if re.fullmatch(family.units, f"{n}:{type(m).__name__}")]
         self.num_features = _width(head, getattr(network, "avgpool", None))
+        if hidden and isinstance(head, nn.Sequential):
+            self.avgpool, self.classifier = network.get_submodule("avgpool"), head[:-1]
+            self.num_features = head[-1].get_parameter("weight").shape[1]
         first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))
         self.default_cfg = {"first_conv": first}
 
@@ -124,7 +132,10 @@ class Tower(nn.Module):
         return x.relu() if self.relu_behind else x
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of the last map, (b, d)."""
+        """Return the mean of the last map, or what the hidden layers make of it, (b, d)."""
+        if isinstance(pool := getattr(self, "avgpool", None), nn.Module):
+            hidden: Tensor = self.classifier(pool(self.forward_features(x)).flatten(1))
+            return hidden
         found = self.forward_features(x).mean(dim=(2, 3), keepdim=True)
         if isinstance(norm := getattr(self, "classifier", None), nn.Module):
             found = norm(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from medbench.cards import ModelCard
+from medbench.cards.catalogues.features_file import LIBRARY, is_of_random
 from medbench.cards.model import Hub, Vocabulary, Weights
 from medbench.errors import UnreachableError, WeightsError
 from medbench.progress import say
@@ -57,7 +58,8 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
         return WeightsFile(path, sha, "official" if official else "file")
     assert weights is not None
     if (own := own_file(card)) is not None:
-        return WeightsFile(own, _digest(card, own, "fix weights in the card, or pass --weights FILE"), "file")
+        sha = _digest(card, own, "fix weights in the card, or pass --weights FILE")
+        return WeightsFile(own, sha, "random" if card.library == LIBRARY and is_of_random(own) else "file")
     if weights.url is None and weights.hub is None:
         _nowhere(card)
     cached = held(card) or (fetch(card) if download else _absent(card, ""))

@@ -24,8 +24,8 @@ from medbench.cards.model import Weights
 from medbench.errors import DataError, WeightsError
 from medbench.models.weights.torchscript import is_torchscript, read_torchscript
 from medbench.storage.archives import require_sound
+from medbench.storage.arrays.tensors import load_tensors
 from medbench.storage.patterns import Expression
-from medbench.storage.tensors import load_tensors
 
 GET_ANOTHER = "get the file again; medbench weights check tests whether a file is complete"
 COUNTER = "num_batches_tracked"  # a batch norm's counter: old torchvision files lack it, and inference does not use it

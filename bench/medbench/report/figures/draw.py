@@ -9,6 +9,7 @@ from types import ModuleType
 
 from medbench import cards
 from medbench.cards import PaperCard
+from medbench.cards.study import RANKS
 from medbench.errors import unknown
 from medbench.papers.matching import paper_records
 from medbench.records import Record
@@ -19,6 +20,8 @@ from medbench.report.figures.predictions import confusion, reliability, sweeps
 from medbench.report.figures.predictions.kinds import refuse
 from medbench.report.figures.predictions.runs import Selection
 from medbench.report.figures.values import FigureRecords
+from medbench.report.ranks import diagram
+from medbench.report.ranks.ranks_table import ranked_study
 from medbench.storage import files, paths
 
 FORMATS = ("png", "svg", "pdf")
@@ -30,6 +33,7 @@ KINDS: dict[str, ModuleType] = {
     "ratios": ratios,
     "similarity": similarity,
     shots.KIND: shots,
+    diagram.KIND: diagram,
     "lines": lines,
     dots.KIND: dots,
     reliability.KIND: reliability,
@@ -41,12 +45,13 @@ KINDS: dict[str, ModuleType] = {
 
 
 def list_figures(runs: Path | None = None) -> list[str]:
-    """Return the names of all papers' figures, then those of each data set: `dataset/<name>` and its kinds.
+    """Return the names of figures: of papers, of studies, then of each data set, `dataset/<name>` and its kinds.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).figures]
+    papers += [f"{RANKS}/{study}" for study in cards.names("studies")]
     return papers + [name for name, _ in own.list_own(runs)]
 
 
@@ -71,7 +76,7 @@ def figure_data(
 
     Args:
         name: `wacv2024/figure4` and its like (`fig4` is understood too), `dataset/<name>`, or `dataset/<name>/<kind>`,
-            for which `<name>/<kind>` is short.
+            for which `<name>/<kind>` is short; `ranks/<name>` of a study.
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         published: Give the paper's values too, where they follow from what its tables print.
         include_random: Let random weights stand for what nothing else is there for, marked.
@@ -92,6 +97,8 @@ def figure_data(
     if found := own.find(name, runs):
         return own.data_of(*found, runs, include_random, selection)
     refuse(name, selection)
+    if (study := name.removeprefix(f"{RANKS}/")) != name:
+        return diagram.of_study(ranked_study(study, runs, include_random, preset=preset))
     card, place = find(name)
     with gc_paused():
         records = paper_records(card, paths.runs_dir(runs), [place])

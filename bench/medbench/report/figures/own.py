@@ -9,7 +9,7 @@ from medbench import cards
 from medbench.cards.recipes import KINDS
 from medbench.errors import CardError, unknown
 from medbench.records.store import PREDICTIONS, gc_paused, records_of, unit_has
-from medbench.report.figures import bars, shift, shots
+from medbench.report.figures import bars, corruption, shift, shots
 from medbench.report.figures.figure import FigureData
 from medbench.report.figures.predictions import sweeps
 from medbench.report.figures.predictions.kinds import KINDS as OF_RUNS
@@ -63,6 +63,10 @@ def _few_shot(dataset: str, runs: Path | None, include_random: bool) -> FigureDa
         return shots.of_records(dataset, records_of(paths.runs_dir(runs), dataset), include_random)
 
 
+def _corruption(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
+    return corruption.of_table(table(f"corruption/{dataset}", runs, include_random=include_random))
+
+
 def _shift(dataset: str, runs: Path | None, include_random: bool) -> FigureData:
     return shift.of_table(table(f"shift/{dataset}", runs, include_random=include_random))
 
@@ -71,6 +75,7 @@ OWN: dict[str, Callable[[str, Path | None, bool], FigureData]] = {
     FIRST: _bars,
     shots.KIND: _few_shot,
     shift.KIND: _shift,
+    corruption.KIND: _corruption,
 }
 """Kind -> what makes its data from (data set, run store, whether random weights are shown), of all runs."""
 ALL = (*OWN, *OF_RUNS)
@@ -89,7 +94,7 @@ def list_own(runs: Path | None = None) -> list[tuple[str, str]]:
         swept = _swept(dataset, place)
         kinds = [FIRST]
         kinds += [shots.KIND] * ("shots" in swept)
-        kinds += [shift.KIND] * (f"shift/{dataset}" in tables)
+        kinds += [kind for kind in (shift.KIND, corruption.KIND) if f"{kind}/{dataset}" in tables]
         if next((place / dataset).glob(f"*/*/*/{PREDICTIONS}"), None):
             kinds += [kind for kind in OF_RUNS if kind not in (sweeps.DEPTHS, sweeps.EFFICIENCY)]
         kinds += [sweeps.DEPTHS] * bool(swept & {*sweeps.SWEPT})

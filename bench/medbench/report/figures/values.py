@@ -165,7 +165,7 @@ class FigureRecords:
         for table in self.card.tables.values():
             shown = {column.dataset for column in table.columns if column.metric == wanted.metric}
             for row in table.rows:
-                same = (row.model, row.protocol) == (wanted.model, wanted.protocol)
+                same = (row.model, row.protocol, row.suffix) == (wanted.model, wanted.protocol, "")
                 printed = row.published.get(wanted.dataset)
                 if same and printed and wanted.dataset in shown and _same(row.set, wanted.set):
                     return printed[0]
@@ -187,6 +187,10 @@ class FigureRecords:
             lines.append("SYNTHETIC records: made-up numbers, no results")
         if self.published:
             lines.append(PUBLISHED if any_published else "the paper prints no number for this figure")
+            errors = {table.read_off for table in self.card.tables.values() if table.read_off and any_published}
+            lines += (
+                [f"these numbers are not printed: they were read off a figure, ± {max(errors):g}"] if errors else []
+            )
         lines += [text for sign, text in MARKS.items() if sign in self._marks]
         lines += [*self.figure.notes, *self._notes]
         lines += [f"{_listed(who)}: {what}" for what, who in self._said.items()]

@@ -20,10 +20,11 @@ from medbench.report.figures import draw as figures
 from medbench.report.figures.figure import FigureData
 from medbench.report.html import plots
 from medbench.report.html.run_page import Facts, Page, Picture, Pictures, anchor, facts, page_of
+from medbench.report.robustness.corruption_table import corruption_table
+from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import interval
 from medbench.report.tables.paper_table import paper_table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 
 DATA = ("split", "split_digest", "digest", "licence")
@@ -63,10 +64,10 @@ class Content:
 
     Attributes:
         records: How many records there are.
-        tables: One per data set, with a plot of its first column; then one of domain shift for each that has some.
+        tables: One per data set, with a plot of its first column; then those of domain shift and of corruptions.
         papers: Papers' tables of which something was run.
         figures: Papers' figures of which something was run, drawn as PNG.
-        pages: One per group.
+        pages: One per group, but of corrupted images none.
         failures: Units that failed.
         unrun: (name, what runs it) of these papers' tables and figures that lack something.
         software: Where the numbers were made.
@@ -107,10 +108,12 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     if not records:
         of = "" if dataset == "*" else f" on data sets called '{dataset}'"
         raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")
-    groups = collect(records)
+    groups = collect(record for record in records if record.corruption is None)  # the others are too many for pages
     tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
-    elsewhere = sorted({record.unit.dataset for record in records if record.test_on is not None})
-    drops = [shift_table(name, records, True) for name in elsewhere]
+    corrupted = {record.unit.dataset for record in records if record.corruption is not None}
+    elsewhere = {record.unit.dataset for record in records if record.test_on is not None and record.corruption is None}
+    drops = [shift_table(name, records, True) for name in sorted(elsewhere)]
+    drops += [corruption_table(name, records, True) for name in sorted(corrupted)]
     views, data = _of_papers(records, include_random)
     pages = tuple(_pages(groups, tables, runs, pictures, thumbnails))
     shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}

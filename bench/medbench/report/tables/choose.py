@@ -80,7 +80,8 @@ def _sorted(table: Table, by: str) -> Table:
     at = _places(table, by.removeprefix("-"), "column")[0] - len(table.heads)
     if at < 0:
         return replace(table, rows=tuple(sorted(table.rows, key=lambda row: natural(row.heads[at]), reverse=back)))
-    falls = (higher_is_better(table.columns[at].metric) is not False) != back
+    low_first = {row.cells[at].form for row in table.rows} <= {"rank", "p"}
+    falls = (higher_is_better(table.columns[at].metric) is not False and not low_first) != back
 
     def rank(row: Row) -> float:
         value = row.cells[at].value

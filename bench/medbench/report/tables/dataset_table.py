@@ -120,7 +120,9 @@ def _heads(parts: Sequence[_Part], costs: bool) -> tuple[str, ...]:
 def _left_out(dataset: str, records: Sequence[Record], found: Sequence[Group], include_random: bool) -> list[str]:
     """Return notes on what the table does not show: results on other data sets, and with random weights."""
     notes = []
-    if others := sorted({record.test_on for record in records if record.test_on is not None}):
+    if any(record.corruption is not None for record in records):
+        notes.append(f"results on corrupted test images: medbench table corruption/{dataset}")
+    if others := sorted({r.test_on for r in records if r.test_on is not None and r.corruption is None}):
         notes.append(f"results on other data sets ({', '.join(others)}): medbench table shift/{dataset}")
     random = sum(group.first.unit.weights == "random" for group in found)
     if random and not include_random:

@@ -1,4 +1,4 @@
-"""Tables from records: one per data set, and those of papers."""
+"""Tables from records: one per data set, and those of papers and studies."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from pathlib import Path
 from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.robustness.corruption_table import corruption_table
+from medbench.report.robustness.shift_table import shift_table
+from medbench.report.subgroups.by import By
+from medbench.report.subgroups.subgroup_table import subgroup_table
 from medbench.report.tables.class_table import class_table
 from medbench.report.tables.dataset_table import dataset_table
-from medbench.report.tables.shift_table import shift_table
 from medbench.report.tables.table import Table
 from medbench.storage import paths
 
 
 def list_tables(runs: Path | None = None) -> list[str]:
-    """Return the names of all tables: the papers', then `dataset/<name>` of each data set with a finished unit.
+    """Return the names of all tables: of papers and studies, then `dataset/<name>` of data sets with a finished unit.
 
-    `shift/<name>` follows where models that were trained on it were tested on another data set.
+    `shift/<name>` and `corruption/<name>` follow where models that were trained on it were tested on another data set,
+    or on corrupted images.
 
     Args:
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
     """
     from medbench import cards
+    from medbench.cards.study import RANKS
 
     papers = [f"{paper}/{name}" for paper in cards.names("papers") for name in cards.find_paper(paper).tables]
+    papers += [f"{RANKS}/{study}" for study in cards.names("studies")]
     place, own = paths.runs_dir(runs), []
     for name in run_on(place):
-        own += [f"dataset/{name}", *([f"shift/{name}"] if store.tested_elsewhere(place, name) else [])]
+        own += [f"{kind}/{name}" for kind in ("dataset", *sorted(store.tested_elsewhere(place, name), reverse=True))]
     return papers + own
 
 
@@ -47,6 +53,7 @@ def table(
     preset: str | None = None,
     metrics: Sequence[str] = (),
     per_class: bool = False,
+    by: By | None = None,
 ) -> Table:
     """Return a table by name; arguments and errors are those of `medbench.table` and `medbench table`.
 
@@ -58,8 +65,11 @@ def table(
         raise CardError(
             f"'{name}' has no table by class", "only data sets have one: medbench table dataset/NAME --per-class"
         )
+    if by is not None and (per_class or not name.startswith("dataset/")):
+        odd = "--by and --per-class are two tables" if per_class else f"'{name}' has no table by subgroups"
+        raise CardError(odd, "only data sets have one: medbench table dataset/NAME --by COLUMN,…")
     with gc_paused():  # until `_table` has returned: its records are gone by then
-        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class)
+        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class, by)
     if found is None:
         raise unknown("table", name, list_tables(runs), "All: medbench table")
     return found
@@ -74,13 +84,17 @@ def _table(
     preset: str | None,
     metrics: Sequence[str],
     per_class: bool,
+    by: By | None,
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
-    if kind in ("dataset", "shift") and rest in run_on(runs):
+    if kind in ("dataset", "shift", "corruption") and rest in run_on(runs):
         records = records_of(runs, rest)
-        if kind == "shift":
-            return shift_table(rest, records, include_random)
+        if kind != "dataset":
+            make = shift_table if kind == "shift" else corruption_table
+            return make(rest, records, include_random)
+        if by is not None:
+            return subgroup_table(rest, records, by, include_random, metrics)
         if per_class:
             return class_table(rest, records, include_random, metrics)
         return dataset_table(rest, records, include_random, intervals, metrics, costs=True)
@@ -88,6 +102,12 @@ def _table(
 
     if kind == "dataset" and rest in cards.names("datasets"):
         return dataset_table(rest, [], include_random, intervals)  # which says that nothing has been run
+    from medbench.cards.study import RANKS
+
+    if kind == RANKS and rest in cards.names("studies"):
+        from medbench.report.ranks.ranks_table import ranked_study
+
+        return ranked_study(rest, runs, include_random, intervals, preset).table
     if kind not in cards.names("papers") or rest not in (paper := cards.find_paper(kind)).tables:
         return None
     from medbench.papers.matching import paper_records

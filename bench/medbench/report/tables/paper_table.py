@@ -126,11 +126,11 @@ def paper_table(
 def _line(work: _PaperTable, row: PaperRow, wanted: list[CellSpec]) -> _Line:
     line = _Line(row)
     reference = work.card.reference(work.name, row)
-    for one in wanted:
+    for column, one in zip(work.content.columns, wanted, strict=True):
         if work.shown.preset is not None:
             one = dataclasses.replace(one, preset=work.shown.preset)
         group = _choose(work, one)
-        cell = _cell(work, row, one, group)
+        cell = _cell(work, row, column.dataset, one, group)
         if group is not None and cell.value is not None and reference is not None:
             cell = cell._replace(gain=_gain(work, one, reference, group, cell.value))
         line.cells.append(cell)
@@ -156,12 +156,12 @@ def _otherwise(work: _PaperTable) -> list[str]:
     return [note + "; ".join(who)] if who else []
 
 
-def _cell(work: _PaperTable, row: PaperRow, one: CellSpec, group: Group | None) -> Cell:
-    printed = row.published.get(one.dataset, []) if work.shown.published else []
+def _cell(work: _PaperTable, row: PaperRow, column: str, one: CellSpec, group: Group | None) -> Cell:
+    printed = row.published.get(column, []) if work.shown.published else []
     paper = Cell(
         published=printed[0] if printed else None,
         published_std=printed[1] if len(printed) > 1 else None,
-        published_gain=row.gains.get(one.dataset) if work.shown.published else None,
+        published_gain=row.gains.get(column) if work.shown.published else None,
     )
     mean, std, n = group.summary(one.metric) if group else (None, None, 0)
     random = group is not None and group.first.unit.weights == "random"
@@ -189,7 +189,8 @@ def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, val
 
 def _average(work: _PaperTable, line: _Line) -> Cell:
     """Return the unweighted mean of a row's cells; its deviation is that of the seeds' own means."""
-    cell = Cell(published=line.row.average if work.shown.published else None)
+    printed = (line.row.average, line.row.average_std) if work.shown.published else (None, None)
+    cell = Cell(published=printed[0], published_std=printed[1])
     values = [one.value for one in line.cells if one.value is not None]
     groups = [group for group in line.groups if group is not None]
     if len(values) < len(line.cells) or not values:
@@ -261,8 +262,8 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
         work.notes.append(f"{who}: {other_data(group)}")
     recipe = group.first.material.get("protocol", {})
     views, epochs = recipe.get("views"), recipe.get("epochs")
-    if views is not None and epochs is not None and views < epochs:
-        kept = f"{views} augmented views of each training image" if views else "the training images as they are"
+    if views and epochs is not None and views < epochs:  # 0 views: the recipe does not augment
+        kept = f"{views} augmented views of each training image"
         work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
     if classes := group.first.absent.get(one.metric):
         work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
@@ -290,6 +291,7 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     if any(cell.published is not None for cell in cells):
         repeats = {row.seeds or content.seeds for row in content.rows}
         over = f" (over {content.seeds} seeds)" if len(repeats) == 1 else ""
+        over = f" (read off a figure, ± {content.read_off:g})" if content.read_off else over
         found.append(f"in parentheses: published{over}, and ours − published")
     if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")

@@ -11,7 +11,8 @@ SIGNS = {
     "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "−": "$-$", "×": r"$\times$",
     "·": r"$\cdot$", "κ": r"$\kappa$", "≈": r"$\approx$", "≤": r"$\leq$", "≥": r"$\geq$", "↓": r"$\downarrow$",
     "↑": r"$\uparrow$", "²": r"$^2$", "…": r"\ldots{}", "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"\S{}",
-    "¶": r"\P{}", "→": r"$\to$", "α": r"$\alpha$", "β": r"$\beta$", "μ": r"$\mu$", "σ": r"$\sigma$", "Δ": r"$\Delta$",
+    "¶": r"\P{}", "▲": r"$\bigtriangleup$", "▼": r"$\bigtriangledown$",
+    "→": r"$\to$", "α": r"$\alpha$", "β": r"$\beta$", "μ": r"$\mu$", "σ": r"$\sigma$", "Δ": r"$\Delta$",
     "‘": "`", "’": "'", "“": "``", "”": "''", "‑": "-", "—": "---", "\xa0": "~",
 }  # fmt: skip
 LETTERS = 0x180

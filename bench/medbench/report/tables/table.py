@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 DASH = "–"
 TIE_MARK = "≈"
-Form = Literal["mean", "spread", "difference", "p", "number"]
+Form = Literal["mean", "spread", "difference", "p", "number", "rank", "count"]
 _MEAN = {"_mean": "value", "_std": "std", "_n": "n"}
 _ENDS = {"_low": "low", "_high": "high"}
 PARTS: dict[Form, dict[str, str]] = {
@@ -21,6 +21,8 @@ PARTS: dict[Form, dict[str, str]] = {
     "difference": {"": "value"} | _ENDS,
     "p": {"": "value"},
     "number": {"": "value"},
+    "rank": {"": "value"} | _ENDS,
+    "count": {"": "value"},
 }
 """Form of a cell -> the columns it has in CSV: what is put behind the column's id, and the field of the cell."""
 
@@ -45,7 +47,7 @@ class Cell(NamedTuple):
         tied: Whether a paired test does not separate it from the best of its column.
         command: What fills the cell, where it was not run and this version can.
         form: What kind of number it is: `mean` over seeds, with an interval; `spread`, a mean whose interval is not
-            asked for; `difference`, signed, with an interval; `p`; or a `number` of another kind.
+            asked for; `difference`, signed, with an interval; `p`; a mean `rank`; a `count`; or another `number`.
     """
 
     value: float | None = None
@@ -79,7 +81,7 @@ class Cell(NamedTuple):
         """Our mean and deviation, which formats set off for the best of a column; empty: nothing was run."""
         if self.value is None:
             return ""
-        shown = {"difference": signed, "p": p_value}.get(self.form)
+        shown = {"difference": signed, "p": p_value, "count": "{:g}".format}.get(self.form)
         return mean_std(self.value, self.std) if shown is None else shown(self.value)
 
     def rest(self, intervals: bool = False) -> str:

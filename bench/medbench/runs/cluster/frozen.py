@@ -20,6 +20,7 @@ from medbench.cards import SETTINGS, DatasetCard, ModelCard, ProtocolCard
 from medbench.cards.base import Card
 from medbench.cards.prompts.sets import Prompts
 from medbench.data.dataset import Dataset, samples_digest, split_digest_of
+from medbench.data.images.corruption import Corruption
 from medbench.data.layouts.own.taken import Taken
 from medbench.data.shift import Shifted
 from medbench.errors import MedbenchError
@@ -34,6 +35,7 @@ from medbench.storage.version import version
 KNOWN: dict[str, type[Any]] = {
     known.__name__: known
     for known in (
+        Corruption,
         Dataset,
         DatasetCard,
         Job,
@@ -143,6 +145,8 @@ class _Writer:
 
     def _samples(self, dataset: Dataset) -> str:
         name = f"data/{files.digest([dataset.digest, dataset.split_digest])[:16]}.parquet"
+        if (self.folder / name).exists():  # a corrupted data set has the same samples
+            return name
         with files.atomic(self.folder / name) as part:
             dataset.samples.assign(**{CONTENT: list(dataset.content)}).to_parquet(part)
         return name

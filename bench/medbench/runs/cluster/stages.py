@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medbench.cards.recipes import Settings
-from medbench.data.images.square import rule_of
-from medbench.data.prepared.store import store_path
+from medbench.data.prepared.store import rule_for, store_path
 from medbench.runs.cluster.site import Class
 from medbench.runs.jobs import Job
 from medbench.storage import files
@@ -105,8 +104,7 @@ def _levels(jobs: Numbered) -> dict[int, int]:
 
 def _store(job: Job) -> str:
     """Return what tells a job's prepared images from others'."""
-    card = job.dataset.card
-    rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
+    rule = rule_for(job.dataset, job.settings, job.image_size)
     return files.digest([str(store_path(rule, job.dataset)), *(shift.material for shift in job.shifts)])
 
 

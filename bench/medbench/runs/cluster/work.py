@@ -22,8 +22,8 @@ from medbench.runs.cluster.submit import TaskList, read_tasks, with_needs
 from medbench.runs.cluster.task_here import task_here
 from medbench.runs.device import choose_device, choose_workers
 from medbench.runs.execute import check_needs, execute
-from medbench.runs.inputs.features import Encoders, JobInputs
-from medbench.runs.inputs.several import CombinedInputs
+from medbench.runs.inputs.choose import features_of
+from medbench.runs.inputs.features import Encoders
 from medbench.runs.jobs import Job, Plan, Result
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def _make_inputs(plan: Plan, stage: Stage, result: Result) -> None:
 def _make_input(job: Job, encoders: Encoders, stage: Stage) -> None:
     if stage.kind == "features":
         check_needs(job)
-    make = CombinedInputs if job.dataset.inputs else JobInputs
-    inputs = make(job, encoders, choose_workers(job.options.workers, encoders.device.type), Tally())
+    workers = choose_workers(job.options.workers, encoders.device.type)
+    inputs = features_of(job, encoders, workers, Tally())
     if stage.kind == "features":
         inputs.clean("test")
         if views := getattr(job.settings, "views", None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from medbench.cards.recipes import Augment
 from medbench.data.dataset import Dataset
-from medbench.data.images.square import rule_of
 from medbench.data.prepared import store as pixels
-from medbench.data.prepared.transforms import Clean, Drawn, Late, Views
+from medbench.data.prepared.transforms import Clean, Corrupted, Drawn, Late, Views
 from medbench.data.splits.split_file import refuse_empty
+from medbench.errors import DataError
 from medbench.features.extract import Extraction, Tally, features_in_turn
 from medbench.features.spec import FeatureSpec
 from medbench.features.store import FeatureFolder
 from medbench.models.encoder import Encoder
 from medbench.models.load import load_model
+from medbench.progress import bar
 from medbench.runs.device import augments_late
 from medbench.runs.jobs import Job
 from medbench.storage import files
@@ -63,6 +64,7 @@ class JobInputs:
     Attributes:
         dataset: The data set, without unreadable images if the user said `--unreadable leave-out`.
         left_out: Id of each image left out -> the reason.
+        side: Side of the images that networks are given; `normalise` pads smaller ones to the input.
         mean: Mean used for normalisation.
         std: Standard deviation used for normalisation.
         elsewhere: The inputs of each further data set that the job is tested on, normalised as the job's own images.
@@ -74,7 +76,8 @@ class JobInputs:
         self.job, self.tally, self.workers, self.encoders = job, tally, workers, encoders
         self.banks: list[FeatureFolder] = []  # removed at the end of the plan: they can be large
         card = job.dataset.card
-        rule = rule_of(job.settings, job.image_size, card.channels, window=card.dicom_window)
+        rule = pixels.rule_for(job.dataset, job.settings, job.image_size)
+        self.side = min(rule.size, job.image_size)
         self.store = pixels.prepare(job.dataset, rule, workers=workers or None)
         self.left_out = dict(self.store.unreadable)
         if self.left_out and job.options.unreadable == "stop":
@@ -87,15 +90,29 @@ class JobInputs:
         ]
         for inputs in self.elsewhere:
             inputs.banks = self.banks
+            if inputs.side != self.side:
+                raise DataError(
+                    f"{inputs.dataset.card.name} has images of {inputs.side} pixels, {card.name} of {self.side}",
+                    "fit=centre does not resize: test on images of the same size",
+                )
 
     def clean(self, split: str) -> NDArray[np.float32]:
         """Return the features of a split's images under the evaluation transform, (n, d).
 
         After the job's own test images come those of each further data set that it is tested on.
         """
-        own = self.everything()[self.dataset.rows(split)]
-        further = [inputs.clean(split) for inputs in self.elsewhere] if split == "test" else []
-        return np.concatenate([own, *further]) if further else own
+        own = self.everything()[self._at(split)]
+        if split != "test" or not self.elsewhere:
+            return own
+        return np.concatenate([own, *(inputs.clean(split) for inputs in self.in_turn())])
+
+    def in_turn(self) -> Iterator[JobInputs]:
+        """Yield each of `elsewhere`; a bar counts the images of those that are done with."""
+        what = f"{self.job.model.name} on {self.dataset.card.name}: further test sets"
+        with bar(what, sum(len(inputs._rows) for inputs in self.elsewhere)) as advance:
+            for inputs in self.elsewhere:
+                yield inputs
+                advance(len(inputs._rows))
 
     def described(self) -> dict[str, Any]:
         """Return a description of the network's input, for the record."""
@@ -107,7 +124,7 @@ class JobInputs:
             return [self.clean("train")]
         rows = self.dataset.rows("train")
         spec, marked = self._spec(), files.digest(rows.tolist())
-        size, name = self.job.image_size, f"{self.job.model.name} on {self.dataset.card.name}"
+        size, name = self.side, f"{self.job.model.name} on {self.dataset.card.name}"
         tasks = []
         for view in range(number):
             images = self._placed(Views(self.store, rows, size, augment, VIEW_SEED, view))
@@ -117,11 +134,31 @@ class JobInputs:
         return [found for (found,) in self._features(tasks)]
 
     def everything(self) -> NDArray[np.float32]:
-        """Return the features of all images of the data set under the evaluation transform, (n, d)."""
-        rows = np.arange(len(self.dataset.samples))
-        images = Clean(self.store, rows, self.job.image_size)
-        what = f"{self.job.model.name} on {self.dataset.card.name}: clean pass"
-        [[found]] = self._features([Extraction([self._spec()], images, len(rows), what)])
+        """Return the features of all images of the data set under the evaluation transform, (n, d).
+
+        Of a corrupted data set, those of its test images.
+        """
+        images = self._still(self._rows)
+        what = f"{self.job.model.name} on {self.dataset.card.name}: {self.dataset.corruption or 'clean pass'}"
+        [[found]] = self._features([Extraction([self._spec()], images, len(images), what)])
+        return found
+
+    @property
+    def _rows(self) -> NDArray[np.intp]:
+        """The rows of the store that go through the encoder: all, or the test images if they are corrupted."""
+        return np.arange(len(self.dataset.samples)) if self.dataset.corruption is None else self.dataset.rows("test")
+
+    def _at(self, split: str) -> NDArray[np.intp]:
+        """Return the places of a split's images among `_rows`."""
+        return np.searchsorted(self._rows, self.dataset.rows(split))
+
+    def _still(self, rows: NDArray[np.intp]) -> Clean:
+        """Return images under the evaluation transform, corrupted if the data set is."""
+        how, size = self.dataset.corruption, self.side
+        return Clean(self.store, rows, size) if how is None else Corrupted(self.store, rows, size, how, self._ids(rows))
+
+    def _ids(self, rows: NDArray[np.intp]) -> list[str]:
+        found: list[str] = self.dataset.samples["id"].to_numpy()[rows].tolist()
         return found
 
     def _placed(self, images: Drawn) -> Drawn | Late:
@@ -133,7 +170,7 @@ class JobInputs:
         return features_in_turn(tasks, encoder, self.encoders.device, self.workers, self.tally)
 
     def _spec(self) -> FeatureSpec:
-        job = self.job
+        job, how, rows = self.job, self.dataset.corruption, self._rows
         return FeatureSpec(
             dataset=self.dataset.card.name,
             model=job.model.name,
@@ -146,7 +183,8 @@ class JobInputs:
             mean=tuple(self.mean),
             std=tuple(self.std),
             precision=job.precision,
-            rows="all",
+            rows="all" if how is None else files.digest(rows.tolist()),
+            corruption=None if how is None else {**how.material, "ids": files.digest(self._ids(rows))},
         )
 
     def _statistics(self) -> Statistics:

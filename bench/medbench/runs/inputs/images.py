@@ -73,14 +73,14 @@ class NetworkInputs(JobInputs):
 
         After the job's own test images come those of each further data set that it is tested on.
         """
-        own = Clean(self.store, self.dataset.rows(split), self.job.image_size)
+        own = self._still(self.dataset.rows(split))
         if split != "test" or not self.elsewhere:
             return own
         return InTurn([own, *(inputs.images(split) for inputs in self.elsewhere)])
 
     def still(self) -> Dataset[Tensor]:
         """Return the training images under the evaluation transform: list of (epoch, index) -> (b, h, w, c) uint8."""
-        return Still(self.store, self.dataset.rows("train"), self.job.image_size)
+        return Still(self.store, self.dataset.rows("train"), self.side)
 
     def pairs(self, split: str) -> Pairs:
         """Return categories, attributes and texts of a split's images, in their order."""
@@ -97,7 +97,7 @@ class NetworkInputs(JobInputs):
         if views == 0:
             return self.still()
         own = VIEW_SEED if views is not None else seed
-        return self._placed(Drawn(self.store, rows, self.job.image_size, augment, own))
+        return self._placed(Drawn(self.store, rows, self.side, augment, own))
 
     def crops(self, seed: int, settings: DinoPretrain) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the training images in self-supervision's crops; an index is a pair (epoch, index)."""
@@ -106,7 +106,8 @@ class NetworkInputs(JobInputs):
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Return a network's input (b, c, h, w) float32 of uint8 images (b, h, w, c), on their device."""
-        return normalise(batch, self.mean, self.std)
+        side = self.job.image_size if self.job.settings.fit == "centre" else None  # crops have sizes of their own
+        return normalise(batch, self.mean, self.std, side)
 
     def bank(
         self, outputs: dict[str, Outputs], wanted: str, limit_gb: float, views: int | None, augment: Augment
@@ -125,19 +126,19 @@ class NetworkInputs(JobInputs):
 
     def _fits(self, outputs: dict[str, Outputs], views: int, limit_gb: float) -> bool:
         encoder = self.encoders.get(self.job)
-        one = self.normalise(Clean(self.store, self.dataset.rows("val")[:1], self.job.image_size)[[0]])
+        one = self.normalise(Clean(self.store, self.dataset.rows("val")[:1], self.side)[[0]])
         with torch.inference_mode():
             made = next(iter(outputs.values()))(encoder, one.to(self.encoders.device))
         numbers = sum(value[0].numel() for value in made)
         size = 4 if self.job.precision == "fp32" else 2
-        images = sum(len(one.dataset.samples) for one in (self, *self.elsewhere))
+        images = sum(len(one._rows) for one in (self, *self.elsewhere))
         images += views * len(self.dataset.rows("train"))
         free = shutil.disk_usage(_existing(paths.home())).free
         return numbers * size * images <= min(limit_gb * 2**30, free / 2)
 
     def _bank(self, outputs: dict[str, Outputs], wanted: str, views: int, augment: Augment) -> FeatureBank:
         names, make = list(outputs), next(iter(outputs.values()))
-        at, size = names.index(wanted), self.job.image_size
+        at, size = names.index(wanted), self.side
         what = self._named(outputs)
         specs = [self._spec().of_output(name) for name in names]
         clean = self._clean(outputs, at)
@@ -150,15 +151,15 @@ class NetworkInputs(JobInputs):
         drawn = [found[at] for found in self._made(tasks)]
         splits = {split: clean[self.dataset.rows(split)] for split in ("val", "test")}
         if self.elsewhere:
-            further = [one._clean(outputs, at)[one.dataset.rows("test")] for one in self.elsewhere]
+            further = [one._clean(outputs, at)[one._at("test")] for one in self.elsewhere]
             splits["test"] = np.concatenate([splits["test"], *further])
         return FeatureBank(splits, drawn or [clean[rows]])
 
     def _clean(self, outputs: dict[str, Outputs], at: int) -> NDArray[np.float32]:
         """Return one of several outputs of the frozen encoder for all images under the evaluation transform."""
         specs = [self._spec().of_output(name) for name in outputs]
-        every = Clean(self.store, range(len(self.dataset.samples)), self.job.image_size)  # type: ignore[arg-type]
-        what = f"{self._named(outputs)}, clean"
+        every = self._still(self._rows)
+        what = f"{self._named(outputs)}, {self.dataset.corruption or 'clean'}"
         [found] = self._made([Extraction(specs, every, len(every), what, next(iter(outputs.values())))])
         return found[at]
 

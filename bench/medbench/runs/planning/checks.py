@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from medbench.cards import ModelCard, ProtocolCard, Settings
+from medbench.cards.catalogues.features_file import LIBRARY
 from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED
 from medbench.data.dataset import Dataset
@@ -72,6 +73,33 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
         raise MedbenchError(
             f"{recipe.name} takes one image per sample, but samples of {data.card.name} have several inputs",
             f"run one of {', '.join(name for name in SETTINGS if name not in one)} on it",
+        )
+
+
+def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, data: Dataset, options: Options) -> None:
+    """Refuse a file of features where images, texts, or features of augmented or corrupted images are needed.
+
+    Raises:
+        MedbenchError: It does.
+    """
+    if model.library != LIBRARY:
+        return
+    if KINDS[recipe.kind].beyond_pooled or settings.language or settings.pooled or data.inputs:
+        lacking = "samples with several images" if data.inputs else "more than one vector for each image"
+        known = [name for name, one in SETTINGS.items() if not one.kind.beyond_pooled and not issubclass(one, Prompted)]
+        raise MedbenchError(
+            f"{recipe.name} on {data.card.name} needs {lacking}, and {model.name} is a file of features",
+            f"with a file, run one of {', '.join(known)}",
+        )
+    if options.corrupt:
+        raise MedbenchError(
+            f"--corrupt: {model.name} is a file of features, which has none of corrupted images",
+            "name the model itself, or leave out --corrupt",
+        )
+    if views := getattr(settings, "views", 0):
+        raise MedbenchError(
+            f"{recipe.name} learns from {views} augmented views of an image, and the file {model.name} has none",
+            "--set views=0 learns from the features that the file has",
         )
 
 

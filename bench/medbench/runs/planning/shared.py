@@ -17,6 +17,9 @@ ABSORBED = {"split", "image_size", "library", "pooled", "transform", "precision"
 }
 """Settings whose effect is elsewhere in the key: digests, size, model card, other settings, precision, texts."""
 
+LATER = {"cosine_by", "decay_all", "keep_rest", "select_batch", "distance"}
+"""Settings that were added after records had been made: at their defaults they are not part of the key."""
+
 
 def recipe_of(settings: Settings, several: bool) -> dict[str, Any]:
     """Return the entry of a recipe: its kind, the version of the kind's code, and the settings that change numbers.
@@ -25,7 +28,9 @@ def recipe_of(settings: Settings, several: bool) -> dict[str, Any]:
         settings: The settings.
         several: Whether samples have several inputs.
     """
-    unused = ABSORBED | EXECUTION | (set() if several else MANY)
+    fields = type(settings).model_fields
+    plain = {name for name in LATER & set(fields) if getattr(settings, name) == fields[name].default}
+    unused = ABSORBED | EXECUTION | plain | (set() if several else MANY)
     return {
         "kind": settings.kind.name,
         "version": settings.kind.version,

@@ -1,4 +1,4 @@
-"""The further data sets that a job is tested on (`--test-on`). Imports no torch."""
+"""The further test sets of a job: other data sets (`--test-on`), corrupted images (`--corrupt`). Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from medbench.cards import ProtocolCard
 from medbench.cards.find import dataset_kind
 from medbench.cards.recipes import KINDS
 from medbench.data.dataset import Dataset
+from medbench.data.images.corruption import corruptions
 from medbench.data.load import load_dataset
-from medbench.data.shift import Shifted, shifted
+from medbench.data.shift import Shifted, corrupted, shifted
 from medbench.errors import MedbenchError, unknown
 from medbench.runs.jobs import Options
 
@@ -20,12 +21,12 @@ PARTS = ("all", "test")
 
 @dataclass
 class Targets:
-    """The data sets that a request's jobs are tested on, beside their own.
+    """The test sets of a request's jobs, beside their own.
 
     Attributes:
         options: The options of the run.
         loaded: Name -> data set.
-        known: (digest of the trained set, its split, name) -> the set in the trained one's classes.
+        known: (digest of the trained set, its split, what tells the test set from others) -> the test set.
     """
 
     options: Options
@@ -33,7 +34,7 @@ class Targets:
     known: dict[tuple[str, str, str], Shifted] = field(default_factory=dict)
 
     def of(self, trained: Dataset, name: str, recipe: ProtocolCard) -> tuple[Shifted, ...]:
-        """Return the further data sets that a job is tested on.
+        """Return the further test sets of a job: other data sets, then its own test images, corrupted.
 
         Args:
             trained: The data set of the job.
@@ -43,26 +44,38 @@ class Targets:
         Raises:
             MedbenchError: The protocol scores no classes, samples have several inputs, or a set does not fit.
         """
-        if not self.options.test_on:
+        asked = [
+            given
+            for given, value in (("--test-on", self.options.test_on), ("--corrupt", self.options.corrupt))
+            if value
+        ]
+        if not asked:
             return ()
         if not KINDS[recipe.kind].classifies:
             raise MedbenchError(
-                f"--test-on: {recipe.name} does not classify, so it cannot be tested on another data set",
-                "leave out --test-on, or run another protocol",
+                f"{asked[0]}: {recipe.name} does not classify, so it cannot be tested on other images",
+                f"leave out {' and '.join(asked)}, or run another protocol",
             )
-        return tuple(self._shifted(trained, self._load(other, name)) for other in self._names)
+        elsewhere = [self._shifted(trained, self._load(other, name)) for other in self._names]
+        return (*elsewhere, *self._corrupted(trained))
 
     @cached_property
     def _names(self) -> list[str]:
-        return cards.expand("datasets", self.options.test_on)
+        return cards.expand("datasets", self.options.test_on) if self.options.test_on else []
+
+    def _corrupted(self, trained: Dataset) -> list[Shifted]:
+        if not self.options.corrupt:
+            return []
+        _refuse_inputs("--corrupt", trained)
+        card, found = trained.card, []
+        for how in corruptions(self.options.corrupt, card.name, card.channels):
+            place = trained.digest, trained.split_digest, f"{how} {card.channels}"
+            found.append(self.known.setdefault(place, corrupted(trained, how)))
+        return found
 
     def _shifted(self, trained: Dataset, other: Dataset) -> Shifted:
         for data in (trained, other):
-            if data.inputs:
-                raise MedbenchError(
-                    f"--test-on takes one image per sample, but samples of {data.card.name} have several inputs",
-                    "name another data set, or a card without `inputs`",
-                )
+            _refuse_inputs("--test-on", data)
         place = trained.digest, trained.split_digest, str(other.root / other.card.name)
         if place not in self.known:
             closed, part = self.options.closed, self.options.test_part
@@ -83,6 +96,14 @@ class Targets:
                 columns=options.columns if own else None,
             )
         return self.loaded[name]
+
+
+def _refuse_inputs(given: str, data: Dataset) -> None:
+    if data.inputs:
+        raise MedbenchError(
+            f"{given} takes one image per sample, but samples of {data.card.name} have several inputs",
+            "name another data set, or a card without `inputs`",
+        )
 
 
 def check_targets(options: Options) -> None:

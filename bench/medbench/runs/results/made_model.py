@@ -13,8 +13,8 @@ from medbench.protocols.context import Outcome
 from medbench.records import store
 from medbench.runs.jobs import Job
 from medbench.storage import files
+from medbench.storage.arrays.tensors import save_tensors
 from medbench.storage.digests import file_digests
-from medbench.storage.tensors import save_tensors
 
 
 def keep_weights(job: Job, outcome: Outcome, folder: Path) -> None:

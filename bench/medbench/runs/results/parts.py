@@ -1,4 +1,4 @@
-"""The data sets that a job is tested on: its own, and those of `--test-on`."""
+"""The test sets of a job: its own, and those of `--test-on` and `--corrupt`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Part:
         )
         if self.shift is None or found.log_odds_test is None:
             return found
-        nothing = found.log_odds_test[:0]
+        nothing = found.log_odds_val if self.shift.corruption else found.log_odds_test[:0]
         arrays = {name: one for name, one in found.arrays.items() if len(outcome.arrays[name]) == total}
         return replace(found, log_odds_val=nothing, arrays=arrays, history={}, tables={}, weights={})
 

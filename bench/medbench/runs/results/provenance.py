@@ -42,12 +42,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),
         **({"task": here} if (here := task_here()) else {}),
-        "weights": {
-            "file": job.weights.path.name if job.weights.path else None,
-            "sha256": job.weights.sha256,
-            "origin": job.weights.origin,
-            "licence": job.model.weights.licence if job.model.weights else "",
-        },
+        "weights": weights_of(job),
         "encoder": {
             "library": job.model.library,
             "features": job.model.features.model_dump(mode="json", exclude_none=True),
@@ -55,6 +50,7 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
         },
         "data": {
             "digest": job.dataset.digest,
+            **({"source": source} if (source := job.dataset.card.links.get("source")) else {}),
             "licence": job.dataset.card.licence,
             "split": job.dataset.split_name,
             "split_digest": job.dataset.split_digest,
@@ -64,6 +60,16 @@ def provenance(job: Job, inputs: JobInputs | CombinedInputs) -> dict[str, Any]:
         "input": inputs.described(),
         **({"language": job.language.described()} if job.language else {}),
         "seeds": list(job.seeds),
+    }
+
+
+def weights_of(job: Job) -> dict[str, Any]:
+    """Return what is known of the file of a job's weights."""
+    return {
+        "file": job.weights.path.name if job.weights.path else None,
+        "sha256": job.weights.sha256,
+        "origin": job.weights.origin,
+        "licence": job.model.weights.licence if job.model.weights else "",
     }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medbench import metrics
-from medbench.cards.dataset import Task
+from medbench.cards.dataset import SUBGROUP, Task
 from medbench.data.dataset import Dataset
 from medbench.protocols.context import Outcome
 from medbench.records import Record, Unit, store
@@ -75,7 +75,8 @@ def _write(
         **_metrics(dataset, outcome, truth),
         **part.shared,
     )
-    held = [split for split in ("val", "test") if len(dataset.rows(split))]
+    kept = ("val", "test") if part.shift is None else ("test",)  # elsewhere validation is that of the own record
+    held = [split for split in kept if len(dataset.rows(split))]
     parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in held]
     frame = pd.concat(parts) if parts else None
     tables = {name: pd.DataFrame(dict(columns)) for name, columns in outcome.tables.items()}
@@ -115,11 +116,14 @@ def _value(metric: str, log_odds: NDArray[np.float64], truth: NDArray[np.integer
 
 
 def _predictions(dataset: Dataset, split: str, outcome: Outcome) -> pd.DataFrame:
-    """Return a split's predictions: the classes' probabilities, and their log-odds, which do not round to 0 or 1."""
+    """Return a split's predictions: the classes' probabilities, and their log-odds, which do not round to 0 or 1.
+
+    The texts of the card's subgroups go with them, so that tables by subgroup need no data.
+    """
     rows = dataset.rows(split)
     log_odds = outcome.log_odds_val if split == "val" else outcome.log_odds_test
     assert log_odds is not None
-    columns = [name for name in dataset.samples.columns if name == "target" or name.startswith("target_")]
+    columns = [name for name in dataset.samples.columns if name == "target" or name.startswith(("target_", SUBGROUP))]
     frame = dataset.samples.loc[rows, ["id", "group", "split", *columns]].reset_index(drop=True)
     for i, name in enumerate(dataset.card.class_names):
         frame[f"score_{name}"] = metrics.probabilities(log_odds[:, i])

@@ -204,7 +204,9 @@ class Fit(Training[Tensor | Undrawn]):
             shuffled = generator("training", "validation", self.seed, epoch).permutation(len(targets))
             kept = np.sort(shuffled[: len(targets) - len(targets) % settings.batch_size])
             scores, targets = scores[kept], targets[kept]
-        value = float(metrics.score(self.task.metric, scores, targets))
+        size = settings.select_batch or len(targets)
+        parts = [slice(start, start + size) for start in range(0, len(targets), size)]
+        value = float(np.mean([metrics.score(self.task.metric, scores[part], targets[part]) for part in parts]))
         return value if settings.round_metric is None else round(value, settings.round_metric)
 
     def _broken(self, step: int) -> Fitted:

@@ -1,4 +1,4 @@
-"""AdamW with the recipes' parameter groups: decay on matrices only, learning rates that fall towards the input."""
+"""AdamW with the recipes' parameter groups: where decay acts, learning rates that fall towards the input."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from medbench.cards.recipes import FinetuneRecipe
 def make_optimizer(network: nn.Module, rate: float, settings: FinetuneRecipe) -> torch.optim.AdamW:
     """Return AdamW over all parameters with gradients.
 
-    Weight decay acts on tensors of two or more axes, including class token and position table (WACV 2024, Q27). A
-    group's learning rate is the step's times its `share`: 1, or layer_decay^(n - depth) (see `depths`).
+    Weight decay acts on tensors of two or more axes, including class token and position table (WACV 2024, Q27), or on
+    all with `decay_all`. A group's learning rate is the step's times its `share`: 1, or layer_decay^(n - depth) (see
+    `depths`).
     """
     n, depth = depths(network)
     groups: dict[tuple[bool, int], list[nn.Parameter]] = {}
     for name, value in network.named_parameters():
         if value.requires_grad:
-            decayed = value.ndim >= 2 and not name.endswith(".bias")
+            decayed = settings.decay_all or (value.ndim >= 2 and not name.endswith(".bias"))
             groups.setdefault((decayed, depth[name] if settings.layer_decay else n), []).append(value)
     listed = [
         {

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from medbench.cards.dataset import ENDINGS
-from medbench.cards.example import FIELD
+from medbench.cards.dataset.example import FIELD
 from medbench.data.layouts import class_folders
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.image_paths import image_paths, on_disk, stem

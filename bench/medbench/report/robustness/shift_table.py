@@ -67,7 +67,8 @@ def drops(records: Iterable[Record], include_random: bool = False, draws: int = 
     """
     groups = collect(records)
     own = {group.place: group for group in groups if group.first.test_on is None}
-    shown, notes = pick(group for group in groups if group.first.test_on is not None)
+    away = (group for group in groups if group.first.test_on is not None and group.first.corruption is None)
+    shown, notes = pick(away)
     random = sum(group.first.unit.weights == "random" for group in shown)
     if random and not include_random:
         shown = [group for group in shown if group.first.unit.weights != "random"]

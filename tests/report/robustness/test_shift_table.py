@@ -13,9 +13,9 @@ import pytest
 from medbench.errors import MedbenchError
 from medbench.records import Record, SplitCount
 from medbench.records.store import PREDICTIONS, folder_of, records_of
+from medbench.report.robustness.shift_table import drops, shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.lookup import table
-from medbench.report.tables.shift_table import drops, shift_table
 
 NAMES = ["a", "b", "c"]
 

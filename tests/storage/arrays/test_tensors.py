@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from medbench.storage.tensors import load_tensors, save_tensors
+from medbench.storage.arrays.tensors import load_tensors, save_tensors
 
 TENSORS = {
     "a": torch.randn(3, 4, generator=torch.Generator().manual_seed(0))[:, ::2],

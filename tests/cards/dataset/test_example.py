@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench.cards.example import Example, ExampleError, Named, captured, check_all, filled
+from medbench.cards.dataset.example import Example, ExampleError, Named, captured, check_all, filled
 
 
 def test_an_example_tells_only_what_it_names():

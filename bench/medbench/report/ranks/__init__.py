@@ -1,0 +1,1 @@
+"""Studies: entrants ranked over data sets."""

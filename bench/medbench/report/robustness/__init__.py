@@ -1,0 +1,1 @@
+"""Tables of other test sets: other data, and corrupted images."""

@@ -1,0 +1,1 @@
+"""Files of arrays: tensors of networks, features of images."""

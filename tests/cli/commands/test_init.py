@@ -1,0 +1,86 @@
+"""`medbench init`."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from medbench import cards
+from medbench.data.load import load_dataset
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The present folder, with the labels and images of a clinic in it, and a folder of class folders beside it."""
+    place = tmp_path / "work"
+    for i in range(12):
+        for path in (place / "clinic" / f"{i}.png", tmp_path / "scans" / "ab"[i % 2] / f"{i}.png"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), i).save(path)
+    rows = [f"{i}.png,{'ab'[i % 2]},p{i // 2},{i % 3}\n" for i in range(12)]
+    (place / "clinic" / "labels.csv").write_text("image,label,patient,grade\n" + "".join(rows))
+    monkeypatch.chdir(place)
+    return place
+
+
+def test_the_card_means_what_the_file_means(medbench, here):
+    done = medbench("init", "clinic/labels.csv")
+    assert done.status == 0
+    for said in (
+        "2 classes in this order: a, b",
+        "column 'patient'",
+        "not used  grade",
+        "card: datasets/clinic-labels.yaml",
+    ):
+        assert said in done.out
+    assert "medbench data check clinic-labels;" in done.err
+    assert medbench("validate", "datasets/clinic-labels.yaml").status == 0
+    by_card, by_file = load_dataset("clinic-labels"), load_dataset("clinic/labels.csv")
+    assert (by_card.card.name, by_card.digest) == (by_file.card.name, by_file.digest)
+    assert by_card.samples.equals(by_file.samples)
+
+
+def test_name_and_columns_are_as_said(medbench, here):
+    assert medbench("init", "clinic/labels.csv", "--name", "eyes", "--label", "grade", "--task", "ordinal").status == 0
+    card = cards.find_dataset("eyes")
+    assert (card.name, card.root, card.layout.label, card.task) == ("eyes", "../clinic", "grade", "ordinal")
+
+
+def test_data_elsewhere_need_their_folder(medbench, here):
+    scans = here.parent / "scans"
+    done = medbench("init", scans)
+    assert done.status == 0
+    assert f"medbench run --dataset scans --data-root {scans} …" in done.err
+    assert cards.find_dataset("scans").root is None
+    assert len(load_dataset("scans", scans).samples) == 12
+
+
+def test_nothing_is_replaced_unless_forced(medbench, here):
+    assert medbench("init", "clinic/labels.csv", "--name", "eyes").status == 0
+    before = (here / "datasets" / "eyes.yaml").read_text()
+    done = medbench("init", "clinic/labels.csv", "--name", "eyes", "--label", "grade")
+    assert done.status == 2
+    assert done.err.splitlines()[-2:] == [
+        "error: there is a data set card 'eyes' already",
+        "hint: choose another --name, or replace it with --force",
+    ]
+    assert (here / "datasets" / "eyes.yaml").read_text() == before
+    assert medbench("init", "clinic/labels.csv", "--name", "eyes", "--label", "grade", "--force").status == 0
+    assert cards.find_dataset("eyes").layout.label == "grade"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["toy"], "'toy' is a card already"),
+        (["clinic/labels.csv", "--name", "aptos"], "there is a data set card 'aptos' already"),
+        (["clinic/labels.csv", "--name", "../eyes"], "'../eyes' is no name of a data set"),
+        (["clinic/none.csv"], "no label file clinic/none.csv"),
+        (["clinic/labels.csv", "--label", "stage"], "'stage'"),
+    ],
+)
+def test_what_is_refused(medbench, here, words, said):
+    done = medbench("init", *words)
+    assert done.status == 2
+    assert said in done.err
+    assert not (here / "datasets").exists()

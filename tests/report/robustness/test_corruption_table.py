@@ -1,0 +1,191 @@
+"""What corruptions cost: made-up predictions of two seeds, recomputed by hand and by the paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medbench import stats
+from medbench.errors import MedbenchError
+from medbench.records import Record, SplitCount
+from medbench.records.store import PREDICTIONS, folder_of, records_of
+from medbench.report.inference import DRAWS
+from medbench.report.robustness.corruption_table import corruption_table, damages
+from medbench.report.robustness.shift_table import shift_table
+from medbench.report.tables.dataset_table import dataset_table
+from medbench.report.tables.lookup import list_tables, table
+from medbench.report.tables.table import Row
+
+NAMES = ["a", "b", "c"]
+N = 60
+TARGETS = np.arange(N) % 3
+GROUPS = np.array([f"p{i // 3 // 2}" for i in range(N)])
+SETS = {"jpeg:1": 1.2, "jpeg:2": 0.6, "noise:1": 0.2}
+Made = Callable[..., list[Record]]
+
+
+def scores(name: str, signal: float) -> np.ndarray:
+    """Return (2, n, c) probabilities of two seeds; the same name and signal give the same ones."""
+    source = np.random.default_rng([ord(letter) for letter in name])
+    logits = source.normal(size=(2, N, 3)) + signal * np.eye(3)[TARGETS]
+    found: np.ndarray = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    return found
+
+
+def recall(found: np.ndarray) -> float:
+    right = found.argmax(axis=1) == TARGETS
+    return float(np.mean([right[k == TARGETS].mean() for k in range(3)]))
+
+
+@pytest.fixture
+def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
+    def made(model: str = "dinov2", clean: float = 2.0, sets: dict[str, float] = SETS, **unit: Any) -> list[Record]:
+        """Write records of two seeds on clean images and on corrupted ones, with their predictions."""
+        records: list[Record] = []
+        count = SplitCount(images=N, classes=dict.fromkeys(NAMES, N // 3))
+        for name, signal in {None: clean, **sets}.items():
+            found = scores("clean" if name is None else model + name, signal)
+            on = {} if name is None else {"test_on": "aptos", "corrupt": name}
+            more = {} if name is None else {"test_on": {"in_domain": records[0].group}}
+            group = synthetic(
+                model,
+                seeds=(0, 1),
+                values={"recall_macro": [recall(one) for one in found]},
+                options=on,
+                provenance={"synthetic": True, "data": {"split": "paper"}, **more},
+                material={"test_on": name} if name else {},
+                n={"train": count, "test": count},
+                **unit,
+            )
+            save(tmp_path, group)
+            for record, one in zip(group, found, strict=True):
+                frame = pd.DataFrame({"id": [f"i{i}" for i in range(N)], "group": GROUPS, "split": "test"})
+                columns = {f"score_{c}": one[:, i] for i, c in enumerate(NAMES)}
+                columns |= {f"log_odds_{c}": np.log(one[:, i]) - np.log1p(-one[:, i]) for i, c in enumerate(NAMES)}
+                frame = frame.assign(target=TARGETS, **columns)
+                frame.to_parquet(folder_of(tmp_path, record.unit, record.key) / PREDICTIONS)
+            records += group
+        return records
+
+    return made
+
+
+def cells(row: Row, names: list[str]) -> dict[str, Any]:
+    return dict(zip(names, row.cells, strict=True))
+
+
+def rows_of(runs: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the cells of each (scope, model) by column."""
+    found = corruption_table("aptos", records_of(runs, "aptos"))
+    names = [column.id for column in found.columns]
+    return {(row.about["corruption"], row.about["model"]): cells(row, names) for row in found.rows}
+
+
+def test_means_over_corruptions_and_severities(made: Made, tmp_path: Path) -> None:
+    made()
+    values = {name: np.mean([recall(one) for one in scores(f"dinov2{name}", s)]) for name, s in SETS.items()}
+    clean = np.mean([recall(one) for one in scores("clean", 2.0)])
+    rows = rows_of(tmp_path)
+    whole, jpeg = rows["all", "dinov2"], rows["jpeg", "dinov2"]
+    assert whole["clean"].value == pytest.approx(clean)
+    assert whole["loss"].value == pytest.approx(clean - np.mean(list(values.values())))
+    assert whole["share"].value == pytest.approx(whole["loss"].value / clean)
+    assert whole["severity1"].value == pytest.approx((values["jpeg:1"] + values["noise:1"]) / 2)
+    assert whole["severity2"].value == pytest.approx(values["jpeg:2"])
+    assert jpeg["severity1"].value == pytest.approx(values["jpeg:1"])
+    assert jpeg["loss"].value == pytest.approx(clean - (values["jpeg:1"] + values["jpeg:2"]) / 2)
+    assert rows["noise", "dinov2"]["severity2"].value is None
+    content = table("corruption/aptos", tmp_path)
+    assert [row.section for row in content.rows] == ["", "jpeg", "noise"]
+    assert content.rows[0].heads == ("dinov2", "linear-frozen", "paper", "official", "2", "3", "noise")
+
+
+def test_the_interval_is_that_of_the_paired_bootstrap_over_patients(made: Made, tmp_path: Path) -> None:
+    """With one corrupted set, the loss is the difference of two predictions of the same images."""
+    made(sets={"noise:1": 0.2})
+    expected = stats.paired(
+        "recall_macro", scores("clean", 2.0), scores("dinov2noise:1", 0.2), TARGETS, GROUPS, draws=DRAWS
+    ).interval()
+    loss = rows_of(tmp_path)["noise", "dinov2"]["loss"]
+    assert (loss.low, loss.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_the_share_of_a_perfect_metric_is_the_loss(made: Made, tmp_path: Path) -> None:
+    made(clean=20.0)
+    found = rows_of(tmp_path)["all", "dinov2"]
+    loss, share = found["loss"], found["share"]
+    assert found["clean"].value == 1
+    assert (share.value, share.low, share.high) == pytest.approx((loss.value, loss.low, loss.high))
+
+
+def test_two_models_are_compared_on_the_same_images(made: Made, tmp_path: Path) -> None:
+    """Their clean predictions are the same, so their losses differ by their predictions of corrupted images."""
+    made("dinov2", sets={"noise:1": 1.5})
+    made("sam", sets={"noise:1": 0.2})
+    rows = rows_of(tmp_path)
+    assert rows["all", "dinov2"]["more"].value is None
+    more = rows["all", "sam"]["more"]
+    expected = stats.paired(
+        "recall_macro", scores("dinov2noise:1", 1.5), scores("samnoise:1", 0.2), TARGETS, GROUPS, draws=DRAWS
+    )
+    assert more.value == pytest.approx(expected.value)
+    ends = expected.interval()
+    assert (more.low, more.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
+
+
+def test_models_with_other_corruptions_are_not_compared_over_all(made: Made, tmp_path: Path) -> None:
+    made("dinov2", sets={"noise:1": 1.5, "jpeg:1": 1.0})
+    made("sam", sets={"noise:1": 0.2})
+    rows = rows_of(tmp_path)
+    assert rows["all", "sam"]["more"].value is None
+    assert rows["noise", "sam"]["more"].value is not None
+    assert any("other numbers of sets" in note for note in table("corruption/aptos", tmp_path).notes)
+
+
+def test_only_seeds_that_all_sets_have_count(made: Made, tmp_path: Path) -> None:
+    made()
+    record = next(r for r in records_of(tmp_path, "aptos") if r.corruption == "jpeg:2" and r.unit.seed == 1)
+    (row,), _ = damages(r for r in records_of(tmp_path, "aptos") if r.key != record.key)
+    assert [group.n for group in row.groups] == [1, 1, 1, 1]
+    assert row.loss == pytest.approx(
+        recall(scores("clean", 2.0)[0]) - np.mean([recall(scores(f"dinov2{name}", s)[0]) for name, s in SETS.items()])
+    )
+
+
+def test_without_predictions_there_are_values_and_no_intervals(made: Made, tmp_path: Path) -> None:
+    for record in made():
+        (folder_of(tmp_path, record.unit, record.key) / PREDICTIONS).unlink()
+    found = rows_of(tmp_path)["all", "dinov2"]
+    assert found["loss"].value is not None
+    assert (found["loss"].low, found["share"].low) == (None, None)
+
+
+def test_random_weights_are_left_out_or_marked(made: Made, tmp_path: Path) -> None:
+    made(weights="random")
+    records = records_of(tmp_path, "aptos")
+    hidden, shown = corruption_table("aptos", records), corruption_table("aptos", records, True)
+    assert not hidden.rows
+    assert "1 row with random weights left out" in hidden.notes
+    assert shown.rows[0].cells[0].mark
+
+
+def test_other_tables_leave_corrupted_images_out_and_say_where_they_are(made: Made, tmp_path: Path) -> None:
+    made()
+    records = records_of(tmp_path, "aptos")
+    content = dataset_table("aptos", records)
+    assert len(content.rows) == 1
+    assert "results on corrupted test images: medbench table corruption/aptos" in content.notes
+    assert list_tables(tmp_path)[-2:] == ["dataset/aptos", "corruption/aptos"]
+    with pytest.raises(MedbenchError, match="tested on another data set"):
+        shift_table("aptos", records)
+
+
+def test_nothing_was_corrupted(synthetic: Any) -> None:
+    with pytest.raises(MedbenchError, match="corrupted images of 'aptos'") as caught:
+        corruption_table("aptos", synthetic("dinov2"))
+    assert "--corrupt all" in caught.value.hint
