@@ -289,20 +289,24 @@ class Page:
             bar.set_label(title)
             bar.outline.set_linewidth(0.4)
 
-    def legend_of_lines(self, data: FigureData, entries: Mapping[str, str] | None = None, markers: bool = True) -> None:
+    def legend_of_lines(
+        self, data: FigureData, entries: Mapping[str, str] | None = None, markers: bool = True, lines: bool = True
+    ) -> None:
         """Name the lines above the panels.
 
         Args:
             data: What is drawn.
             entries: Series -> its entry; None: the series' name.
-            markers: Whether lines have markers.
+            markers: Whether the series have markers.
+            lines: Whether they have lines.
         """
         from matplotlib.lines import Line2D
 
         handles = []
-        for name, look in ((name, self.look(style)) for name, style in data.series.items()):
-            entry, marker = name if entries is None else entries[name], look.marker if markers else None
-            handles.append(Line2D([], [], color=look.colour, marker=marker, linestyle=look.dash, label=entry))
+        for name, style in data.series.items():
+            look, entry = self.look(style), name if entries is None else entries[name]
+            form: dict[str, Any] = {"marker": look.marker if markers else None, "linestyle": look.dash if lines else ""}
+            handles.append(Line2D([], [], color=look.colour, label=entry, **form))
         self._add_legend(handles)
 
     def legend_of_groups(self, data: FigureData) -> None:

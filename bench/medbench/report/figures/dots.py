@@ -106,7 +106,7 @@ def draw(page: Page, data: FigureData) -> None:
             axes.axhline(edge - 0.5, color="0.92", linewidth=0.5, zorder=0)
     panels[-1].set_xlabel(data.panels[-1].x_title)
     if not alone:
-        page.legend_of_lines(data)
+        page.legend_of_lines(data, lines=False)
 
 
 def _draw_dot(page: Page, axes: Axes, data: FigureData, point: Point, row: int) -> None:

@@ -7,11 +7,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from medbench.errors import CardError
-from medbench.records import SplitCount
+from medbench.records import SplitCount, store
 from medbench.report.figures.draw import draw
-from medbench.report.figures.predictions.classes import collect
+from medbench.report.figures.predictions.classes import ALIKE, collect
+from medbench.report.figures.predictions.runs import Selection, shown
 
-from .conftest import predicted
+from .conftest import predicted, put
 
 
 def test_auroc_of_each_class_with_its_images(show):
@@ -30,6 +31,13 @@ def test_another_metric_and_runs_without_validation(show):
     assert [point.mean is None for point in data.points] == [False, False, True, True]
     assert "no number: poor" in data.notes
     assert draw(data, dpi=40).startswith(b"\x89PNG")
+
+
+def test_draws_that_are_all_equal_are_no_certainty(tmp_path):
+    put(tmp_path, "sure", 40.0, "multiclass", seeds=(0,))
+    data = collect(shown("multiclass", store.read_all(tmp_path), False, Selection()))
+    assert [(point.mean, point.low, point.high) for point in data.points] == [(1.0, None, None)] * 3
+    assert ALIKE in data.notes
 
 
 def test_what_has_no_number_for_each_class(show):

@@ -41,6 +41,7 @@ def test_depths_with_the_ends_of_other_protocols(synthetic):
         "decapitate-frozen": "kept units",
     }
     assert data.kind == DEPTHS
+    assert any(note.startswith("ends of lines: linear-unfrozen, linear-frozen,") for note in data.notes)
     assert "one sample standard deviation" in data.notes[0]
     assert draw(data, dpi=40).startswith(b"\x89PNG")
 

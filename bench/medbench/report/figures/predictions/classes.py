@@ -12,6 +12,7 @@ from medbench.report.measured import by_class
 
 KIND = "per-class"
 USUAL = "auroc"
+ALIKE = "without a line: all draws of the bootstrap are equal, as where all of a few images are right; not certain"
 MOST = 40
 """Most classes."""
 
@@ -36,7 +37,8 @@ def collect(shown: Shown, metric: str = "") -> FigureData:
     notes = [
         "lines: 95 % interval over test patients (images where none are known) and seeds; in brackets: test images"
     ]
-    notes += ["its threshold, temperature: chosen on validation"] * one.on_validation
+    notes += [f"{'temperature fitted' if one.scaled else 'threshold chosen'} on validation"] * one.on_validation
+    notes += [ALIKE] * any(point.mean is not None and point.low is None for point in points)
     lacking = [
         f"no number: {run.name}" for run in shown.runs if all(p.mean is None for p in points if p.series == run.name)
     ]
@@ -54,11 +56,9 @@ def collect(shown: Shown, metric: str = "") -> FigureData:
 
 
 def _points(run: Run, metric: str) -> list[Point]:
-    records = (run.group.first.group[:12],)
-    found = by_class(run.group, [metric])
-    return [
-        Point("", run.name, f"{short(name)} ({images})", None, one.value, one.std, one.n, low=one.low, high=one.high,
-              records=records)
-        for (name, images), numbers in zip(run.classes.items(), found, strict=True)
-        for one in numbers.values()
-    ]  # fmt: skip
+    records, points = (run.group.first.group[:12],), []
+    for (name, images), numbers in zip(run.classes.items(), by_class(run.group, [metric]), strict=True):
+        one, row = numbers[metric], f"{short(name)} ({images})"
+        low, high = (one.low, one.high) if one.low != one.high else (None, None)
+        points.append(Point("", run.name, row, None, one.value, one.std, one.n, records=records, low=low, high=high))
+    return points

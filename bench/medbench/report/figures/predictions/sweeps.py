@@ -64,8 +64,9 @@ def depths(dataset: str, records: Sequence[Record], include_random: bool, select
     titles = {"frozen": "frozen units", "kept": "kept units"}
     options = {place.panel: _swept(place.group) for place in found if _swept(place.group)}
     panels = [Panel(name, name, titles[option]) for name, option in options.items()]
-    what = "depth; the ends of lines are the protocols that are the same there"
-    return _figure(dataset, DEPTHS, found, panels, what, selection.metric, notes)
+    others = dict.fromkeys(p.group.first.unit.protocol for p in found if p.group.first.unit.protocol != p.panel)
+    ends = [f"ends of lines: {', '.join(others)}, the same training with no unit or all units"] * bool(others)
+    return _figure(dataset, DEPTHS, found, panels, "depth", selection.metric, [*ends, *notes])
 
 
 def _swept(group: Group) -> str:
