@@ -23,7 +23,7 @@ def scores(right: list[float], m: int = 60, seeds: int = 2) -> tuple[np.ndarray,
 
 def pick(best: list[list[float]], right: list[float]):
     found, targets = scores(right, seeds=len(best))
-    return choose(np.array(best), found, targets, Criterion("accuracy"), [1e-5, 1e-4, 1e-3], "learning rate")
+    return choose(np.array(best), found, targets, Criterion("accuracy"), {"learning rate": [1e-5, 1e-4, 1e-3]})
 
 
 def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
@@ -34,7 +34,7 @@ def test_the_mean_over_seeds_decides_and_the_first_wins_a_tie() -> None:
 def test_of_a_metric_that_falls_the_lowest_wins() -> None:
     found, targets = scores([0.5, 0.95, 0.6], seeds=1)
     choice = choose(
-        np.array([[1.2, 0.3, np.nan]]), found, targets, Criterion("log_loss"), [1e-5, 1e-4, 1e-3], "learning rate"
+        np.array([[1.2, 0.3, np.nan]]), found, targets, Criterion("log_loss"), {"learning rate": [1e-5, 1e-4, 1e-3]}
     )
     assert (choice.winner, choice.runner_up) == (1, 0)
     assert choice.gap > 0
@@ -50,6 +50,22 @@ def test_a_winner_at_the_edge_is_said() -> None:
     assert not any("of the grid" in w for w in pick([[0.5, 0.95, 0.6]], [0.5, 0.95, 0.6]).warnings)
 
 
+def test_each_hyper_parameter_with_several_values_is_named() -> None:
+    found, targets = scores([0.5, 0.6, 0.55, 0.7, 0.95, 0.9])
+    best = np.array([[0.5, 0.6, 0.55, 0.7, 0.95, 0.945]])
+    grid = {"learning rate": [1e-4] * 3 + [1e-3] * 3, "weight decay": [0.0, 0.1, 0.3] * 2, "width": [8] * 6}
+    rates = {"learning rate": [1e-4, 1e-4, 1e-3, 1e-3, 1e-2, 1e-2], "weight decay": [0.0, 0.1] * 3}
+    inside = choose(best, found, targets, Criterion("accuracy"), grid)
+    assert [text.split(" by ")[0] for text in inside.warnings] == [
+        "learning rate 0.001, weight decay 0.1 leads 0.001, 0.3"
+    ]
+    decay = choose(best[:, [0, 1, 2, 3, 5, 4]], found, targets, Criterion("accuracy"), grid)
+    assert decay.warnings[0].startswith("the best weight decay 0.3 is the largest of the grid")
+    rate = choose(best, found, targets, Criterion("accuracy"), rates)
+    assert rate.warnings[0].startswith("the best learning rate 0.01 is the largest of the grid")
+    assert not any("weight decay" in text for text in rate.warnings if "of the grid" in text)
+
+
 def test_a_close_race_is_said_and_a_clear_one_is_not() -> None:
     close = pick([[0.5, 0.71, 0.70]], [0.5, 0.71, 0.70])
     assert close.gap <= close.error
@@ -61,7 +77,7 @@ def test_a_close_race_is_said_and_a_clear_one_is_not() -> None:
 
 def test_one_candidate_is_chosen_without_a_gap() -> None:
     found, targets = scores([0.7])
-    choice = choose(np.array([[0.7], [0.6]]), found, targets, Criterion("accuracy"), [1e-4], "learning rate")
+    choice = choose(np.array([[0.7], [0.6]]), found, targets, Criterion("accuracy"), {"learning rate": [1e-4]})
     assert (choice.winner, choice.runner_up, choice.error, choice.warnings) == (0, None, None, ())
 
 
@@ -97,7 +113,7 @@ def test_the_least_log_loss_wins_and_no_wider_grid_is_advised() -> None:
     targets = np.ones(20, int)
     by = criterion("auroc", targets, 2)
     log_odds = np.stack([np.tile([-z, z], (20, 1)) for z in (-1.0, 0.5, 3.0)])[None].astype(float)
-    choice = choose(np.array([[1.3, 0.5, 0.05]]), log_odds, targets, by, [1e-5, 1e-4, 1e-3], "learning rate")
+    choice = choose(np.array([[1.3, 0.5, 0.05]]), log_odds, targets, by, {"learning rate": [1e-5, 1e-4, 1e-3]})
     assert (choice.winner, choice.runner_up) == (2, 1)
     assert choice.gap == pytest.approx(0.45)
     assert choice.warnings == by.warnings
@@ -107,7 +123,7 @@ def test_where_nothing_is_defined_nothing_is_chosen() -> None:
     found, targets = scores([0.5, 0.6])
     for value in (np.nan, -np.inf):
         with pytest.raises(MedbenchError, match="no learning rate can be chosen: accuracy on validation is undefined"):
-            choose(np.full((1, 2), value), found, targets, Criterion("accuracy"), [1e-5, 1e-4], "learning rate")
+            choose(np.full((1, 2), value), found, targets, Criterion("accuracy"), {"learning rate": [1e-5, 1e-4]})
 
 
 def test_scores_of_candidates_and_of_no_images() -> None:

@@ -45,8 +45,7 @@ def run(context: Context[LinearFrozen]) -> dict[int, Outcome]:
             log_odds,
             context.val_targets,
             by,
-            settings.learning_rates,
-            "learning rate",
+            {"learning rate": settings.learning_rates},
             context.val_groups,
         )
         winners = trained.weight[:, choice.winner].contiguous()

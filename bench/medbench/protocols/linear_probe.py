@@ -27,7 +27,7 @@ def run(context: Context[LinearProbe]) -> dict[int, Outcome]:
     fits = _fits(context, train, context.train_targets, strengths)
     log_odds = np.stack([_log_odds(context, fit, val) for fit in fits])
     values = scores_on(context.val_targets, log_odds, by)
-    choice = choose(values[None], log_odds[None], context.val_targets, by, strengths, "C", context.val_groups)
+    choice = choose(values[None], log_odds[None], context.val_targets, by, {"C": strengths}, context.val_groups)
     best, told = choice.winner, {f"C = {c:g}": fit.warnings for c, fit in zip(strengths, fits, strict=True)}
     final = fits[best]
     if settings.refit:

@@ -49,6 +49,6 @@ def _regression(context: Context[LpFt]) -> tuple[float, Logistic, tuple[str, ...
     heads = np.stack([np.concatenate([fit.weight, fit.bias[:, None]], axis=1) for fit in fits])
     log_odds = predict(torch.from_numpy(heads).float(), torch.from_numpy(val).float(), multilabel=context.multilabel)
     values = metrics.score_many(by.metric, metrics.scores_for(by.metric, log_odds), context.val_targets)
-    choice = choose(values[None], log_odds[None], context.val_targets, by, settings.C, "C", context.val_groups)
+    choice = choose(values[None], log_odds[None], context.val_targets, by, {"C": settings.C}, context.val_groups)
     best = fits[choice.winner]
     return settings.C[choice.winner], best, (*choice.warnings, *best.warnings)

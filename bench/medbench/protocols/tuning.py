@@ -134,7 +134,7 @@ def _choose(
 ) -> Choice:
     best = np.array([[fits[seed, rate].best for rate in rates] for seed in seeds])
     log_odds = np.stack([[fits[seed, rate].log_odds for rate in rates] for seed in seeds])
-    return choose(best, log_odds, context.val_targets, context.criterion, rates, "learning rate", context.val_groups)
+    return choose(best, log_odds, context.val_targets, context.criterion, {"learning rate": rates}, context.val_groups)
 
 
 def _outcome(

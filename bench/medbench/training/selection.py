@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,56 +116,57 @@ def choose(
     log_odds: NDArray[np.float64],
     targets: NDArray[np.integer],
     by: Criterion,
-    candidates: list[float],
-    what: str,
+    grid: Mapping[str, Sequence[float]],
     groups: NDArray[np.generic] | None = None,
 ) -> Choice:
     """Choose the candidate with the best mean validation metric over the seeds; of equal ones, the first.
 
     The best is the highest, or the lowest of a metric such as log_loss, of which less is better.
 
-    Warns if the winner is at the edge of the grid, and if its lead over the runner-up is within one standard error.
-    The error is from a paired bootstrap over validation images or patients; both candidates and all seeds use the same
-    draws.
+    Warns if any hyper-parameter of the winner is at the edge of the grid, and if its lead over the runner-up is within
+    one standard error. The error is from a paired bootstrap over validation images or patients; both candidates and all
+    seeds use the same draws.
 
     Args:
         best: Validation metric at the best epoch of each training, (s, l).
         log_odds: Of the validation images there, (s, l, m, c).
         targets: Validation targets, (m,) or (m, c).
         by: What is chosen by.
-        candidates: The l values.
-        what: Their name, for the warnings.
+        grid: The l values of each hyper-parameter, by its name for people.
         groups: Patient of each validation image, (m,): the bootstrap draws patients; None: it draws images.
 
     Raises:
         MedbenchError: The metric is undefined for all candidates.
     """
-    if len(candidates) == 1:
+    if best.shape[1] == 1:
         return Choice(0, None, 0.0, None, by.warnings)
     mean = best.mean(axis=0)
+    axes = {name: values for name, values in grid.items() if len(set(values)) > 1} or dict(grid)
+    what = " and ".join(axes)
     ranked = best_of(mean, by, what)
     winner, second = int(ranked[0]), int(ranked[1])
     gap = float(by.sign * (mean[winner] - mean[second])) if np.isfinite(mean[second]) else float("nan")
     one, two = (metrics.scores_for(by.metric, log_odds[:, place]) for place in (winner, second))
     error = paired_se(by.metric, one, two, targets, groups)
     images = f"{len(targets)} validation images"
-    warnings = [] if by.warnings else _edge(candidates, winner, what)
+    warnings = [] if by.warnings else [text for name in axes for text in _edge(axes[name], winner, name)]
+    first = ", ".join(f"{name} {values[winner]:g}" for name, values in axes.items())
+    other = ", ".join(f"{values[second]:g}" for values in axes.values())
     if gap == 0:
         ties = int((mean == mean[winner]).sum()) - 1
         warnings.append(
-            f"{what} {candidates[winner]:g} ties with {ties} other{'s' * (ties > 1)} on {images}: another sample may"
-            " choose otherwise"
+            f"{first} ties with {ties} other{'s' * (ties > 1)} on {images}: another sample may choose otherwise"
         )
     elif np.isfinite(gap) and gap <= error:
         warnings.append(
-            f"{what} {candidates[winner]:g} leads {candidates[second]:g} by {gap:.4f} on {images}, within the "
+            f"{first} leads {other} by {gap:.4f} on {images}, within the "
             f"selection's standard error of {error:.4f}: another sample may choose otherwise"
         )
     return Choice(winner, second, gap, error, (*by.warnings, *warnings))
 
 
-def _edge(candidates: list[float], winner: int, what: str) -> list[str]:
-    if len(candidates) < 3 or candidates[winner] not in (min(candidates), max(candidates)):
+def _edge(candidates: Sequence[float], winner: int, what: str) -> list[str]:
+    if len(set(candidates)) < 3 or candidates[winner] not in (min(candidates), max(candidates)):
         return []
     edge = "smallest" if candidates[winner] == min(candidates) else "largest"
     return [f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better"]

@@ -55,6 +55,22 @@ def test_prompts_alone_get_gradients_and_change_the_feature(family: tuple[str, s
     assert (found - small(*family).pooled(x0)).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_checkpointing_and_compiling_change_no_gradient(compiled: bool) -> None:
+    found = []
+    for cheap in (False, True):
+        encoder = small("toy-vit")
+        x0 = images(encoder)
+        add_prompts(encoder, x0[:1], P, 0, deep=True)
+        encoder.set_grad_checkpointing(cheap)
+        # What torch.compile traces is the same with all its backends; this one needs no C++ compiler.
+        forward = torch.compile(encoder, backend="eager") if compiled and cheap else encoder
+        output = forward(x0)
+        output.sum().backward()
+        found.append((output.detach(), encoder.prompts.values.grad))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
+
+
 def test_rotary_positions_skip_the_prompts() -> None:
     encoder, plain = small("dinov3"), small("dinov3")
     add_prompts(encoder, images(encoder, 1), P, 0, deep=True)

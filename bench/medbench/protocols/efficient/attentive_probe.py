@@ -45,8 +45,9 @@ def run(context: Context[AttentiveProbe]) -> dict[int, Outcome]:
     )
     labels = [{"learning_rate": rate, "weight_decay": decay} for rate, decay in candidates_of(settings)]
     with torch.inference_mode():
-        log_odds, rates = grid.predict(trained.weight, bank.splits["val"]), [one["learning_rate"] for one in labels]
-        choice = choose(trained.best, log_odds, context.val_targets, by, rates, "learning rate", context.val_groups)
+        log_odds = grid.predict(trained.weight, bank.splits["val"])
+        values = {name.replace("_", " "): [one[name] for one in labels] for name in labels[0]}
+        choice = choose(trained.best, log_odds, context.val_targets, by, values, context.val_groups)
         winners = trained.weight[:, [choice.winner]].contiguous()
         tested = grid.predict(winners, bank.splits["test"])[:, 0]
     counts = {"trainable_parameters": grid.layout.total}

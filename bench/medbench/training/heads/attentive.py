@@ -29,6 +29,7 @@ from torch import Tensor
 
 from medbench.cards.recipes import AttentiveProbe
 from medbench.errors import MedbenchError
+from medbench.features.memory import kept_buffers
 from medbench.seeding import seed_of
 from medbench.training.finetune.cached import Rows, ViewRows
 from medbench.training.heads.grid import Grid, GridResult, Problem
@@ -209,6 +210,6 @@ def train_attentive(
     Raises:
         MedbenchError: The width is no multiple of the number of attention heads.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_buffers():
         grid = AttentiveGrid(problem, settings, list(seeds), device)
         return grid, grid.train(resume)
