@@ -150,7 +150,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     """Return a table as a DataFrame: one row per row of the table, with mean, std and n of every column.
 
     Args:
-        name: `dataset/<name>`, or a paper's table such as `wacv2024/table1`; `medbench ls tables` lists them.
+        name: `dataset/<name>`, `ranks/<study>` or a paper's table such as `wacv2024/table1`; `medbench ls tables` has
+            all.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics; for a data set also metrics that no record holds, such as
@@ -178,10 +179,10 @@ def table(name: str, **options: Any) -> pd.DataFrame:
 
 
 def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
-    """Draw a paper's figure, write it and its data (CSV), and return the paths of the files.
+    """Draw a figure, write it and its data (CSV), and return the paths of the files.
 
     Args:
-        name: The figure, such as `wacv2024/figure4`; `medbench ls figures` lists them.
+        name: The figure, such as `wacv2024/figure4` or `ranks/<study>`; `medbench ls figures` lists them.
         to: The folder to write to; None: `figures`, next to the run store.
         formats: `png`, `svg`, `pdf`: one, several, or a comma list.
         options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as in the command. `out` is

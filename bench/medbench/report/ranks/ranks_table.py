@@ -99,7 +99,7 @@ def _table(card: StudyCard, base: Table, ranking: Ranking | None, notes: Iterabl
         title=f"study {card.name}" + (f": {card.title}" if card.title else ""),
         columns=(*columns, *base.columns),
         rows=tuple(rows),
-        notes=(*notes, *base.notes),
+        notes=(*notes, *(note.replace("the paper's", "the study's") for note in base.notes)),
         lead=len(columns),
     )
 
