@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import RetFiner
@@ -82,7 +82,7 @@ class Refining(Training[Tensor]):
         self, refiner: Refiner, data: ReportData, settings: RetFiner, machine: Machine, seed: int, what: str
     ) -> None:
         self.refiner = machine.place(refiner)
-        shares = {self.refiner.encoder: settings.encoder_share}
+        shares: dict[nn.Module, float] = {self.refiner.encoder: settings.encoder_share}
         optimizer = adamw_on_all(self.refiner, settings.learning_rate, settings.weight_decay, shares)
         n = len(data.train_reports.ids)
         several = machine.world > 1
