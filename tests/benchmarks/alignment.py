@@ -25,7 +25,7 @@ from medbench.models.text.vocabulary import word_vocabulary
 from medbench.models.weights.locate import WeightsFile
 from medbench.training.alignment.captions import Captions
 from medbench.training.alignment.network import Towers
-from medbench.training.alignment.training import Alignment, PairData
+from medbench.training.alignment.training import Alignment, CaptionData
 from medbench.training.machine import machine
 
 SIZE, N = 128, 64
@@ -95,5 +95,5 @@ def training(folder: Path, batch: int) -> Alignment:
     encoder.requires_grad_(True)
     tower = build_bert(find_model(CARD), text, None, "benchmark")
     reader = TextReader(rule, WeightsFile(file, "", "file"))
-    data = PairData(Still(Store(images, {}, "", folder), np.arange(N), SIZE), captions, reader, [0.0] * 3, [1.0] * 3)
+    data = CaptionData(Still(Store(images, {}, "", folder), np.arange(N), SIZE), captions, reader, [0.0] * 3, [1.0] * 3)
     return Alignment(Towers(encoder, tower, 64, 0), data, settings, machine("fp32", "cpu", 0), 0, "benchmark")

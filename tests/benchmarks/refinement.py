@@ -18,7 +18,7 @@ from medbench.models.text.bert import build_reader
 from medbench.training.machine import machine
 from medbench.training.retfiner.masking import Words
 from medbench.training.retfiner.network import Refiner
-from medbench.training.retfiner.refining import PairData, Refining, alone
+from medbench.training.retfiner.refining import Refining, ReportData, alone
 from medbench.training.retfiner.reports import Reports
 
 SIZE, PAIRS, WORDS = 112, 96, Words(pad=0, mask=4, first=5, size=1000)
@@ -43,7 +43,7 @@ def refining(batch: int) -> Refining:
     network = Refiner(encoder, build_reader(SHAPE, None, 0.1, "benchmark"), settings, 0)
     rows = np.arange(PAIRS)
     prepare = lambda raw: normalise(raw, [0.5] * 3, [0.25] * 3)  # noqa: E731
-    data = PairData(Still(store, rows, SIZE), Clean(store, rows, SIZE), prepare, reports, reports, WORDS)
+    data = ReportData(Still(store, rows, SIZE), Clean(store, rows, SIZE), prepare, reports, reports, WORDS)
     return Refining(network, data, settings, machine("fp32", "cpu", 0), 0, "benchmark")
 
 

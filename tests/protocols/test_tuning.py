@@ -38,7 +38,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, failures: dict[tuple[int, float], s
         value = float("nan") if failed else VALUES.get((seed, rate), 0.4)
         curve = Curve([value / 2, value], [1.0, 0.5], [rate, rate], [3, 6])
         scores = np.random.default_rng(seed).random((45, 3)).astype(np.float32)
-        return Fitted(value, 1, 6, scores, {}, curve, {"train_seconds": 2.0, "train_images": 10}, failed)
+        return Fitted(value, 1, 6, scores, {}, curve, {"train_images_per_second": 5.0}, failed)
 
     monkeypatch.setattr(tuning, "_fit", fit)
     monkeypatch.setattr(tuning, "_test", lambda context, task, build, fitted, seed, rate: (np.full((2, 3), rate), {}))

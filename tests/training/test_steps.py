@@ -22,7 +22,7 @@ from medbench.seeding import generator, seed_of
 from medbench.training import steps
 from medbench.training.checkpoint import State
 from medbench.training.machine import machine, trained_state
-from medbench.training.steps import Rows, Training
+from medbench.training.steps import Accumulated, Rows, Training
 
 N, D = 21, 4
 X = torch.randn(2, N, D, generator=torch.Generator().manual_seed(0))  # images, and texts of the same number
@@ -37,7 +37,7 @@ class Pairs(Dataset[Tensor]):
         return X[:, [index for _, index in at]]
 
 
-class Small(Training[Tensor]):
+class Small(Accumulated[Tensor]):
     """What both trainings have in common: order, learning rate, and a state without anything of their own."""
 
     draws = "small"
@@ -157,7 +157,11 @@ def test_it_is_the_plain_loop(tmp_path: Path, kind: type[Small]) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
     assert (made.done, made.images) == (9, 54)
     assert made.seconds > 0
-    assert made.facts() == {"trainable_parameters": sum(p.numel() for p in other.parameters()), "micro_batch": 6}
+    assert made.facts() == {
+        "trainable_parameters": sum(p.numel() for p in other.parameters()),
+        "micro_batch": 6,
+        "train_images_per_second": 54 / made.seconds,
+    }
     assert not (tmp_path / "state").exists(), "nothing is saved before its time"
 
 

@@ -39,6 +39,13 @@ def check(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 at warnings too.")] = False,
     missing: options.Missing = "stop",
+    pairs: Annotated[
+        bool | None,
+        typer.Option(
+            "--pairs/--labels",
+            help="Read a table as image-text pairs, or as labels; default: pairs if it has no column of labels.",
+        ),
+    ] = None,
     list_: Annotated[
         Path | None, typer.Option("--list", help="Write every image that a finding is about to this CSV file.")
     ] = None,
@@ -54,7 +61,7 @@ def check(
     """Check a local copy against its card.
 
     Reports class counts, missing and unreadable images, exact and near duplicates, and groups that cross splits. Exits
-    with 1 at errors.
+    with 1 at errors. Of image-text pairs, also how many rows have texts and categories, and how many texts are equal.
     """
     from medbench.data.checks.check import check as examine
     from medbench.data.checks.check import write_list
@@ -70,6 +77,7 @@ def check(
         split_name=split_name,
         near_radius=bits,
         missing=_missing(missing),
+        pairs=pairs,
         columns=own_columns(image, label, group, split_column, task, metric),
     )
     if html is not None:

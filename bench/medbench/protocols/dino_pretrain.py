@@ -21,7 +21,7 @@ from medbench.models.encoder import Encoder
 from medbench.models.networks.builders import REFUSED
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import vote, votes_of
-from medbench.protocols.tuning import checkpointed, machine_of, sample
+from medbench.protocols.tuning import checkpointed, machine_of, sample, several
 from medbench.training.dino.parts import Head, Student, Teacher
 from medbench.training.dino.pretraining import CropData, Pretraining
 from medbench.training.finetune.networks import leave_out_unused, thaw
@@ -128,9 +128,7 @@ def _warnings(context: Context[DinoPretrain], work: Pretraining, k: int) -> tupl
         found.append(f"collapsed: the teacher gives all images nearly one output (information {left:.4f} nats)")
     if k < settings.k:
         found.append(f"k = {settings.k} is more than the {k} training images: cut to {k}")
-    if work.machine.world > 1:
-        found.append(f"trained by {work.machine.world} processes: batch statistics of batch norm, if any, differ")
-    return tuple(found)
+    return (*found, *several(work.machine))
 
 
 def refusal(encoder: Encoder, size: int) -> str:

@@ -29,10 +29,10 @@ from medbench.models.text.tokenizers import Tokenizer as TextReader
 from medbench.models.weights.bert_files import VOCABULARY
 from medbench.protocols.context import Context, Outcome
 from medbench.protocols.knn import vote
-from medbench.protocols.tuning import checkpointed, machine_of, sample
+from medbench.protocols.tuning import checkpointed, machine_of, sample, several
 from medbench.training.alignment.captions import Captions, filled
 from medbench.training.alignment.network import IMAGE, Towers
-from medbench.training.alignment.training import Alignment, PairData
+from medbench.training.alignment.training import Alignment, CaptionData
 from medbench.training.finetune.networks import leave_out_unused, thaw
 
 ZERO_SHOT, NEIGHBOURS = "zero_shot_recall", "knn_recall"
@@ -54,7 +54,7 @@ def run(context: Context[FlairPretrain]) -> dict[int, Outcome]:
     encoder.set_grad_checkpointing(checkpointed(context, inputs.image_size))
     thaw(encoder)
     leave_out_unused(encoder, sample(context))
-    data = PairData(inputs.still(), captions, reader, inputs.mean, inputs.std)
+    data = CaptionData(inputs.still(), captions, reader, inputs.mean, inputs.std)
     work = Alignment(
         Towers(encoder, text, settings.dim, seed),
         data,
@@ -238,8 +238,4 @@ def _warnings(work: Alignment, pairs: Pairs) -> tuple[str, ...]:
         )
     if work.n % work.batch:
         found.append(f"{work.n % work.batch} of {work.n} draws of an epoch do not fill a batch and are left out")
-    if work.machine.world > 1:
-        found.append(
-            f"trained by {work.machine.world} processes: batch norm, if any, has other statistics than with one"
-        )
-    return tuple(found)
+    return (*found, *several(work.machine))

@@ -14,11 +14,11 @@ from medbench.models.encoder import Encoder
 from medbench.models.text.bert import build_reader
 from medbench.models.weights.bert_files import VOCABULARY
 from medbench.protocols.context import Context, Outcome
-from medbench.protocols.tuning import checkpointed, machine_of, sample
+from medbench.protocols.tuning import checkpointed, machine_of, sample, several
 from medbench.training.finetune.networks import leave_out_unreached, thaw
 from medbench.training.retfiner.exported import exported, model_card
 from medbench.training.retfiner.network import Refiner
-from medbench.training.retfiner.refining import PairData, Refining, alone
+from medbench.training.retfiner.refining import Refining, ReportData, alone
 from medbench.training.retfiner.reports import Reader, Reports, reader_of
 from medbench.training.retfiner.retrieval import chance
 
@@ -37,7 +37,7 @@ def run(context: Context[RetFiner]) -> dict[int, Outcome]:
     train, val = (_checked(split, reader.read(texts[split]), settings.max_tokens) for split in ("train", "val"))
     plain = inputs.encoder()
     refiner = _refiner(context, plain, reader, train)
-    data = PairData(inputs.still(), inputs.images("val"), inputs.normalise, train, val, reader.words)
+    data = ReportData(inputs.still(), inputs.images("val"), inputs.normalise, train, val, reader.words)
     work = Refining(refiner, data, settings, machine_of(context), seed, context.name)
     if failed := work.run(context.partial / f"seed{seed}.safetensors"):
         return {seed: Outcome(failed=failed)}
@@ -121,8 +121,4 @@ def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], trai
             f"{equal} of {len(train.texts)} training reports repeat others and count as negatives of them; to"
             " leave them out: --set equal_text=ignore"
         )
-    if machine_of(context).world > 1:
-        found.append(
-            f"trained by {machine_of(context).world} processes: batch norm, if any, has other statistics than with one"
-        )
-    return tuple(found)
+    return (*found, *several(machine_of(context)))

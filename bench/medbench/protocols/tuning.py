@@ -162,8 +162,8 @@ def _outcome(
         },
         selection=selection,
         history=_history({r: fit for (s, r), fit in fits.items() if s == seed}),
-        warnings=(*selection["warnings"], *_warnings(task)),
-        counts=_counts(fitted),
+        warnings=(*selection["warnings"], *several(task.machine)),
+        counts=dict(fitted.facts),
         weights=kept,
     )
 
@@ -181,16 +181,11 @@ def _test(
     return found, fitted.state if built.export is None else built.export(built.network)
 
 
-def _counts(fitted: Fitted) -> dict[str, float]:
-    facts = dict(fitted.facts)
-    seconds, images = facts.pop("train_seconds", 0.0), facts.pop("train_images", 0)
-    return facts | {"train_images_per_second": images / seconds if seconds else 0.0}
-
-
-def _warnings(task: FitTask) -> tuple[str, ...]:
-    if task.machine.world == 1:
+def several(machine: Machine) -> tuple[str, ...]:
+    """Return the warning that a record of several processes has."""
+    if machine.world == 1:
         return ()
-    return (f"trained by {task.machine.world} processes: batch statistics of batch norm, if any, differ",)
+    return (f"trained by {machine.world} processes: batch norm, if any, has other statistics than with one",)
 
 
 def _selection(fits: dict[tuple[int, float], Fitted], choice: Choice, searched: list[int]) -> dict[str, Any]:

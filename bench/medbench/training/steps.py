@@ -42,7 +42,7 @@ Rows = NDArray[np.int64]
 class Training(ABC, Generic[Batch]):
     """A training of a network, step by step.
 
-    A subclass defines the order of the images (`rows_of`, `item`), a step (`set_rates`, `loss_of`, `end_step`), the
+    A subclass defines the order of the images (`rows_of`, `item`), a step (`set_rates`, `gradients`, `end_step`), the
     end of an epoch (`end_epoch`) and the checkpoint (`state`, `restore`). This class makes the steps, resumes, saves
     and, if memory runs out, continues with smaller micro-batches.
 
@@ -127,20 +127,19 @@ class Training(ABC, Generic[Batch]):
         """Set learning rates and the like for the next step."""
 
     @abstractmethod
-    def loss_of(self, batch: Batch, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
-        """Return a micro-batch's part of the step's loss, (), and (j,) numbers to add up over all its micro-batches.
+    def gradients(self, batch: Batch, rows: Rows) -> Tensor:
+        """Compute the gradient of the step's loss; return (j,) numbers to add up over the processes, the loss first.
 
         Args:
             batch: This process's share of the step's batch.
             rows: The rows of the step, over all processes.
-            at: Which images of the share make up the micro-batch.
         """
 
     def end_step(self, sums: Tensor) -> Tensor:
         """Finish a step that the optimizer has made; return the numbers to add up over the epoch, the loss first.
 
         Args:
-            sums: The sums of `loss_of` over all micro-batches and processes.
+            sums: The sums of what `gradients` returns over all processes.
         """
         return sums
 
@@ -158,7 +157,11 @@ class Training(ABC, Generic[Batch]):
 
     def facts(self) -> dict[str, float]:
         """Return what the training cost."""
-        return {"trainable_parameters": count_trainable(self.network), "micro_batch": self.micro}
+        return {
+            "trainable_parameters": count_trainable(self.network),
+            "micro_batch": self.micro,
+            "train_images_per_second": self.images / self.seconds if self.seconds else 0.0,
+        }
 
     def run_steps(self, file: Path) -> int | None:
         """Make all steps, from a checkpoint in `file` if there is one; it is renewed at bounded intervals.
@@ -290,24 +293,11 @@ class Training(ABC, Generic[Batch]):
         self.stepper.zero_grad()
         torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, self.machine.rank))
         try:
-            return self._gradients(batch, rows)
+            return self.gradients(batch, rows)
         except torch.OutOfMemoryError:
             if self.machine.world > 1:  # the other processes wait in this step and cannot repeat it: all must end
                 raise
             return None
-
-    def _gradients(self, batch: Batch, rows: Rows) -> Tensor:
-        """Accumulate the gradient of the step's loss over this process's micro-batches; return what to add up."""
-        accelerator, share = self.machine.accelerator, len(self.machine.share(rows))
-        sums = torch.zeros((), device=self.machine.device)
-        self.model.train()
-        for start in range(0, share, self.micro):
-            last = start + self.micro >= share
-            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
-                loss, part = self.loss_of(batch, rows, slice(start, start + self.micro))
-                accelerator.backward(loss * self.machine.world)  # accelerate takes the mean over the processes
-            sums = sums + part
-        return sums
 
     def _halve(self, share: int) -> None:
         """Halve the micro-batch of a process whose share of the batch is `share` images.
@@ -329,6 +319,33 @@ class Training(ABC, Generic[Batch]):
         self.micro = at_once // 2
         torch.cuda.empty_cache()
         say(f"{self.what}: out of memory; continues with micro-batches of {self.micro}, accumulated to the same batch")
+
+
+class Accumulated(Training[Batch]):
+    """A training whose loss is a sum over the images, so that the gradients of micro-batches can be added up."""
+
+    @abstractmethod
+    def loss_of(self, batch: Batch, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
+        """Return a micro-batch's part of the step's loss, (), and (j,) numbers to add up over all its micro-batches.
+
+        Args:
+            batch: This process's share of the step's batch.
+            rows: The rows of the step, over all processes.
+            at: Which images of the share make up the micro-batch.
+        """
+
+    def gradients(self, batch: Batch, rows: Rows) -> Tensor:
+        """Add up the gradients of this process's micro-batches; return the sums of their numbers."""
+        accelerator, share = self.machine.accelerator, len(self.machine.share(rows))
+        sums = torch.zeros((), device=self.machine.device)
+        self.model.train()
+        for start in range(0, share, self.micro):
+            last = start + self.micro >= share
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
+                loss, part = self.loss_of(batch, rows, slice(start, start + self.micro))
+                accelerator.backward(loss * self.machine.world)  # accelerate takes the mean over the processes
+            sums = sums + part
+        return sums
 
 
 def _first(told: Tensor) -> int:

@@ -20,7 +20,7 @@ from medbench.models.text.vocabulary import word_vocabulary
 from medbench.models.weights.locate import WeightsFile
 from medbench.training.alignment.captions import Captions
 from medbench.training.alignment.network import Towers
-from medbench.training.alignment.training import Alignment, PairData, Probe
+from medbench.training.alignment.training import Alignment, CaptionData, Probe
 from medbench.training.machine import Machine, machine
 
 NAMES = ("broad stripes", "middle stripes", "narrow stripes")
@@ -86,5 +86,5 @@ def work(
     encoder.requires_grad_(True)
     towers = Towers(encoder, build_bert(find_model(model), text, None, "test"), settings.dim, 0)
     reader = TextReader(rule, WeightsFile(file, "", "file"))
-    data = PairData(Still(stripes(n, 0), np.arange(n), SIZE), captions, reader, [0.5] * 3, [0.25] * 3)
+    data = CaptionData(Still(stripes(n, 0), np.arange(n), SIZE), captions, reader, [0.5] * 3, [0.25] * 3)
     return Alignment(towers, data, settings, on or machine("fp32", "cpu", 0), 0, "test", probe)

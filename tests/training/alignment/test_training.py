@@ -17,6 +17,7 @@ from medbench.training import steps
 from medbench.training.alignment.losses import soft_targets
 from medbench.training.alignment.network import Towers
 from medbench.training.alignment.training import CURVE, Alignment, rate_at
+from medbench.training.machine import machine
 
 from .made import work
 
@@ -115,6 +116,45 @@ def test_it_learns_and_tells_how_far_the_loss_is_above_its_floor(tmp_path: Path)
     assert made.facts()["trainable_parameters"] == sum(p.numel() for p in made.towers.parameters() if p.requires_grad)
 
 
+def test_bf16_learns_and_a_kill_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> Alignment:
+        on = machine("bf16", "cpu", 0)
+        changes = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "jitter": 0.0, "micro_batch": 8}
+        return work(tmp_path, n=48, model="toy-cnn", on=on, **changes)
+
+    whole = made()
+    assert whole.run(tmp_path / "whole.safetensors") == ""
+    assert np.isfinite([*whole.curve.values()]).all()
+    assert whole.curve["above_floor"][-1] < 0.6 * whole.curve["above_floor"][0]
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
+    step, left = Alignment._step, [5]
+
+    def killed(self: Alignment, *arguments: Any) -> Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    broken = made()
+    with monkeypatch.context() as patch:
+        patch.setattr(Alignment, "_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            broken.run(tmp_path / "state.safetensors")
+    again = made()
+    assert again.run(tmp_path / "state.safetensors") == ""
+    assert again.curve == whole.curve
+    two = again.towers.state_dict()
+    assert all(torch.equal(value, two[name]) for name, value in whole.towers.state_dict().items())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_on_a_gpu(tmp_path: Path, precision: str) -> None:
+    made = work(tmp_path, n=48, model="toy-cnn", on=machine(precision, "cuda", 0), epochs=6, learning_rate=3e-3)
+    assert made.run(tmp_path / "state.safetensors") == ""
+    assert made.curve["above_floor"][-1] < made.curve["above_floor"][0]
+
+
 def test_images_of_small_sets_are_drawn_again_with_other_draws(tmp_path: Path) -> None:
     made = work(tmp_path, n=26)
     chosen = made._chosen(0)
@@ -134,7 +174,7 @@ def test_batch_norm_is_not_cut_if_memory_runs_out(tmp_path: Path, monkeypatch: p
     def full(*_: Any) -> Tensor:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Alignment, "_gradients", full)
+    monkeypatch.setattr(Alignment, "gradients", full)
     with pytest.raises(MedbenchError, match="out of memory") as caught:
         made.run(tmp_path / "state.safetensors")
     assert "micro_batch=4" in str(caught.value.hint)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import pytest
 import torch
+from torch import nn
 
 import medbench
 from medbench.cards.recipes import LinearUnfrozen
 from medbench.training.finetune.networks import Classifier, linear_head, thaw
-from medbench.training.finetune.optimizer import depths, make_optimizer
+from medbench.training.finetune.optimizer import adamw_on_all, depths, make_optimizer
 
 
 def classifier(name: str = "toy-vit") -> Classifier:
@@ -71,3 +73,24 @@ def test_frozen_parameters_are_in_no_group() -> None:
 def test_decay_on_all() -> None:
     groups = make_optimizer(classifier(), 1e-3, LinearUnfrozen(weight_decay=0.1, decay_all=True)).param_groups
     assert [group["weight_decay"] for group in groups] == [0.1]
+
+
+def test_decay_on_all_parameters_and_a_part_with_a_share_of_the_rate() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
+    network[1].requires_grad_(False)
+    one, two = network, copy.deepcopy(network)
+    ours = adamw_on_all(one, 0.1, 0.5, {one[0]: 0.01})
+    torch_own = [torch.optim.AdamW(two[i].parameters(), lr=lr, weight_decay=0.5) for i, lr in ((0, 1e-3), (2, 0.1))]
+    for step in range(3):
+        x = torch.randn(5, 4, generator=torch.Generator().manual_seed(step))
+        for net, optimizers in ((one, [ours]), (two, torch_own)):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            net(x).square().sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert {group["lr"] for group in adamw_on_all(one, 0.1, 0.5).param_groups} == {0.1}

@@ -19,7 +19,7 @@ from medbench.models.load import load_model
 from medbench.training.machine import Machine, machine
 from medbench.training.retfiner.masking import Words
 from medbench.training.retfiner.network import Refiner
-from medbench.training.retfiner.refining import PairData, Refining, Reports
+from medbench.training.retfiner.refining import Refining, ReportData, Reports
 
 SIZE, TOKENS = 32, 8
 WORDS = Words(pad=0, mask=3, first=4, size=24)
@@ -65,7 +65,7 @@ def work(
     settings = RetFiner(**(SMALL | changes))
     (store, reports), (val, val_reports) = (stripes(count, seed, words=words) for seed, count in enumerate((n, held)))
     train: Dataset[torch.Tensor] = Still(store, np.arange(n), SIZE)
-    data = PairData(train, Clean(val, np.arange(held), SIZE), prepare, reports, val_reports, WORDS)
+    data = ReportData(train, Clean(val, np.arange(held), SIZE), prepare, reports, val_reports, WORDS)
     return Refining(refiner(settings, model), data, settings, on or machine("fp32", "cpu", 0), 0, "test")
 
 

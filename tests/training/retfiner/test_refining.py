@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medbench.seeding import generator
 from medbench.training import steps
+from medbench.training.machine import machine
 from medbench.training.retfiner.masking import masked
 from medbench.training.retfiner.network import Batch, Refiner
 from medbench.training.retfiner.refining import CURVE, Refining
@@ -155,3 +156,59 @@ def test_it_learns_which_report_belongs_to_which_image(tmp_path: Path) -> None:
     made = work(60, 48, "toy-cnn", words=False, batch_size=20, epochs=8, patience=8, **changes)
     assert made.run(tmp_path / "state.safetensors") == ""
     assert made.curve["val_recall"][made.best_epoch] > 0.8, "a third by chance"
+
+
+def test_the_encoder_can_be_slower_and_keep_the_statistics_of_its_batch_norms(tmp_path: Path) -> None:
+    changes = {"epochs": 1, "batch_size": 18, "weight_decay": 0.0, "equal_text": "ignore"}
+    made = work(model="toy-cnn", encoder_share=0.01, keep_statistics=True, **changes)
+    before = {name: value.clone() for name, value in made.refiner.state_dict().items()}
+    assert made.run(tmp_path / "state.safetensors") == ""
+    moved = {name: float((value - before[name]).abs().max()) for name, value in made.refiner.state_dict().items()}
+    # Adam's first step moves a number by the rate, whatever its gradient is.
+    kernel = next(name for name in before if name.startswith("encoder.") and before[name].ndim == 4)
+    assert moved[kernel] == pytest.approx(1e-3 * 0.01, rel=0.05)
+    assert moved["contra_head_v.linear.weight"] == pytest.approx(1e-3, rel=0.05)
+    statistics = [name for name in moved if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert {moved[name] for name in statistics} == {0.0}
+
+
+def test_bf16_learns_and_a_kill_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> Refining:
+        return work(on=machine("bf16", "cpu", 0), epochs=3, micro_batch=4, patience=3)
+
+    whole = made()
+    assert whole.run(tmp_path / "whole.safetensors") == ""
+    assert np.isfinite([*whole.curve.values()]).all()
+    assert whole.curve["loss"][-1] < whole.curve["loss"][0] - 0.5
+    exact = work(epochs=3, micro_batch=4, patience=3)
+    exact.run(tmp_path / "exact.safetensors")
+    assert exact.curve["loss"] != whole.curve["loss"], "the precision is used"
+    assert whole.curve["loss"] == pytest.approx(exact.curve["loss"], rel=0.02)
+    monkeypatch.setattr(steps, "CHECKPOINT_SECONDS", -1.0)
+    left, step = [4], Refining._step
+
+    def killed(self: Refining, batch: Tensor, rows: Any) -> Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return step(self, batch, rows)
+
+    broken = made()
+    with monkeypatch.context() as patch:
+        patch.setattr(Refining, "_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            broken.run(tmp_path / "state.safetensors")
+    again = made()
+    assert again.run(tmp_path / "state.safetensors") == ""
+    assert again.curve == whole.curve
+    two = again.refiner.state_dict()
+    assert all(torch.equal(value, two[name]) for name, value in whole.refiner.state_dict().items())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_on_a_gpu(tmp_path: Path, precision: str) -> None:
+    made = work(on=machine(precision, "cuda", 0), epochs=4, patience=4)
+    assert made.run(tmp_path / "state.safetensors") == ""
+    assert made.curve["loss"][-1] < made.curve["loss"][0]

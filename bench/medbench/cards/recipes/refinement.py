@@ -41,6 +41,12 @@ class RetFiner(WithBert):
     max_tokens: int = Field(30, ge=3, le=100_000, description="Tokens that are read of a report, with [CLS] and [SEP].")
     learning_rate: Rate = 1e-4
     weight_decay: float = Field(0.01, ge=0, description="On all parameters, as published.")
+    encoder_share: float = Field(
+        1.0, gt=0, le=1, description="Learning rate of the encoder, as a share of that of text model and heads."
+    )
+    keep_statistics: bool = Field(
+        False, description="Keep mean and variance of the encoder's batch norms, if it has any, as they are."
+    )
     clip: float | None = Field(None, gt=0, description="Global norm of the gradient; none: it is not clipped.")
     drop_path: float | None = Field(
         0.1, ge=0, lt=1, description="Stochastic depth of an encoder that is a transformer; none: the model card's."

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medbench.cards.dataset import SPLITS, DatasetCard
+from medbench.cards.find import dataset_kind
 from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
 from medbench.data.checks.leaks import absent_classes, groups_across
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
+from medbench.data.checks.texts import of_texts
 from medbench.data.dataset import SYNTHETIC, content_digests
 from medbench.data.layouts import reader
+from medbench.data.layouts.own.pairs_table import is_pairs
 from medbench.data.layouts.own.taken import NOTHING, Taken
 from medbench.data.layouts.own_columns import OwnColumns
-from medbench.data.load import Missing, absent_files, choose_split, find_source
+from medbench.data.load import Missing, Source, absent_files, choose_split, find_source
+from medbench.data.pairs import open_pairs
 from medbench.data.prepared.store import Store
 from medbench.data.splits.rules import hot_of
 from medbench.errors import DataError, MedbenchError
@@ -72,6 +76,7 @@ def check(
     near_radius: int | None = RADIUS,
     missing: Missing = "stop",
     columns: OwnColumns | None = None,
+    pairs: bool | None = None,
 ) -> CheckReport:
     """Check a copy of a data set and report all that is found; the first fault does not end it.
 
@@ -85,18 +90,21 @@ def check(
             None or `images` False, nor in toy sets and synthetic twins.
         missing: `leave-out`: look at the data without the images that are missing, as a run under that option does.
         columns: What the user says of a CSV or a folder of their own.
+        pairs: Whether the data are image-text pairs; None: if they are a table with texts or categories, and without
+            a column of labels.
 
     Raises:
         CardError: No such card.
-        DataError: The data folder is not told, or not there.
+        DataError: The data folder is not told, or not there; or a pairs file is wrong.
     """
-    source = find_source(name, Path(root) if root is not None else None, columns)
+    path = Path(name).expanduser()
+    if pairs is None:
+        pairs = dataset_kind(name) == "labels" and path.is_file() and is_pairs(path)
+    source, samples = _read(name, root, columns, pairs=pairs, allow_outside=allow_outside)
     card, place = source.card, source.root
     findings = [Finding("doubt", "warning", text) for text in source.taken.doubts]
-    try:
-        samples = reader.read_samples(card, place, allow_outside, source.tables)
-    except DataError as error:
-        findings.append(Finding("labels", "error", str(error)))
+    if isinstance(samples, DataError):
+        findings.append(Finding("labels", "error", str(samples)))
         return CheckReport(card.name, place, "", (), [], findings, source.taken)
     chosen, assigned = _split(card, samples, split_name, findings)
     samples = samples.assign(split=assigned)
@@ -109,14 +117,30 @@ def check(
     there = np.ones(len(samples), bool)
     there[gone] = False
     made_up = card.toy or twin  # drawn images are alike by intent
-    findings += _images(card, place, samples[there], images, None if made_up else near_radius)
+    once = samples[there].drop_duplicates("path") if pairs else samples[there]  # an image may have several texts
+    findings += _images(card, place, once, images, None if made_up else near_radius)
     findings += groups_across(samples)
-    findings += absent_classes(card, samples) if chosen else []
+    if chosen:
+        findings += of_texts(samples) if pairs else absent_classes(card, samples)
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     heads = ("class", "card", "found", *SPLITS)
     taken = source.taken.with_rows(samples.attrs.get(reader.REPEATED, 0))
     rows = _table(card, samples, bool(chosen))
     return CheckReport(card.name, place, chosen, heads, rows, findings, taken)
+
+
+def _read(
+    name: str, root: Path | str | None, columns: OwnColumns | None, *, pairs: bool, allow_outside: bool
+) -> tuple[Source, pd.DataFrame | DataError]:
+    """Return where the data are, and the samples, or why the labels cannot be read."""
+    if pairs:
+        opened = open_pairs(name, root, allow_outside=allow_outside, missing="leave-out", columns=columns)
+        return opened.source, opened.samples
+    source = find_source(name, Path(root) if root is not None else None, columns)
+    try:
+        return source, reader.read_samples(source.card, source.root, allow_outside, source.tables)
+    except DataError as error:
+        return source, error
 
 
 def _split(

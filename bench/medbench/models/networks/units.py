@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -41,6 +43,18 @@ def layers(network: nn.Module) -> list[nn.Module]:
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """Return the batch norms of a network: training depends on which images they see together."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+@contextlib.contextmanager
+def uncounted(network: nn.Module) -> Iterator[None]:
+    """Compute without gradients what is computed again: batch norms must not count the images twice."""
+    norms = [norm for norm in batch_norms(network) if norm.training]
+    before = [{name: value.clone() for name, value in norm.named_buffers()} for norm in norms]
+    with torch.no_grad():
+        yield
+        for norm, values in zip(norms, before, strict=True):
+            for name, value in norm.named_buffers():
+                value.copy_(values[name])
 
 
 def truncate(network: nn.Module, keep: int) -> bool:

@@ -10,12 +10,12 @@ would be a different loss: each part would see only its own negatives.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from medbench.models.networks.units import batch_norms
+from medbench.models.networks.units import uncounted
 from medbench.training.machine import Machine
 
 Vectors = tuple[Tensor, ...]
@@ -65,15 +65,3 @@ def gathered_gradient(
             ]
             machine.accelerator.backward(torch.stack(terms).sum() * machine.world)
     return numbers
-
-
-@contextlib.contextmanager
-def uncounted(model: nn.Module) -> Iterator[None]:
-    """Compute vectors that are computed again: batch norms must not count their images twice."""
-    norms = [norm for norm in batch_norms(model) if norm.training]
-    before = [{name: value.clone() for name, value in norm.named_buffers()} for norm in norms]
-    with torch.no_grad():
-        yield
-        for norm, values in zip(norms, before, strict=True):
-            for name, value in norm.named_buffers():
-                value.copy_(values[name])

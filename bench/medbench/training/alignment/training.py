@@ -23,6 +23,7 @@ from medbench.training.alignment.captions import Caption, Captions, Pick, sample
 from medbench.training.alignment.losses import effective_number, floor_of, soft_loss, soft_targets
 from medbench.training.alignment.network import Towers
 from medbench.training.checkpoint import State
+from medbench.training.finetune.optimizer import adamw_on_all
 from medbench.training.machine import Machine
 from medbench.training.schedule import cosine
 from medbench.training.steps import Rows, Training
@@ -36,7 +37,7 @@ Probe = Callable[[Towers], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class PairData:
+class CaptionData:
     """Training images with their texts.
 
     Attributes:
@@ -81,7 +82,7 @@ class Alignment(Training[Tensor]):
     def __init__(
         self,
         towers: Towers,
-        data: PairData,
+        data: CaptionData,
         settings: FlairPretrain,
         machine: Machine,
         seed: int,
@@ -89,9 +90,7 @@ class Alignment(Training[Tensor]):
         probe: Probe | None = None,
     ) -> None:
         self.towers = machine.place(towers)
-        trained = [value for value in self.towers.parameters() if value.requires_grad]
-        decay = settings.weight_decay
-        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=decay, fused=True)
+        optimizer = adamw_on_all(self.towers, settings.learning_rate, settings.weight_decay)
         n = len(data.captions.pairs)
         super().__init__(self.towers, optimizer, data.images, n, settings, machine, seed, what)
         self.data, self.settings, self.probe = data, settings, probe
@@ -106,10 +105,6 @@ class Alignment(Training[Tensor]):
         """
         return self.run_to_end(resume)
 
-    def facts(self) -> dict[str, float]:
-        """Return what the pre-training cost."""
-        return super().facts() | {"train_images_per_second": self.images / self.seconds if self.seconds else 0.0}
-
     def rows_of(self, epoch: int) -> Rows:
         """Return the (n,) draws of an epoch; which image each of them gives is drawn anew in every epoch."""
         return np.arange(self.n)
@@ -123,9 +118,33 @@ class Alignment(Training[Tensor]):
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.done, self.steps, self.settings)
 
-    def loss_of(self, batch: Tensor, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
-        """Not used: the loss needs all pairs of the batch, so `_gradients` computes it."""
-        raise NotImplementedError
+    def gradients(self, batch: Tensor, rows: Rows) -> Tensor:
+        """Compute the gradient of the loss over the whole batch; return loss, floor and effective categories, (3,)."""
+        machine, epoch = self.machine, self.done // self.steps
+        captions = self.captions_of(epoch, rows)
+        keys = [caption.key for caption in captions]
+        tokens = self.data.tokenize([caption.text for caption in captions])
+        targets = soft_targets(keys).to(machine.device)
+        own = [machine.share(part).to(machine.device) for part in (tokens.ids, tokens.mask)]
+        drawn = self._drawn(epoch, machine.share(rows))
+        self.model.train()
+        self.towers.clamp_scale()
+
+        def forward(at: slice) -> tuple[Vectors, Vectors]:
+            torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, machine.rank, at.start))
+            images, texts, scale = self.model(self._prepared(batch[at], drawn[at]), own[0][at], own[1][at])
+            return (images, texts), (scale,)
+
+        def loss_of(vectors: Vectors, shared: Vectors) -> tuple[Tensor, Tensor]:
+            loss = soft_loss(vectors[0], vectors[1], shared[0], targets)
+            numbers = torch.tensor([0.0, floor_of(targets), effective_number(keys)], dtype=torch.float64)
+            numbers = numbers.to(machine.device)
+            numbers[0] = loss.detach()
+            return loss, numbers / machine.world  # the processes' numbers are equal, and are added up
+
+        share = len(batch)
+        parts = [slice(start, min(start + self.micro, share)) for start in range(0, share, self.micro)]
+        return gathered_gradient(forward, loss_of, parts, len(rows), self.model, machine)
 
     def captions_of(self, epoch: int, rows: Rows) -> list[Caption]:
         """Return the captions of draws."""
@@ -183,34 +202,6 @@ class Alignment(Training[Tensor]):
         order = rng.permutation(self.n)
         sources = self.data.captions.pairs.sources
         return sampled(sources, picked_by(rng), order, balance=self.settings.balance_sources)
-
-    def _gradients(self, batch: Tensor, rows: Rows) -> Tensor:
-        """Compute the gradient of the loss over the whole batch; return loss, floor and effective categories, (3,)."""
-        machine, epoch = self.machine, self.done // self.steps
-        captions = self.captions_of(epoch, rows)
-        keys = [caption.key for caption in captions]
-        tokens = self.data.tokenize([caption.text for caption in captions])
-        targets = soft_targets(keys).to(machine.device)
-        own = [machine.share(part).to(machine.device) for part in (tokens.ids, tokens.mask)]
-        drawn = self._drawn(epoch, machine.share(rows))
-        self.model.train()
-        self.towers.clamp_scale()
-
-        def forward(at: slice) -> tuple[Vectors, Vectors]:
-            torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, machine.rank, at.start))
-            images, texts, scale = self.model(self._prepared(batch[at], drawn[at]), own[0][at], own[1][at])
-            return (images, texts), (scale,)
-
-        def loss_of(vectors: Vectors, shared: Vectors) -> tuple[Tensor, Tensor]:
-            loss = soft_loss(vectors[0], vectors[1], shared[0], targets)
-            numbers = torch.tensor([0.0, floor_of(targets), effective_number(keys)], dtype=torch.float64)
-            numbers = numbers.to(machine.device)
-            numbers[0] = loss.detach()
-            return loss, numbers / machine.world  # the processes' numbers are equal, and are added up
-
-        share = len(batch)
-        parts = [slice(start, min(start + self.micro, share)) for start in range(0, share, self.micro)]
-        return gathered_gradient(forward, loss_of, parts, len(rows), self.model, machine)
 
     def _drawn(self, epoch: int, rows: Rows) -> Tensor:
         """Return the draws of the augmentation of some rows, (b, 5)."""

@@ -33,7 +33,7 @@ from medbench.training.dino.parts import (
 )
 from medbench.training.machine import Machine
 from medbench.training.schedule import cosine
-from medbench.training.steps import Rows, Training
+from medbench.training.steps import Accumulated, Rows
 
 CURVE = (
     "loss", "entropy", "information", "centre_std", "learning_rate", "weight_decay", "momentum", "temperature",
@@ -59,7 +59,7 @@ class CropData:
     prepare: Callable[[Tensor], Tensor]
 
 
-class Pretraining(Training[Crops]):
+class Pretraining(Accumulated[Crops]):
     """One pre-training.
 
     Attributes:
@@ -108,10 +108,6 @@ class Pretraining(Training[Crops]):
         self.teacher.train()
         return self.run_to_end(resume)
 
-    def facts(self) -> dict[str, float]:
-        """Return what the pre-training cost."""
-        return super().facts() | {"train_images_per_second": self.images / self.seconds if self.seconds else 0.0}
-
     def embed(self, images: Dataset[Tensor], n: int) -> Tensor:
         """Return the teacher's pooled vectors (n, d) float32 of n clean images; each process computes its share."""
 
@@ -136,6 +132,13 @@ class Pretraining(Training[Crops]):
         now = self._now()
         for group, decay in zip(self.optimizer.param_groups, (now["weight_decay"], 0.0), strict=True):
             group["lr"], group["weight_decay"] = now["learning_rate"], decay
+
+    def gradients(self, batch: Crops, rows: Rows) -> Tensor:
+        """Return what `Accumulated` does; in the first epochs the head's last layer gets no gradient."""
+        sums = super().gradients(batch, rows)
+        if self.done // self.steps < self.settings.freeze_last:
+            self.student.head.last.grad = None
+        return sums
 
     def loss_of(self, batch: Crops, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
         """Return a micro-batch's part of the step's loss, and (2k + 2,) sums over its global crops.
@@ -189,12 +192,6 @@ class Pretraining(Training[Crops]):
         own = state.part("own")
         self.centre, self.running = (own[name].to(self.machine.device) for name in ("centre", "running"))
         self.curve = {name: state.arrays[name].tolist() for name in self.curve}
-
-    def _gradients(self, batch: Crops, rows: Rows) -> Tensor:
-        sums = super()._gradients(batch, rows)
-        if self.done // self.steps < self.settings.freeze_last:
-            self.student.head.last.grad = None
-        return sums
 
     def _now(self, step: int | None = None) -> dict[str, float]:
         """Return the scheduled settings of a step, from 0; None: of the next one."""

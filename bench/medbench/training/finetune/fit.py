@@ -25,12 +25,12 @@ from medbench.training.finetune.task import FitData, FitTask
 from medbench.training.heads.linear import log_odds_of_logits, order
 from medbench.training.machine import trained_state
 from medbench.training.schedule import Plateau, rate_at, warmup_steps
-from medbench.training.steps import Rows, Training
+from medbench.training.steps import Accumulated, Rows
 
 PLATEAU = ("scale", "best", "bad")  # arrays of a plateau's state
 
 
-class Fit(Training[Tensor | Undrawn]):
+class Fit(Accumulated[Tensor | Undrawn]):
     """One training.
 
     Args:
@@ -216,8 +216,9 @@ class Fit(Training[Tensor | Undrawn]):
         )
 
     def _fitted(self) -> Fitted:
-        facts = self.facts() | {"train_images": self.images, "train_seconds": self.seconds}
         failed = "" if self.best_state else "the validation metric was undefined in every epoch"
         best = self.sign * float(self.best) if self.best_state else float("nan")
         step = self.curve.step[self.best_epoch]
-        return Fitted(best, self.best_epoch, step, self.best_log_odds, self.best_state, self.curve, facts, failed)
+        return Fitted(
+            best, self.best_epoch, step, self.best_log_odds, self.best_state, self.curve, self.facts(), failed
+        )

@@ -1,8 +1,8 @@
-"""AdamW with the recipes' parameter groups: where decay acts, learning rates that fall towards the input."""
+"""AdamW with the recipes' parameter groups: what has weight decay, and which share of the learning rate each has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -32,6 +32,26 @@ def make_optimizer(network: nn.Module, rate: float, settings: FinetuneRecipe) ->
         for (decayed, at), values in groups.items()
     ]
     return torch.optim.AdamW(listed, lr=rate, eps=settings.eps, fused=True)
+
+
+def adamw_on_all(
+    network: nn.Module, rate: float, decay: float, shares: Mapping[nn.Module, float] | None = None
+) -> torch.optim.AdamW:
+    """Return AdamW over all parameters with gradients, with weight decay on all, as FLAIR and RetFiner are trained.
+
+    Args:
+        network: The network.
+        rate: Learning rate.
+        decay: Weight decay.
+        shares: Part of the network -> its learning rate as a share of `rate`; the rest has `rate`.
+    """
+    share_of = {id(value): share for part, share in (shares or {}).items() for value in part.parameters()}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for value in network.parameters():
+        if value.requires_grad:
+            groups.setdefault(share_of.get(id(value), 1.0), []).append(value)
+    listed = [{"params": values, "lr": rate * share} for share, values in groups.items()]
+    return torch.optim.AdamW(listed, weight_decay=decay, fused=True)
 
 
 def depths(network: nn.Module) -> tuple[int, dict[str, int]]:

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from medbench.cards.recipes import RetFiner
 from medbench.models.encoder import Encoder
+from medbench.models.networks.units import batch_norms
 from medbench.seeding import seed_of
 from medbench.training.retfiner.losses import contrastive, guessing, hard_negatives, rivals
 from medbench.training.retfiner.masking import NOT_MASKED
@@ -73,6 +74,13 @@ class Refiner(nn.Module):
             head |= {"layernorm": nn.LayerNorm(width, eps=1e-12), "linear2": nn.Linear(width, 2)}
             self.itm_head = nn.Sequential(OrderedDict(head))
         self.contra_temp = nn.Parameter(torch.tensor(settings.temperature), settings.temperature_learned)
+
+    def train(self, mode: bool = True) -> Refiner:
+        """Set the mode; with `keep_statistics` the encoder's batch norms stay in eval mode."""
+        super().train(mode)
+        for norm in batch_norms(self.encoder) if self.settings.keep_statistics else ():
+            norm.eval()
+        return self
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors, each once: the words' embeddings are also the weights of the last layer."""

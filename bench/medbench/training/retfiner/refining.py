@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from medbench.cards.recipes import RetFiner
 from medbench.errors import MedbenchError
+from medbench.models.networks.units import uncounted
 from medbench.progress import Advance
 from medbench.seeding import generator, seed_of
-from medbench.training.alignment.cached import uncounted
 from medbench.training.checkpoint import State
+from medbench.training.finetune.optimizer import adamw_on_all
 from medbench.training.machine import Machine
 from medbench.training.retfiner.masking import Words
 from medbench.training.retfiner.network import LOSSES, Batch, Refiner
@@ -33,7 +34,7 @@ FOUND = len(LOSSES) + 1  # what the network gives
 
 
 @dataclass(frozen=True)
-class PairData:
+class ReportData:
     """Images and their reports.
 
     Attributes:
@@ -78,12 +79,11 @@ class Refining(Training[Tensor]):
     sums = 1 + FOUND
 
     def __init__(
-        self, refiner: Refiner, data: PairData, settings: RetFiner, machine: Machine, seed: int, what: str
+        self, refiner: Refiner, data: ReportData, settings: RetFiner, machine: Machine, seed: int, what: str
     ) -> None:
         self.refiner = machine.place(refiner)
-        trained = [value for value in self.refiner.parameters() if value.requires_grad]
-        decay = settings.weight_decay
-        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=decay, fused=True)
+        shares: dict[nn.Module, float] = {self.refiner.encoder: settings.encoder_share}
+        optimizer = adamw_on_all(self.refiner, settings.learning_rate, settings.weight_decay, shares)
         n = len(data.train_reports.ids)
         several = machine.world > 1
         super().__init__(self.refiner, optimizer, data.train, n, settings, machine, seed, what, full_batch=several)
@@ -111,10 +111,6 @@ class Refining(Training[Tensor]):
         self.refiner.load_state_dict(self.best_state, strict=False)  # the tied weights have one name
         return ""
 
-    def facts(self) -> dict[str, float]:
-        """Return what the refinement cost."""
-        return super().facts() | {"train_images_per_second": self.images / self.seconds if self.seconds else 0.0}
-
     def rows_of(self, epoch: int) -> Rows:
         """Return the (n,) pairs of an epoch in order."""
         return generator("retfiner", "order", self.seed, epoch).permutation(self.n)
@@ -124,53 +120,24 @@ class Refining(Training[Tensor]):
         return epoch, row
 
     def set_rates(self) -> None:
-        """Leave the learning rate as it is: it is constant."""
+        """Leave the learning rates as they are: they are constant."""
 
-    def _gradients(self, batch: Tensor, rows: Rows) -> Tensor:
-        """Compute the gradient of the step's loss; return what to add up.
+    def gradients(self, batch: Tensor, rows: Rows) -> Tensor:
+        """Compute the gradient of the step's loss; return this process's part of it, and what the network gives, (6,).
 
         If the images do not go through the encoder at once, they go through it in micro-batches, twice: first without a
         gradient; then, when the losses of the whole batch have given the gradient of the tokens, with the same draws
         and this gradient (Gao et al. 2021). The sum of the losses of micro-batches would be a different loss.
         """
-        if self.micro >= len(rows):
-            return super()._gradients(batch, rows)
-        accelerator = self.machine.accelerator
         self.model.train()
-        parts = [slice(start, start + self.micro) for start in range(0, len(rows), self.micro)]
-        with uncounted(self.refiner), accelerator.autocast():
-            seen = torch.cat([self._look(batch, part) for part in parts])
-        seen = seen.detach().requires_grad_()
-        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, "losses"))
-        reports, own = self._step_reports(rows)
-        with accelerator.autocast():
-            found = self.refiner.losses(seen, reports, own, alone)
-        value = found[: len(LOSSES)] @ self.weights
-        accelerator.backward(value)
-        assert seen.grad is not None
-        for part in parts:
-            with accelerator.autocast():
-                again = self._look(batch, part)
-            torch.autograd.backward(again, seen.grad[part])
-        return torch.cat([value.detach()[None], found.detach()])
-
-    def _look(self, batch: Tensor, part: slice) -> Tensor:
-        """Return the tokens of a micro-batch; its draws are its own, so that they can be repeated."""
-        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, part.start))
-        return self.refiner.look(self.data.prepare(batch[part].to(self.machine.device, non_blocking=True)))
-
-    def _step_reports(self, rows: Rows) -> tuple[Batch, Tensor]:
-        """Return the reports of the step, with their draws, and the positions of this process's share."""
         own = torch.from_numpy(self.machine.share(np.arange(len(rows)))).to(self.machine.device)
-        return self._batch(self.data.train_reports, rows, "step", self.done), own
-
-    def loss_of(self, batch: Tensor, rows: Rows, at: slice) -> tuple[Tensor, Tensor]:
-        """Return this process's part of the step's loss; and the same, the four losses and what is matched, (6,)."""
+        reports = self._batch(self.data.train_reports, rows, "step", self.done)
+        if self.micro < len(rows):
+            return self._replayed(batch, reports, own)
         x = self.data.prepare(batch.to(self.machine.device, non_blocking=True))
-        reports, own = self._step_reports(rows)
-        parts = self.model(x, reports, own, lambda part: self.machine.gather_with_gradient(part, len(rows)))
-        value = parts[: len(LOSSES)] @ self.weights
-        return value, torch.cat([value.detach()[None], parts.detach()])
+        return self._backward(
+            self.model(x, reports, own, lambda part: self.machine.gather_with_gradient(part, len(rows)))
+        )
 
     def end_epoch(self, advance: Advance) -> bool:
         """Validate, update the best epoch and the curve; return whether the refinement ends early."""
@@ -231,6 +198,35 @@ class Refining(Training[Tensor]):
         self.best, self.best_epoch = float(state.facts["best"]), state.facts["best_epoch"]
         self.curve = {name: state.arrays[name].tolist() for name in self.curve}
         self.running = state.part("own")["running"].to(self.machine.device)
+
+    def _replayed(self, batch: Tensor, reports: Batch, own: Tensor) -> Tensor:
+        """Return what `gradients` does, with micro-batches."""
+        autocast = self.machine.accelerator.autocast
+        parts = [slice(start, start + self.micro) for start in range(0, len(own), self.micro)]
+        with uncounted(self.refiner), autocast():
+            seen = torch.cat([self._look(batch, part) for part in parts])
+        seen = seen.detach().requires_grad_()
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, "losses"))
+        with autocast():
+            found = self.refiner.losses(seen, reports, own, alone)
+        sums = self._backward(found)
+        assert seen.grad is not None
+        for part in parts:
+            with autocast():
+                again = self._look(batch, part)
+            torch.autograd.backward(again, seen.grad[part])
+        return sums
+
+    def _backward(self, found: Tensor) -> Tensor:
+        """Send the weighted sum of the losses backward; return it with what the network gives, (6,)."""
+        value = found[: len(LOSSES)] @ self.weights
+        self.machine.accelerator.backward(value * self.machine.world)  # accelerate takes the mean over the processes
+        return torch.cat([value.detach()[None], found.detach()])
+
+    def _look(self, batch: Tensor, part: slice) -> Tensor:
+        """Return the tokens of a micro-batch; its draws are its own, so that they can be repeated."""
+        torch.manual_seed(seed_of(self.draws, "network", self.seed, self.done, part.start))
+        return self.refiner.look(self.data.prepare(batch[part].to(self.machine.device, non_blocking=True)))
 
     def _ended(self) -> bool:
         """Tell whether the validation loss has not improved for `patience` epochs."""

@@ -13,12 +13,12 @@ import numpy as np
 
 from medbench.cards.dataset import CsvLayout, DatasetCard, LabelTable, SplitRule, Splits
 from medbench.cards.dataset.splits import Method
-from medbench.data.layouts.csv_table import Columns
+from medbench.data.layouts.csv_table import Columns, header_of
 from medbench.data.layouts.image_paths import Endings, image_paths, on_disk
 from medbench.data.layouts.own import split_column
 from medbench.data.layouts.own.card import card_of, grey_of
 from medbench.data.layouts.own.images import Images, find_images
-from medbench.data.layouts.own.spelling import pick, usual_split
+from medbench.data.layouts.own.spelling import LABEL, pick, usual_split
 from medbench.data.layouts.own.split_column import Splitting
 from medbench.data.layouts.own.table import group_column, group_line, image_column, require_columns
 from medbench.data.layouts.own.taken import Own, Taken, card_lines, few
@@ -97,6 +97,17 @@ def read_pairs(
     card = _card(path, meaning, images, names or [REPORT], given, grey=grey)
     lines = [*_lines(meaning, names), *card_lines(card, looked)]
     return Own(card, folder, Taken(tuple(lines))), _with_targets(samples, names)
+
+
+def is_pairs(path: Path) -> bool:
+    """Tell whether a table's columns are those of pairs: texts or categories, and no column of labels.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    form = text_form(path)
+    heads = header_of(path, delimiter=form.delimiter, encoding=form.encoding, header=form.header)
+    return pick(heads, LABEL) is None and pick(heads, (*TEXT, CATEGORIES[0])) is not None
 
 
 def split_list(cell: str) -> list[str]:
