@@ -59,6 +59,16 @@ def test_a_papers_table_imports_nothing_heavy(isolated):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_data_sets_table_imports_no_cards(runs):
+    code = (
+        "import sys, medbench.cli\n"
+        f"status = medbench.cli.main(['table', 'dataset/toy', '--runs', {str(runs)!r}])\n"
+        "sys.exit('cards' if 'medbench.cards' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+
+
 def test_table_of_a_data_set(medbench, runs):
     assert "dataset/toy" in medbench("table", "--runs", runs).out
     done = medbench("table", "dataset/toy", "--runs", runs, "--format", "csv")

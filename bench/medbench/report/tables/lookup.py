@@ -11,7 +11,6 @@ from medbench.records.store import gc_paused, records_of
 from medbench.report.robustness.corruption_table import corruption_table
 from medbench.report.robustness.shift_table import shift_table
 from medbench.report.subgroups.by import By
-from medbench.report.subgroups.subgroup_table import subgroup_table
 from medbench.report.tables.class_table import class_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.table import Table
@@ -94,6 +93,8 @@ def _table(
             make = shift_table if kind == "shift" else corruption_table
             return make(rest, records, include_random)
         if by is not None:
+            from medbench.report.subgroups.subgroup_table import subgroup_table  # which imports the cards, see below
+
             return subgroup_table(rest, records, by, include_random, metrics)
         if per_class:
             return class_table(rest, records, include_random, metrics)
