@@ -91,7 +91,8 @@ class CalibrationLine:
         products = (design[:, None] * design).reshape(len(theta) ** 2, -1)
         mass = moved.astype(np.float64)
         for _ in range(STEPS):
-            p = 1 / (1 + np.exp(-(offset + design.T @ theta)))
+            with np.errstate(over="ignore"):  # p is then 0
+                p = 1 / (1 + np.exp(-(offset + design.T @ theta)))
             expected = mass * p
             curvature = products @ (expected * (1 - p))
             step, size = _newton(observed - design @ expected, curvature)
