@@ -91,7 +91,7 @@ class CalibrationLine:
         products = (design[:, None] * design).reshape(len(theta) ** 2, -1)
         mass = moved.astype(np.float64)
         for _ in range(STEPS):
-            with np.errstate(over="ignore"):  # p is then 0
+            with np.errstate(over="ignore", invalid="ignore"):  # p is then 0, or nan where there is no solution
                 p = 1 / (1 + np.exp(-(offset + design.T @ theta)))
             expected = mass * p
             curvature = products @ (expected * (1 - p))
