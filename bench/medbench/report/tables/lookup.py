@@ -126,4 +126,6 @@ def _table(
     from medbench.papers.matching import paper_records
     from medbench.report.tables.paper_table import paper_table
 
-    return paper_table(paper, rest, paper_records(paper, runs, [rest]), published, include_random, intervals, preset)
+    return paper_table(
+        paper, rest, paper_records(paper, runs, [rest]), published, include_random, intervals, preset, metrics
+    )
