@@ -155,7 +155,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics; for a data set also metrics that no record holds, such as
-            `sensitivity@specificity=0.9`), `per_class` (for a data set: one row for each class of each run), `by` (for
+            `sensitivity@specificity=0.9`), `models` and `protocols` (for a data set: only these, comma lists as in the
+            command), `per_class` (for a data set: one row for each class of each run), `by` (for
             a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
             as in the command.
 
@@ -164,6 +165,7 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     """
     from functools import partial
 
+    from medbench.report.figures.predictions.runs import Selection
     from medbench.report.subgroups.by import FEWEST, By
     from medbench.report.tables import lookup
     from medbench.report.tables.choose import chosen
@@ -174,6 +176,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     if (by := options.get("by")) is not None:
         read = partial(read_labels, labels or name.partition("/")[2], root)
         options["by"] = By(by, read, fewest, stored=labels is None)
+    models, protocols = options.pop("models", ""), options.pop("protocols", "")
+    options["selection"] = Selection(models, protocols) if models or protocols else None
     found = lookup.table(name, **options)
     return (found if by is not None or options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 LEVEL = 0.05
 DRAWS = 1000
 INTERVAL = ("low", "high", "se", "draws", "undefined", "level")
+BEHIND = ("difference", "low", "high", "p")
 NEEDED = {"id", "group", "split"}
 """Columns of predictions besides targets and scores."""
 
@@ -138,27 +140,48 @@ def best_of(groups: Sequence[Group], metric: str) -> int | None:
 def ties(groups: Sequence[Group], metric: str) -> set[int]:
     """Return the places that a paired test does not separate from the best one, itself not among them.
 
-    Each is compared with the group of the best mean (the lowest, where lower is better), on the same test samples, by
-    the paired bootstrap's two-sided p; Holm's method adjusts over all of them. Groups without predictions, or on other
-    samples, are not compared.
+    They are those of `against_best` whose p is above `LEVEL` after Holm over all of them.
+    """
+    return {i for i, found in against_best(groups, metric).items() if not found.p_holm <= LEVEL}
+
+
+@dataclass(frozen=True)
+class Behind:
+    """How far the best group is ahead of another one, on the same test samples.
+
+    Attributes:
+        difference: Best minus other.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Two-sided, of the paired bootstrap.
+        p_holm: After Holm's method over all groups that are compared with the best.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float = math.nan
+
+
+def against_best(groups: Sequence[Group], metric: str) -> dict[int, Behind]:
+    """Return place -> how far the group of the best mean (the lowest, where lower is better) is ahead.
+
+    Each is compared on the same test samples. Groups without predictions, or on other samples, are left out.
     """
     best = best_of(groups, metric)
     known = [i for i, group in enumerate(groups) if group.summary(metric)[0] is not None]
     if best is None or len(known) < 2:
-        return set()
+        return {}
     top = functools.cache(lambda: predicted(groups[best]))
-    places, values = [], []
-    for i in known:
-        p = None if i == best else _p(groups[best], groups[i], metric, top)
-        if p is not None:
-            places.append(i)
-            values.append(p)
-    adjusted = stats.holm(values)
-    return {i for i, p in zip(places, adjusted.tolist(), strict=True) if not p <= LEVEL}
+    pairs = [(i, _behind(groups[best], groups[i], metric, top)) for i in known if i != best]
+    found = {i: behind for i, behind in pairs if behind is not None}
+    adjusted = stats.holm(behind.p for behind in found.values()).tolist()
+    return {i: replace(found[i], p_holm=p) for i, p in zip(found, adjusted, strict=True)}
 
 
-def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | None]) -> float | None:
-    """Return the p of the difference of two groups; None where ids, pixels or targets of their tests differ.
+def _behind(best: Group, group: Group, metric: str, top: Callable[[], Predicted | None]) -> Behind | None:
+    """Return how far the best is ahead; None where ids, pixels or targets of their tests differ.
 
     Args:
         best: The one.
@@ -175,8 +198,10 @@ def _p(best: Group, group: Group, metric: str, top: Callable[[], Predicted | Non
         same = len(one.scores) == len(two.scores)
         pair = one.of(metric), two.of(metric)
         drawn = stats.paired(metric, *pair, one.targets, one.groups, draws=DRAWS, same_seeds=same)
-        return {"p": drawn.p()}
+        ends = drawn.interval()
+        return {"difference": drawn.value, "low": ends.low, "high": ends.high, "p": drawn.p()}
 
     if best.content != group.content:
         return None
-    return cache.cached_numbers("paired", ("p",), metric, DRAWS, [best, group], computed).get("p")
+    found = cache.cached_numbers("paired", BEHIND, metric, DRAWS, [best, group], computed)
+    return Behind(**found) if found else None

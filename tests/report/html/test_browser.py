@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from medbench.report.html.run_page import anchor
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian, Ubuntu: apt-get install chromium)")
 
@@ -84,7 +86,7 @@ def test_sorting_keeps_rows_below_their_heading(page):
 
 def test_columns_of_a_runs_page_sort_by_their_numbers(page, groups):
     """Of metrics, means below 0 among them; of splits, thousands."""
-    page.goto(f"{page.url}#run-{groups['toy-vit'].first.group[:12]}")
+    page.goto(f"{page.url}#{anchor(groups['toy-vit'])}")
     metrics = page.locator(".page:target table").first
     splits = page.locator(".page:target table:has(button:text-is('groups'))")
     metrics.locator("thead th button", has_text="mean").click()
@@ -113,7 +115,7 @@ def test_a_link_opens_a_run_and_leads_back(page, groups):
 
 def test_a_model_in_a_table_leads_to_its_run(page, groups):
     page.locator("#tables a", has_text="sam").click()
-    assert page.url.endswith(f"#run-{groups['sam'].first.group[:12]}")
+    assert page.url.endswith(f"#{anchor(groups['sam'])}")
     assert page.locator(".page:visible h2").inner_text().startswith("sam")
 
 

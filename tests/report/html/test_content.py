@@ -52,8 +52,15 @@ def test_papers_of_which_nothing_was_run_are_not_in_the_report(content: Content)
 
 def test_every_group_has_an_address_of_its_own(groups: dict[str, Group]) -> None:
     links = link_of(groups.values())
-    assert set(links) == {group.first.group[:12] for group in groups.values()}
+    assert {key[3] for key in links} == {group.first.group[:12] for group in groups.values()}
     assert len(set(links.values())) == len(groups)
+
+
+def test_two_cards_of_one_network_have_a_page_each(groups: dict[str, Group]) -> None:
+    first = groups["dinov2"].first
+    twin = Group((first.model_copy(update={"unit": first.unit.model_copy(update={"model": "my-dinov2"})}),))
+    assert twin.first.group == first.group
+    assert len(set(link_of([groups["dinov2"], twin]).values())) == 2
 
 
 def test_a_store_without_records_is_refused(tmp_path: Path) -> None:

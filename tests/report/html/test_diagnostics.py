@@ -39,7 +39,7 @@ def test_areas_are_scikit_learns(multilabel):
 
 def test_the_curve_of_one_seed_is_its_roc_curve():
     found = made(seeds=1)
-    curve = diagnostics.roc(found, 2)
+    curve = diagnostics.curve(found, 2, diagnostics.ROC)
     false, true = roc_curve(found.targets == 2, found.scores[0, :, 2])[:2]
     np.testing.assert_allclose(curve[1:, 1], np.interp(curve[1:, 0], false, true))
     assert curve[0].tolist() == [0, 0]
@@ -50,7 +50,9 @@ def test_the_curve_of_one_seed_is_its_roc_curve():
 
 def test_a_class_without_positives_has_no_curve():
     found = made()
-    assert diagnostics.roc(Predicted(found.ids, found.scores, np.zeros(N, np.int64), None), 2) is None
+    assert (
+        diagnostics.curve(Predicted(found.ids, found.scores, np.zeros(N, np.int64), None), 2, diagnostics.ROC) is None
+    )
 
 
 def test_reliability_of_labels_is_scikit_learns_calibration_curve():

@@ -13,6 +13,7 @@ import pytest
 from medbench.errors import MedbenchError
 from medbench.records import store
 from medbench.report.html.report import write_report
+from medbench.report.html.run_page import anchor
 from medbench.report.tables.dataset_table import dataset_table
 
 from ..conftest import synthetic
@@ -25,7 +26,7 @@ def test_every_part_is_there(report, groups):
     for part in ("tables", "papers", "runs", "missing", "provenance"):
         assert f'<section id="{part}">' in text
     for group in groups.values():
-        assert f'id="run-{group.first.group[:12]}"' in text
+        assert f'id="{anchor(group)}"' in text
     assert "medbench table wacv2024/table1 --fill" in text
 
 

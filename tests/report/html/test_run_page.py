@@ -38,17 +38,20 @@ def test_numbers_are_the_records(page, groups):
 
 
 def test_pictures_are_pictures(page):
-    assert [p.title.split(":")[0] for p in page.pictures] == [
-        "Training curve or grid", "Confusion matrix", "ROC curves", "Reliability diagram, 15 bins",
+    pictures = [*page.pictures, *(picture for tab in page.tabs for picture in tab.pictures)]
+    assert [p.title.split(":")[0] for p in pictures] == [
+        "Training curve or grid", "Reliability diagram, 15 bins", "Confusion matrix", "ROC curves",
+        "Precision over recall",
     ]  # fmt: skip
-    for picture in page.pictures:
+    for picture in pictures:
         image = Image.open(io.BytesIO(picture.data)).convert("L")
         assert image.size[0] > 300
         assert image.getextrema() == (0, 255)
 
 
 def test_labels_have_areas_in_place_of_a_confusion_matrix(runs, groups):
-    titles = [p.title for p in page_of(groups["sam"], runs, (None, None), None, 0).pictures]
+    tabs = page_of(groups["sam"], runs, (None, None), None, 0).tabs
+    titles = [picture.title for tab in tabs for picture in tab.pictures]
     assert any("each label" in title for title in titles)
     assert not any("Confusion" in title for title in titles)
 
@@ -114,7 +117,7 @@ def test_a_record_without_predictions_or_history_has_a_page_all_the_same(tmp_pat
     for name in (store.PREDICTIONS, store.HISTORY):
         (group.first.path / name).unlink()
     page = page_of(group, tmp_path, (None, None), None, 5)
-    assert (page.pictures, page.worst) == ((), ())
+    assert (page.pictures, page.tabs, page.worst) == ((), (), ())
     assert page.metrics[0].name == "auroc"
 
 

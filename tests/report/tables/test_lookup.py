@@ -7,6 +7,7 @@ import json
 import pytest
 
 from medbench.errors import MedbenchError
+from medbench.report.figures.predictions.runs import Selection
 from medbench.report.subgroups.by import By
 from medbench.report.tables.lookup import list_tables, table
 
@@ -60,3 +61,21 @@ def test_only_data_sets_have_subgroups(synthetic, save, tmp_path, shipped):
             table(name, tmp_path, by=by)
     with pytest.raises(MedbenchError, match="--by and --per-class are two tables"):
         table("dataset/aptos", tmp_path, per_class=True, by=by)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_models_and_protocols_choose_rows_of_a_data_set(synthetic, save, tmp_path, per_class):
+    for model, protocol in (("dino", "knn"), ("dino", "linear-frozen"), ("sam", "knn")):
+        save(tmp_path, synthetic(model=model, protocol=protocol, seeds=(0,)))
+
+    def rows(*words: str) -> set[tuple[str, str]]:
+        found = table("dataset/aptos", tmp_path, per_class=per_class, selection=Selection(*words))
+        return {(row.about["model"], row.about["protocol"]) for row in found.rows}
+
+    assert rows("dino") == {("dino", "knn"), ("dino", "linear-frozen")}
+    assert rows("", "k*") == {("dino", "knn"), ("sam", "knn")}
+    assert rows("dino/knn,sam") == {("dino", "knn"), ("sam", "knn")}
+    with pytest.raises(MedbenchError, match="unknown model"):
+        rows("blip")
+    with pytest.raises(MedbenchError, match="takes no --model"):
+        table("wacv2024/table1", tmp_path, selection=Selection("dino"))

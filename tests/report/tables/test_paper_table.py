@@ -17,8 +17,11 @@ import yaml
 from medbench import cards
 from medbench.cards import PaperCard
 from medbench.papers.matching import paper_records
-from medbench.records.groups import SEEN, SEEN_MARK
+from medbench.records.groups import SEEN, SEEN_MARK, collect
+from medbench.records.store import read_all
 from medbench.report.inference import best_of
+from medbench.report.measured import measured
+from medbench.report.tables.choose import chosen
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK
 from medbench.report.tables.paper_table import paper_table
@@ -603,3 +606,25 @@ def test_rows_of_another_size_show_the_numbers_and_commands_of_that_size(shipped
 def test_numbers_read_off_a_figure_are_marked(shipped):
     made = paper_table(cards.find_paper("mansoori2025"), "models", [], published=True)
     assert any("published (read off a figure, ± 0.0005), and ours" in note for note in made.notes)
+
+
+def test_further_metrics_are_computed_with_intervals_for_each_data_set(tmp_path):
+    make_paper_records(tmp_path, predictions=True, datasets=["ddsm", "isic2019"])
+    card = cards.find_paper("wacv2024")
+    found = paper_table(card, "table1", read_all(tmp_path), intervals=True, metrics=["ece", "accuracy"])
+    more = [column for column in found.columns if column.metric in ("ece", "accuracy")]
+    assert [column.id for column in more] == ["ddsm_ece", "isic2019_ece", "ddsm_accuracy", "isic2019_accuracy"]
+    (group,) = [
+        group
+        for group in collect(read_all(tmp_path))
+        if group.place[:3] == ("ddsm", "dinov2", "linear-frozen") and not group.options
+    ]
+    expected = measured(group, ["ece"], intervals=True)["ece"]
+    cells = next(row.cells for row in found.rows if row.heads == ("Linear", "Dinov2"))
+    ece, accuracy = (
+        cells[[column.id for column in found.columns].index(f"ddsm_{name}")] for name in ("ece", "accuracy")
+    )
+    assert (ece.value, ece.low, ece.high) == (expected.value, expected.low, expected.high)
+    assert accuracy.value == group.summary("accuracy")[0]
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert [c.id for c in chosen(found, ["ece"]).columns] == ["ddsm_ece", "isic2019_ece"]

@@ -33,7 +33,14 @@ def compare(
             help="Names, comma lists or globs; default: all data sets that both have.", autocompletion=complete.datasets
         ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Default: each data set's primary metric.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            "--metric",
+            help="Separated by commas, such as sensitivity@specificity=0.9,ece; default: each data set's primary one.",
+        ),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Only results of this preset.")] = None,
     form: options.TableFormat = None,
     random: options.Random = False,

@@ -58,6 +58,15 @@ def table(
         str | None,
         typer.Option(help="--by: data set, card file or labels CSV with the columns; default: the card of this name."),
     ] = None,
+    models: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="Of dataset/<name>: only these models; names, globs or MODEL/PROTOCOL/KEY=VALUE.",
+            autocompletion=complete.rows,
+        ),
+    ] = "",
+    protocols: Annotated[str, typer.Option("--protocol", help="Of dataset/<name>: only these protocols.")] = "",
     columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
     sort: Annotated[
         str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
@@ -94,12 +103,16 @@ def table(
         if status is None:
             return
         random = random or weights == "random"
+    from medbench.report.figures.predictions.runs import Selection
     from medbench.report.tables import lookup
     from medbench.report.tables.choose import chosen
 
     asked = _words(metrics)
     groups = None if by is None else _by(name, by, min_group, labels, data_root)
-    found = lookup.table(name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups)
+    selection = Selection(models, protocols) if models or protocols else None
+    found = lookup.table(
+        name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups, selection
+    )
     rows = per_class or by is not None
     shown = chosen(found, () if rows else asked, _words(columns), sort)
     write_table(shown, form, intervals or rows or name.startswith(SURE), SEE_ALL)

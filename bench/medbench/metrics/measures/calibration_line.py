@@ -91,11 +91,13 @@ class CalibrationLine:
         products = (design[:, None] * design).reshape(len(theta) ** 2, -1)
         mass = moved.astype(np.float64)
         for _ in range(STEPS):
-            p = 1 / (1 + np.exp(-(offset + design.T @ theta)))
+            with np.errstate(over="ignore"):  # p is then 0
+                p = 1 / (1 + np.exp(-(offset + design.T @ theta)))
             expected = mass * p
             curvature = products @ (expected * (1 - p))
             step, size = _newton(observed - design @ expected, curvature)
-            theta = np.where(mixed & (curvature[0] > LITTLE), theta + step, np.nan)
+            found = theta + step
+            theta = np.where(mixed & (curvature[0] > LITTLE) & np.isfinite(found).all(axis=0), found, np.nan)
             if not (size[np.isfinite(theta).all(axis=0)] > CLOSE).any():
                 return theta
         return np.where(size > CLOSE, np.nan, theta)

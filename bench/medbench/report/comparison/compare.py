@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench import metrics, stats
-from medbench.errors import MedbenchError, unknown
+from medbench import stats
+from medbench.errors import CardError, MedbenchError, unknown
+from medbench.metrics import METRICS
+from medbench.metrics.measures import Measure, measure, spellings
 from medbench.records.groups import Group, collect
 from medbench.records.store import gc_paused, places, records_of
 from medbench.report import cache
 from medbench.report.comparison import selectors
-from medbench.report.comparison.comparison_table import Line, compared_table
+from medbench.report.comparison.comparison_table import Line, SeedValues, compared_table
+from medbench.report.comparison.on_demand import measured_difference
 from medbench.report.comparison.selectors import Side
 from medbench.report.inference import Predicted, predicted
+from medbench.report.measured import lacking, task_of
 from medbench.report.tables.marks import stored
 from medbench.report.tables.table import Table
 from medbench.stats.bootstrap import DRAWS
@@ -35,7 +40,7 @@ class _Comparison:
 
     a: Side
     b: Side
-    metric: str | None
+    metrics: tuple[str, ...]
     preset: str | None
     include_random: bool
     draws: int
@@ -74,7 +79,8 @@ def compare(
             comma between them. Without a protocol it is the other side's, or all that both were run with.
         b: The other side.
         dataset: Names or globs, a comma between them; None: all on which both were run.
-        metric: The metric; None: each data set's primary one.
+        metric: A comma list of metrics, also of those that tables compute on demand (`sensitivity@specificity=0.9`);
+            None: each data set's primary one.
         preset: What was run under this preset alone.
         include_random: Compare random weights too, marked.
         draws: Bootstrap draws and permutations.
@@ -84,8 +90,10 @@ def compare(
         CardError: A name is unknown among what was run.
         MedbenchError: There is nothing to compare, or both sides are the same.
     """
-    if metric is not None:
-        metrics.get(metric)
+    asked = tuple(dict.fromkeys(word.strip().lower() for word in (metric or "").split(",") if word.strip()))
+    for name in asked:
+        if name not in METRICS:
+            measure(name)
     if not FEWEST <= draws <= MOST:
         few = "few" if draws < FEWEST else "many"
         hint = f"{FEWEST} to {MOST:,}; the default is {DRAWS:,}"
@@ -93,7 +101,7 @@ def compare(
     store = paths.runs_dir(runs)
     ran = places(store)
     work = _Comparison(
-        selectors.parse(a, ran), selectors.parse(b, ran), metric, preset, include_random, draws, dataset is not None
+        selectors.parse(a, ran), selectors.parse(b, ran), asked, preset, include_random, draws, dataset is not None
     )
     both = selectors.protocols(work.a, work.b, ran)
     if work.a.model == work.b.model and both[0][0] == both[0][1] and set(work.a.settings) == set(work.b.settings):
@@ -128,9 +136,10 @@ def _reasons(work: _Comparison) -> list[str]:
 def _lines(work: _Comparison, groups: dict[str, list[Group]], both: Sequence[tuple[str, str]]) -> list[Line]:
     chosen = _chosen(work, groups, both)
     lines = []
-    with cache.counted("comparing", len(chosen)):
-        for where, a, b in chosen:
-            found = _line(work, a, b)
+    wanted = work.metrics or ("",)
+    with cache.counted("comparing", len(chosen) * len(wanted)):
+        for (where, a, b), name in itertools.product(chosen, wanted):
+            found = _line(work, a, b, name)
             if isinstance(found, str):
                 work.refuse(found, where)
             else:
@@ -185,13 +194,15 @@ def _pairs(work: _Comparison, where: str, groups: list[Group], pair: tuple[str, 
     return chosen
 
 
-def _line(work: _Comparison, a: Group, b: Group) -> Line | str:
-    """Return the comparison of two groups, or why there is none."""
-    metric = work.metric or a.first.metric
-    if lacking := [name for name, group in (("A", a), ("B", b)) if not stored(group)]:
-        return f"no stored predictions of {' and '.join(lacking)}"
-    if metric not in metrics.METRICS or any(metric not in r.metrics for g in (a, b) for r in g.records):
-        return f"{metric} is not a metric of both"
+def _line(work: _Comparison, a: Group, b: Group, asked: str) -> Line | str:
+    """Return the comparison of two groups in a metric (empty: the primary one), or why there is none."""
+    if lacks := [name for name, group in (("A", a), ("B", b)) if not stored(group)]:
+        return f"no stored predictions of {' and '.join(lacks)}"
+    metric = _metric(a, b, asked)
+    if metric is None:
+        return f"{asked or a.first.metric} is not a metric of both"
+    if isinstance(metric, Measure) and (why := lacking(a, metric) or lacking(b, metric)):
+        return f"{metric.id}: {why}"
     if a.content != b.content:
         return (
             f"other data under the same name: A {a.data}, B {b.data}; images, labels, patients or classes differ, "
@@ -204,19 +215,58 @@ def _line(work: _Comparison, a: Group, b: Group) -> Line | str:
     found = _aligned(one, two)
     if isinstance(found, str):
         return found
-    numbers = cache.cached_numbers(
-        "comparison", NUMBERS, metric, work.draws, [a, b], lambda: _numbers(a, b, one, found, metric, work.draws)
-    )
+    numbers, values = _compared(a, b, one, found, metric, work.draws)
     patients = a.first.n["test"].groups if one.groups is None and "test" in a.first.n else None
     return Line(
         a,
         b,
-        metric,
+        metric if isinstance(metric, str) else metric.id,
         images=len(one.ids),
         patients=patients if one.groups is None else len(set(one.groups.tolist())),
         detectable=stats.detectable(numbers["se"], freedom=numbers["freedom"]),
+        asked=asked,
+        on_demand=values,
         **{name: numbers[name] for name in NUMBERS if name != "freedom"},
     )
+
+
+def _metric(a: Group, b: Group, asked: str) -> str | Measure | None:
+    """Return the metric of the records of both, or one that is computed on demand; None: it is not for the task."""
+    held = set.intersection(*({*r.metrics} for g in (a, b) for r in g.records)) & METRICS.keys()
+    if not asked:
+        return a.first.metric if a.first.metric in held else None
+    if found := sorted(held & ({asked} if asked in held else spellings(asked))):
+        return found[0]
+    try:
+        return measure(asked, task_of(a))
+    except CardError:
+        return None
+
+
+def _compared(
+    a: Group, b: Group, one: Predicted, two: Predicted, metric: str | Measure, draws: int
+) -> tuple[cache.Numbers, SeedValues | None]:
+    """Return the numbers of `NUMBERS`, and for a metric on demand its values of each seed of A and B."""
+    if isinstance(metric, str):
+        found = cache.cached_numbers(
+            "comparison", NUMBERS, metric, draws, [a, b], lambda: _numbers(a, b, one, two, metric, draws)
+        )
+        return found, None
+    names = [[f"{side} {i}" for i in range(group.n)] for side, group in (("a", a), ("b", b))]
+    same = _seeds(a) == _seeds(b)
+    found = cache.cached_numbers(
+        "measured comparison",
+        (*NUMBERS, *names[0], *names[1]),
+        metric.id,
+        draws,
+        [a, b],
+        lambda: measured_difference((a, b), one.ids, metric, draws, same_seeds=same),
+    )
+    first, second = (
+        {seed: None if math.isnan(found[name]) else found[name] for seed, name in zip(_seeds(group), own, strict=True)}
+        for group, own in zip((a, b), names, strict=True)
+    )
+    return found, (first, second)
 
 
 def _aligned(one: Predicted, two: Predicted) -> Predicted | str:

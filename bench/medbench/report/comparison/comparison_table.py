@@ -12,9 +12,10 @@ import numpy as np
 
 from medbench import stats
 from medbench.errors import MedbenchError
-from medbench.metrics import METRICS
+from medbench.metrics.measures import higher_is_better, measure
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.comparison.selectors import Side
+from medbench.report.tables.choose import HELD
 from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Cell, Column, Form, Row, Table, p_value
 from medbench.stats.significance import FEWEST
@@ -28,6 +29,8 @@ TITLES = {
     "p_permutation": "p (permutation)",
     "detectable": "detectable",
 }
+SeedValues = tuple[dict[int, float | None], dict[int, float | None]]
+"""Seed -> value, of A and of B."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Line:
         p: Of the paired bootstrap.
         permutation: p of the permutation test.
         p_holm: p after Holm over all rows.
+        asked: The metric as it was asked for; empty: the primary one of the data set.
+        on_demand: Values of each seed of A and B, if no record holds the metric.
     """
 
     a: Group
@@ -63,6 +68,8 @@ class Line:
     p: float
     permutation: float
     p_holm: float = math.nan
+    asked: str = ""
+    on_demand: SeedValues | None = None
 
     @property
     def dataset(self) -> str:
@@ -82,9 +89,19 @@ class Line:
 
     def differences(self) -> list[float]:
         """Return A - B of the seeds that both have and on which it is defined."""
-        other = {record.unit.seed: record.metrics[self.metric] for record in self.b.records}
-        pairs = [(r.metrics[self.metric], other.get(r.unit.seed)) for r in self.a.records]
+        own, others = self.values
+        pairs = [(value, others.get(seed)) for seed, value in own.items()]
         return [one - two for one, two in pairs if one is not None and two is not None]
+
+    @property
+    def values(self) -> SeedValues:
+        """The metric of each seed of A and B."""
+        if self.on_demand is not None:
+            return self.on_demand
+        first, second = (
+            {record.unit.seed: record.metrics[self.metric] for record in group.records} for group in (self.a, self.b)
+        )
+        return first, second
 
 
 Heads = dict[str, Callable[[Line], str]]
@@ -125,14 +142,14 @@ def compared_table(a: Side, b: Side, lines: Sequence[Line], notes: Sequence[str]
 
 
 def _parts(lines: Sequence[Line]) -> list[list[Line]]:
-    """Return what means and signed-rank tests are over: the lines of each protocol, no data set twice.
+    """Return what means and signed-rank tests are over: the lines of each protocol and metric, no data set twice.
 
     Where a data set has several lines of a protocol, they differ in settings, and each settings are a part of their
     own. Parts of one data set among several parts have no mean, and are left out.
     """
     found: list[list[Line]] = []
-    for both in dict.fromkeys(line.protocols for line in lines):
-        part = [line for line in lines if line.protocols == both]
+    for key in dict.fromkeys((line.protocols, line.asked) for line in lines):
+        part = [line for line in lines if (line.protocols, line.asked) == key]
         if len({line.dataset for line in part}) == len(part):
             found.append(part)
         else:
@@ -145,8 +162,8 @@ def _settings(line: Line) -> str:
 
 
 def _name(part: Sequence[Line]) -> str:
-    """Return what tells a part from others: its protocols, and its settings where all its lines share them."""
-    return " · ".join(filter(None, (_either(*part[0].protocols), _shared(map(_settings, part)))))
+    """Return what tells a part from others: protocols, metric, and settings where all its lines share them."""
+    return " · ".join(filter(None, (_either(*part[0].protocols), part[0].asked, _shared(map(_settings, part)))))
 
 
 def _shared(texts: Iterable[str]) -> str:
@@ -178,16 +195,16 @@ def _heads(lines: Sequence[Line]) -> Heads:
 
 def _cells(line: Line) -> tuple[Cell, ...]:
     return (
-        _level(line.a, line.metric),
-        _level(line.b, line.metric),
+        _level(line.a, line.values[0]),
+        _level(line.b, line.values[1]),
         Cell(_known(line.difference), low=_known(line.low), high=_known(line.high), form="difference"),
         *(Cell(_known(p), form="p") for p in (line.p, line.p_holm, line.permutation)),
         Cell(_known(line.detectable), form="number"),
     )
 
 
-def _level(group: Group, metric: str) -> Cell:
-    mean, std, n = group.summary(metric)
+def _level(group: Group, values: dict[int, float | None]) -> Cell:
+    mean, std, n = stats.summary(values.values())
     random = group.first.unit.weights == "random"
     marks = (RANDOM_MARK, random), (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
     mark = "".join(sign for sign, holds in marks if holds and mean is not None)
@@ -220,13 +237,14 @@ def _about(line: Line) -> dict[str, Any]:
 
 def _one_way(lines: Sequence[Line]) -> bool:
     """Tell whether a positive difference speaks for the same side in all lines."""
-    return len({METRICS[line.metric].higher_is_better for line in lines}) == 1
+    return len({higher_is_better(line.metric) for line in lines}) == 1
 
 
 def _mean(heads: Heads, lines: Sequence[Line], test: dict[str, float]) -> Row:
     """Return the unweighted mean over the data sets of one part."""
     name = f"mean of {len(lines)}"
     shown = {"data set": name, "protocol": _either(*lines[0].protocols), "settings": _shared(map(_settings, lines))}
+    shown |= {"metric": lines[0].asked}
     columns = zip(*([cell.value for cell in _cells(line)[:3]] for line in lines), strict=True)
     forms: tuple[Form, ...] = ("spread", "spread", "difference", "p", "p", "p", "number")
     means = [None if None in values else float(np.mean(values)) for values in columns]
@@ -284,7 +302,7 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     """Return what a reader must know of the rows before reading the differences."""
     cases = {
         "lower is better, so a negative difference favours A": [
-            line.metric for line in lines if not METRICS[line.metric].higher_is_better
+            line.metric for line in lines if higher_is_better(line.metric) is False
         ],
         "the two were trained on other splits of the data": [line.dataset for line in lines if _splits_differ(line)],
         "other seeds on the two sides, so those of each are drawn on their own": [
@@ -295,6 +313,10 @@ def _notes(lines: Sequence[Line]) -> list[str]:
         ],
     }
     notes = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in cases.items() if names]
+    measured = [line.metric for line in lines if line.on_demand is not None]
+    if measured:
+        notes.append(f"{', '.join(dict.fromkeys(measured))}: no p (permutation), for each run has its own thresholds")
+    notes += [HELD] * any(measure(name).on_validation for name in measured)
     marks = "".join(cell.mark for line in lines for cell in _cells(line))
     notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
     return notes + ([SEEN] if SEEN_MARK in marks else []) + ([FLAW] if FLAW_MARK in marks else [])

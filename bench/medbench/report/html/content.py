@@ -14,18 +14,20 @@ from medbench.cards import PaperCard
 from medbench.errors import MedbenchError
 from medbench.progress import bar
 from medbench.records import Record, store
-from medbench.records.groups import Group, collect
+from medbench.records.groups import Group, GroupKey, collect
 from medbench.records.store import gc_paused
 from medbench.report.figures import draw as figures
 from medbench.report.figures.figure import FigureData
 from medbench.report.html import plots
-from medbench.report.html.run_page import Facts, Page, Picture, Pictures, anchor, facts, page_of
+from medbench.report.html.answers import Answer, answer
+from medbench.report.html.run_page import Facts, Page, Pictures, anchor, facts, page_of
+from medbench.report.html.tabs import Picture
 from medbench.report.robustness.corruption_table import corruption_table
 from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.marks import interval
 from medbench.report.tables.paper_table import paper_table
-from medbench.report.tables.table import Table
+from medbench.report.tables.table import Row, Table
 
 DATA = ("split", "split_digest", "digest", "licence")
 """What the report shows of a data set's provenance."""
@@ -64,6 +66,7 @@ class Content:
 
     Attributes:
         records: How many records there are.
+        answers: One per data set: which run is best, by how much, and how sure that is.
         tables: One per data set, with a plot of its first column; then those of domain shift and of corruptions.
         papers: Papers' tables of which something was run.
         figures: Papers' figures of which something was run, drawn as PNG.
@@ -77,6 +80,7 @@ class Content:
     """
 
     records: int
+    answers: tuple[Answer, ...]
     tables: tuple[tuple[Table, Picture | None], ...]
     papers: tuple[PaperTableView, ...]
     figures: tuple[tuple[FigureData, Picture], ...]
@@ -119,6 +123,7 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}
     return Content(
         records=len(records),
+        answers=tuple(_answers(tables, groups)),
         tables=(*((table, _ranking(table)) for table in tables), *((table, None) for table in drops)),
         papers=tuple(view for view in views if view.run),
         figures=tuple((one, _drawn(one)) for one in data if _has_ours(one)),
@@ -130,6 +135,12 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
         data=_origins(records, _data),
         licences=tuple((name, _licence(page.group.first)) for name, page in sorted(shown.items())),
     )
+
+
+def _answers(tables: Iterable[Table], groups: Sequence[Group]) -> Iterable[Answer]:
+    for table in tables:
+        dataset = table.columns[0].dataset
+        yield answer(table, [g for g in groups if g.first.unit.dataset == dataset and g.first.test_on is None])
 
 
 def _of_papers(records: Sequence[Record], include_random: bool) -> tuple[list[PaperTableView], list[FigureData]]:
@@ -149,18 +160,25 @@ def _pages(
     groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
 ) -> Iterable[Page]:
     """Yield the pages; intervals that a table already has are taken from it."""
-    ends = [(row.about["group"], cell) for table in tables for row in table.rows for cell in row.cells]
-    known = {group: (cell.low, cell.high) for group, cell in ends if cell.low is not None}
+    ends = [(key_of(table, row), row.cells[0]) for table in tables for row in table.rows]
+    known = {key: (cell.low, cell.high) for key, cell in ends if cell.low is not None}
     with bar("pages", len(groups), "pages") as advance:
         for group in groups:
-            own = known.get(group.first.group[:12]) or interval(group, group.first.metric)
+            own = known.get((*group.place[:3], group.first.group[:12])) or interval(group, group.first.metric)
             yield page_of(group, runs, own, pictures, thumbnails)
             advance()
 
 
-def link_of(groups: Iterable[Group]) -> dict[str, str]:
-    """Return the digest's beginning, as tables carry it, -> the id of the page."""
-    return {group.first.group[:12]: anchor(group) for group in groups}
+def link_of(groups: Iterable[Group]) -> dict[GroupKey, str]:
+    """Return (data set, model, protocol, beginning of the digest), as tables carry them, -> the id of the page."""
+    return {(*group.place[:3], group.first.group[:12]): anchor(group) for group in groups}
+
+
+def key_of(table: Table, row: Row) -> GroupKey:
+    """Return what `link_of` knows the run of a table's row by."""
+    about = row.about
+    dataset = table.columns[0].dataset
+    return dataset, str(about.get("model")), str(about.get("protocol")), str(about.get("group"))
 
 
 def _ranking(table: Table) -> Picture | None:

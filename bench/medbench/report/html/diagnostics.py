@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medbench.metrics.scores import Array, Scores, confusions
-from medbench.report.figures.predictions.averages import FALSE_RATES, averaged, roc_at
+from medbench.report.figures.predictions.averages import FALSE_RATES, RECALLS, At, averaged, precision_at, roc_at
 from medbench.report.figures.predictions.bins import Bins, binned, confidence_of
 from medbench.report.inference import Predicted
 
@@ -48,15 +48,45 @@ def aurocs(found: Predicted) -> Array:
     return np.array([Scores(scores, found.targets).aurocs for scores in found.of("auroc")])
 
 
-def roc(found: Predicted, k: int) -> Array | None:
-    """Return the ROC curve of class `k` against the rest, (m, 2) of false and true positive rates.
+@dataclass(frozen=True)
+class Curve:
+    """A curve over thresholds.
 
-    It is the vertical average over the seeds. None without positives or negatives.
+    Attributes:
+        at: Reads it at `places`.
+        places: Its horizontal places.
+        titles: Of the horizontal and the vertical axis.
+        area: What the area below it is called.
+        start: Points before the first place.
     """
-    curves = averaged(roc_at, [(scores, _has(found)) for scores in found.of("auroc")], [k])
+
+    at: At
+    places: Array
+    titles: tuple[str, str]
+    area: str
+    start: tuple[tuple[float, float], ...] = ()
+
+
+ROC = Curve(roc_at, FALSE_RATES, ("false positive rate", "true positive rate"), "AUC", ((0.0, 0.0),))
+PRECISION = Curve(precision_at, RECALLS, ("recall", "precision"), "AP")
+
+
+def areas(found: Predicted, kind: Curve) -> Array:
+    """Return the (c,) areas below the curves of the classes, mean over the seeds; nan where undefined."""
+    if kind is ROC:
+        return np.asarray(aurocs(found).mean(axis=0))
+    return np.array([Scores(scores, found.targets).aps for scores in found.of("ap")]).mean(axis=0)
+
+
+def curve(found: Predicted, k: int, kind: Curve) -> Array | None:
+    """Return the curve of class `k` against the rest, (m, 2).
+
+    It is the vertical average over the seeds. None where it is undefined.
+    """
+    curves = averaged(kind.at, [(scores, _has(found)) for scores in found.of("auroc")], [k])
     if curves is None:
         return None
-    return np.concatenate([[[0.0, 0.0]], np.column_stack([FALSE_RATES, curves.mean(axis=0)])])
+    return np.array([*kind.start, *zip(kind.places, curves.mean(axis=0), strict=True)])
 
 
 def reliability(found: Predicted) -> Bins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SIZE = (2.75, 2.3)  # inches
 MARGINS = (0.19, 0.16, 0.97, 0.97)  # left, bottom, right, top
 DPI = 160
+COLOURS = 128
 LEGEND = 5.5
 """Points of the letters of a legend."""
 LETTER, ROW = 0.05, 0.13  # inches, of a legend
@@ -64,7 +65,16 @@ def canvas(x: str, y: str, width: float = 1.0, height: float = 1.0, names: bool 
         yield made
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=DPI)
-        made.png = out.getvalue()
+        made.png = _small(out)
+
+
+def _small(png: io.BytesIO) -> bytes:
+    """Return a picture with at most `COLOURS` colours, which a plot needs no more of: about a third of the bytes."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+    return out.getvalue()
 
 
 def _name_lines(axes: Axes, title: str = "") -> None:
@@ -192,23 +202,36 @@ def by_label(found: Predicted, classes: Sequence[str]) -> bytes | None:
 
 def roc(found: Predicted, classes: Sequence[str]) -> bytes | None:
     """Return the ROC curve of each class against the rest (of two classes, of the second); None where undefined."""
+    return _ranking_curves(found, classes, diagnostics.ROC)
+
+
+def precision(found: Predicted, classes: Sequence[str]) -> bytes | None:
+    """Return precision over recall of each class against the rest (of two classes, of the second)."""
+    return _ranking_curves(found, classes, diagnostics.PRECISION)
+
+
+def _ranking_curves(found: Predicted, classes: Sequence[str], kind: diagnostics.Curve) -> bytes | None:
+    """Return one line for each class, its area in the legend; of many classes their mean alone has a colour."""
     wanted = [1] if len(classes) == 2 and found.targets.ndim == 1 else range(len(classes))
-    lines = [(classes[k], curve) for k in wanted if (curve := diagnostics.roc(found, k)) is not None]
+    lines = [(k, curve) for k in wanted if (curve := diagnostics.curve(found, k, kind)) is not None]
     if not lines:
         return None
+    areas = diagnostics.areas(found, kind)
     named = len(lines) <= NAMED
-    with canvas("false positive rate", "true positive rate") as made:
+    with canvas(*kind.titles) as made:
         axes = made.axes
-        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
-        for i, (name, curve) in enumerate(lines):
+        if kind is diagnostics.ROC:
+            axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.6, linestyle=":")
+        for i, (k, points) in enumerate(lines):
             look = LOOKS[i % len(LOOKS)]
-            style = {"color": look.colour, "linestyle": look.dash, "label": short(name)} if named else {"color": "0.8"}
-            axes.plot(curve[:, 0], curve[:, 1], **style)
+            label = f"{short(classes[k])}: {kind.area} {areas[k]:.3f}"
+            style = {"color": look.colour, "linestyle": look.dash, "label": label} if named else {"color": "0.8"}
+            axes.plot(points[:, 0], points[:, 1], **style)
         if not named:
-            mean = np.mean([curve for _, curve in lines], axis=0)
-            axes.plot(mean[:, 0], mean[:, 1], color=LOOKS[0].colour, linewidth=1.8, label=f"mean of {len(lines)}")
-        if len(lines) > 1:
-            _name_lines(axes)
+            mean = np.mean([points for _, points in lines], axis=0)
+            label = f"mean of {len(lines)}: {kind.area} {np.mean([areas[k] for k, _ in lines]):.3f}"
+            axes.plot(mean[:, 0], mean[:, 1], color=LOOKS[0].colour, linewidth=1.8, label=label)
+        _name_lines(axes)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return made.png
 
@@ -235,15 +258,6 @@ def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
         _name_lines(m.axes)
         m.axes.set(xlim=(0, 1), ylim=(0, 1.02))
     return m.png
-
-
-OF_PREDICTIONS: dict[str, Callable[[Predicted, Sequence[str]], bytes | None]] = {
-    "Confusion matrix: images, mean over seeds; colour is the share of the true class": confusion,
-    "AUROC of each label: mean and range over seeds": by_label,
-    "ROC curves: each class against the rest, mean over seeds": roc,
-    "Reliability diagram, 15 bins": reliability,
-}
-"""Title of a plot -> the function that draws it."""
 
 
 def ranking(table: Table) -> bytes | None:

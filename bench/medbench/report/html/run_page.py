@@ -15,22 +15,16 @@ from medbench.records import Record
 from medbench.records.groups import TESTED, Group, leaves, plain
 from medbench.report import inference
 from medbench.report.html import diagnostics, plots
+from medbench.report.html.tabs import Picture, Tab, tabs_of
 from medbench.report.tables.table import DASH
+from medbench.storage import files
 
 Pictures = Callable[[str, Mapping[str, tuple[str, ...]]], Mapping[str, bytes]]
 """(data set, id of an image -> its class or findings) -> id -> a small JPEG, for images that are on this machine."""
 Facts = tuple[tuple[str, str], ...]
 """(name, value) in order."""
+CURVE = "Training curve or grid: mean over seeds, one line per candidate"
 LONG = 160  # longer values are cut
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG or JPEG with its title."""
-
-    title: str
-    data: bytes
-    kind: str = "png"
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,7 @@ class Page:
     badges: tuple[str, ...]
     metrics: tuple[MetricRow, ...]
     pictures: tuple[Picture, ...]
+    tabs: tuple[Tab, ...]
     worst: tuple[Wrong, ...]
     warnings: tuple[str, ...]
     chosen: tuple[str, ...]
@@ -93,8 +88,8 @@ class Page:
 
 
 def anchor(group: Group) -> str:
-    """Return the id of a group's page."""
-    return f"run-{group.first.group[:12]}"
+    """Return the id of a group's page; two cards of one network and file have a page each."""
+    return f"run-{files.digest(list(group.place))[:12]}"
 
 
 def page_of(
@@ -112,16 +107,20 @@ def page_of(
     first = group.first
     names, rows = _chosen(group.records)
     found = inference.predicted(group)
+    drawn = plots.curves(group.records, first.metric)
     shown: tuple[Wrong, ...] = ()
+    tabs: tuple[Tab, ...] = ()
     classes = tuple(first.n["test"].classes) if "test" in first.n else ()
     if found is not None and len(classes) == found.scores.shape[2]:
+        tabs = tabs_of(group, found, classes)
         shown = _worst(found, classes, first.test_on or first.unit.dataset, pictures, thumbnails)
     return Page(
         anchor=anchor(group),
         group=group,
         badges=_badges(group),
         metrics=tuple(_metric(group, name, interval) for name in _names(group)),
-        pictures=tuple(_pictures(group, found, classes)),
+        pictures=() if drawn is None else (Picture(CURVE, drawn),),
+        tabs=tabs,
         worst=shown,
         warnings=tuple(group.warnings() + group.left_out()),
         chosen=names,
@@ -203,16 +202,6 @@ def _metric(group: Group, name: str, interval: tuple[float | None, float | None]
 def number(value: float | None) -> str:
     """Return a metric's value with four decimals; a dash if it is undefined."""
     return DASH if value is None or value != value else f"{value:.4f}"
-
-
-def _pictures(group: Group, found: inference.Predicted | None, classes: Sequence[str]) -> Iterable[Picture]:
-    if (drawn := plots.curves(group.records, group.first.metric)) is not None:
-        yield Picture("Training curve or grid: mean over seeds, one line per candidate", drawn)
-    if found is None or len(classes) != found.scores.shape[2]:
-        return
-    for title, draw in plots.OF_PREDICTIONS.items():
-        if (drawn := draw(found, classes)) is not None:
-            yield Picture(title, drawn)
 
 
 def _worst(

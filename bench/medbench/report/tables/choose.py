@@ -53,7 +53,9 @@ def _places(table: Table, name: str, what: str, numbers: bool = False) -> list[i
     known = [*([] if numbers else [{head} for head in table.heads])]
     known += [{column.id, column.title, column.title.rstrip(" ↓"), column.metric} for column in table.columns]
     lower = [{one.lower() for one in names} for names in known]
-    for wanted in ({name.lower()}, spellings(name.lower())):
+    own, others = {name.lower()}, spellings(name.lower())
+    several = len({column.dataset for column in table.columns}) > 1  # whose tasks spell a metric in their own way
+    for wanted in (own | others,) if numbers and several else (own, others):
         if found := [i for i, names in enumerate(lower) if names & wanted]:
             return found
     titles = [*([] if numbers else table.heads), *(column.id for column in table.columns)]

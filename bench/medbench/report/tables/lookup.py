@@ -8,6 +8,8 @@ from pathlib import Path
 from medbench.errors import CardError, unknown
 from medbench.records import store
 from medbench.records.store import gc_paused, records_of
+from medbench.report.figures.predictions.runs import Selection
+from medbench.report.figures.predictions.runs import records_of as selected
 from medbench.report.robustness.corruption_table import corruption_table
 from medbench.report.robustness.shift_table import shift_table
 from medbench.report.subgroups.by import By
@@ -53,6 +55,7 @@ def table(
     metrics: Sequence[str] = (),
     per_class: bool = False,
     by: By | None = None,
+    selection: Selection | None = None,
 ) -> Table:
     """Return a table by name; arguments and errors are those of `medbench.table` and `medbench table`.
 
@@ -67,8 +70,15 @@ def table(
     if by is not None and (per_class or not name.startswith("dataset/")):
         odd = "--by and --per-class are two tables" if per_class else f"'{name}' has no table by subgroups"
         raise CardError(odd, "only data sets have one: medbench table dataset/NAME --by COLUMN,…")
+    if selection is not None and not name.startswith("dataset/"):
+        raise CardError(
+            f"'{name}' takes no --model and no --protocol",
+            "only data sets do: medbench table dataset/NAME --model MODEL",
+        )
     with gc_paused():  # until `_table` has returned: its records are gone by then
-        found = _table(name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class, by)
+        found = _table(
+            name, paths.runs_dir(runs), published, include_random, intervals, preset, metrics, per_class, by, selection
+        )
     if found is None:
         raise unknown("table", name, list_tables(runs), "All: medbench table")
     return found
@@ -84,6 +94,7 @@ def _table(
     metrics: Sequence[str],
     per_class: bool,
     by: By | None,
+    selection: Selection | None,
 ) -> Table | None:
     """Return a table by name; None if there is no such table."""
     kind, _, rest = name.partition("/")
@@ -92,6 +103,8 @@ def _table(
         if kind != "dataset":
             make = shift_table if kind == "shift" else corruption_table
             return make(rest, records, include_random)
+        if selection is not None:
+            records = selected(rest, records, selection)
         if by is not None:
             from medbench.report.subgroups.subgroup_table import subgroup_table  # which imports the cards, see below
 
@@ -114,4 +127,6 @@ def _table(
     from medbench.papers.matching import paper_records
     from medbench.report.tables.paper_table import paper_table
 
-    return paper_table(paper, rest, paper_records(paper, runs, [rest]), published, include_random, intervals, preset)
+    return paper_table(
+        paper, rest, paper_records(paper, runs, [rest]), published, include_random, intervals, preset, metrics
+    )

@@ -109,7 +109,7 @@ def legend(table: Table, words: Words) -> list[str]:
     if any(cell.tied for cell in cells):
         lines.append(
             f"{TIE_MARK} not separated from the best by a paired test of the stored predictions at the 5 % level, "
-            "adjusted over the column by Holm's method"
+            "adjusted over the column by Holm's method; cite the p (Holm) of medbench compare"
         )
     if table.intervals and any(cell.low is not None for cell in cells):
         lines.append("in brackets: 95 % interval")

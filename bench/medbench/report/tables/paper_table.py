@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from medbench import stats
@@ -11,12 +12,16 @@ from medbench.cards import PaperCard
 from medbench.cards.paper import PaperRow as PaperRow
 from medbench.cards.paper import PaperTable
 from medbench.errors import unknown
+from medbench.metrics import METRICS
+from medbench.metrics.measures import higher_is_better, measure, spellings
 from medbench.papers.cells import CellSpec, cells_of
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, other_split, repeats_of
 from medbench.records import Record
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.cache import counted
+from medbench.report.measured import Measured, measured, task_of
+from medbench.report.tables.choose import cell_of, notes_of
 from medbench.report.tables.dataset_table import spoken
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, interval, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
@@ -69,6 +74,7 @@ def paper_table(
     include_random: bool = False,
     intervals: bool = False,
     preset: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> Table:
     """Return one table of a paper, its cells filled with what was run.
 
@@ -82,9 +88,11 @@ def paper_table(
         include_random: Let random weights fill cells that nothing else fills, marked.
         intervals: Give the 95 % intervals, from stored predictions.
         preset: Show what was run under another preset than the paper's.
+        metrics: Metrics that are asked for; those that the table does not have are computed from stored predictions,
+            with a column for each data set.
 
     Raises:
-        CardError: The paper has no such table.
+        CardError: The paper has no such table, or a metric is unknown.
     """
     if name not in card.tables:
         raise unknown("table", name, card.tables)
@@ -102,6 +110,8 @@ def paper_table(
                 line.groups.append(None)
             _average_gains(work, lines)
         _show_n(lines)
+        extra, said = _on_demand(columns, lines, metrics, intervals)
+        columns += extra
         _rank(lines, [column.metric for column in columns])
     blocks = len({row.section for row in content.rows}) > 1
     return Table(
@@ -114,6 +124,7 @@ def paper_table(
             _legend(work, lines)
             + list(dict.fromkeys(work.notes))
             + [f"{'; '.join(dict.fromkeys(who))}: {warning}" for warning, who in work.said.items()]
+            + said
             + _otherwise(work)
             + work.commands.lacking(work.missing, work.empty)
         ),
@@ -220,6 +231,50 @@ def _values(group: Group, metric: str) -> list[float]:
     return [value for record in group.records if (value := record.metrics.get(metric)) is not None]
 
 
+def _on_demand(
+    columns: Sequence[Column], lines: list[_Line], names: Sequence[str], intervals: bool
+) -> tuple[list[Column], list[str]]:
+    """Add cells of the metrics that no column has to the lines; return their columns, and what to say of them.
+
+    A data set of which nothing was run has no column.
+    """
+    made: list[Column] = []
+    found: list[tuple[Group, dict[str, Measured]]] = []
+    first = {column.dataset: i for i, column in reversed(list(enumerate(columns))) if column.dataset}
+    for name, dataset in itertools.product(map(str.lower, names), reversed(first)):
+        groups = [line.groups[first[dataset]] for line in lines]
+        known = next((group for group in groups if group is not None), None)
+        own = "" if known is None else _spelt(name, known, [c for c in columns if c.dataset == dataset])
+        if not own:
+            continue
+        arrow = " ↓" * (higher_is_better(own) is False)
+        made.append(Column(f"{dataset}_{own}", f"{dataset} {own}{arrow}", own, dataset))
+        for line, group in zip(lines, groups, strict=True):
+            one = None if group is None else _number(group, own, intervals)
+            found += [(group, {own: one})] if group is not None and one is not None else []
+            mark = line.cells[first[dataset]].mark
+            line.cells.append(Cell() if group is None or one is None else cell_of(one, group, mark))
+            line.groups.append(group)
+    asked = {column.metric for column in made if column.metric not in METRICS}
+    return made, notes_of(found, sorted(asked))
+
+
+def _spelt(name: str, group: Group, columns: Sequence[Column]) -> str:
+    """Return the id of a metric for the task of a group; empty: a column has it."""
+    names = {name, *spellings(name)}
+    if any(column.metric in names for column in columns):
+        return ""
+    held = sorted(names & group.first.metrics.keys())
+    return held[0] if held else measure(name, task_of(group)).id
+
+
+def _number(group: Group, metric: str, intervals: bool) -> Measured:
+    """Return a metric of a group, from its records or else from its predictions."""
+    if metric not in group.first.metrics:
+        return measured(group, [metric], intervals)[metric]
+    return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
+
+
 def _show_n(lines: list[_Line]) -> None:
     """Put the number of seeds into the cells where it differs between them."""
     counts = {cell.n for line in lines for cell in line.cells if cell.n}
@@ -233,7 +288,7 @@ def _rank(lines: list[_Line], metrics: list[str]) -> None:
         block = [line for line in lines if line.row.section == section]
         for i, metric in enumerate(metrics):
             groups = [line.groups[i] for line in block]
-            done = ranked([line.cells[i] for line in block], groups, metric)
+            done = ranked([line.cells[i] for line in block], groups, metric, test=metric in METRICS)
             for line, cell in zip(block, done, strict=True):
                 line.cells[i] = cell
 

@@ -49,7 +49,7 @@ def collect(shown: Shown) -> FigureData:
             f"a confusion matrix of {len(shown.classes)} classes is not readable",
             f"see each class: medbench figure dataset/{shown.dataset}/per-class",
         )
-    make = _of_labels if first.multilabel else _of_classes
+    make = _of_labels if first.multilabel else of_classes
     points = tuple(point for run in shown.runs for point in make(run))
     x_title, y_title = ("", "label") if first.multilabel else ("predicted", "truth")
     notes = [
@@ -72,7 +72,7 @@ def collect(shown: Shown) -> FigureData:
     )
 
 
-def _of_classes(run: Run) -> Iterator[Point]:
+def of_classes(run: Run) -> Iterator[Point]:
     """Yield count and share of each pair of true and predicted class."""
     names, called = list(run.classes), np.stack([test.log_odds.argmax(axis=1) for test in run.tests])
     for i, own in enumerate(names):
