@@ -99,13 +99,24 @@ def test_columns_of_a_runs_page_sort_by_their_numbers(page, groups):
     assert splits.locator("tbody td:nth-child(2)").all_inner_texts() == ["2,755", "120"]
 
 
+def test_a_tab_shows_its_part_alone(page, groups):
+    page.goto(f"{page.url}#{anchor(groups['dinov2'])}")
+    shown = page.locator(".page:target .tab:visible > h3:first-child")
+    assert shown.all_inner_texts() == ["Metrics on the test split"]
+    for name in ("Calibration", "Classes", "Confusion", "Curves"):
+        page.locator(".page:target .tabs > label", has_text=name).click()
+        assert shown.all_inner_texts() == [name]
+
+
 def test_a_link_opens_a_run_and_leads_back(page, groups):
     page.locator("#run-list a", has_text="imagenet").click()
     shown = page.locator(".page:visible")
     assert shown.count() == 1
     assert "imagenet · linear-frozen · ddsm" in shown.locator("h2").inner_text()
     assert not page.locator("#overview").is_visible()
-    page.wait_for_function("[...document.querySelectorAll('.page:target img')].every(i => i.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.page:target img')].every(i => !i.offsetParent || i.naturalWidth > 0)"
+    )
     shown.locator("summary", has_text="Configuration").click()
     assert shown.locator("details[open] th", has_text="weights").count() >= 1
     shown.locator("a", has_text="all runs").click()

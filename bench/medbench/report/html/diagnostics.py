@@ -75,7 +75,8 @@ def areas(found: Predicted, kind: Curve) -> Array:
     """Return the (c,) areas below the curves of the classes, mean over the seeds; nan where undefined."""
     if kind is ROC:
         return np.asarray(aurocs(found).mean(axis=0))
-    return np.asarray(np.mean([Scores(scores, found.targets).aps for scores in found.of("ap")], axis=0))
+    aps = np.array([Scores(scores, found.targets).aps for scores in found.of("ap")])
+    return np.asarray(aps.mean(axis=0), np.float64)
 
 
 def curve(found: Predicted, k: int, kind: Curve) -> Array | None:
