@@ -109,7 +109,7 @@ def apps() -> list[tuple[tuple[str, ...], typer.core.TyperGroup]]:
 
 
 def test_the_apps_are_found():
-    assert [words for words, _ in apps()] == [(), ("data",), ("results",), ("weights",)]
+    assert [words for words, _ in apps()] == [(), ("data",), ("weights",), ("results",)]
 
 
 @pytest.mark.parametrize(("words", "app"), apps(), ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")

@@ -21,7 +21,22 @@ ONE_MEANING = (
     "--dry-run",
     "--random",
 )
-OF_A_RUN_STORE = ["cancel", "compare", "demo", "doctor", "figure", "logs", "ls", "report", "run", "status", "table"]
+OF_A_RUN_STORE = [
+    "cancel",
+    "compare",
+    "demo",
+    "doctor",
+    "figure",
+    "logs",
+    "ls",
+    "report",
+    "results merge",
+    "results pull",
+    "results push",
+    "run",
+    "status",
+    "table",
+]
 
 
 def options_of_commands() -> dict[str, list[typer.core.TyperOption]]:

@@ -321,7 +321,7 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     models, protocols, datasets = SCALE
     for i in range(models):
         text = "arch: vit_tiny_patch16_224\nargs: {patch_size: 8, embed_dim: 48, depth: 2, num_heads: 2}\nunits: 2\n"
-        (tmp_path / "cards" / "model_zoo" / f"vit-{i}.yaml").write_text(text)
+        (tmp_path / "cards" / "model_zoo" / f"own-vit-{i}.yaml").write_text(text)
     for i in range(protocols):
         defaults = f"defaults: {{views: 2, epochs: {i + 1}, learning_rates: [0.1]}}"
         text = f"{{kind: linear-frozen, {defaults}, presets: {{paper: {{}}}}}}"
@@ -358,7 +358,7 @@ def test_what_jobs_share_is_made_once_however_many_jobs_there_are(
         (os, "stat"),
     ):
         counted(owner, name)
-    plan = make_plan("vit-*", "head-*", many, Options(seeds=14))
+    plan = make_plan("own-vit-*", "head-*", many, Options(seeds=14))
     made, counts_of_plan = len(plan.jobs), counts.copy()
     assert len([key for job in plan.jobs for key in job.keys]) == 14 * made == 14 * models * protocols * datasets
     assert counts_of_plan["read_yaml"] <= models + protocols + 2 * datasets
