@@ -21,6 +21,7 @@ HEADS = ("model", "protocol", "settings", "weights", "licence", "seeds", "medben
 SPLIT = "tested on other images than most rows of the data set, so these do not compare"
 MARKS = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, SPLIT_MARK: f"{SPLIT_MARK} {SPLIT}"}
 Kind = Literal["results", "toy", "random"]
+NUMBERS = "primary metric of each data set, test split, mean ± sample standard deviation over seeds"
 TITLES: dict[Kind, str] = {"results": "Results", "toy": "Toy data: no result about medicine", "random": RANDOM}
 
 
@@ -59,7 +60,9 @@ def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> lis
     tables = [dataset_table(name, records, include_random, intervals=True) for name in names]
     tables = [table for table in tables if table.rows]
     if not tables:
-        hint = "--random shows results of random weights" if records else "medbench run …, or name the store with --runs"
+        hint = (
+            "--random shows results of random weights" if records else "medbench run …, or name the store with --runs"
+        )
         raise MedbenchError(f"no results in {runs}", hint)
     pages = {Path("datasets", f"{table.columns[0].dataset}.html"): _page(table) for table in tables}
     pages[Path("index.html")] = _index(tables, records)
@@ -123,7 +126,7 @@ def _board(kind: Kind, entries: Sequence[_Entry]) -> Table:
     marks = "".join(cell.mark for row in rows for cell in row.cells)
     return Table(
         name=f"leaderboard/{kind}",
-        title=f"{TITLES[kind]}: primary metric of each data set, test split, mean ± sample standard deviation over seeds",
+        title=f"{TITLES[kind]}: {NUMBERS}",
         heads=HEADS,
         columns=columns,
         rows=rows,
@@ -137,7 +140,9 @@ def _provenance(records: Sequence[Record]) -> tuple[str, ...]:
     weights = [record.provenance.get("weights", {}) for record in records]
     code = [record.provenance for record in records]
     return (
-        _each(f"{r.unit.weights} {str(w.get('sha256') or '')[:8]}".strip() for r, w in zip(records, weights, strict=True)),
+        _each(
+            f"{r.unit.weights} {str(w.get('sha256') or '')[:8]}".strip() for r, w in zip(records, weights, strict=True)
+        ),
         _each(str(w.get("licence") or "unknown") for w in weights),
         _each(str(seed) for seed in sorted({record.unit.seed for record in records})),
         _each(f"{c.get('medbench') or 'unknown'} {str(c.get('commit') or '')[:8]}".strip() for c in code),
