@@ -22,6 +22,7 @@ def test_the_card_holds_the_records_test_metrics_and_its_origin(data: Path) -> N
     assert {one.metric_type: one.metric_value for one in card.data.eval_results} == {
         name: value for name, value in record.metrics.items() if value is not None
     }
+    assert card.data.eval_results[0].metric_type == record.metric
     assert {(one.dataset_type, one.dataset_split) for one in card.data.eval_results} == {(record.unit.dataset, "test")}
     assert f"- key: {record.key}\n" in text
     assert f"- digest of the data: {record.provenance['data']['digest']}\n" in text

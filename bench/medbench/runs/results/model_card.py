@@ -19,7 +19,7 @@ UNFIT = {
 
 
 def write_model_card(job: Job, record: Record, folder: Path) -> None:
-    """Write the card next to the weights: the record's test metrics, the data set, the licence, the command.
+    """Write the card next to the weights: the test metrics (the primary one first), the data set, licences, the command.
 
     Args:
         job: The run.
@@ -34,7 +34,7 @@ def write_model_card(job: Job, record: Record, folder: Path) -> None:
     licence = job.model.weights.licence if job.model.weights else ""
     results = [
         EvalResult(TASK, unit.dataset, data.title or unit.dataset, metric, value, dataset_split="test")
-        for metric, value in record.metrics.items()
+        for metric, value in sorted(record.metrics.items(), key=lambda item: item[0] != record.metric)
         if value is not None
     ]
     front = ModelCardData(
@@ -57,7 +57,7 @@ def _text(job: Job, record: Record, name: str, licence: str) -> str:
         f"`{unit.model}` after `{unit.protocol}` on {data.title or unit.dataset} (`{unit.dataset}`), seed {unit.seed}.",
         *unfit,
         f"Classes: {', '.join(data.class_names)}. Test images: {test.images if test else 0}.",
-        "Metrics are for the test split. They are not for clinical use.",
+        "Metrics are for the test split. The model is not for clinical use.",
     ]
     facts = {
         "preset": unit.preset,
