@@ -19,7 +19,7 @@ UNFIT = {
 
 
 def write_model_card(job: Job, record: Record, folder: Path) -> None:
-    """Write the card next to the weights: the test metrics (the primary one first), the data set, licences, the command.
+    """Write the card next to the weights: test metrics (the primary one first), data set, licences, command.
 
     Args:
         job: The run.
