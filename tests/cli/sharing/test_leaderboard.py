@@ -10,7 +10,7 @@ def test_it_writes_an_index_and_a_page_for_each_data_set(medbench, tmp_path):
         save(tmp_path / "runs", synthetic("m", "knn", dataset, (0, 1), values={"accuracy": [0.5, 0.75]}))
     done = medbench("leaderboard", "--runs", tmp_path / "runs", "--to", tmp_path / "site")
     assert done.status == 0, done.err
-    assert done.out.strip() == f"{tmp_path / 'site' / 'index.html'} and 2 pages of data sets"
+    assert done.out.strip() == f"{tmp_path / 'site' / 'index.html'}; pages of data sets: 2"
     assert sorted(p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")) == [
         "datasets/one.html",
         "datasets/two.html",

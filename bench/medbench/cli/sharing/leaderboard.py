@@ -24,4 +24,4 @@ def leaderboard(
     from medbench.storage import paths
 
     written = write_leaderboard(paths.runs_dir(runs), to, random)
-    output.write(f"{written[-1]} and {len(written) - 1} pages of data sets")
+    output.write(f"{written[-1]}; pages of data sets: {len(written) - 1}")
