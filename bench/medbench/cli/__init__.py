@@ -17,7 +17,7 @@ from medbench.cli import data, weights
 from medbench.cli.cluster import jobs, work
 from medbench.cli.commands import compare, demo, doctor, figure, init, ls, report, show, status, table, validate
 from medbench.cli.commands.run import run
-from medbench.cli.sharing import features, results
+from medbench.cli.sharing import features, leaderboard, results
 from medbench.errors import MedbenchError, visible
 from medbench.progress import Stopped, stoppable
 
@@ -66,6 +66,7 @@ app.add_typer(weights.app, name="weights")
 app.command()(init.init)
 app.command()(features.features)
 app.add_typer(results.app, name="results")
+app.command()(leaderboard.leaderboard)
 app.command()(validate.validate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from medbench.report.html.leaderboard import write_leaderboard
 from medbench.report.html.run_page import anchor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -143,3 +144,23 @@ def test_the_filter_leaves_rows_with_all_words(page):
 def test_it_fits_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 800})
     assert fits(page)
+
+
+def test_the_leaderboard_filters_its_rows(browser, runs, tmp_path):
+    index = write_leaderboard(runs, tmp_path, include_random=True)[-1]
+    opened = browser.new_page()
+    faults: list[str] = []
+    opened.on("console", lambda message: faults.append(message.text))
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(index.as_uri())
+    shown = "rows => rows.filter(r => r.offsetParent).map(r => r.cells[0].innerText)"
+    assert opened.eval_on_selector_all("#boards tbody tr", shown) == ["sam", "dinov2", "imagenet"]
+    opened.check("#toy")
+    assert opened.eval_on_selector_all("#boards tbody tr", shown) == ["sam", "dinov2", "imagenet", "toy-vit"]
+    opened.fill("#filter", "vit official")
+    assert opened.eval_on_selector_all("#boards tbody tr", shown) == []
+    opened.fill("#filter", "vit random")
+    assert opened.eval_on_selector_all("#boards tbody tr", shown) == ["toy-vit"]
+    assert opened.inner_text("#filter-count") == "1 shown"
+    opened.close()
+    assert faults == []

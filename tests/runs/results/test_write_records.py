@@ -165,6 +165,7 @@ def test_weights_are_kept_where_they_are_asked_for(data: Path) -> None:
     again = train(data, "linear-unfrozen", seeds=1, changes=QUICK, keep_weights=True)[0]
     assert again.path == first.path
     assert (first.path / "weights.safetensors").exists()
+    assert (first.path / "README.md").exists(), "the model card, also of a record that was there"
     assert again.metrics == first.metrics
 
 

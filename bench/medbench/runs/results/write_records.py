@@ -19,6 +19,7 @@ from medbench.runs.inputs.several import CombinedInputs
 from medbench.runs.jobs import Job
 from medbench.runs.results.chosen_on_validation import chosen_on_validation
 from medbench.runs.results.made_model import keep_weights
+from medbench.runs.results.model_card import write_model_card
 from medbench.runs.results.parts import Part, parts_of
 from medbench.runs.results.result_notes import notes_of
 
@@ -55,9 +56,17 @@ def _kept(job: Job, part: Part, unit: Unit, key: str, outcome: Outcome | None, *
     """Return the record of an earlier run that stays; the weights of this one are kept beside it, where asked for."""
     runs = job.options.runs
     folder = store.folder_of(runs, unit, key)
-    if outcome is not None and outcome.weights and unit.seed in job.keep and part.shift is None:
+    keeps = _keeps(job, part, unit, outcome)
+    if outcome is not None and keeps:
         keep_weights(job, outcome, folder)
-    return store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
+    record = store.read(folder) if store.is_done(runs, unit, key) and not overwrite else None
+    if record is not None and keeps:
+        write_model_card(job, record, folder)
+    return record
+
+
+def _keeps(job: Job, part: Part, unit: Unit, outcome: Outcome | None) -> bool:
+    return outcome is not None and bool(outcome.weights) and unit.seed in job.keep and part.shift is None
 
 
 def _write(
@@ -75,6 +84,8 @@ def _write(
         **_metrics(dataset, outcome, truth),
         **part.shared,
     )
+    if _keeps(job, part, record.unit, outcome):
+        write_model_card(job, record, store.folder_of(job.options.runs, *unit))
     kept = ("val", "test") if part.shift is None else ("test",)  # elsewhere validation is that of the own record
     held = [split for split in kept if len(dataset.rows(split))]
     parts = [] if outcome.log_odds_test is None else [_predictions(dataset, split, outcome) for split in held]

@@ -50,7 +50,8 @@ const filter = document.getElementById("filter");
 filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
-  for (const row of document.getElementById(filter.dataset.rows).tBodies[0].rows) {
+  for (const row of document.querySelectorAll(`#${filter.dataset.rows} tbody tr`)) {
+    if (row.cells.length === 1) continue; // a heading
     const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
     shown += row.hidden ? 0 : 1;
