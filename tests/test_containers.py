@@ -1,4 +1,4 @@
-"""The recipes of containers copy what a build of the package needs, install declared extras, and name a supported Python.
+"""The recipes of containers copy what a build needs, install declared extras, and name a supported Python.
 
 Nothing here builds an image: that needs Docker or Apptainer, and a network.
 """
