@@ -35,8 +35,8 @@ def found(part: str | None = None) -> dict[str, Diagnosis]:
 def test_everything_is_in_short_and_in_full_by_name() -> None:
     short, full = found(), {part: found(part) for part in doctor.PARTS}
     lines = (
-        "python, medbench, libraries, torch, gpu, cache, cache locks, run store, run store locks, hub, data folder, "
-        "data, models"
+        "gpu, torch, data folder, data, models, hub, cache, cache locks, run store, run store locks, python, medbench, "
+        "libraries"
     )
     assert list(short) == lines.split(", ")
     assert {short[what].state for what in ("python", "medbench", "torch", "data", "models")} == {"ok"}
@@ -78,6 +78,27 @@ def test_a_library_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> 
     count = len(doctor.LIBRARIES)
     text = f"{count - 1} of {count} installed; wrong: timm; list: medbench doctor libraries"
     assert found()["libraries"] == Diagnosis("libraries", "wrong", text)
+
+
+def test_what_is_wrong_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(doctor, "LIBRARIES", ("numpy", "no-such-library"))
+    assert list(found())[:3] == ["data folder", "libraries", "gpu"]
+
+
+def test_torchvision_of_another_build_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with torch for the CPU and torchvision for CUDA: its import raises a RuntimeError."""
+
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "torchvision":
+                raise RuntimeError("operator torchvision::nms does not exist\nmore")
+
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert [one.detail for one in doctor._torch() if one.state == "wrong"] == [
+        "operator torchvision::nms does not exist; install torch and torchvision together, from one index"
+    ]
 
 
 def test_torch_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,3 +169,13 @@ def test_constraints_pin_all_that_an_install_brings() -> None:
         version = known.get(canonicalize_name(need.name))
         assert version is not None, f"{need.name} is not pinned: see the head of constraints.txt"
         assert need.specifier.contains(version, prereleases=True), f"{need} against its pin {version}"
+
+
+@reads_toml
+def test_the_setup_page_names_every_extra() -> None:
+    import tomllib
+
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    section = (ROOT / "docs" / "setup.md").read_text(encoding="utf-8").split("## Extras\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| \S", section, flags=re.M)
+    assert sorted(rows) == sorted(content["project"]["optional-dependencies"])

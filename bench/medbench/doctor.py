@@ -44,7 +44,8 @@ def examine(part: str | None = None) -> Iterator[Diagnosis]:
     """Check this machine and yield the results. This imports torch; it downloads nothing and leaves no file.
 
     Args:
-        part: None: a line or two for each part. One of `PARTS`: all about it, such as each model's weights.
+        part: None: a line or two for each part, first what is wrong, then what decides what can be run. One of
+            `PARTS`: all about it, such as each model's weights.
 
     Raises:
         CardError: There is no such part.
@@ -54,14 +55,10 @@ def examine(part: str | None = None) -> Iterator[Diagnosis]:
             raise unknown("part", part, PARTS, f"Parts: {', '.join(PARTS)}")
         yield from PARTS[part]()
         return
-    yield from _python()
-    yield _summary("libraries", _libraries(), "installed")
-    yield from _gpu_in_short(list(_torch()))
-    yield from _disk()
-    yield next(_hub())
-    yield from _data_folder()
-    yield _summary("data", _data_sets(), "there")
-    yield _summary("models", _models(), "with their weights")
+    rows = [*_gpu_in_short(list(_torch())), *_data_folder(), _summary("data", _data_sets(), "there")]
+    rows += [_summary("models", _models(), "with their weights"), next(_hub()), *_disk()]
+    rows += [*_python(), _summary("libraries", _libraries(), "installed")]
+    yield from sorted(rows, key=lambda row: row.state != "wrong")
 
 
 def _summary(part: str, found: Iterable[Diagnosis], there: str) -> Diagnosis:
@@ -78,12 +75,12 @@ def _summary(part: str, found: Iterable[Diagnosis], there: str) -> Diagnosis:
 
 
 def _gpu_in_short(rows: list[Diagnosis]) -> Iterator[Diagnosis]:
-    """Yield the lines about torch, with all GPUs in one."""
+    """Yield the lines about torch, with all GPUs in the first."""
     devices = [row for row in rows if row.what.startswith("cuda:")]
-    yield from (row for row in rows if row not in devices)
     if devices:
         others = f" and {len(devices) - 1} more; list: medbench doctor gpu" if len(devices) > 1 else ""
         yield Diagnosis("gpu", "ok", devices[0].detail + others)
+    yield from (row for row in rows if row not in devices)
 
 
 def _python() -> Iterator[Diagnosis]:
@@ -107,14 +104,18 @@ def _torch() -> Iterator[Diagnosis]:
     except (ImportError, OSError) as error:  # OSError: a shared library of CUDA does not load
         yield Diagnosis("torch", "wrong", f"cannot be imported: {error}")
         return
-    threads = torch.get_num_threads()
-    yield Diagnosis("torch", "ok", f"{torch.__version__}, {threads} thread{'s' * (threads > 1)}")
     if not torch.cuda.is_available():
         yield Diagnosis("gpu", "note", "no CUDA device: runs use the CPU")
-        return
     for i in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(i)
         yield Diagnosis(f"cuda:{i}", "ok", f"{device.name}, {device.total_memory / 2**30:.0f} GB")
+    threads = torch.get_num_threads()
+    yield Diagnosis("torch", "ok", f"{torch.__version__}, {threads} thread{'s' * (threads > 1)}")
+    try:
+        import torchvision  # noqa: F401 - a build for CUDA does not load beside a torch for the CPU
+    except (ImportError, OSError, RuntimeError) as error:
+        text = f"{str(error).splitlines()[0]}; install torch and torchvision together, from one index"
+        yield Diagnosis("torchvision", "wrong", text)
 
 
 def _disk() -> Iterator[Diagnosis]:
