@@ -24,3 +24,12 @@ def test_a_draw_without_one_side_has_none():
     line = CalibrationLine(np.array([-1.0, 0.5, -0.5, 1.0]), np.array([False, False, True, True]), slope=True)
     weights = np.array([[1, 2, 0], [1, 2, 0], [1, 0, 2], [1, 0, 2]], np.float32)
     assert np.isnan(line(weights)).tolist() == [False, True, True]
+
+
+def test_a_draw_that_a_line_separates_has_none():
+    rng = np.random.default_rng(2)
+    has = np.arange(20) % 3 == 0
+    line = CalibrationLine(40 * (rng.normal(size=20) + 1.5 * has), has, slope=True)
+    found = line(rng.multinomial(20, np.full(20, 1 / 20), 40).T.astype(np.float32))
+    assert np.isnan(found).any()
+    assert not np.isinf(found).any()
