@@ -12,7 +12,7 @@ from medbench.report.inference import DRAWS, predicted
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.table import p_value, signed
 
-from .conftest import put
+from .conftest import put, targets_of
 
 
 def answered(runs, dataset="ddsm"):
@@ -32,12 +32,12 @@ def test_a_clear_winner_is_called_sure_with_the_paired_numbers(runs, groups):
     assert f"ahead by {signed(drawn.value)} [{signed(ends.low)}, {signed(ends.high)}]" in found.lead
     assert found.lead.endswith(f"p (Holm) {p_value(drawn.p())}.")
     assert f"{first.summary('auroc')[0]:.3f} [" in found.score
-    assert found.ties == "A paired test says so."
+    assert found.ties == "Sure: a paired test separates the best from the other run."
 
 
 def test_what_is_no_result_is_left_out_and_told(runs):
     warnings = answered(runs).warnings
-    assert "1 runs with random weights are left out" in warnings
+    assert "left out: 1 run with random weights" in warnings
     assert any(text.startswith("toy data") for text in warnings), "a row of the table is of toy data"
 
 
@@ -48,6 +48,15 @@ def test_close_runs_are_counted(tmp_path):
     tied = stats_of(tmp_path)
     assert 1 <= tied < 3
     assert re.match(rf"Not sure which run is best: {tied} of 3 other runs", found.ties)
+
+
+def test_runs_on_other_images_are_counted_as_not_compared(tmp_path):
+    for model, skill in (("dino", 2.5), ("sam", -1.0), ("blip", -1.5)):
+        put(tmp_path, model, skill)
+    put(tmp_path, "clip", 0.5, targets=1 - targets_of("binary"))
+    found = answered(tmp_path).ties
+    assert found.startswith("Sure: a paired test separates the best from 2 other runs.")
+    assert found.endswith("1 run could not be compared with it image by image.")
 
 
 def stats_of(runs) -> int:

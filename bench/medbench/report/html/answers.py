@@ -124,13 +124,19 @@ def _ties(ranked: Sequence[tuple[Row, Group]], top: int, behind: dict[int, Behin
     """Return how sure the first place is."""
     if not behind:
         return ""
-    n = len(behind)
+    n, unknown = len(behind), len(ranked) - 1 - len(behind)
+    more = f" {_counted(unknown, 'run')} could not be compared with it image by image." if unknown else ""
     tied = [i for i, one in behind.items() if not one.p_holm <= LEVEL]
     if not tied:
-        return f"Sure: a paired test separates the best from all {n} other runs." if n > 1 else "A paired test says so."
+        others = f"{n} other runs" if n > 1 else "the other run"
+        return f"Sure: a paired test separates the best from {others}.{more}"
     models = {str(ranked[i][0].about["model"]) for i in tied} - {str(ranked[top][0].about["model"])}
     of = f", of {len(models)} other model{'s' * (len(models) > 1)}" if models else ", all of the same model"
-    return f"Not sure which run is best: {len(tied)} of {n} other runs cannot be told from it{of}."
+    return f"Not sure which run is best: {len(tied)} of {_counted(n, 'other run')} cannot be told from it{of}.{more}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _toy(rows: Sequence[tuple[Row, Group]]) -> tuple[str, ...]:
@@ -147,8 +153,8 @@ def _warnings(rows: Sequence[tuple[Row, Group]], best: Group, metric: str) -> li
     said = {
         f"small test split ({units} {who}): expect wide intervals": 0 < units < SMALL,
         "a fault of the split, such as a leak between its parts: see the run's warnings": best.flawed,
-        f"{seen} runs of models that have seen this data set are left out": seen > 0,
-        f"{random} runs with random weights are left out": random > 0,
+        f"left out: {_counted(seen, 'run')} of models that have seen this data set": seen > 0,
+        f"left out: {_counted(random, 'run')} with random weights": random > 0,
         f"{metric} leaves out classes that the test split lacks": metric in best.first.absent,
     }
     return [text for text, holds in said.items() if holds]
