@@ -56,7 +56,7 @@ def test_small_groups_are_counted_alone(put, by) -> None:
     assert values["F, ≥75"] is None
     assert values["F, <75"] is not None
     assert any("fewer than 10 patients in F, ≥75" in note for note in found.notes)
-    with pytest.raises(DataError, match="fewer than two groups have 60 patients in the test split: F 40, M 80"):
+    with pytest.raises(DataError, match="fewer than two groups have 60 patients in the test split: F: 40, M: 80"):
         subgroup_table("aptos", put(), by("sex", fewest=60))
 
 

@@ -118,7 +118,7 @@ def _check(parts: Sequence[Part], by: By) -> None:
         own = [part for part in parts if part.members.by == grouping.name]
         if own and all(len(part.measured) < 2 for part in own):
             part = own[0]
-            sizes = [f"{name} {part.units(part.rows_of(g))}" for g, name in enumerate(part.members.names)]
+            sizes = [f"{name}: {part.units(part.rows_of(g))}" for g, name in enumerate(part.members.names)]
             what = "images" if part.loaded.groups is None else "patients"
             raise DataError(
                 f"--by {grouping.name}: fewer than two groups have {by.fewest} {what} in the test split: "
