@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medbench import stats
 from medbench.metrics import score
 from medbench.records.groups import Group, collect
 from medbench.records.store import PREDICTIONS, read_all
-from medbench.report.inference import interval_of, predicted, ties
+from medbench.report.inference import DRAWS, against_best, interval_of, predicted, ties
 
 
 @pytest.fixture
@@ -52,6 +53,25 @@ def test_where_lower_is_better_ties_are_with_the_lowest(groups):
         made = [r.model_copy(update={"metrics": {"log_loss": loss}}) for r in groups[model].records]
         listed.append(Group(tuple(made)))
     assert ties(listed, "log_loss") == {1}
+
+
+def test_seeds_are_drawn_together_only_if_they_are_the_same(tmp_path, synthetic, save):
+    source = np.random.default_rng(1)
+    truth = np.arange(80) % 2
+    for model, seeds in (("dino", (0, 1)), ("sam", (1, 2))):
+        save(tmp_path, synthetic(model=model, values={"accuracy": [0.8, 0.7]}, seeds=seeds))
+    for record in read_all(tmp_path):
+        frame = pd.DataFrame({"id": np.arange(80), "group": np.arange(80), "split": "test", "target": truth})
+        found = 0.4 * truth + 0.6 * source.random(80)
+        frame.assign(score_0=1 - found, score_1=found).to_parquet(record.path / PREDICTIONS)
+    listed = collect(read_all(tmp_path))
+    best = max(listed, key=lambda group: group.summary("accuracy")[0])
+    other = next(group for group in listed if group is not best)
+    one, two = predicted(best), predicted(other)
+    expected = stats.paired("accuracy", one.scores, two.scores, one.targets, draws=DRAWS, same_seeds=False)
+    found = against_best([best, other], "accuracy")[1]
+    ends = expected.interval()
+    assert (found.difference, found.low, found.high) == pytest.approx((expected.value, ends.low, ends.high))
 
 
 @pytest.mark.parametrize("changed", ["data", "target", "id"])

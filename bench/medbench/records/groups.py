@@ -50,6 +50,11 @@ class Group:
         """Number of seeds."""
         return len(self.records)
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, ascending."""
+        return [record.unit.seed for record in self.records]
+
     @cached_property
     def place(self) -> GroupKey:
         """What distinguishes it from all other groups; two cards can describe the same network and file."""

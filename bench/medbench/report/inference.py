@@ -195,8 +195,7 @@ def _behind(best: Group, group: Group, metric: str, top: Callable[[], Predicted 
         two = None if one is None else predicted(group)
         if one is None or two is None or not one.compares(two):
             return {}
-        same = len(one.scores) == len(two.scores)
-        pair = one.of(metric), two.of(metric)
+        pair, same = (one.of(metric), two.of(metric)), best.seeds == group.seeds
         drawn = stats.paired(metric, *pair, one.targets, one.groups, draws=DRAWS, same_seeds=same)
         ends = drawn.interval()
         return {"difference": drawn.value, "low": ends.low, "high": ends.high, "p": drawn.p()}

@@ -217,6 +217,10 @@ class Loaded:
     targets: NDArray[np.generic]
     groups: NDArray[np.generic] | None
 
+    def usable(self, one: Measure) -> bool:
+        """Tell whether each seed has the validation predictions that a measure needs."""
+        return not one.on_validation or all(validation is not None for _, validation in self.seeds)
+
 
 def load_predictions(group: Group) -> Loaded | None:
     """Return a group's predictions; None where a file is damaged or the seeds were tested on other images."""

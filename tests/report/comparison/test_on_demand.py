@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import recall_score, roc_curve
 
 from medbench import stats
+from medbench.errors import MedbenchError
 from medbench.metrics.measures import measure
 from medbench.records import store
 from medbench.records.groups import Group, collect
@@ -80,3 +81,20 @@ def test_a_metric_of_another_task_is_refused(pair, tmp_path):
     with pytest.raises(Exception, match="nothing to compare") as error:
         compare("dino", "sam", metric="mae", draws=DRAWS, runs=tmp_path)
     assert "mae is not a metric of both" in str(vars(error.value))
+
+
+@pytest.mark.parametrize("fault", ["damaged", "missing"])
+def test_a_fault_of_validation_predictions_is_told(pair, tmp_path, fault):
+    import pandas as pd
+
+    file = pair[1].records[0].path / store.PREDICTIONS
+    found = pd.read_parquet(file)
+    held = found["split"] == "val"
+    if fault == "damaged":
+        found.loc[held, [name for name in found.columns if name.startswith(("score_", "log_odds_"))]] = np.nan
+    else:
+        found = found[~held]
+    found.to_parquet(file)
+    with pytest.raises(MedbenchError, match="nothing to compare") as error:
+        compare("dino", "sam", metric="sensitivity", draws=DRAWS, runs=tmp_path)
+    assert "the validation predictions of A or B are damaged or missing" in str(error.value.hint)

@@ -20,6 +20,9 @@ from medbench.report.robustness.shift_table import shift_table
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.lookup import list_tables, table
 from medbench.report.tables.table import Row
+from medbench.stats.bootstrap import evaluate
+from medbench.stats.paired import difference
+from medbench.stats.resampling import design
 
 NAMES = ["a", "b", "c"]
 N = 60
@@ -44,7 +47,13 @@ def recall(found: np.ndarray) -> float:
 
 @pytest.fixture
 def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
-    def made(model: str = "dinov2", clean: float = 2.0, sets: dict[str, float] = SETS, **unit: Any) -> list[Record]:
+    def made(
+        model: str = "dinov2",
+        clean: float = 2.0,
+        sets: dict[str, float] = SETS,
+        seeds: tuple[int, int] = (0, 1),
+        **unit: Any,
+    ) -> list[Record]:
         """Write records of two seeds on clean images and on corrupted ones, with their predictions."""
         records: list[Record] = []
         count = SplitCount(images=N, classes=dict.fromkeys(NAMES, N // 3))
@@ -54,7 +63,7 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
             more = {} if name is None else {"test_on": {"in_domain": records[0].group}}
             group = synthetic(
                 model,
-                seeds=(0, 1),
+                seeds=seeds,
                 values={"recall_macro": [recall(one) for one in found]},
                 options=on,
                 provenance={"synthetic": True, "data": {"split": "paper"}, **more},
@@ -135,6 +144,22 @@ def test_two_models_are_compared_on_the_same_images(made: Made, tmp_path: Path) 
     )
     assert more.value == pytest.approx(expected.value)
     ends = expected.interval()
+    assert (more.low, more.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
+
+
+def test_other_seeds_are_not_drawn_together(made: Made, tmp_path: Path) -> None:
+    made("dinov2", sets={"noise:1": 1.5})
+    made("sam", sets={"noise:1": 0.2}, seeds=(1, 2))
+    more = rows_of(tmp_path)["all", "sam"]["more"]
+    plan = design(TARGETS, GROUPS)
+    losses = []
+    for model, signal in (("dinov2", 1.5), ("sam", 0.2)):
+        clean, left = (
+            evaluate("recall_macro", found, TARGETS, plan, DRAWS)
+            for found in (scores("clean", 2.0), scores(f"{model}noise:1", signal))
+        )
+        losses.append(clean.minus(left))
+    ends = difference(losses[1], losses[0], plan, same_seeds=False).interval()
     assert (more.low, more.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
 
 

@@ -216,6 +216,8 @@ def _line(work: _Comparison, a: Group, b: Group, asked: str) -> Line | str:
     if isinstance(found, str):
         return found
     numbers, values = _compared(a, b, one, found, metric, work.draws)
+    if not numbers:
+        return f"the validation predictions of A or B are damaged or missing, and {asked} needs them"
     patients = a.first.n["test"].groups if one.groups is None and "test" in a.first.n else None
     return Line(
         a,
@@ -253,7 +255,7 @@ def _compared(
         )
         return found, None
     names = [[f"{side} {i}" for i in range(group.n)] for side, group in (("a", a), ("b", b))]
-    same = _seeds(a) == _seeds(b)
+    same = a.seeds == b.seeds
     found = cache.cached_numbers(
         "measured comparison",
         (*NUMBERS, *names[0], *names[1]),
@@ -262,8 +264,10 @@ def _compared(
         [a, b],
         lambda: measured_difference((a, b), one.ids, metric, draws, same_seeds=same),
     )
+    if not found:
+        return found, None
     first, second = (
-        {seed: None if math.isnan(found[name]) else found[name] for seed, name in zip(_seeds(group), own, strict=True)}
+        {seed: None if math.isnan(found[name]) else found[name] for seed, name in zip(group.seeds, own, strict=True)}
         for group, own in zip((a, b), names, strict=True)
     )
     return found, (first, second)
@@ -286,7 +290,7 @@ def _aligned(one: Predicted, two: Predicted) -> Predicted | str:
 def _numbers(a: Group, b: Group, one: Predicted, two: Predicted, metric: str, draws: int) -> cache.Numbers:
     """Return the numbers of `NUMBERS`: seeds are drawn together where both sides have the same ones."""
     truth, pair = (one.targets, one.groups), (one.of(metric), two.of(metric))
-    same = _seeds(a) == _seeds(b)
+    same = a.seeds == b.seeds
     drawn = stats.paired(metric, *pair, *truth, draws=draws, same_seeds=same)
     found = drawn.interval()
     p = math.nan
@@ -300,12 +304,8 @@ def _numbers(a: Group, b: Group, one: Predicted, two: Predicted, metric: str, dr
 
 def _swapped(a: Group, b: Group) -> tuple[list[int], list[int]] | None:
     """Return the places of the seeds whose predictions are swapped: all, or where their numbers differ the common."""
-    one, two = _seeds(a), _seeds(b)
+    one, two = a.seeds, b.seeds
     if len(one) == len(two) or 1 in (len(one), len(two)):
         return list(range(len(one))), list(range(len(two)))
     common = [seed for seed in one if seed in two]
     return ([one.index(seed) for seed in common], [two.index(seed) for seed in common]) if common else None
-
-
-def _seeds(group: Group) -> list[int]:
-    return [record.unit.seed for record in group.records]

@@ -33,9 +33,12 @@ def measured_difference(
         one: The metric.
         draws: Of the bootstrap over patients (images where none are known) and seeds.
         same_seeds: Whether both have the same training seeds, so that they are drawn together.
+
+    Returns:
+        The numbers; none where predictions that the metric needs are damaged or missing.
     """
     a, b = (load_predictions(group) for group in pair)
-    if a is None or b is None:
+    if a is None or b is None or not (a.usable(one) and b.usable(one)):
         return {}
     plan = design(a.targets, a.groups)
     first, second = (_term(side, ids, one, plan, draws) for side in (a, b))

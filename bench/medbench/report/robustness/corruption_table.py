@@ -262,7 +262,7 @@ def _over_least(row: Damage, rows: Sequence[Damage], scope: str) -> Cell:
         if one is None or two is None or not one.clean.compares(two.clean):
             return {}
         mine, base = row.lost(scope, one), least.lost(scope, two)
-        found = difference(mine, base, one.plan, same_seeds=mine.split.shape == base.split.shape).interval()
+        found = difference(mine, base, one.plan, same_seeds=row.clean.seeds == least.clean.seeds).interval()
         return {"low": found.low, "high": found.high}
 
     groups = [*row.groups, *least.groups]

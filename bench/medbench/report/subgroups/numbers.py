@@ -81,8 +81,7 @@ class Curves:
     @property
     def lacking(self) -> str:
         """Why it cannot be computed; empty: it can."""
-        chosen = all(validation is not None for _, validation in self.loaded.seeds)
-        return NOT_STORED if self.on_demand is not None and self.on_demand.on_validation and not chosen else ""
+        return "" if self.on_demand is None or self.loaded.usable(self.on_demand) else NOT_STORED
 
     @property
     def biased(self) -> bool:
