@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from medbench.errors import CardError
@@ -155,3 +157,13 @@ def test_sorted_by_mean_rank_the_best_is_first(records) -> None:
     assert chosen(made, sort="mean rank").rows[0].heads == best
     assert chosen(made, sort="-mean rank").rows[-1].heads == best
     assert chosen(made, sort="wins").rows[0].heads == best
+
+
+def test_columns_of_one_data_set_have_ids_of_their_own(synthetic) -> None:
+    """Else JSON keeps one of them, and CSV has two columns of the same name."""
+    columns = [{"dataset": "aptos", "metric": "accuracy", "model": name} for name in ("dino", "sam")]
+    entrants = [{"label": str(k), "protocol": "knn", "set": {"k": k}} for k in (1, 5)]
+    found = ranked(study(*columns, entrants=entrants), [])
+    ids = ["aptos_accuracy_dino", "aptos_accuracy_sam"]
+    assert [column.id for column in found.table.columns[3:]] == ids
+    assert list(json.loads(render(found.table, "json"))["rows"][0]["cells"])[3:] == ids

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from medbench import stats
 from medbench.cards import PaperCard
+from medbench.cards.paper import PaperColumn, PaperTable
 from medbench.cards.paper import PaperRow as PaperRow
-from medbench.cards.paper import PaperTable
 from medbench.errors import unknown
 from medbench.metrics import METRICS
 from medbench.metrics.measures import higher_is_better, measure, spellings
@@ -99,7 +99,8 @@ def paper_table(
     work = _PaperTable(card, name, RecordIndex(records), _Shown(published, include_random, intervals, preset))
     content = work.content
     cells = cells_of(content, name)
-    columns = [Column(f"{c.dataset}_{c.metric}", c.title, c.metric, c.dataset) for c in content.columns]
+    ids = _ids(content.columns)
+    columns = [Column(i, c.title, c.metric, c.dataset) for i, c in zip(ids, content.columns, strict=True)]
     with counted(f"{card.name}/{name}", len(content.rows) * len(columns) * (2 if intervals else 1)):
         lines = [_line(work, row, wanted) for row, wanted in zip(content.rows, cells, strict=True)]
         if content.average:
@@ -229,6 +230,15 @@ def _average_gains(work: _PaperTable, lines: list[_Line]) -> None:
 
 def _values(group: Group, metric: str) -> list[float]:
     return [value for record in group.records if (value := record.metrics.get(metric)) is not None]
+
+
+def _ids(columns: Sequence[PaperColumn]) -> list[str]:
+    """Return an id for each column: data set and metric, with the model if several columns have the same of both."""
+    ids = [f"{column.dataset}_{column.metric}" for column in columns]
+    return [
+        f"{own}_{column.model}" if column.model and ids.count(own) > 1 else own
+        for own, column in zip(ids, columns, strict=True)
+    ]
 
 
 def _on_demand(
