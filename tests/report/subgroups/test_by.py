@@ -53,8 +53,9 @@ def test_columns_that_make_no_groups_are_refused() -> None:
         one.of([["A", "A", ""]])
     with pytest.raises(DataError, match="no test image has a value"):
         one.of([["", "NaN"]])
-    with pytest.raises(DataError, match="500 different values"):
+    with pytest.raises(DataError, match="500 different values") as caught:
         one.of([list(map(str, np.arange(500)))])
+    assert "x:40" not in str(caught.value.hint), "a column of names has no bins"
     (bins,) = groupings("x:40")
     with pytest.raises(DataError, match="'old' is not a number"):
         bins.of([["30", "old"]])

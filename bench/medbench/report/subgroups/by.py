@@ -119,10 +119,9 @@ class Grouping:
 
     def _check(self, names: list[str]) -> None:
         if len(names) > MOST:
-            first = self.columns[0]
             raise DataError(
                 f"--by {self.name}: the test images have {len(names)} different values, more than {MOST} groups",
-                f"give bins, such as {first}:40:60, or another column",
+                "choose another column; of a column of numbers, give bins, such as age:40:60",
             )
         if len(names) < 2:
             held = f"all test images have '{names[0]}'" if names else "no test image has a value"

@@ -68,8 +68,11 @@ def table(
             f"'{name}' has no table by class", "only data sets have one: medbench table dataset/NAME --per-class"
         )
     if by is not None and (per_class or not name.startswith("dataset/")):
-        odd = "--by and --per-class are two tables" if per_class else f"'{name}' has no table by subgroups"
-        raise CardError(odd, "only data sets have one: medbench table dataset/NAME --by COLUMN,…")
+        if per_class:
+            raise CardError("--by and --per-class are two tables", "give one of the two")
+        raise CardError(
+            f"'{name}' has no table by subgroups", "only data sets have one: medbench table dataset/NAME --by COLUMN,…"
+        )
     if selection is not None and not name.startswith("dataset/"):
         raise CardError(
             f"'{name}' takes no --model and no --protocol",
