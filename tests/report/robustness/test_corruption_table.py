@@ -13,6 +13,7 @@ import pytest
 from medbench import stats
 from medbench.errors import MedbenchError
 from medbench.records import Record, SplitCount
+from medbench.records.groups import FLAW, FLAW_MARK
 from medbench.records.store import PREDICTIONS, folder_of, records_of
 from medbench.report.inference import DRAWS
 from medbench.report.robustness.corruption_table import corruption_table, damages
@@ -208,6 +209,13 @@ def test_other_tables_leave_corrupted_images_out_and_say_where_they_are(made: Ma
     assert list_tables(tmp_path)[-2:] == ["dataset/aptos", "corruption/aptos"]
     with pytest.raises(MedbenchError, match="tested on another data set"):
         shift_table("aptos", records)
+
+
+def test_a_fault_of_the_split_is_marked(made: Made, tmp_path: Path) -> None:
+    made(warnings=["leak: 3 groups are in train and test"])
+    found = corruption_table("aptos", records_of(tmp_path, "aptos"))
+    assert FLAW_MARK in found.rows[0].cells[0].mark
+    assert FLAW in found.notes
 
 
 def test_nothing_was_corrupted(synthetic: Any) -> None:

@@ -14,7 +14,7 @@ from medbench.errors import MedbenchError
 from medbench.metrics import METRICS
 from medbench.metrics.measures import higher_is_better
 from medbench.records import Record
-from medbench.records.groups import SEEN, SEEN_MARK, TESTED, Group, GroupKey, collect, pick, spelt
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, TESTED, Group, GroupKey, collect, pick, spelt
 from medbench.report import cache
 from medbench.report.inference import DRAWS, Predicted, predicted
 from medbench.report.tables.marks import RANDOM_MARK, stored
@@ -195,7 +195,7 @@ def _section(rows: Sequence[Damage], scope: str, severities: Sequence[int]) -> I
 def _row(row: Damage, scope: str, severities: Sequence[int], more: Cell) -> Row:
     part, group = row.within(scope), row.clean
     unit, (mean, std, n) = group.first.unit, group.summary(row.metric)
-    marks = SEEN_MARK * group.contaminated + RANDOM_MARK * (unit.weights == "random")
+    marks = SEEN_MARK * group.contaminated + FLAW_MARK * group.flawed + RANDOM_MARK * (unit.weights == "random")
     loss, share = _losses(row, part, scope)
     left = [Cell(part.value(severity), form="spread") for severity in severities]
     options = spelt({key: value for key, value in unit.options.items() if key not in TESTED})
@@ -297,6 +297,7 @@ def _notes(rows: Sequence[Damage]) -> list[str]:
     sets = {frozenset(row.sets) for row in rows}
     notes += ["rows with other numbers of sets are averages over other corruptions"] * (len(sets) > 1)
     notes += [SEEN] if any(row.clean.contaminated for row in rows) else []
+    notes += [FLAW] if any(row.clean.flawed for row in rows) else []
     if any(row.clean.first.unit.weights == "random" for row in rows):
         notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")
     return notes
