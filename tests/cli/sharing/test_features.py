@@ -72,6 +72,20 @@ def test_features_of_other_images_are_refused(medbench, file):
 
 
 @pytest.mark.parametrize(
+    ("about", "status", "said"),
+    [
+        ({"weights": "imagenet", "pretraining": [1]}, 0, "Features of the file odd.npz"),
+        ({"pretraining": {"datasets": 7}}, 2, "what it says of its weights and pretraining cannot be read: "),
+    ],
+)
+def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tmp_path, about, status, said):
+    write_table(tmp_path / "odd.npz", FeatureTable(["a"], np.ones((1, 2), np.float32), about))
+    done = medbench("show", tmp_path / "odd.npz")
+    assert done.status == status
+    assert said in done.out + done.err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--protocol", "linear-frozen"], "--set views=0"),
