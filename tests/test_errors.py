@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench import errors
-from medbench.errors import CardError, MedbenchError, collected, joined, unknown, visible
+from medbench.errors import CardError, MedbenchError, collected, first_line, joined, unknown, visible
 
 
 def test_an_error_has_a_message_and_a_hint():
@@ -51,6 +51,13 @@ def test_several_mistakes_are_told_together() -> None:
     assert error.message == "2 things are wrong or missing:\n  one\n  two"
     assert error.hint == "do this"
     assert joined([MedbenchError("one")]).message == "one"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"), [(ValueError("one\ntwo"), "one"), (OSError("\n \ntwo"), "two"), (EOFError(), "EOFError")]
+)
+def test_an_error_of_a_library_is_one_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line
 
 
 def test_control_characters_are_spelled_out() -> None:

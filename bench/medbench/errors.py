@@ -18,6 +18,11 @@ def visible(text: str) -> str:
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line with text of another library's error; the name of its class if it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class MedbenchError(Exception):
     """A user's mistake: shown as two lines, without a traceback.
 

@@ -159,6 +159,22 @@ def test_other_numbers_of_one_unit_are_a_conflict(made, tmp_path):
     assert store.read(records(mine)[0].parent).metrics["auroc"] == 0.75
 
 
+def test_a_record_taken_instead_of_the_own_one_does_not_keep_its_files(made, tmp_path):
+    plain, mine = tmp_path / "plain", tmp_path / "mine"
+    shutil.copytree(made, mine)
+    write_bundle(made, plain, predictions=False)
+    (plain / MANIFEST).unlink()
+    shutil.move(plain / "runs", tmp_path / "theirs")
+    path = records(tmp_path / "theirs")[0]
+    content = json.loads(path.read_text())
+    content["metrics"]["auroc"] = 0.75
+    path.write_text(json.dumps(content))
+    own = records(mine)[0].parent
+    assert {store.PREDICTIONS, store.HISTORY} <= {file.name for file in own.iterdir()}
+    merge(tmp_path / "theirs", mine, "lab", theirs=True)
+    assert [file.name for file in own.iterdir()] == [store.RECORD]
+
+
 def test_nothing_to_take_over(tmp_path, bundle):
     with pytest.raises(DataError, match="there are no records in"):
         merge(tmp_path / "none", tmp_path / "mine", "lab")

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from medbench.cards.base import FILE_NAME, Card
-from medbench.errors import CardError, visible
+from medbench.errors import CardError, first_line, visible
 from medbench.storage.files import open_regular
 
 C = TypeVar("C", bound=Card)
@@ -163,9 +163,7 @@ def _parsed(path: Path, text: bytes) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CardError(f"{path}:{line}: not YAML: {error.problem}", "fix that line; indentation matters") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CardError(
-            f"{path}: not a YAML text file: {str(error).splitlines()[0]}", "cards are UTF-8 YAML files"
-        ) from error
+        raise CardError(f"{path}: not a YAML text file: {first_line(error)}", "cards are UTF-8 YAML files") from error
 
 
 def load_card(path: Path, schema: type[C]) -> C:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from medbench.cards.recipes import DinoPretrain
-from medbench.errors import CardError
+from medbench.errors import CardError, first_line
 from medbench.models.encoder import Encoder
 from medbench.models.networks.builders import REFUSED
 from medbench.protocols.context import Context, Outcome
@@ -141,7 +141,7 @@ def refusal(encoder: Encoder, size: int) -> str:
         with torch.no_grad():
             encoder.pooled(image)
     except REFUSED as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return first_line(error)
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from medbench.errors import MedbenchError
+from medbench.errors import MedbenchError, first_line
 from medbench.records.bundle import SUMMARY, Bundle
 from medbench.storage.fetch import FetchError, reach
 
@@ -92,5 +92,4 @@ def _told(repo: str, hint: str) -> Iterator[None]:
             f"there is no dataset repository {repo} on the hub, or you may not read it", hint
         ) from error
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, FetchError, OSError) as error:
-        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise MedbenchError(f"{repo} on the Hugging Face hub: {why}", hint) from error
+        raise MedbenchError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error

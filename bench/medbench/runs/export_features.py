@@ -16,7 +16,7 @@ from medbench.runs.inputs.features import Encoders, JobInputs
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
 from medbench.runs.results.provenance import weights_of
-from medbench.storage.arrays.feature_files import FeatureTable, write_table
+from medbench.storage.arrays.feature_files import FeatureTable, form_of, write_table
 
 PROTOCOL = "knn"
 """Whose transform and settings are used: it takes the features as they are."""
@@ -36,6 +36,7 @@ def export_features(model: str, dataset: str, to: Path, options: Options) -> Fea
     Raises:
         MedbenchError: Something in the request is wrong.
     """
+    form_of(to)  # a wrong ending is refused before the features are computed
     jobs = make_plan(model, PROTOCOL, dataset, dataclasses.replace(options, seeds=1)).jobs
     if len(jobs) != 1 or jobs[0].dataset.inputs:
         what = "samples with several images" if jobs[0].dataset.inputs else f"{len(jobs)} models or data sets"

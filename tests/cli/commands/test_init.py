@@ -76,6 +76,7 @@ def test_nothing_is_replaced_unless_forced(medbench, here):
         (["clinic/labels.csv", "--name", "aptos"], "there is a data set card 'aptos' already"),
         (["clinic/labels.csv", "--name", "../eyes"], "'../eyes' is no name of a data set"),
         (["clinic/none.csv"], "no label file clinic/none.csv"),
+        (["none"], "unknown dataset 'none'"),
         (["clinic/labels.csv", "--label", "stage"], "'stage'"),
     ],
 )

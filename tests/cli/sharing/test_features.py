@@ -72,6 +72,20 @@ def test_features_of_other_images_are_refused(medbench, file):
 
 
 @pytest.mark.parametrize(
+    ("about", "status", "said"),
+    [
+        ({"weights": "imagenet", "pretraining": [1]}, 0, "Features of the file odd.npz"),
+        ({"pretraining": {"datasets": 7}}, 2, "what it says of its weights and pretraining cannot be read: "),
+    ],
+)
+def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tmp_path, about, status, said):
+    write_table(tmp_path / "odd.npz", FeatureTable(["a"], np.ones((1, 2), np.float32), about))
+    done = medbench("show", tmp_path / "odd.npz")
+    assert done.status == status
+    assert said in done.out + done.err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--protocol", "linear-frozen"], "--set views=0"),
@@ -79,6 +93,8 @@ def test_features_of_other_images_are_refused(medbench, file):
         (["--protocol", "lora"], "needs more than one vector for each image, and toy-features is a file of features"),
         (["--protocol", "zero-shot"], "zero-shot on toy-binary needs more than one vector"),
         (["--protocol", "knn", "--set", "pooled=cls"], "needs more than one vector"),
+        (["--protocol", "knn", "--weights", "random"], "--weights random: toy-features is a file of features"),
+        (["--protocol", "knn", "--image-size", "64"], "--image-size 64: toy-features is a file of features"),
     ],
 )
 @pytest.mark.parametrize("file", [".npz"], indirect=True)
@@ -88,7 +104,8 @@ def test_protocols_that_need_more_are_refused(medbench, file, words, said):
     assert said in done.err
 
 
-def test_what_cannot_be_written_is_refused(medbench, tmp_path):
+def test_what_cannot_be_written_is_refused(medbench, tmp_path, monkeypatch):
+    monkeypatch.setattr("medbench.runs.export_features.features_of", None)  # before anything is computed
     for words, said in (
         (["toy-vit", "toy", "--to", tmp_path / "f.csv"], "unknown ending of a file of features '.csv'"),
         (["toy-vit,toy-cnn", "toy", "--to", tmp_path / "f.npz"], "is of one model"),

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from medbench.cards.model import ModelCard
 from medbench.errors import CardError
 from medbench.storage.arrays.feature_files import FORMS, read_about
@@ -23,7 +25,7 @@ def features_card(name: str) -> ModelCard:
     """Return the card of a file of features; its name is the file's.
 
     Raises:
-        CardError: There is no such file.
+        CardError: There is no such file, or what it says of its model cannot be read.
     """
     path = Path(name).expanduser()
     if not path.is_file():
@@ -31,22 +33,33 @@ def features_card(name: str) -> ModelCard:
             f"no file of features {path}", "check the path; medbench features MODEL DATASET --to writes one"
         )
     about = read_about(path)
-    told = about.get("weights") or {}
     fields = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:80] or LIBRARY,
         "title": f"Features of the file {path.name}",
         "notes": _notes(about),
         "library": LIBRARY,
         "arch": LIBRARY,
-        "weights": {"file": str(path.resolve()), "licence": told.get("licence") or "not stated"},
-        "pretraining": about.get("pretraining") or {},
+        "weights": {"file": str(path.resolve()), "licence": _part(about, "weights").get("licence") or "not stated"},
+        "pretraining": _part(about, "pretraining"),
     }
-    return ModelCard.model_validate(fields)
+    try:
+        return ModelCard.model_validate(fields)
+    except ValidationError as error:
+        raise CardError(
+            f"{path}: what it says of its weights and pretraining cannot be read: {error.errors()[0]['msg']}",
+            "let medbench features write it, or leave these two out",
+        ) from error
 
 
 def is_of_random(path: Path) -> bool:
     """Tell whether a file says that an encoder with random weights made its features."""
-    return (read_about(path).get("weights") or {}).get("origin") == "random"
+    return _part(read_about(path), "weights").get("origin") == "random"
+
+
+def _part(about: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what a file says under a name; nothing if another program wrote something else there."""
+    found = about.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _notes(about: dict[str, Any]) -> str:

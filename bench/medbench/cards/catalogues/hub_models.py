@@ -12,7 +12,7 @@ from typing import Any
 
 from medbench.cards.catalogues.libraries import timm_fields
 from medbench.cards.model import ModelCard
-from medbench.errors import CardError
+from medbench.errors import CardError, first_line
 from medbench.storage.fetch import FetchError, reach
 
 STARTS = ("hf-hub:", "hf-hub--")
@@ -66,8 +66,7 @@ def _config(place: str, revision: str) -> Path:
     except (FetchError, LocalEntryNotFoundError) as error:
         raise CardError(f"{place} is not in the hub's cache, and the hub cannot be reached: {error}", hint) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise CardError(f"{place} on the Hugging Face hub: {why}", hint) from error
+        raise CardError(f"{place} on the Hugging Face hub: {first_line(error)}", hint) from error
 
 
 def _read(path: Path, place: str) -> tuple[str, Any, dict[str, Any]]:

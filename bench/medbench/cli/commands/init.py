@@ -39,6 +39,7 @@ def init(
     from medbench.storage import files
 
     if dataset_kind(dataset) == "card":
+        cards.find_dataset(dataset)
         raise CardError(
             f"'{dataset}' is a card already",
             f"name a labels file or a folder; to see the card: medbench show {dataset}",

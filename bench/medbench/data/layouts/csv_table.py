@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.data.layouts.xlsx import is_workbook, workbook_rows
-from medbench.errors import DataError, MissingDataError
+from medbench.errors import DataError, MissingDataError, first_line
 from medbench.storage.files import open_regular
 
 LONGEST_CELL = 1 << 30
@@ -188,9 +188,7 @@ def _parquet(file: Path) -> Iterator[tuple[int, list[str]]]:
     except FileNotFoundError as error:
         raise missing_file(file) from error
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(
-            f"cannot read {file}: {str(error).splitlines()[0][:200]}", "check that the file is complete"
-        ) from error
+        raise DataError(f"cannot read {file}: {first_line(error)[:200]}", "check that the file is complete") from error
     yield 1, list(table.column_names)
     columns = [column.to_pylist() for column in table.columns]
     for row, cells in enumerate(zip(*columns, strict=True), start=2):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medbench.cards.model import Tokenizer as TokenizerRule
-from medbench.errors import WeightsError
+from medbench.errors import WeightsError, first_line
 from medbench.models.weights.locate import WeightsFile
 
 NEEDED = {"bert": ("[CLS]", "[SEP]", "[PAD]", "[UNK]"), "sentencepiece": ()}
@@ -88,7 +88,7 @@ def _from_file(rule: TokenizerRule, file: WeightsFile) -> Any:
             found = tokenizers.Tokenizer.from_file(path)
             count = found.get_vocab_size()
     except Exception as error:  # the library's own, of no common kind
-        raise _wrong(file, f"it cannot be read: {str(error).splitlines()[0][:200]}") from error
+        raise _wrong(file, f"it cannot be read: {first_line(error)[:200]}") from error
     if lacking := [token for token in NEEDED[rule.kind] if found.token_to_id(token) is None]:
         raise _wrong(file, f"it has no token {lacking[0]}")
     if rule.tokens is not None and count != rule.tokens:

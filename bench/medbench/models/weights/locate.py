@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 from medbench.cards import ModelCard
 from medbench.cards.catalogues.features_file import LIBRARY, is_of_random
 from medbench.cards.model import Hub, Vocabulary, Weights
-from medbench.errors import UnreachableError, WeightsError
+from medbench.errors import UnreachableError, WeightsError, first_line
 from medbench.progress import say
 from medbench.storage import paths
 from medbench.storage.digests import file_digests
@@ -248,9 +248,9 @@ def _from_hub(card: ModelCard, hub: Hub) -> Path:
         except GatedRepoError:
             return _absent(card, f"{hub.repo} is gated: request access on its page, then run: hf auth login")
         except LocalEntryNotFoundError as error:  # no network; a subclass of the next one
-            return _absent(card, f"download failed: {str(error).splitlines()[0]}", UnreachableError)
+            return _absent(card, f"download failed: {first_line(error)}", UnreachableError)
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, OSError) as error:
-            return _absent(card, f"download failed: {str(error).splitlines()[0]}")
+            return _absent(card, f"download failed: {first_line(error)}")
     return _absent(card, f"download failed: {hub.repo} has no file {' or '.join(names)}")

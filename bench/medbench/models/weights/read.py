@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from medbench.cards.model import Weights
-from medbench.errors import DataError, WeightsError
+from medbench.errors import DataError, WeightsError, first_line
 from medbench.models.weights.torchscript import is_torchscript, read_torchscript
 from medbench.storage.archives import require_sound
 from medbench.storage.arrays.tensors import load_tensors
@@ -78,8 +78,7 @@ def read_file(path: Path) -> Any:
     except DataError as error:
         raise WeightsError(f"{path} is not a weights file: {error.message}", GET_ANOTHER) from error
     except DAMAGED as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} is truncated or not a weights file: {first}", GET_ANOTHER) from error
+        raise WeightsError(f"{path} is truncated or not a weights file: {first_line(error)}", GET_ANOTHER) from error
 
 
 def _refused(path: Path, text: str) -> WeightsError:

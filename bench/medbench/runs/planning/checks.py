@@ -77,13 +77,19 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
 
 
 def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, data: Dataset, options: Options) -> None:
-    """Refuse a file of features where images, texts, or features of augmented or corrupted images are needed.
+    """Refuse a file of features where anything but these features is asked for, such as images or other weights.
 
     Raises:
         MedbenchError: It does.
     """
     if model.library != LIBRARY:
         return
+    for given, value in (("--weights", options.weights), ("--image-size", options.image_size)):
+        if value is not None:
+            raise MedbenchError(
+                f"{given} {value}: {model.name} is a file of features, which is not computed again",
+                f"leave out {given}, or name the model that made the file",
+            )
     if KINDS[recipe.kind].beyond_pooled or settings.language or settings.pooled or data.inputs:
         lacking = "samples with several images" if data.inputs else "more than one vector for each image"
         known = [name for name, one in SETTINGS.items() if not one.kind.beyond_pooled and not issubclass(one, Prompted)]

@@ -16,7 +16,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from medbench.errors import DataError, unknown
+from medbench.errors import DataError, first_line, unknown
 from medbench.storage import files
 
 IDS, VALUES = "id", "features"
@@ -62,7 +62,7 @@ def write_table(path: Path, table: FeatureTable) -> None:
     Raises:
         CardError: The ending is another one.
     """
-    form = _form(path)
+    form = form_of(path)
     with files.atomic(path) as part:
         form.write(part, table, json.dumps(table.about))
 
@@ -74,7 +74,7 @@ def read_table(path: Path) -> FeatureTable:
         DataError: It is no such file, an id is there twice, or a number is not finite; the message says which.
         CardError: Its ending is unknown.
     """
-    form = _form(path)
+    form = form_of(path)
     with _reading(path):
         ids, values = form.read(path)
     if values.ndim != 2 or values.shape[0] != len(ids) or not values.size or not np.issubdtype(values.dtype, np.number):
@@ -94,7 +94,7 @@ def read_about(path: Path) -> dict[str, Any]:
         DataError: It is no file of features.
         CardError: Its ending is unknown.
     """
-    form = _form(path)
+    form = form_of(path)
     with _reading(path):
         text = form.about(path)
         found = json.loads(text) if text else {}
@@ -109,7 +109,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise _no_table(path, str(error).splitlines()[0]) from error
+        raise _no_table(path, first_line(error)) from error
 
 
 def _no_table(path: Path, why: str) -> DataError:
@@ -121,7 +121,7 @@ Rows = tuple[list[str], NDArray[Any]]
 """Ids and values."""
 
 
-class _Form(NamedTuple):
+class Form(NamedTuple):
     """How files of one ending are read and written."""
 
     read: Callable[[Path], Rows]
@@ -195,14 +195,19 @@ def _write_safetensors(path: Path, table: FeatureTable, about: str) -> None:
 
 
 FORMS = {
-    ".parquet": _Form(_read_parquet, _about_parquet, _write_parquet),
-    ".npz": _Form(_read_npz, _about_npz, _write_npz),
-    ".safetensors": _Form(_read_safetensors, _about_safetensors, _write_safetensors),
+    ".parquet": Form(_read_parquet, _about_parquet, _write_parquet),
+    ".npz": Form(_read_npz, _about_npz, _write_npz),
+    ".safetensors": Form(_read_safetensors, _about_safetensors, _write_safetensors),
 }
 """Ending -> how such a file is read and written."""
 
 
-def _form(path: Path) -> _Form:
+def form_of(path: Path) -> Form:
+    """Return how a file of features is read and written.
+
+    Raises:
+        CardError: The ending is unknown.
+    """
     if path.suffix.lower() not in FORMS:
         raise unknown("ending of a file of features", path.suffix, FORMS)
     return FORMS[path.suffix.lower()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from unittest.mock import Mock
 
 import datasets
 import numpy as np
@@ -131,12 +132,14 @@ def test_what_cannot_be_read_is_told(hub, clinic, monkeypatch):
     with pytest.raises(MissingDataError, match="lab/none on the Hugging Face hub: "):
         card_from_hub("hf://lab/none")
 
-    def broken(*_, **__):
-        raise ValueError("scripts are not supported\nmore")
-
-    monkeypatch.setattr("datasets.load_dataset", broken)
-    with pytest.raises(DataError, match="the library datasets cannot read lab/eyes: scripts are not supported"):
-        card_from_hub("hf://lab/eyes")
+    for error, said in (
+        (ValueError("scripts are not supported\nmore"), "scripts are not supported"),
+        (datasets.exceptions.DatasetGenerationError("a damaged file"), "a damaged file"),
+        (RuntimeError(), "RuntimeError"),
+    ):
+        monkeypatch.setattr("datasets.load_dataset", Mock(side_effect=error))
+        with pytest.raises(DataError, match=f"the library datasets cannot read lab/eyes: {said}"):
+            card_from_hub("hf://lab/eyes")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingDataError, match="needs the library datasets, which is not installed"):
         card_from_hub("hf://lab/eyes")

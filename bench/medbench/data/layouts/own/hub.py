@@ -16,7 +16,7 @@ from medbench.cards.find import HUB_DATA
 from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own.taken import Own
 from medbench.data.layouts.own_columns import OwnColumns
-from medbench.errors import DataError, MissingDataError
+from medbench.errors import DataError, MissingDataError, first_line
 from medbench.progress import bar
 from medbench.storage import files, paths
 from medbench.storage.fetch import FetchError, reach
@@ -70,8 +70,7 @@ def _commit(repo: str, revision: str, home: Path) -> str:
             return here[0]
         raise MissingDataError(f"{repo} is not here, and the hub cannot be reached: {error}", hint) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise MissingDataError(f"{repo} on the Hugging Face hub: {why}", hint) from error
+        raise MissingDataError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
 
 
 def _download(repo: str, commit: str, to: Path) -> None:
@@ -84,9 +83,9 @@ def _download(repo: str, commit: str, to: Path) -> None:
         ) from error
     try:
         found = datasets.load_dataset(repo, revision=commit)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"the library datasets cannot read {repo}: {str(error).splitlines()[0]}", "look at its page on the hub"
+            f"the library datasets cannot read {repo}: {first_line(error)}", "look at its page on the hub"
         ) from error
     write_folder(found, to, repo)
 
