@@ -120,6 +120,16 @@ def test_download_says_how_and_where(medbench, monkeypatch, tmp_path):
     assert str(tmp_path / "aptos") in done.out
 
 
+def test_download_of_an_open_set_needs_a_folder(medbench, monkeypatch):
+    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    done = medbench("data", "download", "medmnist/breastmnist")
+    assert done.status == 2
+    assert done.err.splitlines() == [
+        "error: no data folder was given for medmnist--breastmnist",
+        "hint: set MEDBENCH_DATA (the folder that gets medmnist/), or pass --data-root",
+    ]
+
+
 def test_download_of_a_toy_set_draws_it(medbench):
     done = medbench("data", "download", "toy-binary")
     assert done.status == 0

@@ -297,8 +297,14 @@ def download(
     if place and place.is_dir():
         output.write(f"{found.name}: already in {place}; check it: medbench data check {found.name}")
         return
+    folder = paths.data_folder(found.name)
+    if not place and found.access.files:
+        raise DataError(
+            f"no data folder was given for {found.name}",
+            f"set MEDBENCH_DATA (the folder that gets {folder}/), or pass --data-root",
+        )
     steps = found.access.steps.strip() or found.access.url or "its card does not say where to get it"
-    where = str(place) if place else f"the folder {found.name} in MEDBENCH_DATA (not set yet)"
+    where = str(place) if place else f"the folder {folder} in MEDBENCH_DATA (not set yet)"
     raise DataError(
         f"medbench cannot download {found.name} (access: {found.access.kind}, licence: {found.licence or '?'})",
         f"{steps}\nPut it into {where}, then run: medbench data check {found.name}",
