@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medbench.runs.estimate import Estimate
     from medbench.runs.fill_paper import Filling
     from medbench.runs.jobs import Options, Plan, Result
+    from medbench.runs.planning.absent import Absent
 
 FEW = 3  # number of cells that are named for each reason
 
@@ -111,6 +112,7 @@ def fill(
     from medbench.records.store import gc_paused
     from medbench.runs import fill_paper as cells
     from medbench.runs.estimate import estimate
+    from medbench.runs.planning.absent import absent
 
     every = cells.adapted(wanted_of(paper), options, seeds, preset)
     wanted = cells.adapted(chosen(wanted_of(paper, places), choose), options, seeds, preset)
@@ -119,12 +121,13 @@ def fill(
         records = list(store.read_all(options.runs))
         found = cells.plan_filling(wanted, records, options, listed, max(one.seeds for one in every))
         cost = estimate(found.plan, records)
+        later = absent(found.waiting, records, options) if dry_run and found.waiting else None
         del records
     if dry_run and as_json:
         output.write_json({**plan_data(found.plan), **_filling_data(found, cost)})
         return None
     write = output.write if dry_run else output.note
-    for line in lines(found, cost) if progress.is_first() else ():
+    for line in [*lines(found, cost), *absent_lines(later)] if progress.is_first() else ():
         write(line)
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
 
@@ -167,6 +170,20 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
     if filling.blocked:
         yield from ("", "cannot be run now:")
         yield from (f"  {line}" for line in _blocked_lines(filling))
+
+
+def absent_lines(later: Absent | None) -> Iterator[str]:
+    """Yield what the cells will cost whose data or weights are not here."""
+    if later is None:
+        return
+    yield from ("", "when data and weights are there:")
+    yield f"  {later.units:,} units"
+    if later.files:
+        size = f": {later.size / 1e9:,.1f} GB for the {later.sized} whose cards tell a size" if later.sized else ""
+        yield f"  {later.files} weights files to download{size}"
+    yield from (f"  {line}" for line in cost_lines(later.cost))
+    if later.unsized:
+        yield f"  not included, because their cards do not tell the number of images: {', '.join(later.unsized)}"
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

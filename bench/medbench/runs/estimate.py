@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from medbench.cards import Settings
@@ -58,7 +58,7 @@ class Speeds:
     def minutes(self, job: Job) -> float:
         """Return the minutes of a job, its features not counted; a minute where nothing like it was measured."""
         kind = job.protocol.kind
-        if _from_features(kind):
+        if from_features(kind):
             return self.heads.get((kind, job.dataset.card.name), 60.0) / 60
         speed = self.images.get((job.model.name, kind, job.image_size, job.precision))
         return trained_forwards(job) / speed / 60 if speed else 1.0
@@ -74,12 +74,27 @@ def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
         plan: The plan.
         records: Finished units of any machine; those of other devices do not count.
     """
-    device = device_name(plan.options.device)
+    protocols = [(job.protocol.kind, job.dataset.card.name) for job in plan.todo]
+    return priced(_forwards(plan.todo), protocols, records, plan.options.device)
+
+
+def priced(
+    work: Mapping[Speed, int], protocols: Iterable[tuple[str, str]], records: Iterable[Record], machine: str
+) -> Estimate:
+    """Return the cost of image forwards, and of what protocols do after them.
+
+    Args:
+        work: Image forwards by speed.
+        protocols: (kind, data set) of each job.
+        records: Finished units of any machine; those of other devices do not count.
+        machine: The device, as options name it.
+    """
+    device = device_name(machine)
     speeds, heads = _measured(record for record in records if record.provenance.get("device") == device)
     seconds, forwards = 0.0, 0
     basis: dict[str, None] = {}
     unknown: dict[str, None] = {}
-    for speed, number in _forwards(plan.todo).items():
+    for speed, number in work.items():
         forwards += number
         what = f"{speed[0]} {speed[1]} at {speed[2]} px"
         if speed in speeds:
@@ -87,8 +102,8 @@ def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
             basis[f"{what} {speeds[speed]:,.0f}"] = None
         else:
             unknown[what] = None
-    for job in plan.todo if basis else ():
-        seconds += heads.get((job.protocol.kind, job.dataset.card.name), 0.0)
+    for place in protocols if basis else ():
+        seconds += heads.get(place, 0.0)
     return Estimate(forwards, seconds / 3600 if basis else None, tuple(basis), tuple(unknown), device)
 
 
@@ -108,20 +123,34 @@ def trained_forwards(job: Job) -> int:
     Early stopping is ignored. In each epoch the training images (DINO: every crop) and the validation images go through
     once; test images go through once per unit.
     """
-    settings = job.settings
-    train, val, test = (job.dataset.sizes.get(split, 0) for split in ("train", "val", "test"))
-    test += sum(shift.dataset.sizes["test"] for shift in job.shifts)
+    further = sum(shift.dataset.sizes["test"] for shift in job.shifts)
+    return forwards_of_training(job.settings, job.dataset.sizes, len(job.dataset.samples), len(job.seeds), further)
+
+
+def forwards_of_training(
+    settings: Settings, sizes: Mapping[str, int], images: int, seeds: int, further: int = 0
+) -> int:
+    """Return the image forwards of all seeds of a protocol that trains the network.
+
+    Args:
+        settings: Of the protocol.
+        sizes: Part of the split -> number of images.
+        images: In all.
+        seeds: Number of seeds.
+        further: Images of other test sets.
+    """
     epochs = getattr(settings, "epochs", None)
     if epochs is None:
-        return len(job.dataset.samples)
+        return images
+    train, val, test = (sizes.get(split, 0) for split in ("train", "val", "test"))
     crops = 4 + getattr(settings, "local_crops", 0) if hasattr(settings, "local_crops") else 1
-    rates, seeds = len(getattr(settings, "learning_rates", (0,))), len(job.seeds)
+    rates = len(getattr(settings, "learning_rates", (0,)))
     searched = min(getattr(settings, "lr_search_seeds", seeds), seeds)
-    runs = (rates * searched + seeds - searched) * max(1, len(job.units) // seeds)
-    return int(runs * epochs * (crops * train + val) + len(job.units) * test)
+    runs = rates * searched + seeds - searched
+    return int(runs * epochs * (crops * train + val) + seeds * (test + further))
 
 
-def _from_features(kind: str) -> bool:
+def from_features(kind: str) -> bool:
     """Tell whether a kind's images go through the encoder once per view; their features are stored and shared."""
     return kind in KINDS and not KINDS[kind].images
 
@@ -132,10 +161,10 @@ def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
     shared: dict[str, tuple[Speed, int]] = {}
     for job in jobs:
         kind = job.protocol.kind
-        speed: Speed = (job.model.name, "features" if _from_features(kind) else kind, job.image_size, job.precision)
+        speed: Speed = (job.model.name, "features" if from_features(kind) else kind, job.image_size, job.precision)
         if job.model.library == LIBRARY:
             continue
-        if _from_features(kind):
+        if from_features(kind):
             views = getattr(job.settings, "views", 0)
             number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
             number += views * job.dataset.sizes.get("train", 0)
@@ -158,13 +187,13 @@ def _measured(records: Iterable[Record]) -> tuple[dict[Speed, float], dict[tuple
     for record in jobs.values():
         kind = str(record.material.get("protocol", {}).get("kind", ""))
         extract, own = (record.timings.get(name, 0.0) for name in ("extract", "protocol"))
-        from_features = _from_features(kind)
-        if from_features:
+        ready = from_features(kind)
+        if ready:
             heads.setdefault((kind, record.unit.dataset), []).append(own)
-        forwards, seconds = record.counts.get("forwards", 0.0), extract if from_features else extract + own
+        forwards, seconds = record.counts.get("forwards", 0.0), extract if ready else extract + own
         if forwards > 0 and seconds > 0:
             size, precision = int(record.material.get("image_size", 0)), str(record.material.get("precision", ""))
-            speed = (record.unit.model, "features" if from_features else kind, size, precision)
+            speed = (record.unit.model, "features" if ready else kind, size, precision)
             speeds.setdefault(speed, []).append(forwards / seconds)
     return (
         {speed: statistics.median(values) for speed, values in speeds.items()},

@@ -10,7 +10,7 @@ from medbench import cards
 from medbench.cards.find import trained
 from medbench.cards.resolve import fitting
 from medbench.data.load import find_source
-from medbench.errors import CardError, MedbenchError
+from medbench.errors import CardError, MedbenchError, MissingDataError, WeightsError
 from medbench.models.weights.locate import locate
 from medbench.papers.cells import CellSpec, lacking
 from medbench.papers.commands import Commands
@@ -36,6 +36,11 @@ class Filling:
     there: list[CellSpec] = field(default_factory=list)
     todo: list[CellSpec] = field(default_factory=list)
     blocked: list[tuple[CellSpec, MedbenchError]] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> list[CellSpec]:
+        """The cells that can be run as soon as their data or weights are there."""
+        return [one for one, error in self.blocked if isinstance(error, (MissingDataError, WeightsError))]
 
 
 def adapted(
