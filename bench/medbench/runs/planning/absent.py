@@ -100,7 +100,7 @@ def split_sizes(card: DatasetCard, images: int, name: str | None) -> dict[str, i
     """
     rule = card.splits.rules.get(name or "") or card.splits.rules[card.splits.default]
     if rule.method == "official" and card.counts.splits:
-        known = {"train": 0, "val": 0, "test": 0, **card.counts.splits}
+        known: dict[str, int] = {"train": 0, "val": 0, "test": 0, **card.counts.splits}
         if not known["val"]:
             known["val"] = round(rule.val * known["train"])
             known["train"] -= known["val"]
