@@ -100,11 +100,10 @@ def split_sizes(card: DatasetCard, images: int, name: str | None) -> dict[str, i
     """
     rule = card.splits.rules.get(name or "") or card.splits.rules[card.splits.default]
     if rule.method == "official" and card.counts.splits:
-        known: dict[str, int] = {"train": 0, "val": 0, "test": 0, **card.counts.splits}
-        if not known["val"]:
-            known["val"] = round(rule.val * known["train"])
-            known["train"] -= known["val"]
-        return known
+        told = card.counts.splits
+        train, val, test = told.get("train", 0), told.get("val", 0), told.get("test", 0)
+        cut = 0 if val else round(rule.val * train)
+        return {"train": train - cut, "val": val + cut, "test": test}
     if rule.method == "whole":
         return {"train": 0, "val": 0, "test": images}
     test, val = round(rule.test * images), round(rule.val * images)
