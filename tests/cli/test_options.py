@@ -27,6 +27,7 @@ OF_A_RUN_STORE = [
     "demo",
     "doctor",
     "figure",
+    "leaderboard",
     "logs",
     "ls",
     "report",

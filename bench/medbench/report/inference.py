@@ -130,7 +130,9 @@ def interval_of(group: Group, metric: str) -> Interval | None:
 
 
 def best_of(groups: Sequence[Group], metric: str) -> int | None:
-    """Return the place of the best mean, of equal ones the first; None where the metric is defined for none."""
+    """Return the place of the best mean, of equal ones the first; None where it is unknown or undefined."""
+    if metric not in METRICS:
+        return None
     means = [mean for [(mean, *_)] in summaries(groups, [metric])]
     sign = 1 if METRICS[metric].higher_is_better else -1
     known = [(sign * mean, -i) for i, mean in enumerate(means) if mean is not None]

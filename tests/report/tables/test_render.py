@@ -148,7 +148,8 @@ def test_marks_on_a_terminal(ranked):
 def test_intervals_show_only_on_request(ranked):
     on = dataclasses.replace(ranked, intervals=True)
     for form in ("text", "md", "latex", "html"):
-        assert "0.850" not in render(ranked, form)
+        shown = re.sub(r'title="[^"]*"', "", render(ranked, form))  # HTML has them where one points at a number
+        assert "0.850" not in shown
         assert re.search(r"\[0\.850, 0\.950\\?\]", render(on, form))
         assert "95" in render(on, form)
 

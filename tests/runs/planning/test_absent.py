@@ -23,12 +23,16 @@ def test_it_is_that_of_the_plan(protocol):
 
 
 def test_protocols_share_features_and_weights_are_counted_once():
-    cells = [CellSpec("dinov2", name, "aptos", {"views": 0}) for name in ("linear-frozen", "linear-probe")]
-    cells[1] = CellSpec("dinov2", "linear-probe", "aptos")
+    cells = [CellSpec("dinov2", "linear-frozen", "aptos", {"views": 0}), CellSpec("dinov2", "knn", "aptos")]
     found = absent(cells, [], Options())
     assert found.cost.forwards == cards.find_dataset("aptos").counts.images
     assert (found.units, found.files) == (5 + 1, 1)
     assert found.size == (cards.find_model("dinov2").weights.bytes or 0)
+
+
+def test_other_preprocessing_has_features_of_its_own():
+    cells = [CellSpec("resnet18", "knn", "medmnist--breastmnist", preset=name) for name in ("paper", "medmnistplus")]
+    assert absent(cells, [], Options()).cost.forwards == 2 * 780
 
 
 def test_sizes_of_splits():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medbench import cards
-from medbench.cards import DatasetCard, ModelCard
+from medbench.cards import DatasetCard, ModelCard, Settings
 from medbench.cards.find import trained
 from medbench.cards.resolve import fitting, resolve
 from medbench.models.weights.locate import held, own_file
@@ -16,6 +16,7 @@ from medbench.records import Record
 from medbench.runs.device import choose_precision
 from medbench.runs.estimate import Estimate, Speed, forwards_of_training, from_features, priced
 from medbench.runs.jobs import Options
+from medbench.storage import files
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def absent(cells: Sequence[CellSpec], records: Iterable[Record], options: Option
         options: Of the run.
     """
     work: dict[Speed, int] = {}
-    shared: dict[tuple[Speed, str], int] = {}
+    shared: dict[tuple[Speed, str, str], int] = {}
     places, units, unsized = [], 0, dict[str, None]()
     for one in cells:
         dataset, model, recipe = cards.find_dataset(one.dataset), _model(one), cards.find_protocol(one.protocol)
@@ -66,13 +67,14 @@ def absent(cells: Sequence[CellSpec], records: Iterable[Record], options: Option
         size = options.image_size or settings.image_size or model.input.size
         precision = choose_precision(options.precision, options.machine, settings.precision, options.elsewhere)
         speed: Speed = (one.model, "features" if ready else recipe.kind, size, precision)
-        if ready:  # protocols share the features of an encoder
+        if ready:  # protocols with the same preprocessing share the features of an encoder
             views = getattr(settings, "views", 0) or 0
-            at = speed, dataset.name
+            common = settings.model_dump(mode="json", include=set(Settings.model_fields))
+            at = speed, dataset.name, files.canonical(common)
             shared[at] = max(images + views * sizes["train"], shared.get(at, 0))
         else:
             work[speed] = work.get(speed, 0) + several * forwards_of_training(settings, sizes, images, seeds)
-    for (speed, _), number in shared.items():
+    for (speed, *_), number in shared.items():
         work[speed] = work.get(speed, 0) + number
     lacking = [model for model in {one.model: _model(one) for one in cells}.values() if _is_lacking(model)]
     known = [model.weights.bytes for model in lacking if model.weights and model.weights.bytes]
