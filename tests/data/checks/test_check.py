@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import atexit
 import csv
 import functools
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -175,15 +173,13 @@ ALIEN = "no such class"
 
 
 @functools.cache
-def twin_of(name: str) -> Path:
-    """Return a folder with the card's twin, made once."""
-    keep = Path(tempfile.mkdtemp(prefix="twin-"))
-    atexit.register(shutil.rmtree, keep, ignore_errors=True)
-    return synthesise(cards.find_dataset(name), keep / "twin")
+def twin_of(name: str, keep: Path) -> Path:
+    """Return a folder with the card's twin, made once; pytest removes what it is in."""
+    return synthesise(cards.find_dataset(name), keep / name)
 
 
 def copied(name: str, place: Path) -> Path:
-    return Path(shutil.copytree(twin_of(name), place / "twin"))
+    return Path(shutil.copytree(twin_of(name, place.parent / "twins"), place / "twin"))
 
 
 def found(name: str, root: Path, images: bool = True, split: str | None = None) -> dict[str, Finding]:
