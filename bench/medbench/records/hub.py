@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medbench.errors import MedbenchError, first_line
 from medbench.records.bundle import SUMMARY, Bundle
-from medbench.storage.fetch import FetchError, reach
+from medbench.storage.fetch import FetchError, reach_hub
 
 PAGE = """---
 configs:
@@ -74,7 +74,6 @@ def pull(repo: str, to: Path) -> str:
 @contextlib.contextmanager
 def _told(repo: str, hint: str) -> Iterator[None]:
     """Turn the errors of the hub's library into one of two lines."""
-    from huggingface_hub import constants
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -84,8 +83,7 @@ def _told(repo: str, hint: str) -> Iterator[None]:
     )
 
     try:
-        if not constants.HF_HUB_OFFLINE:
-            reach(constants.ENDPOINT)  # the hub's library tries several times, which takes half a minute
+        reach_hub()
         yield
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise MedbenchError(

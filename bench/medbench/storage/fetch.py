@@ -54,6 +54,20 @@ def reach(url: str) -> None:
         raise FetchError(_reason(error)) from error
 
 
+def reach_hub() -> None:
+    """Check that the Hugging Face hub answers; its own library tries several times, which takes half a minute.
+
+    Nothing is asked where `HF_HUB_OFFLINE` is set.
+
+    Raises:
+        FetchError: It does not answer.
+    """
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE:
+        reach(constants.ENDPOINT)
+
+
 def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     return getattr(reason, "strerror", None) or str(reason) or type(error).__name__

@@ -180,7 +180,7 @@ def test_a_gate_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", gated)
-    monkeypatch.setattr(locate, "reach", lambda _: None)
+    monkeypatch.setattr(locate, "reach_hub", lambda: None)
     want = card(hub={"repo": "o/r", "file": "m.bin", "revision": COMMIT}, gated=True, access="fill in the form.")
     with pytest.raises(WeightsError, match="o/r is gated: request access") as caught:
         locate.locate(want)

@@ -13,7 +13,7 @@ from typing import Any
 from medbench.cards.catalogues.libraries import timm_fields
 from medbench.cards.model import ModelCard
 from medbench.errors import CardError, first_line
-from medbench.storage.fetch import FetchError, reach
+from medbench.storage.fetch import FetchError, reach_hub
 
 STARTS = ("hf-hub:", "hf-hub--")
 CONFIG = "config.json"
@@ -55,13 +55,12 @@ def hub_card(name: str) -> ModelCard:
 
 def _config(place: str, revision: str) -> Path:
     """Return the configuration file in the hub's cache, in a folder that is named after the commit."""
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     hint = "check the name: hf-hub:OWNER/NAME; for a private or gated one: hf auth login"
     try:
-        if not constants.HF_HUB_OFFLINE:
-            reach(constants.ENDPOINT)  # the hub's library tries several times, which takes half a minute
+        reach_hub()
         return Path(hf_hub_download(place, CONFIG, revision=revision or None))
     except (FetchError, LocalEntryNotFoundError) as error:
         raise CardError(f"{place} is not in the hub's cache, and the hub cannot be reached: {error}", hint) from error

@@ -13,7 +13,7 @@ from medbench.errors import UnreachableError, WeightsError, first_line
 from medbench.progress import say
 from medbench.storage import paths
 from medbench.storage.digests import file_digests
-from medbench.storage.fetch import FetchError, fetch_part, reach
+from medbench.storage.fetch import FetchError, fetch_part, reach_hub
 from medbench.storage.locks import exclusive
 
 
@@ -234,11 +234,11 @@ def _nowhere(card: ModelCard) -> NoReturn:
 
 
 def _from_hub(card: ModelCard, hub: Hub) -> Path:
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        reach(constants.ENDPOINT)  # the hub's library tries six times, which takes half a minute
+        reach_hub()
     except FetchError as error:
         _absent(card, f"the Hugging Face hub cannot be reached: {error}", UnreachableError)
     names = (hub.file, *hub.alike)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from medbench import cards
 from medbench.cards import DatasetCard, ModelCard, Settings
@@ -16,6 +17,7 @@ from medbench.records import Record
 from medbench.runs.device import choose_precision
 from medbench.runs.estimate import Estimate, Speed, forwards_of_training, from_features, priced
 from medbench.runs.jobs import Options
+from medbench.runs.planning.shared import Once
 from medbench.storage import files
 
 
@@ -51,9 +53,13 @@ def absent(cells: Sequence[CellSpec], records: Iterable[Record], options: Option
     work: dict[Speed, int] = {}
     shared: dict[tuple[Speed, str, str], int] = {}
     places, units, unsized = [], 0, dict[str, None]()
+    once, commands, models = Once(), Commands(), dict[str, ModelCard]()
     for one in cells:
-        dataset, model, recipe = cards.find_dataset(one.dataset), _model(one), cards.find_protocol(one.protocol)
-        changes = fitting(recipe.kind, Commands().changes(one), [recipe.kind])
+        dataset = once(("dataset", one.dataset), partial(cards.find_dataset, one.dataset))
+        model = once(("model", one.model), partial(cards.find_model, trained(one.model)[0]))
+        recipe = once(("protocol", one.protocol), partial(cards.find_protocol, one.protocol))
+        models[one.model] = model
+        changes = fitting(recipe.kind, commands.changes(one), [recipe.kind])
         settings = resolve(recipe, one.preset, dataset.name, changes)
         images, seeds = dataset.counts.images, one.seeds if recipe.seeded else 1
         if images is None:
@@ -76,14 +82,10 @@ def absent(cells: Sequence[CellSpec], records: Iterable[Record], options: Option
             work[speed] = work.get(speed, 0) + several * forwards_of_training(settings, sizes, images, seeds)
     for (speed, *_), number in shared.items():
         work[speed] = work.get(speed, 0) + number
-    lacking = [model for model in {one.model: _model(one) for one in cells}.values() if _is_lacking(model)]
+    lacking = [model for model in models.values() if _is_lacking(model)]
     known = [model.weights.bytes for model in lacking if model.weights and model.weights.bytes]
     cost = priced(work, places, records, options.device)
     return Absent(units, cost, len(lacking), len(known), sum(known), tuple(unsized))
-
-
-def _model(one: CellSpec) -> ModelCard:
-    return cards.find_model(trained(one.model)[0])
 
 
 def _is_lacking(model: ModelCard) -> bool:

@@ -19,7 +19,7 @@ from medbench.data.layouts.own_columns import OwnColumns
 from medbench.errors import DataError, MissingDataError, first_line
 from medbench.progress import bar
 from medbench.storage import files, paths
-from medbench.storage.fetch import FetchError, reach
+from medbench.storage.fetch import FetchError, reach_hub
 
 LABELS = "labels.csv"
 COMMIT = 40
@@ -63,7 +63,7 @@ def _commit(repo: str, revision: str, home: Path) -> str:
     try:
         if constants.HF_HUB_OFFLINE:
             raise FetchError("HF_HUB_OFFLINE is set")
-        reach(constants.ENDPOINT)
+        reach_hub()
         return str(HfApi().dataset_info(repo, revision=revision or None).sha)
     except FetchError as error:
         if len(here) == 1 and not revision:
