@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medbench.api import (
         Options,
+        check_data,
         compare,
         figure,
         list_datasets,
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
         load_dataset,
         load_model,
         load_text_model,
+        merge_results,
+        pull_results,
+        push_results,
         run,
+        status,
         table,
+        write_card,
+        write_features,
+        write_leaderboard,
         write_report,
     )
 
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "__version__",
+    "check_data",
     "compare",
     "figure",
     "list_datasets",
@@ -36,8 +45,15 @@ __all__ = [
     "load_dataset",
     "load_model",
     "load_text_model",
+    "merge_results",
+    "pull_results",
+    "push_results",
     "run",
+    "status",
     "table",
+    "write_card",
+    "write_features",
+    "write_leaderboard",
     "write_report",
 ]
 

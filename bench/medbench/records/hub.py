@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.errors import MedbenchError, first_line
-from medbench.records.bundle import SUMMARY, Bundle
+from medbench.records.bundle import SUMMARY, Bundle, write_bundle
+from medbench.records.merge import Merged, merge
 from medbench.storage.fetch import FetchError, reach_hub
 
 PAGE = """---
@@ -26,49 +29,68 @@ each file, and `{summary}` one row for each record. There are no images in it.
 """
 
 
-def push(folder: Path, bundle: Bundle, repo: str, *, public: bool = False) -> str:
-    """Upload a bundle as a dataset repository, which is made if there is none; return the commit.
+@dataclass(frozen=True)
+class Pushed:
+    """Results that were uploaded.
+
+    Attributes:
+        bundle: What was uploaded.
+        commit: Of the repository.
+    """
+
+    bundle: Bundle
+    commit: str
+
+
+def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, predictions: bool = True) -> Pushed:
+    """Upload the finished units of a run store as a dataset repository, which is made if there is none.
 
     Args:
-        folder: The bundle's folder; a page for the repository is written into it.
-        bundle: What is in it.
+        runs: The run store.
         repo: OWNER/NAME.
+        datasets: A glob: only data sets of such names.
         public: Whether everybody can see a repository that is made; one that is there stays as it is.
+        predictions: Whether to include the predictions, which name the images and patients of the test set.
 
     Raises:
-        MedbenchError: There is no token, no right to write, or no network.
+        MedbenchError: Nothing was run on such data sets; or there is no token, no right to write, or no network.
     """
     from huggingface_hub import HfApi
 
-    sets = sorted({record.unit.dataset for record in bundle.records})
-    text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
-    (folder / "README.md").write_text(text, encoding="utf-8")
-    with _told(repo, "log in with a token that can write: hf auth login"):
-        api = HfApi()
-        api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=f"{len(bundle.records)} records"
-        )
-    return str(done.oid)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        bundle = write_bundle(runs, folder, datasets, predictions=predictions)
+        sets = sorted({record.unit.dataset for record in bundle.records})
+        text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        with _told(repo, "log in with a token that can write: hf auth login"):
+            api = HfApi()
+            api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=f"{len(bundle.records)} records"
+            )
+    return Pushed(bundle, str(done.oid))
 
 
-def pull(repo: str, to: Path) -> str:
-    """Download a repository of results to a folder; return `OWNER/NAME@COMMIT`.
+def pull(repo: str, runs: Path, *, theirs: bool = False) -> Merged:
+    """Download a repository of results and take them over, as `merge` does.
 
     Args:
         repo: OWNER/NAME, or OWNER/NAME@REVISION.
-        to: The folder.
+        runs: The run store that gets them.
+        theirs: Where both have a record with other numbers, take theirs.
 
     Raises:
-        MedbenchError: There is no such repository, no right to read it, or no network.
+        MedbenchError: There is no such repository, no right to read it, no network, or no record in it.
     """
     from huggingface_hub import HfApi
 
     name, _, revision = repo.partition("@")
-    with _told(repo, "check the name; for a private one: hf auth login"):
-        commit = HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha
-        HfApi().snapshot_download(name, repo_type="dataset", revision=commit, local_dir=to)
-    return f"{name}@{str(commit)[:12]}"
+    with tempfile.TemporaryDirectory() as place:
+        with _told(repo, "check the name; for a private one: hf auth login"):
+            commit = HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha
+            HfApi().snapshot_download(name, repo_type="dataset", revision=commit, local_dir=place)
+        return merge(Path(place), runs, f"hf://{name}@{str(commit)[:12]}", theirs=theirs)
 
 
 @contextlib.contextmanager
