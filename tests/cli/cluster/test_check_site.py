@@ -84,7 +84,7 @@ def test_a_node_with_a_cache_of_its_own_is_told(
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, text in {
-        "sbatch": "exit 0",
+        **dict.fromkeys(("sbatch", "squeue", "scancel", "sacct"), "exit 0"),
         "srun": f'export MEDBENCH_HOME={tmp_path}/own; while [ $1 != sh ]; do shift; done; exec "$@"',
     }.items():
         (commands / name).write_text(f"#!/bin/sh\n{text}\n")
