@@ -63,6 +63,8 @@ def figure(
     The data behind a figure are written next to it as a CSV file. The options after --fill only have an effect with it.
     """
     plan_text.check_fill("figure", name, fill, dry_run)
+    shows = {"--model": models, "--protocol": protocols, "--class": class_name, "--metric": metric, "--to": to}
+    options.check_named("figure", name, shows | {"--published": published, "--random": random, "--preset": preset})
     if name is None:
         output.write_rows(listing.figure_rows(runs), ("name", "title"), as_json=as_json)
         return
