@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medbench import stats
 from medbench.metrics import METRICS, Scores, probabilities, scores_for
-from medbench.metrics.measures import Measure, Predictions, higher_is_better, measure
+from medbench.metrics.measures import Measure, Predictions, biased, higher_is_better, measure
 from medbench.metrics.scores import Array, Ints
 from medbench.metrics.weighted import weighted
 from medbench.metrics.weighted_ranking import Weights
@@ -25,8 +25,6 @@ from medbench.stats.bootstrap import combine, evaluate_many
 from medbench.stats.subgroups import Gap, gap, group_design, permutation_p
 from medbench.storage import files
 
-BIASED = ("ece", "brier_reliability", "brier_resolution")
-"""Metrics that noise moves in one direction, further in smaller groups: the gap has no interval."""
 SAME = {"ece_15": "ece", "auroc_macro": "auroc_macro", "ap_macro": "ap_macro"}
 """Metrics of records -> the same metric on demand, whose parts are known: classes, or bins."""
 
@@ -82,11 +80,6 @@ class Curves:
     def lacking(self) -> str:
         """Why it cannot be computed; empty: it can."""
         return "" if self.on_demand is None or self.loaded.usable(self.on_demand) else NOT_STORED
-
-    @property
-    def biased(self) -> bool:
-        """Whether its value depends on the number of images."""
-        return self.on_demand is not None and self.on_demand.name in BIASED
 
     def of(self, rows: Ints) -> ByClass:
         """Return the metric of some test images. What was chosen on validation stays as it is."""
@@ -191,7 +184,7 @@ def _mean(by_class: ByClass, common: NDArray[np.bool_], weights: Weights) -> Arr
 
 def _placed(found: Gap, places: Sequence[int], curves: Curves) -> Gap:
     """Return a gap with the places of its groups among all of them, and without the ends that would mislead."""
-    low, high = (math.nan, math.nan) if curves.biased else (found.low, found.high)
+    low, high = (math.nan, math.nan) if biased(curves.metric) else (found.low, found.high)
     return Gap(found.value, low, high, places[found.highest], places[found.lowest])
 
 

@@ -105,7 +105,7 @@ def _table(
         records = records_of(runs, rest)
         if kind != "dataset":
             make = shift_table if kind == "shift" else corruption_table
-            return make(rest, records, include_random)
+            return make(rest, records, include_random, metrics)
         if selection is not None:
             records = selected(rest, records, selection)
         if by is not None:

@@ -20,8 +20,8 @@ from medbench.papers.matching import RecordIndex, other_split, repeats_of
 from medbench.records import Record
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.cache import counted
-from medbench.report.measured import Measured, measured, task_of
-from medbench.report.tables.choose import cell_of, notes_of
+from medbench.report.measured import Measured, task_of
+from medbench.report.tables.choose import cell_of, notes_of, number_of
 from medbench.report.tables.dataset_table import spoken
 from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, interval, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
@@ -260,7 +260,7 @@ def _on_demand(
         arrow = " ↓" * (higher_is_better(own) is False)
         made.append(Column(f"{dataset}_{own}", f"{dataset} {own}{arrow}", own, dataset))
         for line, group in zip(lines, groups, strict=True):
-            one = None if group is None else _number(group, own, intervals)
+            one = None if group is None else number_of(group, own, intervals)
             found += [(group, {own: one})] if group is not None and one is not None else []
             mark = line.cells[first[dataset]].mark
             line.cells.append(Cell() if group is None or one is None else cell_of(one, group, mark))
@@ -276,13 +276,6 @@ def _spelt(name: str, group: Group, columns: Sequence[Column]) -> str:
         return ""
     held = sorted(names & group.first.metrics.keys())
     return held[0] if held else measure(name, task_of(group)).id
-
-
-def _number(group: Group, metric: str, intervals: bool) -> Measured:
-    """Return a metric of a group, from its records or else from its predictions."""
-    if metric not in group.first.metrics:
-        return measured(group, [metric], intervals)[metric]
-    return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
 
 
 def _show_n(lines: list[_Line]) -> None:
