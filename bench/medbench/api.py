@@ -168,7 +168,7 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     from medbench.report.figures.predictions.runs import Selection
     from medbench.report.subgroups.by import FEWEST, By
     from medbench.report.tables import lookup
-    from medbench.report.tables.choose import chosen
+    from medbench.report.tables.choose import chosen, only_asked
 
     labels, root, fewest = (
         options.pop(key, usual) for key, usual in (("labels", None), ("data_root", None), ("min_group", FEWEST))
@@ -179,7 +179,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     models, protocols = options.pop("models", ""), options.pop("protocols", "")
     options["selection"] = Selection(models, protocols) if models or protocols else None
     found = lookup.table(name, **options)
-    return (found if by is not None or options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
+    rows = by is not None or bool(options.get("per_class"))
+    return (found if only_asked(name, rows=rows) else chosen(found, options.get("metrics", ()))).frame()
 
 
 def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:

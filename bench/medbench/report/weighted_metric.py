@@ -78,10 +78,7 @@ def weighted_metric(
         return None
     if metric in METRICS:
         found = predicted(group)
-        if found is None:
-            return None
-        found = among(found, classes) if classes else found
-        return WeightedMetric(found.ids, found.targets, found.groups, weighted(metric, found.of(metric), found.targets))
+        return None if found is None else of_records(among(found, classes) if classes else found, metric)
     try:
         one = measure(metric)
     except CardError:  # records of a later version
@@ -93,6 +90,11 @@ def weighted_metric(
     if loaded is None or not loaded.usable(one):
         return None
     return _on_demand(_loaded_among(loaded, classes) if classes else loaded, one)
+
+
+def of_records(found: Predicted, metric: str) -> WeightedMetric:
+    """Return one of `METRICS` on predictions."""
+    return WeightedMetric(found.ids, found.targets, found.groups, weighted(metric, found.of(metric), found.targets))
 
 
 def _held_by(loaded: Loaded, source: Loaded) -> Loaded:

@@ -109,7 +109,7 @@ def table(
         random = random or weights == "random"
     from medbench.report.figures.predictions.runs import Selection
     from medbench.report.tables import lookup
-    from medbench.report.tables.choose import chosen
+    from medbench.report.tables.choose import chosen, only_asked
 
     asked = _words(metrics)
     groups = _by(name, by, min_group, labels, data_root)
@@ -118,7 +118,7 @@ def table(
         name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups, selection
     )
     rows = per_class or by is not None
-    shown = chosen(found, () if rows else asked, _words(columns), sort)
+    shown = chosen(found, () if only_asked(name, rows=rows) else asked, _words(columns), sort)
     write_table(shown, form, intervals or rows or name.startswith(SURE), SEE_ALL)
     if status:
         raise typer.Exit(status)

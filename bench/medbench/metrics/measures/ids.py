@@ -73,6 +73,12 @@ def higher_is_better(metric_id: str) -> bool | None:
     return None if form is None or form["name"] not in MEASURES else MEASURES[form["name"]].higher_is_better
 
 
+def on_demand(metric_id: str) -> bool:
+    """Tell whether a metric is one that no record holds, and so is computed from stored predictions."""
+    form = FORM.fullmatch(metric_id)
+    return metric_id not in METRICS and form is not None and form["name"] in MEASURES
+
+
 def biased(metric_id: str) -> bool:
     """Tell whether noise moves a metric in one direction, further in smaller test splits: ECE and the parts of Brier.
 

@@ -142,6 +142,16 @@ class Asked:
         return notes_of(found, self.measures)
 
 
+def only_asked(name: str, *, rows: bool) -> bool:
+    """Tell whether a table has the metrics that are asked for and no others, so that `chosen` need not leave any out.
+
+    Args:
+        name: The table's.
+        rows: Whether it has a row for each class or subgroup.
+    """
+    return rows or name.startswith("ranks/")
+
+
 def number_of(group: Group, metric: str, intervals: bool = False) -> Measured:
     """Return a metric of a group, from its records or else from its stored predictions.
 
@@ -150,7 +160,7 @@ def number_of(group: Group, metric: str, intervals: bool = False) -> Measured:
         metric: The metric's id.
         intervals: Also give the 95 % interval.
     """
-    if metric not in group.first.metrics:
+    if not any(metric in record.metrics for record in group.records):
         return measured(group, [metric], intervals)[metric]
     return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
 
