@@ -180,9 +180,10 @@ class _Made:
         assert self.loaded is not None
         found: dict[int, list[cache.Numbers]] = {}
         others = [i for i, plans in enumerate(self.plans) if plans]
-        for i in [i for i in others if self.measures[i].name == "ece"]:
-            found[i] = self._of_gaps(self.measures[i], self.loaded)
-            others.remove(i)
+        for i in [*others]:
+            if ends := self._of_gaps(self.measures[i], self.loaded):
+                found[i] = ends
+                others.remove(i)
 
         def values(weights: Weights) -> Array:
             return np.concatenate([np.stack([plan(weights) for plan in self.plans[i]], axis=1) for i in others])
@@ -193,11 +194,15 @@ class _Made:
         return [found.get(i, []) for i in range(len(self.measures))]
 
     def _of_gaps(self, one: Measure, loaded: Loaded) -> list[cache.Numbers]:
-        """Return the intervals of a calibration error."""
+        """Return the intervals of a calibration error, or of the reliability of the Brier score; of others none."""
         gaps = [found for seed in loaded.seeds if (found := one.gaps(*seed, each=self.each)) is not None]
-        intervals = stats.gap_intervals(
-            lambda weights: np.stack([each(weights) for each in gaps], axis=1), loaded.targets, loaded.groups, DRAWS
-        )
+        if not gaps:
+            return []
+
+        def values(weights: Weights) -> Array:
+            return np.stack([each(weights) for each in gaps], axis=1)
+
+        intervals = stats.gap_intervals(values, loaded.targets, loaded.groups, DRAWS, power=one.power)
         return [_ends(interval) for interval in intervals]
 
 

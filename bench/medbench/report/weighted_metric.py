@@ -34,7 +34,8 @@ class WeightedMetric:
         targets: (n,) or (n, c).
         groups: (n,) patients; None where no two images share one.
         values: (n, b) weights of the images -> (s, b), one value for each training seed.
-        gaps: (n, b) weights -> (1, s, r, b): the signed gaps of a calibration error; None for other metrics.
+        gaps: (n, b) weights -> (1, s, r, b): the signed gaps of a calibration error (`Measure.gaps`); None for others.
+        power: Of the gaps.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +43,7 @@ class WeightedMetric:
     groups: NDArray[np.generic] | None
     values: Weighted
     gaps: Gaps | None = None
+    power: int = 1
 
     def compares(self, other: WeightedMetric) -> bool:
         """Tell whether the other's test images, in their order, and their targets are the same."""
@@ -59,7 +61,7 @@ class WeightedMetric:
     def interval(self, term: Term, draws: int = DRAWS) -> stats.Interval:
         """Return the 95 % interval of the mean over the seeds, of which `term` has the draws."""
         if self.gaps is not None:
-            return stats.gap_intervals(self.gaps, self.targets, self.groups, draws)[0]
+            return stats.gap_intervals(self.gaps, self.targets, self.groups, draws, power=self.power)[0]
         return combine([term], self.plan).interval()
 
 
@@ -112,6 +114,7 @@ def _on_demand(loaded: Loaded, one: Measure) -> WeightedMetric:
         loaded.groups,
         lambda weights: np.concatenate([plan(weights) for plan in plans]),
         (lambda weights: np.stack([part(weights) for part in parts], axis=1)) if parts else None,
+        one.power,
     )
 
 

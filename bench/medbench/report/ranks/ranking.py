@@ -145,7 +145,7 @@ def _repeats(name: str, columns: Sequence[Sequence[Entry]], values: Array) -> tu
         rows = zip(*zip(*ends, strict=True), study.first.tolist(), alike.tolist(), strict=True)
         return dict(zip(names, (float(number) for row in rows for number in row), strict=True))
 
-    found = cache.cached_numbers(f"mean ranks of {k}", names, metrics, DRAWS, groups, computed)
+    found = cache.cached_numbers(f"ranks of {k}", names, metrics, DRAWS, groups, computed)
     if not found:
         return ()
     rows = [[found[f"{number} {i}"] for number in NUMBERS] for i in range(k)]

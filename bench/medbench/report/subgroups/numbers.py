@@ -100,12 +100,12 @@ class Curves:
         return tuple(left(Scores(probabilities(test.log_odds[rows]), test.targets[rows])).tolist())
 
     def calibration(self, rows: Ints, seed: int = 0) -> stats.Interval | None:
-        """Return the interval of a calibration error; None for other metrics."""
-        one = self.on_demand
-        if one is None or one.name != "ece":
+        """Return the interval of a calibration error or of the reliability of the Brier score; None for others."""
+        if (one := self.on_demand) is None:
             return None
         gaps = [one.gaps(Predictions(test.log_odds[rows], test.targets[rows]), own) for test, own in self.loaded.seeds]
-        known = [each for each in gaps if each is not None]
+        if not (known := [each for each in gaps if each is not None]):
+            return None
         patients = None if self.loaded.groups is None else self.loaded.groups[rows]
         return stats.gap_intervals(
             lambda weights: np.stack([each(weights) for each in known], axis=1),
@@ -113,6 +113,7 @@ class Curves:
             patients,
             DRAWS,
             seed,
+            power=one.power,
         )[0]
 
 
