@@ -154,8 +154,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
             all.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
-            `metrics` (only these metrics; for a data set also metrics that no record holds, such as
-            `sensitivity@specificity=0.9`), `models` and `protocols` (for a data set: only these, comma lists as in the
+            `metrics` (only these metrics, also ones that no record holds, such as `sensitivity@specificity=0.9`; for a
+            study: rank by these), `models` and `protocols` (for a data set: only these, comma lists as in the
             command), `per_class` (for a data set: one row for each class of each run), `by` (for
             a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
             as in the command.

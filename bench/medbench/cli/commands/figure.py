@@ -38,7 +38,9 @@ def figure(
         str, typer.Option("--protocol", help="Show these protocols; default: of each model the best on validation.")
     ] = "",
     class_name: Annotated[str, typer.Option("--class", help="Show this class against the rest.")] = "",
-    metric: Annotated[str, typer.Option("--metric", help="Show this metric; default: the figure's own.")] = "",
+    metric: Annotated[
+        str, typer.Option("--metric", help="Show this metric (of a study: rank by these); default: the figure's own.")
+    ] = "",
     ref: Annotated[
         str, typer.Option(help="In figures of ratios: divide by the reference of the same panel, or of the named one.")
     ] = "same",
