@@ -85,10 +85,8 @@ def weighted_metric(
         one = measure(metric)
     except CardError:  # records of a later version
         return None
-    loaded = load_predictions(group)
-    if loaded is not None and held is not None and one.on_validation:
-        source = load_predictions(held) if stored(held) else None
-        loaded = None if source is None else _held_by(loaded, source)
+    chosen = held is not None and one.on_validation
+    loaded = load_predictions(group, held if chosen else None) if held is None or stored(held) else None
     if loaded is None or not loaded.usable(one):
         return None
     return _on_demand(_loaded_among(loaded, classes) if classes else loaded, one)
@@ -97,12 +95,6 @@ def weighted_metric(
 def of_records(found: Predicted, metric: str) -> WeightedMetric:
     """Return one of `METRICS` on predictions."""
     return WeightedMetric(found.ids, found.targets, found.groups, weighted(metric, found.of(metric), found.targets))
-
-
-def _held_by(loaded: Loaded, source: Loaded) -> Loaded:
-    """Return predictions with the validation part of another group, seed by seed."""
-    seeds = [(test, held) for (test, _), (_, held) in zip(loaded.seeds, source.seeds, strict=True)]
-    return Loaded(loaded.ids, seeds, loaded.targets, loaded.groups)
 
 
 def _on_demand(loaded: Loaded, one: Measure) -> WeightedMetric:

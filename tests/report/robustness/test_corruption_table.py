@@ -70,7 +70,7 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
                 options=on,
                 provenance={"synthetic": True, "data": {"split": "paper"}, **more},
                 material={"test_on": name} if name else {},
-                n={"train": count, "test": count},
+                n={"train": count, "val": count, "test": count},
                 **unit,
             )
             save(tmp_path, group)
@@ -79,6 +79,8 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
                 columns = {f"score_{c}": one[:, i] for i, c in enumerate(NAMES)}
                 columns |= {f"log_odds_{c}": np.log(one[:, i]) - np.log1p(-one[:, i]) for i, c in enumerate(NAMES)}
                 frame = frame.assign(target=TARGETS, **columns)
+                if name is None:  # only records on clean images have a validation part
+                    frame = pd.concat([frame, frame.assign(split="val", id="v" + frame["id"])])
                 frame.to_parquet(folder_of(tmp_path, record.unit, record.key) / PREDICTIONS)
             records += group
         return records
@@ -236,6 +238,20 @@ def test_another_metric_is_computed_from_predictions(made: Made, tmp_path: Path)
     assert {column.metric for column in shown.columns} == {"brier"}
     losses = [row.cells[1].value for row in shown.rows if not row.section]
     assert losses == sorted(losses), "by the first metric"
+
+
+def test_thresholds_are_those_of_clean_validation_images(made: Made, tmp_path: Path) -> None:
+    """Here the validation images are the clean test images: class by class the threshold lets 90 % of the rest pass."""
+    made(sets={"noise:1": 0.2})
+    name = "specificity_macro@specificity=0.9"
+    (row, _) = table("corruption/aptos", tmp_path, metrics=[name]).rows
+    expected = []
+    for clean, left in zip(scores("clean", 2.0), scores("dinov2noise:1", 0.2), strict=True):
+        cuts = [min(x for x in clean[:, k] if np.mean(clean[k != TARGETS, k] < x) >= 0.9) for k in range(3)]
+        expected.append([[np.mean(one[k != TARGETS, k] < cuts[k]) for k in range(3)] for one in (clean, left)])
+    clean, left = np.mean(expected, axis=(0, 2))
+    assert [cell.value for cell in row.cells[:2]] == pytest.approx([clean, clean - left])
+    assert row.cells[1].low < clean - left < row.cells[1].high
 
 
 def test_the_loss_of_a_calibration_error_has_no_interval(made: Made, tmp_path: Path) -> None:

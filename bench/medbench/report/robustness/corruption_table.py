@@ -57,7 +57,7 @@ class Damage:
 
     def under(self, metric: str) -> Damage:
         """Return the same under another metric."""
-        numbers = {key: number_of(group, metric) for key, group in self.tests.items()}
+        numbers = {key: number_of(group, metric, held=self.clean if key else None) for key, group in self.tests.items()}
         return Damage(self.clean, self.sets, metric, numbers)
 
     def value(self, severity: int | None = None) -> float | None:
@@ -88,7 +88,7 @@ class Damage:
         terms: list[Term] = []
         first: WeightedMetric | None = None
         for group in self.groups:
-            found = weighted_metric(group, self.metric)
+            found = weighted_metric(group, self.metric, self.clean)
             if found is None or (first is not None and not found.compares(first)):
                 return None
             first = first or found

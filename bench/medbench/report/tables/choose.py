@@ -152,16 +152,17 @@ def only_asked(name: str, *, rows: bool) -> bool:
     return rows or name.startswith("ranks/")
 
 
-def number_of(group: Group, metric: str, intervals: bool = False) -> Measured:
+def number_of(group: Group, metric: str, intervals: bool = False, held: Group | None = None) -> Measured:
     """Return a metric of a group, from its records or else from its stored predictions.
 
     Args:
         group: The records.
         metric: The metric's id.
         intervals: Also give the 95 % interval.
+        held: Whose validation images choose thresholds, as for `measured`.
     """
     if not any(metric in record.metrics for record in group.records):
-        return measured(group, [metric], intervals)[metric]
+        return measured(group, [metric], intervals, held)[metric]
     return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
 
 
