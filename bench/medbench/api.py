@@ -161,8 +161,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
             all.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
-            `metrics` (only these metrics; for a data set also metrics that no record holds, such as
-            `sensitivity@specificity=0.9`), `models` and `protocols` (for a data set: only these, comma lists as in the
+            `metrics` (only these metrics, also ones that no record holds, such as `sensitivity@specificity=0.9`; for a
+            study: rank by these), `models` and `protocols` (for a data set: only these, comma lists as in the
             command), `per_class` (for a data set: one row for each class of each run), `by` (for
             a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
             as in the command.
@@ -175,7 +175,7 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     from medbench.report.figures.predictions.runs import Selection
     from medbench.report.subgroups.by import FEWEST, By
     from medbench.report.tables import lookup
-    from medbench.report.tables.choose import chosen
+    from medbench.report.tables.choose import chosen, only_asked
 
     labels, root, fewest = (
         options.pop(key, usual) for key, usual in (("labels", None), ("data_root", None), ("min_group", FEWEST))
@@ -186,7 +186,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     models, protocols = options.pop("models", ""), options.pop("protocols", "")
     options["selection"] = Selection(models, protocols) if models or protocols else None
     found = lookup.table(name, **options)
-    return (found if by is not None or options.get("per_class") else chosen(found, options.get("metrics", ()))).frame()
+    rows = by is not None or bool(options.get("per_class"))
+    return (found if only_asked(name, rows=rows) else chosen(found, options.get("metrics", ()))).frame()
 
 
 def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:

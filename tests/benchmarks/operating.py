@@ -25,6 +25,9 @@ ALL = (
     "specificity@sensitivity=0.9", "net_benefit@0.1", "auroc_partial", "ece", "ece:mass", "ece@temperature", "brier",
     "brier_reliability", "brier_resolution", "brier_uncertainty", "calibration_slope", "calibration_intercept",
 )  # fmt: skip
+OF_GAPS = ("ece", "ece:mass", "ece@temperature", "brier_reliability")
+"""Those whose interval is that of a sum of gaps."""
+BINNED = {"ece": "ECE", "brier_reliability": "Brier reliability"}
 SECONDS = 10.0
 
 
@@ -35,8 +38,9 @@ def run(folder: Path, device: str) -> list[Row]:
     }
     for n in (300, 1000):
         for sharp in (1.0, 1.4, 2.0):
-            truth = error_of(sharp)
-            cases[f"ECE of {truth:.3f}, {n:,} images"] = partial(ece, n, sharp, truth)
+            for name, title in BINNED.items():
+                truth = error_of(name, sharp)
+                cases[f"{title} of {truth:.3g}, {n:,} images"] = partial(binned, name, n, sharp, truth)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         rows = [row(what, list(pool.map(case, range(SPLITS), chunksize=20))) for what, case in cases.items()]
     return [*rows, cost()]
@@ -69,22 +73,23 @@ def drawn(rng: np.random.Generator, n: int, sharp: float) -> Predictions:
     return Predictions(np.stack([-x, x], 1), y)
 
 
-def error_of(sharp: float) -> float:
-    """The calibration error on so many images that their own noise is below a thousandth."""
+def error_of(name: str, sharp: float) -> float:
+    """The calibration error, or the reliability, on so many images that their own noise is below a thousandth."""
     test = drawn(np.random.default_rng(1), 4_000_000, sharp)
-    return float(measure("ece").values(test)(np.ones((len(test.targets), 1), np.float32))[0, 0])
+    return float(measure(name).values(test)(np.ones((len(test.targets), 1), np.float32))[0, 0])
 
 
-def ece(n: int, sharp: float, truth: float, split: int) -> bool:
+def binned(name: str, n: int, sharp: float, truth: float, split: int) -> bool:
     test = drawn(np.random.default_rng([4, split]), n, sharp)
-    found = interval_of(test, split)
-    return found.low - 1e-3 * (truth < 1e-3) <= truth <= found.high
+    found, slack = interval_of(name, test, split), 1e-3 ** measure(name).power  # of a truth that is 0
+    return found.low - slack * (truth < slack) <= truth <= found.high
 
 
-def interval_of(test: Predictions, seed: int) -> Interval:
-    gaps = measure("ece").gaps(test)
+def interval_of(name: str, test: Predictions, seed: int) -> Interval:
+    one = measure(name)
+    gaps = one.gaps(test)
     assert gaps is not None
-    return gap_intervals(lambda weights: gaps(weights)[:, None], test.targets, draws=DRAWS, seed=seed)[0]
+    return gap_intervals(lambda w: gaps(w)[:, None], test.targets, draws=DRAWS, seed=seed, power=one.power)[0]
 
 
 def cost() -> Row:
@@ -94,16 +99,19 @@ def cost() -> Row:
     tests = [Predictions(noisy(source, test.targets), test.targets) for _ in range(SEEDS)]
     start = time.process_time()
     seeds = list(zip(tests, others, strict=True))
-    plans = {name: [measure(name, "multilabel").values(*seed) for seed in seeds] for name in ALL if name[:3] != "ece"}
+    plans = {name: [measure(name, "multilabel").values(*seed) for seed in seeds] for name in ALL if name not in OF_GAPS}
     bootstrap = bootstrap_many(
         lambda w: np.stack([np.concatenate([plan(w) for plan in row]) for row in plans.values()]),
         test.targets,
         draws=DRAWS,
     )
     found = [one.interval() for one in bootstrap]
-    for name in (name for name in ALL if name[:3] == "ece"):
-        gaps = [measure(name, "multilabel").gaps(*seed) for seed in seeds]
-        found += gap_intervals(lambda w, gaps=gaps: np.stack([one(w) for one in gaps], 1), test.targets, draws=DRAWS)
+    for name in OF_GAPS:
+        one = measure(name, "multilabel")
+        gaps = [one.gaps(*seed) for seed in seeds]
+        found += gap_intervals(
+            lambda w, gaps=gaps: np.stack([each(w) for each in gaps], 1), test.targets, draws=DRAWS, power=one.power
+        )
     spent = time.process_time() - start
     assert len(found) == len(ALL)
     what = f"{len(ALL)} metrics on demand with intervals, {IMAGES:,} images × {LABELS} labels × {SEEDS} seeds"

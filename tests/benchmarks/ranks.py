@@ -16,6 +16,7 @@ from benchmarks.row import Row
 from medbench.metrics import score
 from medbench.report.inference import Predicted
 from medbench.report.ranks.ranking import drawn
+from medbench.report.weighted_metric import of_records
 from medbench.stats.ranks import Repeats, friedman, ranks
 
 STUDIES, OTHERS = 1000, 4000
@@ -73,11 +74,18 @@ def seen(apart: np.ndarray, study: int) -> list[list[float]]:
     return [[auroc(one) for one in entrants(rng, row)] for row in apart]
 
 
+def draws(row: list[Predicted], dataset: str) -> np.ndarray:
+    """The draws of the entrants on one data set."""
+    return np.stack([drawn(of_records(one, "auroc"), dataset) for one in row], axis=1)
+
+
 def covers(apart: np.ndarray, truth: np.ndarray, study: int) -> list[bool]:
     """Whether the interval of each entrant contains its expected mean rank."""
     rng = np.random.default_rng([2, study])
     data = [entrants(rng, row) for row in apart]
-    noise = [np.stack([drawn("auroc", one, f"{study} {j}") for one in row], axis=1) for j, row in enumerate(data)]
+    noise = [
+        np.stack([drawn(of_records(one, "auroc"), f"{study} {j}") for one in row], axis=1) for j, row in enumerate(data)
+    ]
     found = Repeats(np.array([[auroc(one) for one in row] for row in data]), np.stack(noise)).intervals()
     return [low - 1e-9 <= mean <= high + 1e-9 for (low, high), mean in zip(found, truth, strict=True)]
 
@@ -87,7 +95,7 @@ def cost() -> Row:
     rng = np.random.default_rng(3)
     data = [entrants(rng, np.linspace(1, 2, k), seeds) for _ in range(n)]
     start = time.perf_counter()
-    noise = [np.stack([drawn("auroc", one, str(j)) for one in row], axis=1) for j, row in enumerate(data)]
+    noise = [draws(row, str(j)) for j, row in enumerate(data)]
     study = Repeats(np.array([[auroc(one) for one in row] for row in data]), np.stack(noise))
     study.intervals(), study.first, study.alike(), friedman(ranks(study.values))
     seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ import pytest
 from medbench.cards import StudyCard
 from medbench.errors import CardError
 from medbench.papers.cells import wanted_of
-from medbench.papers.studies import paper_of, placed
+from medbench.papers.studies import paper_of, placed, under
 
 
 def study(*data: dict[str, str], name: str = "mine") -> StudyCard:
@@ -56,6 +56,15 @@ def test_a_column_has_one_model_for_all_settings() -> None:
 def test_metrics_must_fit_their_data_sets(column: dict[str, str], message: str) -> None:
     with pytest.raises(CardError, match=message):
         paper_of(study({"dataset": "aptos"}, column))
+
+
+def test_other_metrics_are_spelled_as_the_task_of_each_data_set_has_them() -> None:
+    twice = {"dataset": "aptos", "metric": "kappa", "title": "again"}
+    card = under(study({"dataset": "aptos"}, twice, {"dataset": "ddsm"}), ["auroc"])
+    assert [(one.dataset, one.metric) for one in card.data] == [("aptos", "auroc_macro"), ("ddsm", "auroc")]
+    columns = paper_of(under(card, ["sensitivity@specificity=0.9"])).tables["mine"].columns
+    assert [one.metric for one in columns] == ["sensitivity_macro@specificity=0.9", "sensitivity@specificity=0.9"]
+    assert under(card, []) is card
 
 
 def test_data_without_a_card_need_a_metric_alone() -> None:

@@ -22,15 +22,25 @@ def test_far_from_0_it_is_the_usual_interval():
     assert found.se == pytest.approx(usual.se, rel=0.02)
 
 
+@pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("shift", [0.0, 0.15])
-def test_it_covers_the_truth_near_0(shift):
+def test_it_covers_the_truth_near_0(shift, power):
     held = []
     for split in range(120):
         rows = np.random.default_rng([5, split]).normal(size=(100, 8)) + shift * np.array([1, 0] * 4)
-        (found,) = gap_intervals(gaps_of(rows), np.zeros(100, int), draws=200, seed=split)
-        held.append(found.low <= 4 * shift <= found.high)
+        (found,) = gap_intervals(gaps_of(rows), np.zeros(100, int), draws=200, seed=split, power=power)
+        held.append(found.low <= 4 * shift**power <= found.high)
         assert 0 <= found.low <= found.high
     assert np.mean(held) > 0.88  # 95 % less three and a half standard errors
+
+
+def test_squares_far_from_0_have_the_usual_interval():
+    rows = np.random.default_rng(0).normal([4.0, -3.0, 2.0], size=(400, 3))
+    y = np.zeros(400, int)
+    (found,) = gap_intervals(gaps_of(rows), y, draws=2000, power=2)
+    usual = bootstrap_many(lambda w: (gaps_of(rows)(w) ** 2).sum(axis=2), y)[0]
+    assert (found.low, found.high) == pytest.approx((usual.interval().low, usual.interval().high), abs=0.1)
+    assert found.se == pytest.approx(usual.se, rel=0.02)
 
 
 def test_patients_and_seeds_widen_it():

@@ -35,7 +35,7 @@ class StudyData(Strict):
 
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str | None = Field(
-        None, description="Id of a metric that records hold, on the test split; none: the card's primary metric."
+        None, description="Id of a metric on the test split, of records or on demand; none: the card's primary metric."
     )
     model: Encoder | None = Field(None, description="The model of all entrants, where these are settings.")
     title: str = Field(

@@ -6,6 +6,7 @@ there, as `OutRuns` or `OutTo`, and is not shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -95,3 +96,25 @@ def seeds_of(text: str | None) -> int | list[int] | None:
         return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
     except ValueError as error:
         raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error
+
+
+def check_named(command: str, name: str | None, given: Mapping[str, object]) -> None:
+    """Refuse options that say what a table or figure shows where none is named: the list of names ignores them.
+
+    Args:
+        command: `table` or `figure`.
+        name: What is named.
+        given: Option as typed -> its value; empty, False or None: it was not given.
+
+    Raises:
+        MedbenchError: An option was given without a name.
+    """
+    from medbench.errors import MedbenchError
+
+    options = [option for option, value in given.items() if value]
+    if name is None and options:
+        many = len(options) > 1
+        raise MedbenchError(
+            f"{', '.join(options)} need{'s' * (not many)} the name of a {command}",
+            f"medbench {command} dataset/NAME {options[0]} …; all names: medbench {command}",
+        )

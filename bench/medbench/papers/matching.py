@@ -12,6 +12,7 @@ from medbench.cards import PaperCard
 from medbench.cards.find import trained
 from medbench.cards.resolve import per_seed, resolve, split_of
 from medbench.errors import MedbenchError
+from medbench.metrics.measures import on_demand
 from medbench.papers.cells import CellSpec, wanted_of
 from medbench.records import Record
 from medbench.records.groups import Group, collect, pick, rank_of
@@ -98,10 +99,15 @@ def fits(group: Group, wanted: CellSpec, include_random: bool = False) -> bool:
         (unit.model, unit.protocol, unit.dataset) == (wanted.model, wanted.protocol, wanted.dataset)
         and not unit.toy
         and files.canonical(options) == files.canonical(changes)
-        and (not wanted.metric or any(r.metrics.get(wanted.metric) is not None for r in group.records))
+        and _has(group, wanted.metric)
         and (include_random if unit.weights == "random" else _official(group, wanted.model))
         and alike(unit.model, unit.protocol, unit.dataset, unit.preset, wanted.preset)
     )
+
+
+def _has(group: Group, metric: str) -> bool:
+    """Tell whether a metric is defined in the records, or can be computed from what is stored with them."""
+    return not metric or on_demand(metric) or any(r.metrics.get(metric) is not None for r in group.records)
 
 
 def alike(model: str, protocol: str, dataset: str, one: str, two: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,7 +59,9 @@ def task_of(group: Group) -> str | None:
     return card.get("task") if isinstance(card, dict) else None
 
 
-def measured(group: Group, ids: Sequence[str], intervals: bool = False) -> dict[str, Measured]:
+def measured(
+    group: Group, ids: Sequence[str], intervals: bool = False, held: Group | None = None
+) -> dict[str, Measured]:
     """Return metrics of a group, each one number.
 
     Args:
@@ -67,6 +69,7 @@ def measured(group: Group, ids: Sequence[str], intervals: bool = False) -> dict[
         ids: The metrics, in any spelling.
         intervals: Also give the 95 % intervals: bootstrap over test patients (or images), seeds as a second level. What
             was chosen on validation is fixed.
+        held: Whose validation images choose thresholds and temperatures, with the same seeds; None: the group's own.
 
     Returns:
         Each id -> its number.
@@ -78,7 +81,7 @@ def measured(group: Group, ids: Sequence[str], intervals: bool = False) -> dict[
             known[name] = measure(name, task_of(group))
         except CardError as error:
             found[name] = Measured(lacking=error.message)
-    rows = _numbers(group, list(known.values()), False, intervals)
+    rows = _numbers(group, list(known.values()), False, intervals, held)
     return found | {name: row[0] for name, row in zip(known, rows, strict=True)}
 
 
@@ -95,14 +98,16 @@ def by_class(group: Group, ids: Sequence[str]) -> list[dict[str, Measured]]:
     return [dict(zip(ids, column, strict=True)) for column in zip(*rows, strict=True)]
 
 
-def _numbers(group: Group, measures: Sequence[Measure], each: bool, intervals: bool) -> list[list[Measured]]:
+def _numbers(
+    group: Group, measures: Sequence[Measure], each: bool, intervals: bool, held: Group | None = None
+) -> list[list[Measured]]:
     """Return for each measure its number, or with `each` the number of each class.
 
     Those that are not kept from an earlier call are computed together, on the same draws.
     """
-    reasons = [lacking(group, one) for one in measures]
+    reasons = [lacking(group, one, held) for one in measures]
     usable = [one for one, why in zip(measures, reasons, strict=True) if not why]
-    made = _Made(group, usable, each)
+    made = _Made(group, usable, each, held)
     rows = []
     for one, why in zip(measures, reasons, strict=True):
         places = range(len(group.first.n["test"].classes) if each and "test" in group.first.n else 1)
@@ -111,12 +116,13 @@ def _numbers(group: Group, measures: Sequence[Measure], each: bool, intervals: b
     return rows
 
 
-def lacking(group: Group, one: Measure | None = None) -> str:
+def lacking(group: Group, one: Measure | None = None, held: Group | None = None) -> str:
     """Return why a measure, or any metric, cannot be computed, as far as the records tell; empty: it can."""
-    for record in group.records:
+    chosen = one is not None and one.on_validation
+    for record in (*group.records, *(held.records if held is not None and chosen else ())):
         if record.path is None or not (record.path / PREDICTIONS).is_file():
             return NOT_STORED if _classifies(record) else NO_CLASSES
-        if one is not None and one.on_validation and not ("val" in record.n and record.n["val"].images):
+        if chosen and not ("val" in record.n and record.n["val"].images):
             return NO_VALIDATION
     return ""
 
@@ -136,22 +142,24 @@ class _Made:
     group: Group
     measures: Sequence[Measure]
     each: bool
+    held: Group | None = None
 
     def number(self, i: int, k: int, intervals: bool) -> Measured:
         """Return the number of measure `i` and class `k`, from the cache where it is kept."""
         what, name = f"class {k}" if self.each else "measure", self.measures[i].id
-        found = dict(cache.cached_numbers(what, VALUE, name, 0, [self.group], lambda: self.values[i][k]))
+        groups = [self.group] if self.held is None else [self.group, self.held]
+        found = dict(cache.cached_numbers(what, VALUE, name, 0, groups, lambda: self.values[i][k]))
         if not found:
             return Measured(lacking=NOT_STORED)
         if intervals:
             kind = f"{what} interval"
-            found |= cache.cached_numbers(kind, ENDS, name, DRAWS, [self.group], lambda: self.intervals[i][k])
+            found |= cache.cached_numbers(kind, ENDS, name, DRAWS, groups, lambda: self.intervals[i][k])
         held = {key: value for key, value in found.items() if not math.isnan(value)}
         return Measured(held.get("value"), held.get("std"), int(held["n"]), held.get("low"), held.get("high"))
 
     @cached_property
     def loaded(self) -> Loaded | None:
-        return load_predictions(self.group)
+        return load_predictions(self.group, self.held)
 
     @cached_property
     def plans(self) -> list[list[ByClass]]:
@@ -180,9 +188,10 @@ class _Made:
         assert self.loaded is not None
         found: dict[int, list[cache.Numbers]] = {}
         others = [i for i, plans in enumerate(self.plans) if plans]
-        for i in [i for i in others if self.measures[i].name == "ece"]:
-            found[i] = self._of_gaps(self.measures[i], self.loaded)
-            others.remove(i)
+        for i in [*others]:
+            if ends := self._of_gaps(self.measures[i], self.loaded):
+                found[i] = ends
+                others.remove(i)
 
         def values(weights: Weights) -> Array:
             return np.concatenate([np.stack([plan(weights) for plan in self.plans[i]], axis=1) for i in others])
@@ -193,11 +202,15 @@ class _Made:
         return [found.get(i, []) for i in range(len(self.measures))]
 
     def _of_gaps(self, one: Measure, loaded: Loaded) -> list[cache.Numbers]:
-        """Return the intervals of a calibration error."""
+        """Return the intervals of a calibration error, or of the reliability of the Brier score; of others none."""
         gaps = [found for seed in loaded.seeds if (found := one.gaps(*seed, each=self.each)) is not None]
-        intervals = stats.gap_intervals(
-            lambda weights: np.stack([each(weights) for each in gaps], axis=1), loaded.targets, loaded.groups, DRAWS
-        )
+        if not gaps:
+            return []
+
+        def values(weights: Weights) -> Array:
+            return np.stack([each(weights) for each in gaps], axis=1)
+
+        intervals = stats.gap_intervals(values, loaded.targets, loaded.groups, DRAWS, power=one.power)
         return [_ends(interval) for interval in intervals]
 
 
@@ -222,8 +235,19 @@ class Loaded:
         return not one.on_validation or all(validation is not None for _, validation in self.seeds)
 
 
-def load_predictions(group: Group) -> Loaded | None:
-    """Return a group's predictions; None where a file is damaged or the seeds were tested on other images."""
+def load_predictions(group: Group, held: Group | None = None) -> Loaded | None:
+    """Return a group's predictions; None where a file is damaged or the seeds were tested on other images.
+
+    Args:
+        group: The records.
+        held: Whose validation part it has, seed by seed; None: its own.
+    """
+    if held is not None:
+        found, source = load_predictions(group), load_predictions(held)
+        if found is None or source is None:
+            return None
+        pairs = zip(found.seeds, source.seeds, strict=True)
+        return replace(found, seeds=[(test, validation) for (test, _), (_, validation) in pairs])
     seeds: list[tuple[Predictions, Predictions | None]] = []
     tests: list[Part] = []
     for record in group.records:

@@ -222,6 +222,7 @@ def _run_job(job: Job, work: _Execution, *, wait: bool) -> tuple[list[Record], i
         check_needs(job)
         units = [False] * len(job.all_units) if overwrite else job.finished()
         say(f"{job.name}: {len(units) - sum(units)} of {len(units)} units to do")
+        _say_again(job, units)
         start, tally = time.perf_counter(), Tally()
         inputs = inputs_of(job, work.encoders, work.workers, tally)
         prepared = time.perf_counter()
@@ -245,6 +246,14 @@ def _run_job(job: Job, work: _Execution, *, wait: bool) -> tuple[list[Record], i
             shutil.rmtree(context.partial, ignore_errors=True)
         work.told(None)
         return records, sum(job.finished()) - sum(units) if work.first else 0
+
+
+def _say_again(job: Job, units: list[bool]) -> None:
+    """Say which finished units are computed again, since only further test images are missing."""
+    n = len(job.seeds)
+    if again := sum(units[at] and not all(units[at::n]) for at in range(n)):
+        what = "1 finished unit is" if again == 1 else f"{again} finished units are"
+        say(f"{job.name}: {what} computed again for the further test images: records do not hold what was fitted")
 
 
 def _with_told(outcomes: dict[int, Outcome], context: Context[Settings]) -> dict[int, Outcome]:

@@ -1,12 +1,15 @@
-"""An interval for a sum of absolute values, such as a calibration error.
+"""An interval for a sum of absolute values or of squares, such as a calibration error or the reliability of Brier.
 
 Noise makes such a sum too large: even for a perfectly calibrated model it is above 0, and draws of a bootstrap add
 their own noise to it. An interval from the draws' quantiles then lies above the truth. Here the interval is found by
 inversion of a test. Let g be the gaps on the split and e the deviations of the draws from them. If the true gaps are
 c g, draws of the sum are sum |c g + e|. The interval holds the sums of those c g for which the sum on the split is
 between the 2.5 % and the 97.5 % quantile of these draws. It contains 0 exactly when the sum could be noise alone, and
-it can lie below the sum on the split. In simulations it covers the true calibration error in 91 to 95 % of test splits
-(`tests/benchmarks/operating.py`), BCa in 0 to 91 %.
+it can lie below the sum on the split. Squares in place of absolute values change nothing of this.
+
+In simulations it covers the true calibration error in 91 to 95 % of test splits, the true reliability in 93 to 95 %
+(`tests/benchmarks/operating.py`), BCa the calibration error in 0 to 91 %. The misses are mostly above the interval.
+Gaps from which the variance of their noise is first subtracted make it worse (82 to 95 %).
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ def gap_intervals(
     draws: int = DRAWS,
     seed: int = 0,
     level: float = LEVEL,
+    power: int = 1,
 ) -> list[Interval]:
     """Return the interval of each of `k` numbers: the mean over seeds of the sum of the gaps' absolute values.
 
@@ -44,6 +48,7 @@ def gap_intervals(
         draws: How many. Training seeds are drawn, too.
         seed: Of the draws.
         level: Share of test splits whose interval contains the true value.
+        power: 2: of their squares.
     """
     plan = design(targets, groups)
     split = gaps(np.ones((len(plan.member), 1), np.float32))
@@ -52,17 +57,17 @@ def gap_intervals(
     # A draw of m from m has (m - 1) / m of the variance.
     noise = (drawn - split) * math.sqrt(units / (units - 1) if units > 1 else 1)
     times = generator("bootstrap", "seeds", seed, 0).multinomial(s, np.full(s, 1 / s), draws).T / s
-    return [_interval(one, apart, times, level) for one, apart in zip(split, noise, strict=True)]
+    return [_interval(one, apart, times, level, power) for one, apart in zip(split, noise, strict=True)]
 
 
-def _interval(split: Array, noise: Array, times: Array, level: float) -> Interval:
+def _interval(split: Array, noise: Array, times: Array, level: float, power: int) -> Interval:
     """Return one interval from (s, r, 1) gaps, the (s, r, b) noise of the draws and (s, b) weights of the seeds."""
     from scipy.optimize import brentq
 
     def sums(c: float) -> Array:
-        return np.asarray((np.abs(c * split + noise).sum(axis=1) * times).sum(axis=0))
+        return np.asarray(((np.abs(c * split + noise) ** power).sum(axis=1) * times).sum(axis=0))
 
-    value, b = float(np.abs(split).sum(axis=1).mean()), noise.shape[2]
+    value, b = float((np.abs(split) ** power).sum(axis=1).mean()), noise.shape[2]
     own = sums(1.0)
     se = float(own.std(ddof=1)) if b > 1 else math.nan
     if b < 2 or not np.isfinite(own).all():
@@ -76,5 +81,5 @@ def _interval(split: Array, noise: Array, times: Array, level: float) -> Interva
         most = 1.0
         while above(most) < 0:
             most *= 2
-        ends.append(value * float(brentq(above, 0, most, xtol=1e-4)) if above(0) < 0 else 0.0)
+        ends.append(value * float(brentq(above, 0, most, xtol=1e-4)) ** power if above(0) < 0 else 0.0)
     return Interval(ends[0], ends[1], se, b, 0, level)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench.metrics.scores import Array, Floats
-from medbench.metrics.weighted import weighted
+from medbench.metrics.weighted import Weighted, weighted
 from medbench.metrics.weighted_ranking import Weights
 from medbench.stats.bootstrap import DRAWS, Draws, combine
 from medbench.stats.jackknife import Term
@@ -47,16 +47,29 @@ def unpaired(metric_id: str, a: Sample, b: Sample, draws: int = DRAWS, seed: int
         CardError: The metric is unknown, or not for this form of targets.
         ValueError: The shapes do not fit, a set is empty, or the two have different numbers of seeds.
     """
-    first, second = (weighted(metric_id, _stacked(one.scores), one.targets) for one in (a, b))
     if len(_stacked(a.scores)) != len(_stacked(b.scores)):
         raise ValueError(f"{len(_stacked(a.scores))} and {len(_stacked(b.scores))} training seeds cannot be the same")
-    n = len(a.targets)
-    plan = beside(design(a.targets, a.groups), design(b.targets, b.groups))
+    first, second = (weighted(metric_id, _stacked(one.scores), one.targets) for one in (a, b))
+    return apart(first, second, design(a.targets, a.groups), design(b.targets, b.groups), draws, seed)
+
+
+def apart(first: Weighted, second: Weighted, a: Design, b: Design, draws: int = DRAWS, seed: int = 0) -> Draws:
+    """Return the bootstrap distribution of the difference of any metric, as `unpaired` does.
+
+    Args:
+        first: (n, b) weights of the images of one set -> (s, b) values of the training seeds.
+        second: The same of the other set, with the same training seeds.
+        a: Design of the first set.
+        b: Design of the second.
+        draws: How many.
+        seed: Of the draws.
+    """
+    n, plan = len(a.member), beside(a, b)
 
     def gap(weights: Weights) -> Array:
         return np.asarray(first(weights[:n]) - second(weights[n:]))
 
-    split = gap(np.ones((n + len(b.targets), 1), np.float32))[:, 0]
+    split = gap(np.ones((len(plan.member), 1), np.float32))[:, 0]
     drawn = np.concatenate([gap(part).T for part in plan.weights(draws, seed)])
     lacking = np.concatenate([gap(part).T for part in plan.lacking(seed)])
     term = Term(split, drawn, tuple(np.split(lacking, np.cumsum(plan.blocks)[:-1])))

@@ -115,6 +115,7 @@ def test_formats_folder_and_reference(medbench, made, tmp_path):
         (["wacv2024/figure3", "--ref", "x"], "unknown reference 'x'", "same"),
         (["dataset/none"], "unknown figure 'dataset/none'", "All: medbench figure"),
         (["dataset/toy", "--fill"], "--fill: dataset/toy shows all finished runs", "medbench run"),
+        (["--model", "sam"], "--model needs the name of a figure", "all names: medbench figure"),
         (["wacv2024/figure4", "--dry-run"], "--dry-run has no effect without --fill", "--fill --dry-run"),
     ],
 )

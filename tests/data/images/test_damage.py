@@ -18,7 +18,7 @@ from skimage.morphology import disk
 from torchvision.transforms.v2 import functional
 
 from medbench.data.images.corruption import COLOUR, STRENGTHS, Corruption
-from medbench.data.images.damage import damage
+from medbench.data.images.damage import WAYS, damage
 from medbench.seeding import generator
 
 SIDE = 224
@@ -83,6 +83,21 @@ def test_motion_is_scipys_convolution_with_a_line() -> None:
         line[10 + round(t * np.sin(angle)), 10 + round(t * np.cos(angle))] += 1 / copies
     expected = ndimage.correlate(image.astype(float), line[..., None], mode="nearest")
     close(damage(image, Corruption("blur", severity), "a"), expected, 0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("copies", [255, 256, 257, 600])
+def test_motion_of_large_images_does_not_overflow(copies: int) -> None:
+    """Images of more than 2,100 pixels are the mean of more than 256 copies."""
+    source = np.random.default_rng(0)
+    image = source.integers(200, 256, (24, 24, 3), dtype=np.uint8)
+    image[:2] = 255
+    found = WAYS["blur"](image, copies * SIDE / 24, generator("corruption", "blur", 0, "x"))
+    angle = generator("corruption", "blur", 0, "x").uniform(0, np.pi)
+    wide = np.pad(image.astype(np.float64), ((copies, copies), (copies, copies), (0, 0)), "edge")
+    steps = np.arange(-(copies // 2), copies - copies // 2)
+    ends = [(copies + round(t * np.sin(angle)), copies + round(t * np.cos(angle))) for t in steps.tolist()]
+    mean = np.mean([wide[top : top + 24, left : left + 24] for top, left in ends], axis=0)
+    np.testing.assert_allclose(found, mean, atol=0.51)
 
 
 def test_defocus_is_scipys_convolution_with_skimages_disc() -> None:
@@ -182,7 +197,7 @@ def test_another_process_makes_the_same_pixels() -> None:
     code = (
         "import sys, zlib, numpy as np\n"
         "from medbench.data.images.corruption import STRENGTHS, Corruption\n"
-        "from medbench.data.images.damage import damage\n"
+        "from medbench.data.images.damage import WAYS, damage\n"
         "image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)\n"
         "print(*(zlib.crc32(damage(image, Corruption(name, 4), 'a').tobytes()) for name in STRENGTHS))"
     )

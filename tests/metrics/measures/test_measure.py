@@ -150,6 +150,21 @@ def by_curve(y, p, size, strategy):
     return float(np.sum(images[images > 0] * np.abs(share - mean)) / len(p))
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["ece", "ece:mass:10", "brier_reliability", "brier_reliability_macro"])
+def test_gaps_add_up_to_the_metric(name, task):
+    """On draws, too: the absolute values of a calibration error, the squares of the reliability."""
+    test = part(task, seed=5)
+    weights = np.random.default_rng(0).integers(0, 4, (len(test.targets), 100)).astype(np.float32)
+    one = measure(name, task)
+    for split in (False, True):
+        gaps = (np.abs(one.gaps(test, each=split)(weights)) ** one.power).sum(axis=1)
+        np.testing.assert_allclose(gaps, one.values(test, each=split)(weights), rtol=1e-4, atol=1e-7)
+        assert (one.gaps(test)(weights) < 0).any()
+        assert (one.gaps(test)(weights) > 0).any()
+    assert measure("brier").gaps(test) is None
+
+
 def test_the_plain_error_is_that_of_records():
     test = part("multiclass")
     assert value("ece", test) == pytest.approx(score("ece_15", probabilities(test.log_odds), test.targets), **CLOSE)

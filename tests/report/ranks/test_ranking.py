@@ -87,6 +87,31 @@ def test_columns_of_one_test_set_have_the_same_draws(entries) -> None:
     np.testing.assert_array_equal(noise[0], noise[1])
 
 
+def test_an_undefined_draw_is_left_out_of_all_columns_of_its_test_images() -> None:
+    """Else the draws that are left no longer match, and mean ranks look surer than they are."""
+    source = np.random.default_rng(0)
+    own, other = source.normal(size=(8, 2)), source.normal(size=(8, 2))
+    noise = np.stack([own, own + 1, other])
+    noise[0, 2, 1] = noise[1, 5, 0] = np.nan
+    kept = ranking._defined(noise, ["a", "a", "b"])
+    rows = [0, 1, 3, 4, 6, 7, 0, 1]
+    np.testing.assert_array_equal(kept, [own[rows], own[rows] + 1, other])
+    noise[0] = np.nan
+    assert ranking._defined(noise, ["a", "a", "b"]) is None
+
+
+def test_metrics_that_no_record_holds_are_ranked_by_their_values_and_draws(entries) -> None:
+    """The Brier score of predictions of 0.8 and 0.2 is a function of accuracy: -1.2 accuracy + 1.28."""
+    brier = [[Entry(cell.group, "brier") for cell in row] for row in entries]
+    by_accuracy, found = ranking_of("mine", entries)[0], ranking_of("mine", brier)[0]
+    np.testing.assert_array_equal(found.found, by_accuracy.found)
+    columns = [[[row[j] for row in rows] for j in range(3)] for rows in (entries, brier)]
+    one, two = (ranking._noise("mine", part) for part in columns)
+    scale = two[0, 0, 0] / one[0, 0, 0]
+    np.testing.assert_allclose(two, scale * one, atol=1e-5)
+    assert scale == pytest.approx(0.6, abs=1e-4), "of class 1: 0.64 where it is wrong, 0.04 where it is right"
+
+
 def test_data_sets_have_draws_of_their_own(entries, put) -> None:
     """Even where ids, targets and predictions are the same."""
     for dataset in DATA[:2]:

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+import medbench
 from medbench.errors import CardError
+from medbench.records.store import read_all
+from medbench.report.figures.draw import figure_data
 from medbench.report.ranks.ranks_table import ranked, ranked_study
 from medbench.report.tables.choose import chosen
 from medbench.report.tables.lookup import list_tables, table
@@ -140,6 +143,42 @@ def test_intervals_and_ties_from_stored_predictions(stored) -> None:
         assert render(made, form)
     header = render(made, "csv").splitlines()[0]
     assert header.startswith("entrant,model,protocol,preset,options,mean_rank,mean_rank_low,mean_rank_high,wins,first,")
+
+
+def test_it_is_ranked_by_other_metrics_on_request(stored) -> None:
+    """One of records, and one that no record holds: each on each data set; lower is better for both."""
+    made = table("ranks/mine", stored, metrics=["log_loss", "brier"])
+    assert [column.title for column in made.columns[3:]] == [
+        f"{dataset} {metric}" for dataset in ("aptos", "ddsm") for metric in ("log_loss", "brier")
+    ]
+    assert [row.heads[0] for row in made.rows] == [row.heads[0] for row in table("ranks/mine", stored).rows]
+    values = [row.cells[-1].value for row in made.rows]
+    assert values == sorted(values)
+    assert made.rows[0].cells[0].low is not None, "intervals, from the stored predictions"
+    frame = medbench.table("ranks/mine", runs=stored, metrics=["brier"])
+    assert list(frame["mean_rank"]) == sorted(frame["mean_rank"])
+    assert {"aptos_brier_mean", "ddsm_brier_mean"} < {*frame.columns}
+    data = figure_data("ranks/mine", stored, metric="brier,log_loss")
+    assert {point.n for point in data.of("ranks")} == {4}
+    for metric, told in (("aurok", "unknown metric 'aurok'"), ("calibration_slope", "has no best value")):
+        with pytest.raises(CardError, match=told):
+            table("ranks/mine", stored, metrics=[metric])
+
+
+def test_a_study_may_name_a_metric_that_no_record_holds(put) -> None:
+    for model, share in (("dino", 0.9), ("dinov2", 0.88), ("sam", 0.6)):
+        for dataset in DATA[:2]:
+            put(model, share, dataset=dataset, truth=TRUTH)
+    card = study(*({"dataset": dataset, "metric": "brier"} for dataset in DATA[:2]), seeds=3)
+    records = list(read_all(put.runs))
+    found = ranked(card, records)
+    assert found.ranking.repeats
+    assert found.ranking.mean_ranks[2] == 3
+    assert not found.table.commands, "nothing is missing"
+    for file in put.runs.rglob("predictions.parquet"):
+        file.unlink()
+    notes = ranked(card, records).table.notes
+    assert any(note.startswith("brier: no number for dino · linear-frozen") for note in notes)
 
 
 def test_a_study_is_found_and_listed(stored) -> None:

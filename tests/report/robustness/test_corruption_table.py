@@ -18,6 +18,7 @@ from medbench.records.store import PREDICTIONS, folder_of, records_of
 from medbench.report.inference import DRAWS
 from medbench.report.robustness.corruption_table import corruption_table, damages
 from medbench.report.robustness.shift_table import shift_table
+from medbench.report.tables.choose import chosen
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.lookup import list_tables, table
 from medbench.report.tables.table import Row
@@ -69,7 +70,7 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
                 options=on,
                 provenance={"synthetic": True, "data": {"split": "paper"}, **more},
                 material={"test_on": name} if name else {},
-                n={"train": count, "test": count},
+                n={"train": count, "val": count, "test": count},
                 **unit,
             )
             save(tmp_path, group)
@@ -78,6 +79,8 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
                 columns = {f"score_{c}": one[:, i] for i, c in enumerate(NAMES)}
                 columns |= {f"log_odds_{c}": np.log(one[:, i]) - np.log1p(-one[:, i]) for i, c in enumerate(NAMES)}
                 frame = frame.assign(target=TARGETS, **columns)
+                if name is None:  # only records on clean images have a validation part
+                    frame = pd.concat([frame, frame.assign(split="val", id="v" + frame["id"])])
                 frame.to_parquet(folder_of(tmp_path, record.unit, record.key) / PREDICTIONS)
             records += group
         return records
@@ -209,6 +212,55 @@ def test_other_tables_leave_corrupted_images_out_and_say_where_they_are(made: Ma
     assert list_tables(tmp_path)[-2:] == ["dataset/aptos", "corruption/aptos"]
     with pytest.raises(MedbenchError, match="tested on another data set"):
         shift_table("aptos", records)
+
+
+def brier(found: np.ndarray) -> float:
+    return float(((found - np.eye(3)[TARGETS]) ** 2).sum(axis=1).mean())
+
+
+def test_another_metric_is_computed_from_predictions(made: Made, tmp_path: Path) -> None:
+    made("dinov2")
+    made("sam", sets={name: signal / 2 for name, signal in SETS.items()})
+    content = table("corruption/aptos", tmp_path, metrics=["brier", "recall_macro"])
+    plain = table("corruption/aptos", tmp_path)
+    names = [column.id for column in content.columns]
+    assert names[:2] == ["brier_clean", "brier_loss"]
+    row = next(row for row in content.rows if row.about["model"] == "dinov2" and not row.section)
+    found = cells(row, names)
+    clean = np.mean([brier(one) for one in scores("clean", 2.0)])
+    left = np.mean([[brier(one) for one in scores(f"dinov2{name}", s)] for name, s in SETS.items()])
+    assert found["brier_clean"].value == pytest.approx(clean)
+    assert found["brier_loss"].value == pytest.approx(left - clean), "lower is better: the loss is the rise"
+    assert found["brier_loss"].low < left - clean < found["brier_loss"].high
+    own = cells(next(row for row in plain.rows if row.about["model"] == "dinov2"), [c.id for c in plain.columns])
+    assert {name: found[name] for name in own} == own, "the columns of the primary metric stay as they are"
+    shown = chosen(content, ["brier"])
+    assert {column.metric for column in shown.columns} == {"brier"}
+    losses = [row.cells[1].value for row in shown.rows if not row.section]
+    assert losses == sorted(losses), "by the first metric"
+
+
+def test_thresholds_are_those_of_clean_validation_images(made: Made, tmp_path: Path) -> None:
+    """Here the validation images are the clean test images: class by class the threshold lets 90 % of the rest pass."""
+    made(sets={"noise:1": 0.2})
+    name = "specificity_macro@specificity=0.9"
+    (row, _) = table("corruption/aptos", tmp_path, metrics=[name]).rows
+    expected = []
+    for clean, left in zip(scores("clean", 2.0), scores("dinov2noise:1", 0.2), strict=True):
+        cuts = [min(x for x in clean[:, k] if np.mean(clean[k != TARGETS, k] < x) >= 0.9) for k in range(3)]
+        expected.append([[np.mean(one[k != TARGETS, k] < cuts[k]) for k in range(3)] for one in (clean, left)])
+    clean, left = np.mean(expected, axis=(0, 2))
+    assert [cell.value for cell in row.cells[:2]] == pytest.approx([clean, clean - left])
+    assert row.cells[1].low < clean - left < row.cells[1].high
+
+
+def test_the_loss_of_a_calibration_error_has_no_interval(made: Made, tmp_path: Path) -> None:
+    made()
+    content = table("corruption/aptos", tmp_path, metrics=["ece"])
+    found = cells(content.rows[0], [column.id for column in content.columns])
+    assert found["ece_loss"].value is not None
+    assert (found["ece_loss"].low, found["ece_share"].low) == (None, None)
+    assert any(note.startswith("ece: noise makes these numbers larger") for note in content.notes)
 
 
 def test_a_fault_of_the_split_is_marked(made: Made, tmp_path: Path) -> None:

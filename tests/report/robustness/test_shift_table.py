@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from medbench.errors import MedbenchError
+from medbench.metrics.measures import Predictions
 from medbench.records import Record, SplitCount
+from medbench.records.groups import FLAW, FLAW_MARK
 from medbench.records.store import PREDICTIONS, folder_of, records_of
 from medbench.report.robustness.shift_table import drops, shift_table
 from medbench.report.tables.dataset_table import dataset_table
@@ -44,6 +46,9 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
         for classes, n, signal, on in ((names, 60, 2.0, None), (away, 45, 0.7, "elsewhere")):
             frames = [predictions(10 * seed + n, n, signal, classes) for seed in (0, 1)]
             values = [recall(frame) for frame in frames]
+            if on is None:  # only records on the own data set have a validation part
+                held = [predictions(70 + seed, 60, 2.0, classes, "val") for seed in (0, 1)]
+                frames = [pd.concat(pair) for pair in zip(frames, held, strict=True)]
             options = {} if on is None else {"test_on": on} | ({"closed": True} if away != names else {})
             more = {} if on is None else {"test_on": {"in_domain": found[0].group}}
             provenance = {"synthetic": True, "data": {"split": "paper"}, **more}
@@ -55,7 +60,7 @@ def made(synthetic: Any, save: Any, tmp_path: Path) -> Made:
                 options=options,
                 provenance=provenance,
                 material={"test_on": {"rows": on}} if on else {},
-                n={"train": count, "test": count},
+                n={"train": count, "val": count, "test": count},
                 **unit,
             )
             save(tmp_path, group)
@@ -115,6 +120,67 @@ def test_without_predictions_there_is_a_drop_but_no_interval(made: Made, tmp_pat
     (drop,), _ = drops(records_of(tmp_path, "aptos"))
     assert drop.value is not None
     assert drop.low is None
+
+
+def log_odds(frame: pd.DataFrame, columns: list[str]) -> Predictions:
+    """The log-odds of some classes, by the softmax over these alone, of the images that have one of them."""
+    frame = frame[frame["target"].isin([NAMES.index(name) for name in columns])]
+    shares = frame[[f"score_{name}" for name in columns]].to_numpy()
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    targets = frame["target"].map({NAMES.index(name): i for i, name in enumerate(columns)})
+    return Predictions(np.log(shares) - np.log1p(-shares), targets.to_numpy())
+
+
+@pytest.mark.parametrize("away", [NAMES, ["a", "c"]])
+def test_a_threshold_of_validation_in_domain_is_applied_to_both(made: Made, tmp_path: Path, away: list[str]) -> None:
+    made(away=away)
+    name = "sensitivity_macro@specificity=0.9"
+    content = table("shift/aptos", tmp_path, metrics=[name, "brier"])
+    assert [column.id for column in content.columns[:3]] == [f"{name}_{x}" for x in ("in_domain", "shifted", "drop")]
+    own, shifted = [], []
+    for seed in (0, 1):
+        held = log_odds(predictions(70 + seed, 60, 2.0, NAMES, "val"), away)
+        here = log_odds(predictions(10 * seed + 60, 60, 2.0, NAMES), away)
+        there = predictions(10 * seed + 45, 45, 0.7, away)
+        there["target"] = there["target"].map(lambda i: NAMES.index(away[i]))
+        for side, found in ((own, here), (shifted, log_odds(there, away))):
+            rates = []
+            for k in range(len(away)):
+                inside, outside = (np.sort(held.log_odds[(held.targets == k) == same, k]) for same in (True, False))
+                cut = min(t for t in np.concatenate([inside, outside]) if np.mean(outside < t) >= 0.9)
+                rates.append(np.mean(found.log_odds[found.targets == k, k] >= cut))
+            side.append(np.mean(rates))
+    cells = content.rows[0].cells
+    values = [cells[0].value, cells[1].value, cells[2].value]
+    assert values == pytest.approx([np.mean(own), np.mean(shifted), np.mean(own) - np.mean(shifted)], abs=1e-6)
+    assert cells[1].low <= cells[1].value <= cells[1].high
+    assert cells[2].low < cells[2].value < cells[2].high
+    assert any("thresholds and temperatures are chosen on validation" in note for note in content.notes)
+
+
+def test_a_calibration_error_has_intervals_and_its_drop_none(made: Made, tmp_path: Path) -> None:
+    made()
+    own, shifted, drop = table("shift/aptos", tmp_path, metrics=["ece"]).rows[0].cells
+    assert own.low is not None
+    assert shifted.low is not None
+    assert (drop.low, drop.high) == (None, None)
+    assert drop.value == pytest.approx(own.value - shifted.value)
+
+
+def test_a_fault_of_the_split_is_marked(made: Made, tmp_path: Path) -> None:
+    made(warnings=["leak: 3 groups are in train and test"])
+    content = table("shift/aptos", tmp_path)
+    assert [FLAW_MARK in cell.mark for cell in content.rows[0].cells] == [True, True, False]
+    assert FLAW in content.notes
+
+
+def test_what_lacks_predictions_is_told(made: Made, tmp_path: Path) -> None:
+    made()
+    for file in tmp_path.rglob(PREDICTIONS):
+        file.unlink()
+    content = table("shift/aptos", tmp_path, metrics=["brier", "recall_macro"])
+    assert [cell.value is None for cell in content.rows[0].cells] == [True, True, True, False, False, False]
+    assert any(note.startswith("brier: no number for dinov2") for note in content.notes)
 
 
 def test_random_weights_stay_out_unless_asked(made: Made, tmp_path: Path) -> None:

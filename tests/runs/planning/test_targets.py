@@ -109,6 +109,9 @@ def test_what_is_missing_alone_is_run_and_written(data: Path, other: Path, tmp_p
     records = run(data, "knn", seeds=1, test_on=str(other), runs=tmp_path)
     assert (first.path / "record.json").read_bytes() == written
     assert len(records) == 2
+    said = (tmp_path / "log.txt").read_text().splitlines()
+    (told,) = [line for line in said if "records do not hold what was fitted" in line]
+    assert "1 finished unit is computed again for the further test images" in told
     again = make_plan("toy-vit", "knn", str(data), _options(tmp_path, other))
     assert not again.todo
     assert [r.key for job in again.jobs for r in job.records()] == [r.key for r in records]

@@ -38,7 +38,9 @@ def figure(
         str, typer.Option("--protocol", help="Show these protocols; default: of each model the best on validation.")
     ] = "",
     class_name: Annotated[str, typer.Option("--class", help="Show this class against the rest.")] = "",
-    metric: Annotated[str, typer.Option("--metric", help="Show this metric; default: the figure's own.")] = "",
+    metric: Annotated[
+        str, typer.Option("--metric", help="Show this metric (of a study: rank by these); default: the figure's own.")
+    ] = "",
     ref: Annotated[
         str, typer.Option(help="In figures of ratios: divide by the reference of the same panel, or of the named one.")
     ] = "same",
@@ -63,6 +65,8 @@ def figure(
     The data behind a figure are written next to it as a CSV file. The options after --fill only have an effect with it.
     """
     plan_text.check_fill("figure", name, fill, dry_run)
+    shows = {"--model": models, "--protocol": protocols, "--class": class_name, "--metric": metric, "--to": to}
+    options.check_named("figure", name, shows | {"--published": published, "--random": random, "--preset": preset})
     if name is None:
         output.write_rows(listing.figure_rows(runs), ("name", "title"), as_json=as_json)
         return

@@ -89,6 +89,10 @@ def table(
     """
     runs = runs or out
     plan_text.check_fill("table", name, fill, dry_run)
+    shows = {"--metrics": metrics, "--per-class": per_class, "--by": by, "--min-group": min_group, "--labels": labels}
+    shows |= {"--model": models, "--protocol": protocols, "--columns": columns, "--sort": sort, "--preset": preset}
+    shows |= {"--published": published, "--intervals": intervals, "--random": random}
+    options.check_named("table", name, shows)
     if name is None:
         output.write_rows(listing.table_rows(runs), ("name", "title"), as_json=form == "json")
         return
@@ -105,25 +109,38 @@ def table(
         random = random or weights == "random"
     from medbench.report.figures.predictions.runs import Selection
     from medbench.report.tables import lookup
-    from medbench.report.tables.choose import chosen
+    from medbench.report.tables.choose import chosen, only_asked
 
     asked = _words(metrics)
-    groups = None if by is None else _by(name, by, min_group, labels, data_root)
+    groups = _by(name, by, min_group, labels, data_root)
     selection = Selection(models, protocols) if models or protocols else None
     found = lookup.table(
         name, runs, published, random, intervals or form in NUMBERS, preset, asked, per_class, groups, selection
     )
     rows = per_class or by is not None
-    shown = chosen(found, () if rows else asked, _words(columns), sort)
+    shown = chosen(found, () if only_asked(name, rows=rows) else asked, _words(columns), sort)
     write_table(shown, form, intervals or rows or name.startswith(SURE), SEE_ALL)
     if status:
         raise typer.Exit(status)
 
 
-def _by(name: str, text: str, fewest: int | None, labels: str | None, data_root: Path | None) -> By:
-    """Return what `--by` and its options ask for."""
+def _by(name: str, text: str | None, fewest: int | None, labels: str | None, data_root: Path | None) -> By | None:
+    """Return what `--by` and its options ask for; None without `--by`.
+
+    Raises:
+        MedbenchError: There are options of `--by` without it.
+    """
     from functools import partial
 
+    from medbench.errors import MedbenchError
+
+    if text is None:
+        if fewest is not None or labels is not None:
+            option = "--labels" if fewest is None else "--min-group"
+            raise MedbenchError(
+                f"{option} has no effect without --by", f"e.g. medbench table {name} --by sex {option} …"
+            )
+        return None
     from medbench.data.load import read_labels
     from medbench.report.subgroups.by import FEWEST, By
 

@@ -101,6 +101,22 @@ def brier_part(name: str, probabilities: Floats, has: NDArray[np.bool_], bins: N
     return values
 
 
+def reliability_gaps(probabilities: Floats, has: NDArray[np.bool_], bins: NDArray[np.int64], size: int) -> ByClass:
+    """Return the root of each bin's part of the reliability, with the sign of share of y - mean p, as (k, size, b).
+
+    The sum of the squares over bins is `brier_reliability`; arguments are those of `brier_part`.
+    """
+    gaps, held = _binned(bins, size, has - probabilities), _binned(bins, size)
+
+    def values(weights: Weights) -> Array:
+        images = held(weights) * weights.sum(axis=0, dtype=np.float64)
+        apart = gaps(weights)
+        found: Array = np.divide(apart, np.sqrt(images), out=np.zeros_like(apart), where=images > 0)
+        return found
+
+    return values
+
+
 def calibration_gaps(probabilities: Floats, has: NDArray[np.bool_], bins: NDArray[np.int64], size: int) -> ByClass:
     """Return (share of y - mean p) of each bin, weighted by its share of the images, as (k, size, b).
 

@@ -18,6 +18,7 @@ from medbench.metrics.measures.measure import BINS, MEASURES, RATE, Measure
 from medbench.metrics.measures.thresholds import Rule, rule_of
 from medbench.metrics.registry import METRICS, NOMINAL
 
+BIASED = ("ece", "brier_reliability", "brier_resolution")
 FORM = re.compile(r"(?P<name>[a-z_]+?)(?P<macro>_macro)?(?::(?P<detail>[^@]*))?(?:@(?P<choice>.*))?")
 
 
@@ -70,6 +71,21 @@ def higher_is_better(metric_id: str) -> bool | None:
         return METRICS[metric_id].higher_is_better
     form = FORM.fullmatch(metric_id)
     return None if form is None or form["name"] not in MEASURES else MEASURES[form["name"]].higher_is_better
+
+
+def on_demand(metric_id: str) -> bool:
+    """Tell whether a metric is one that no record holds, and so is computed from stored predictions."""
+    form = FORM.fullmatch(metric_id)
+    return metric_id not in METRICS and form is not None and form["name"] in MEASURES
+
+
+def biased(metric_id: str) -> bool:
+    """Tell whether noise moves a metric in one direction, further in smaller test splits: ECE and the parts of Brier.
+
+    A difference of such a metric between two sets of images then has no interval that can be trusted.
+    """
+    form = FORM.fullmatch(metric_id)
+    return metric_id == "ece_15" or (form is not None and form["name"] in BIASED)
 
 
 def _fits(name: str, task: str) -> bool:

@@ -157,7 +157,7 @@ class Measure:
         Raises:
             ValueError: It needs validation predictions, or is not defined for each class.
         """
-        if (gaps := self.gaps(test, validation, each)) is not None:
+        if self.name == "ece" and (gaps := self.gaps(test, validation, each)) is not None:
             return lambda weights: np.abs(gaps(weights)).sum(axis=1)
         test = self._scaled(test, validation, each)
         if not np.isfinite(test.log_odds).all() or not len(test.targets):
@@ -168,24 +168,33 @@ class Measure:
         by_class = self._by_class(test, validation, columns)
         return by_class if each or not self.macro else lambda weights: _mean_of_defined(by_class(weights))
 
-    def gaps(self, test: Predictions, validation: Predictions | None = None, each: bool = False) -> ByClass | None:
-        """Return the signed numbers whose absolute values add up to the metric; None if it is not of this kind.
+    @property
+    def power(self) -> int:
+        """The power of `gaps` that adds up to the metric: 1, or 2 for a sum of squares."""
+        return 2 if self.name == "brier_reliability" else 1
 
-        A calibration error is of this kind. Arguments and errors are those of `values`.
+    def gaps(self, test: Predictions, validation: Predictions | None = None, each: bool = False) -> ByClass | None:
+        """Return the signed numbers whose absolute values (to the `power`) add up to the metric; None: there are none.
+
+        A calibration error and the reliability of the Brier score are. Arguments and errors are those of `values`.
 
         Returns:
-            (n, b) weights -> (k, r, b) of r bins, or of the bins of all classes where the metric is their mean.
+            (n, b) weights -> (k, r, b) of r bins, or of the bins of all classes where the metric is their mean or sum.
         """
-        if self.name != "ece":
+        if self.name not in ("ece", "brier_reliability"):
             return None
-        p = probabilities(self._scaled(test, validation, each).log_odds)
-        if not (each or self.macro):
+        scaled = self._scaled(test, validation, each)
+        p, alone = probabilities(scaled.log_odds), not (each or self.macro)
+        if self.name == "ece" and alone:
             top = p.argmax(axis=1)
             sure, right = p[np.arange(len(p)), top][:, None], (top == test.targets)[:, None]
             return sums.calibration_gaps(sure, right, self._bins(sure), self.size)
-        found = sums.calibration_gaps(p, test.has, self._bins(p), self.size)
-        r = p.shape[1] * self.size
-        return found if each else lambda weights: found(weights).reshape(1, r, -1) / p.shape[1]
+        binary = alone and p.shape[1] == 2 and not test.multilabel  # of class 1, as in `_whole`
+        p, has = (p[:, 1:], test.has[:, 1:]) if binary else (p, test.has)
+        make = sums.calibration_gaps if self.name == "ece" else sums.reliability_gaps
+        found, k = make(p, has, self._bins(p), self.size), p.shape[1]
+        share = k ** (-1 / self.power) if self.macro else 1.0
+        return found if each else lambda weights: found(weights).reshape(1, k * self.size, -1) * share
 
     def _scaled(self, test: Predictions, validation: Predictions | None, each: bool) -> Predictions:
         """Return the test predictions, scaled where the metric says so; check the arguments of `values`."""

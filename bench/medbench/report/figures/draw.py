@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -87,7 +88,7 @@ def figure_data(
         protocols: Comma list of their protocols, names or globs; empty: of each model the one that is best on
             validation.
         class_name: The class to show against the rest; empty: class 1 of two, else the mean.
-        metric: The metric to show; empty: the figure's own.
+        metric: The metric to show; empty: the figure's own. Of a study, a comma list: what to rank by.
 
     Raises:
         CardError: There is no such figure, reference, model, protocol, class or metric.
@@ -96,9 +97,11 @@ def figure_data(
     selection = Selection(models, protocols, class_name, metric)
     if found := own.find(name, runs):
         return own.data_of(*found, runs, include_random, selection)
-    refuse(name, selection)
     if (study := name.removeprefix(f"{RANKS}/")) != name:
-        return diagram.of_study(ranked_study(study, runs, include_random, preset=preset))
+        refuse(name, replace(selection, metric=""))
+        metrics = [one.strip() for one in metric.split(",") if one.strip()]
+        return diagram.of_study(ranked_study(study, runs, include_random, preset=preset, metrics=metrics))
+    refuse(name, selection)
     card, place = find(name)
     with gc_paused():
         records = paper_records(card, paths.runs_dir(runs), [place])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -116,10 +116,10 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
     tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
     corrupted = {record.unit.dataset for record in records if record.corruption is not None}
     elsewhere = {record.unit.dataset for record in records if record.test_on is not None and record.corruption is None}
-    drops = [shift_table(name, records, True) for name in sorted(elsewhere)]
-    drops += [corruption_table(name, records, True) for name in sorted(corrupted)]
+    damage = {name: corruption_table(name, records, True) for name in sorted(corrupted)}
+    drops = [*(shift_table(name, records, True) for name in sorted(elsewhere)), *damage.values()]
     views, data = _of_papers(records, include_random)
-    pages = tuple(_pages(groups, tables, runs, pictures, thumbnails))
+    pages = tuple(_pages(groups, tables, damage, runs, pictures, thumbnails))
     shown = {p.unit.dataset: p for p in pages if any(wrong.thumbnail for wrong in p.worst)}
     return Content(
         records=len(records),
@@ -157,7 +157,12 @@ def _of_papers(records: Sequence[Record], include_random: bool) -> tuple[list[Pa
 
 
 def _pages(
-    groups: Sequence[Group], tables: Iterable[Table], runs: Path, pictures: Pictures | None, thumbnails: int
+    groups: Sequence[Group],
+    tables: Iterable[Table],
+    damage: Mapping[str, Table],
+    runs: Path,
+    pictures: Pictures | None,
+    thumbnails: int,
 ) -> Iterable[Page]:
     """Yield the pages; intervals that a table already has are taken from it."""
     ends = [(key_of(table, row), row.cells[0]) for table in tables for row in table.rows]
@@ -165,7 +170,7 @@ def _pages(
     with bar("pages", len(groups), "pages") as advance:
         for group in groups:
             own = known.get((*group.place[:3], group.first.group[:12])) or interval(group, group.first.metric)
-            yield page_of(group, runs, own, pictures, thumbnails)
+            yield page_of(group, runs, own, pictures, thumbnails, damage.get(group.first.unit.dataset))
             advance()
 
 

@@ -15,8 +15,9 @@ from medbench.records import Record
 from medbench.records.groups import TESTED, Group, leaves, plain
 from medbench.report import inference
 from medbench.report.html import diagnostics, plots
+from medbench.report.html.data_tabs import data_tabs
 from medbench.report.html.tabs import Picture, Tab, tabs_of
-from medbench.report.tables.table import DASH
+from medbench.report.tables.table import DASH, Table
 from medbench.storage import files
 
 Pictures = Callable[[str, Mapping[str, tuple[str, ...]]], Mapping[str, bytes]]
@@ -93,7 +94,12 @@ def anchor(group: Group) -> str:
 
 
 def page_of(
-    group: Group, runs: Path, interval: tuple[float | None, float | None], pictures: Pictures | None, thumbnails: int
+    group: Group,
+    runs: Path,
+    interval: tuple[float | None, float | None],
+    pictures: Pictures | None,
+    thumbnails: int,
+    corrupted: Table | None = None,
 ) -> Page:
     """Return the page of a group.
 
@@ -103,6 +109,7 @@ def page_of(
         interval: Ends of the primary metric's 95 % interval, or None.
         pictures: Gives thumbnails; None: the page has none.
         thumbnails: How many of the worst images are shown.
+        corrupted: The table of corruptions of its data set; None: there is none.
     """
     first = group.first
     names, rows = _chosen(group.records)
@@ -112,7 +119,7 @@ def page_of(
     tabs: tuple[Tab, ...] = ()
     classes = tuple(first.n["test"].classes) if "test" in first.n else ()
     if found is not None and len(classes) == found.scores.shape[2]:
-        tabs = tabs_of(group, found, classes)
+        tabs = (*tabs_of(group, found, classes), *data_tabs(group, corrupted))
         shown = _worst(found, classes, first.test_on or first.unit.dataset, pictures, thumbnails)
     return Page(
         anchor=anchor(group),

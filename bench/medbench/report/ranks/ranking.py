@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from medbench import progress
-from medbench.metrics import METRICS
+from medbench.metrics.measures import higher_is_better
 from medbench.metrics.scores import Array
 from medbench.records.groups import Group, shared_tests
 from medbench.report import cache
-from medbench.report.inference import DRAWS, Predicted, predicted
+from medbench.report.inference import DRAWS
+from medbench.report.tables.choose import number_of
+from medbench.report.weighted_metric import WeightedMetric, weighted_metric
 from medbench.seeding import seed_of
-from medbench.stats.bootstrap import combine, evaluate
+from medbench.stats.bootstrap import combine
 from medbench.stats.ranks import Friedman, Repeats, friedman, ranks
-from medbench.stats.resampling import design
 from medbench.storage import files
 
 NUMBERS = ("low", "high", "first", "alike")
@@ -119,9 +120,13 @@ def ranking_of(name: str, rows: Sequence[Sequence[Entry]]) -> tuple[Ranking | No
 
 def _value(cell: Entry) -> float:
     assert cell.group is not None
-    mean = cell.group.summary(cell.metric)[0]
+    mean = number_of(cell.group, cell.metric).value
     assert mean is not None
-    return METRICS[cell.metric].sign * mean
+    return _sign(cell.metric) * mean
+
+
+def _sign(metric: str) -> int:
+    return -1 if higher_is_better(metric) is False else 1
 
 
 def _repeats(name: str, columns: Sequence[Sequence[Entry]], values: Array) -> tuple[Repeated, ...]:
@@ -150,48 +155,71 @@ def _repeats(name: str, columns: Sequence[Sequence[Entry]], values: Array) -> tu
 def _noise(name: str, columns: Sequence[Sequence[Entry]]) -> Array | None:
     """Return (N, b, k): what each draw of test patients and training seeds adds to each entrant's metric.
 
-    Columns with the same test images have the same draws. Draws in which a metric is undefined are replaced by others.
+    Columns with the same test images have the same draws: a draw that is hard in one is hard in the others, and mean
+    ranks vary as they do on new test patients only while such draws stay together. So a draw in which any metric of
+    any of these columns is undefined is left out of all of them, and the defined draws are repeated in its place.
+    Columns with other test images are drawn independently, and lose nothing by it.
 
     Returns:
         None if the predictions of a cell are missing or damaged, or are of other images than those of its column.
     """
-    found = []
+    found: list[Array] = []
+    tests: list[Hashable] = []
     with progress.bar(f"ranks of {name}", len(columns) * len(columns[0]), "bootstraps") as advance:
         for column in columns:
             noise = _noise_of(column, advance)
             if noise is None:
                 return None
-            found.append(noise)
-    return np.stack(found)
+            tests.append(noise[0])
+            found.append(noise[1])
+    return _defined(np.stack(found), tests)
 
 
-def _noise_of(column: Sequence[Entry], advance: progress.Advance) -> Array | None:
-    """Return (b, k): the part of one column."""
-    parts: list[Array] = []
-    test: Predicted | None = None
-    for cell in column:
-        assert cell.group is not None
-        own = predicted(cell.group)
-        if own is None or not (test is None or test.compares(own)):
-            return None
-        test = test or own
-        parts.append(drawn(cell.metric, own, cell.group.first.unit.dataset))
-        advance(1)
-    values = np.stack(parts, axis=1)
-    defined = values[~np.isnan(values).any(axis=1)]
-    return np.resize(defined, values.shape) if len(defined) else None
-
-
-def drawn(metric: str, own: Predicted, dataset: str) -> Array:
-    """Return (b,) what each draw adds to a metric, where higher is better; its deviation is the standard error.
+def _defined(noise: Array, tests: Sequence[Hashable]) -> Array | None:
+    """Return (N, b, k) draws without undefined ones, together for columns with the same test images.
 
     Args:
-        metric: The metric.
-        own: The test predictions.
+        noise: (N, b, k); nan where undefined.
+        tests: What tells the test images of the N columns apart.
+
+    Returns:
+        None if no draw is defined in all columns of some test images.
+    """
+    kept = np.empty_like(noise)
+    for test in dict.fromkeys(tests):
+        same = [j for j, other in enumerate(tests) if other == test]
+        known = np.flatnonzero(~np.isnan(noise[same]).any(axis=(0, 2)))
+        if not len(known):
+            return None
+        kept[same] = noise[same][:, np.resize(known, noise.shape[1])]
+    return kept
+
+
+def _noise_of(column: Sequence[Entry], advance: progress.Advance) -> tuple[Hashable, Array] | None:
+    """Return the data set with its test images, and (b, k) draws of one column."""
+    parts: list[Array] = []
+    test: WeightedMetric | None = None
+    name = ""
+    for cell in column:
+        assert cell.group is not None
+        own = weighted_metric(cell.group, cell.metric)
+        if own is None or not (test is None or test.compares(own)):
+            return None
+        test, name = test or own, cell.group.first.unit.dataset
+        parts.append(_sign(cell.metric) * drawn(own, name))
+        advance(1)
+    assert test is not None
+    return (name, test.ids), np.stack(parts, axis=1)
+
+
+def drawn(own: WeightedMetric, dataset: str) -> Array:
+    """Return (b,) what each draw adds to a metric; its deviation is the standard error.
+
+    Args:
+        own: The metric on the test predictions.
         dataset: The data set's name: data sets have draws of their own, even with equal ids.
     """
-    plan = design(own.targets, own.groups)
     seed = seed_of("ranks", dataset, files.digest(own.ids))
-    found = combine([evaluate(metric, own.of(metric), own.targets, plan, DRAWS, seed)], plan, seed)
+    found = combine([own.term(DRAWS, seed)], own.plan, seed)
     centre = found.defined.mean() if len(found.defined) else np.nan
-    return METRICS[metric].sign * found.shape.spread * (found.values - centre)
+    return np.asarray(found.shape.spread * (found.values - centre))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from medbench import cards
 from medbench.cards import StudyCard
 from medbench.papers.cells import cells_of
 from medbench.papers.matching import RecordIndex, paper_records
-from medbench.papers.studies import paper_of
+from medbench.papers.studies import paper_of, under
 from medbench.records import Record
 from medbench.records.groups import spelt
 from medbench.records.store import gc_paused
@@ -44,6 +44,7 @@ def ranked_study(
     include_random: bool = False,
     intervals: bool = False,
     preset: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> RankedStudy:
     """Return a study by its name, with the records of a run store.
 
@@ -53,11 +54,12 @@ def ranked_study(
         include_random: Show random weights, marked; they are not ranked.
         intervals: Give the 95 % intervals of the metrics, too; those of mean ranks are always there.
         preset: Show what was run under another preset.
+        metrics: Rank by these metrics on each of the data sets, not by the study's own.
 
     Raises:
         CardError: There is no such study, or a metric does not fit its data set.
     """
-    card = cards.find_study(name)
+    card = under(cards.find_study(name), metrics)
     with gc_paused():
         records = paper_records(paper_of(card), paths.runs_dir(runs), [name])
         return ranked(card, records, include_random, intervals, preset)

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from medbench.errors import MedbenchError
-from medbench.metrics import METRICS
-from medbench.metrics.measures import higher_is_better
+from medbench.metrics.measures import biased, higher_is_better
 from medbench.records import Record
-from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, TESTED, Group, GroupKey, collect, pick, spelt
+from medbench.records.groups import Group, GroupKey
 from medbench.report import cache
-from medbench.report.inference import DRAWS, Predicted, predicted
-from medbench.report.tables.marks import RANDOM_MARK, stored
-from medbench.report.tables.table import Cell, Column, Row, Table
-from medbench.stats.bootstrap import Draws, combine, evaluate
+from medbench.report.inference import DRAWS
+from medbench.report.measured import Measured
+from medbench.report.robustness import tested as shared
+from medbench.report.robustness.tested import tested
+from medbench.report.tables.choose import notes_of, number_of
+from medbench.report.tables.table import Cell, Row, Table
+from medbench.report.weighted_metric import WeightedMetric, weighted_metric
+from medbench.stats.bootstrap import Draws, combine
 from medbench.stats.jackknife import Term, mean_of
 from medbench.stats.paired import difference
-from medbench.stats.resampling import Design, design
 
 ALL = "all"
 """The scope of a row over all corruptions; the other scopes are the corruptions' names."""
+HEADS = (("clean", "{} clean"), ("loss", "loss"), ("share", "loss / clean"), ("more", "loss over the least"))
+"""Columns of each metric, before those of the severities."""
 NUMBERS = ("loss", "low", "high", "share_low", "share_high")
 
 Set = tuple[str, int]
@@ -39,48 +42,58 @@ class Damage:
     Attributes:
         clean: On the images as they are.
         sets: Corruption and severity -> the records of the same seeds.
+        metric: The metric.
+        numbers: The metric on each of the sets; None: on the clean images.
     """
 
     clean: Group
     sets: Mapping[Set, Group]
-
-    @property
-    def metric(self) -> str:
-        """The primary metric."""
-        return self.clean.first.metric
+    metric: str
+    numbers: Mapping[Set | None, Measured]
 
     def within(self, scope: str) -> Damage:
         """Return the corruptions of one name; `all` is all of them."""
-        return Damage(self.clean, {key: group for key, group in self.sets.items() if scope in (ALL, key[0])})
+        return replace(self, sets={key: group for key, group in self.sets.items() if scope in (ALL, key[0])})
+
+    def under(self, metric: str) -> Damage:
+        """Return the same under another metric."""
+        numbers = {key: number_of(group, metric, held=self.clean if key else None) for key, group in self.tests.items()}
+        return Damage(self.clean, self.sets, metric, numbers)
 
     def value(self, severity: int | None = None) -> float | None:
         """Return the mean metric over the corruptions, or over those of one severity; None: there is none."""
-        found = [group.summary(self.metric)[0] for key, group in self.sets.items() if severity in (None, key[1])]
+        found = [self.numbers[key].value for key in self.sets if severity in (None, key[1])]
         return None if not found or None in found else float(np.mean([one for one in found if one is not None]))
 
     @property
+    def tests(self) -> dict[Set | None, Group]:
+        """The clean records (None), then the others."""
+        pairs: list[tuple[Set | None, Group]] = [(None, self.clean), *self.sets.items()]
+        return dict(pairs)
+
+    @property
     def groups(self) -> list[Group]:
-        """The clean records, then the others."""
-        return [self.clean, *self.sets.values()]
+        """The same without their names."""
+        return [*self.tests.values()]
 
     @property
     def loss(self) -> float | None:
         """By how much the metric gets worse, on average over the corruptions."""
-        clean, left = self.clean.summary(self.metric)[0], self.value()
+        clean, left = self.numbers[None].value, self.value()
         return None if clean is None or left is None else _sign(self.metric) * (clean - left)
 
     @functools.cached_property
     def evaluated(self) -> Evaluated | None:
         """The metric on all draws; None where predictions are not stored, or are of other images."""
         terms: list[Term] = []
-        first, plan = None, None
-        for group in self.groups if self.metric in METRICS else []:
-            found = predicted(group) if stored(group) else None
+        first: WeightedMetric | None = None
+        for group in self.groups:
+            found = weighted_metric(group, self.metric, self.clean)
             if found is None or (first is not None and not found.compares(first)):
                 return None
-            first, plan = first or found, plan or design(found.targets, found.groups)
-            terms.append(evaluate(self.metric, found.of(self.metric), found.targets, plan, DRAWS))
-        return None if first is None or plan is None else Evaluated(first, plan, terms)
+            first = first or found
+            terms.append(found.term())
+        return None if first is None else Evaluated(first, terms)
 
     def lost(self, scope: str, found: Evaluated) -> Term:
         """Return the loss within a scope, for each seed."""
@@ -90,16 +103,14 @@ class Damage:
 
 
 class Evaluated(NamedTuple):
-    """The predictions of a row's clean images, and the metric of all its sets on the same draws.
+    """The metric on a row's clean images, and on all its sets on the same draws.
 
     Attributes:
-        clean: The predictions.
-        plan: The design of the draws; patients are kept whole.
+        clean: The metric of the clean predictions.
         terms: The metric of `Damage.groups`.
     """
 
-    clean: Predicted
-    plan: Design
+    clean: WeightedMetric
     terms: list[Term]
 
 
@@ -108,26 +119,21 @@ def _sign(metric: str) -> int:
 
 
 def damages(records: Iterable[Record], include_random: bool = False) -> tuple[list[Damage], list[str]]:
-    """Return what was tested on corrupted images, and notes on what is not shown.
+    """Return what was tested on corrupted images, under its primary metric, and notes on what is not shown.
 
     Args:
         records: Those of one data set.
         include_random: Include random weights.
     """
-    groups = collect(records)
-    own = {group.place: group for group in groups if group.first.test_on is None}
-    shown, notes = pick(group for group in groups if group.first.corruption is not None)
-    found: dict[GroupKey, dict[Set, Group]] = {}
-    for group in shown:
-        name, severity = str(group.first.corruption).split(":")
-        base = (*group.place[:3], str(group.first.provenance.get("test_on", {}).get("in_domain")))
-        found.setdefault(base, {})[name, int(severity)] = group
-    rows = [_of_common_seeds(own[base], sets) for base, sets in found.items() if base in own]
-    random = sum(row.clean.first.unit.weights == "random" for row in rows)
-    if random and not include_random:
-        rows = [row for row in rows if row.clean.first.unit.weights != "random"]
-        notes.append(f"{random} row{'s' * (random > 1)} with random weights left out")
-    return [row for row in rows if row.clean.records], notes
+    pairs, notes = tested(records, corrupted=True)
+    found: dict[GroupKey, tuple[Group, dict[Set, Group]]] = {}
+    for group, base in pairs:
+        if base is not None:
+            name, severity = str(group.first.corruption).split(":")
+            found.setdefault(base.place, (base, {}))[1][name, int(severity)] = group
+    rows = [_of_common_seeds(*row) for row in found.values()]
+    rows = shared.without_random(rows, lambda row: row.clean, notes, include_random=include_random)
+    return [row.under(row.metric) for row in rows if row.clean.records], notes
 
 
 def _of_common_seeds(clean: Group, sets: Mapping[Set, Group]) -> Damage:
@@ -136,10 +142,12 @@ def _of_common_seeds(clean: Group, sets: Mapping[Set, Group]) -> Damage:
     one, *others = (
         Group(tuple(r for r in group.records if r.unit.seed in common)) for group in (clean, *sets.values())
     )
-    return Damage(one, dict(sorted(zip(sets, others, strict=True))))
+    return Damage(one, dict(sorted(zip(sets, others, strict=True))), clean.first.metric, {})
 
 
-def corruption_table(dataset: str, records: Iterable[Record], include_random: bool = False) -> Table:
+def corruption_table(
+    dataset: str, records: Iterable[Record], include_random: bool = False, metrics: Sequence[str] = ()
+) -> Table:
     """Return the table of a data set's corrupted test images: over all corruptions, then a section for each.
 
     The loss is the clean metric minus the mean over corruptions and severities. Its interval is that of the bootstrap
@@ -149,8 +157,10 @@ def corruption_table(dataset: str, records: Iterable[Record], include_random: bo
         dataset: The data set.
         records: Its records.
         include_random: Show random weights, too.
+        metrics: The metrics, each with all columns; none: the primary one. Rows are in the order of the first.
 
     Raises:
+        CardError: A metric is unknown, or not for the task.
         MedbenchError: Nothing was tested on corrupted images.
     """
     rows, notes = damages((record for record in records if record.unit.dataset == dataset), include_random)
@@ -159,65 +169,60 @@ def corruption_table(dataset: str, records: Iterable[Record], include_random: bo
             f"no model has been tested on corrupted images of '{dataset}' yet",
             f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset} --corrupt all",
         )
-    primary = Counter(row.metric for row in rows).most_common(1)[0][0] if rows else ""
+    groups = [row.clean for row in rows]
+    names = shared.metrics_of(metrics, groups)
+    lines = [[row.under(name) if name else row for name in names] for row in rows]
     severities = sorted({severity for row in rows for _, severity in row.sets})
-    heads = [
-        ("clean", f"{primary} clean"),
-        ("loss", "loss"),
-        ("share", "loss / clean"),
-        ("more", "loss over the least"),
-    ]
-    heads += [(f"severity{one}", f"severity {one}") for one in severities]
-    toy = " (TOY DATA: no result about medicine)" if any(row.clean.first.unit.toy for row in rows) else ""
+    heads = [*HEADS, *((f"severity{one}", f"severity {one}") for one in severities)]
     scopes = [ALL, *sorted({name for row in rows for name, _ in row.sets})]
-    with cache.counted("losses", 2 * len(scopes) * len(rows)):
-        lines = [line for scope in scopes for line in _section(rows, scope, severities)]
+    with cache.counted("losses", 2 * len(scopes) * len(rows) * len(names)):
+        shown = [row for scope in scopes for row in _section(lines, scope, severities)]
+    columns = shared.columns_of(heads, names, shared.primary_of(groups), dataset)
+    of = ", ".join(dict.fromkeys(column.metric for column in columns))
+    toy = shared.TOY * any(group.first.unit.toy for group in groups)
     return Table(
         name=f"corruption/{dataset}",
-        title=f"{dataset}{toy}: {primary} on the test images as they are and corrupted, first over all corruptions",
+        title=f"{dataset}{toy}: {of} on the test images as they are and corrupted, first over all corruptions",
         heads=("model", "protocol", "settings", "weights", "seeds", "sets", "worst"),
-        columns=tuple(Column(name, title, primary, dataset) for name, title in heads),
-        rows=tuple(lines),
-        notes=(*notes, *_notes(rows)),
+        columns=columns,
+        rows=tuple(shown),
+        notes=(*notes, *_notes(lines)),
         intervals=True,
         lead=3,
     )
 
 
-def _section(rows: Sequence[Damage], scope: str, severities: Sequence[int]) -> Iterator[Row]:
-    """Yield the rows of a scope, by protocol, the least loss first."""
-    there = [row for row in rows if row.within(scope).sets]
-    there.sort(key=lambda row: (row.clean.first.unit.protocol, row.within(scope).loss or 0.0, row.clean.label))
-    for row in there:
-        yield _row(row, scope, severities, _over_least(row, there, scope))
+def _section(lines: Sequence[Sequence[Damage]], scope: str, severities: Sequence[int]) -> Iterator[Row]:
+    """Yield the rows of a scope, by protocol, the least loss first; a line has one `Damage` for each metric."""
+    there = [line for line in lines if line[0].within(scope).sets]
+    there.sort(key=lambda line: (line[0].clean.first.unit.protocol, _known(line[0], scope), line[0].clean.label))
+    for line in there:
+        cells = [
+            cell
+            for k, row in enumerate(line)
+            for cell in _cells(row, scope, severities, _over_least(row, [other[k] for other in there], scope))
+        ]
+        yield _row(line[0], scope, cells)
 
 
-def _row(row: Damage, scope: str, severities: Sequence[int], more: Cell) -> Row:
-    part, group = row.within(scope), row.clean
-    unit, (mean, std, n) = group.first.unit, group.summary(row.metric)
-    marks = SEEN_MARK * group.contaminated + FLAW_MARK * group.flawed + RANDOM_MARK * (unit.weights == "random")
-    loss, share = _losses(row, part, scope)
+def _known(row: Damage, scope: str) -> float:
+    return row.within(scope).loss or 0.0
+
+
+def _cells(row: Damage, scope: str, severities: Sequence[int], more: Cell) -> list[Cell]:
+    """Return the cells of one metric."""
+    part, clean = row.within(scope), row.numbers[None]
+    first = Cell(clean.value, clean.std, clean.n, form="spread", mark=shared.marks_of(row.clean))
     left = [Cell(part.value(severity), form="spread") for severity in severities]
-    options = spelt({key: value for key, value in unit.options.items() if key not in TESTED})
-    worst = _worst(part) if scope == ALL else ""
-    about = {
-        "corruption": scope,
-        "model": unit.model,
-        "protocol": unit.protocol,
-        "preset": unit.preset,
-        "options": options,
-        "weights": group.weights,
-        "toy": unit.toy,
-        "seeds": " ".join(str(record.unit.seed) for record in group.records),
-        "sets": len(part.sets),
-        "worst": worst,
-        "metric": row.metric,
-        "group": group.first.group[:12],
-    }
-    settings = "; ".join(filter(None, (unit.preset, options)))
-    heads = (unit.model, unit.protocol, settings, group.weights, str(group.n), str(len(part.sets)), worst)
-    cells = (Cell(mean, std, n, form="spread", mark=marks), loss, share, more, *left)
-    return Row(heads, cells, about, "" if scope == ALL else scope)
+    return [first, *_losses(row, part, scope), more, *left]
+
+
+def _row(row: Damage, scope: str, cells: Sequence[Cell]) -> Row:
+    worst, sets = _worst(row) if scope == ALL else "", len(row.within(scope).sets)
+    more = {"sets": sets, "worst": worst, "metric": row.metric, "group": row.clean.first.group[:12]}
+    about = {"corruption": scope} | shared.about_of(row.clean) | more
+    heads = (*shared.texts_of(row.clean), str(sets), worst)
+    return Row(heads, tuple(cells), about, "" if scope == ALL else scope)
 
 
 def _worst(row: Damage) -> str:
@@ -229,12 +234,13 @@ def _worst(row: Damage) -> str:
 
 def _losses(row: Damage, part: Damage, scope: str) -> tuple[Cell, Cell]:
     """Return the loss and its share of the clean metric, with their intervals where predictions are stored."""
-    clean, loss = row.clean.summary(row.metric)[0], part.loss
+    clean, loss = row.numbers[None].value, part.loss
 
     def computed() -> cache.Numbers:
         if (found := row.evaluated) is None:
             return {}
-        lost, whole = (combine([term], found.plan, skewed=False) for term in (row.lost(scope, found), found.terms[0]))
+        terms = row.lost(scope, found), found.terms[0]
+        lost, whole = (combine([term], found.clean.plan, skewed=False) for term in terms)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = lost.values / whole.values
         values[~np.isfinite(values)] = np.nan
@@ -242,7 +248,9 @@ def _losses(row: Damage, part: Damage, scope: str) -> tuple[Cell, Cell]:
         one, two = lost.interval(), shares.interval()
         return dict(zip(NUMBERS, (lost.value, one.low, one.high, two.low, two.high), strict=True))
 
-    ends = cache.cached_numbers(f"corruption {scope}", NUMBERS, row.metric, DRAWS, row.groups, computed)
+    ends: cache.Numbers = {}
+    if not biased(row.metric):
+        ends = cache.cached_numbers(f"corruption {scope}", NUMBERS, row.metric, DRAWS, row.groups, computed)
     share = None if loss is None or not clean else loss / clean
     return _difference(loss, ends, "low", "high"), _difference(share, ends, "share_low", "share_high")
 
@@ -256,13 +264,15 @@ def _over_least(row: Damage, rows: Sequence[Damage], scope: str) -> Cell:
     own, lowest = part.loss, least.within(scope).loss
     if least is row or own is None or lowest is None:
         return Cell(form="difference")
+    if biased(row.metric):
+        return _difference(own - lowest, {}, "low", "high")
 
     def computed() -> cache.Numbers:
         one, two = row.evaluated, least.evaluated
         if one is None or two is None or not one.clean.compares(two.clean):
             return {}
         mine, base = row.lost(scope, one), least.lost(scope, two)
-        found = difference(mine, base, one.plan, same_seeds=row.clean.seeds == least.clean.seeds).interval()
+        found = difference(mine, base, one.clean.plan, same_seeds=row.clean.seeds == least.clean.seeds).interval()
         return {"low": found.low, "high": found.high}
 
     groups = [*row.groups, *least.groups]
@@ -287,17 +297,19 @@ def _difference(value: float | None, ends: cache.Numbers, low: str, high: str) -
     return Cell(value, low=pair[0], high=pair[1], form="difference")
 
 
-def _notes(rows: Sequence[Damage]) -> list[str]:
+def _notes(lines: Sequence[Sequence[Damage]]) -> list[str]:
+    rows = [row for line in lines for row in line]
     notes = [
         "loss: how much worse the metric gets, on average over corruptions and severities; its interval draws the test"
         " patients (images where none are known), the same for clean and corrupted images, and the training seeds",
         "loss over the least: compared with the model that loses least under the same protocol and settings, on the"
         " same images. A model that is poor on clean images has little to lose: compare what is left, too",
     ]
-    sets = {frozenset(row.sets) for row in rows}
-    notes += ["rows with other numbers of sets are averages over other corruptions"] * (len(sets) > 1)
-    notes += [SEEN] if any(row.clean.contaminated for row in rows) else []
-    notes += [FLAW] if any(row.clean.flawed for row in rows) else []
-    if any(row.clean.first.unit.weights == "random" for row in rows):
-        notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")
-    return notes
+    notes += ["rows with other numbers of sets are averages over other corruptions"] * (
+        len({frozenset(row.sets) for row in rows}) > 1
+    )
+    metrics = dict.fromkeys(row.metric for row in rows)
+    notes += shared.bias_notes(metrics, "loss")
+    found = [(group, {row.metric: row.numbers[key]}) for row in rows for key, group in row.tests.items()]
+    on_demand = [metric for metric in metrics if any(metric not in row.clean.first.metrics for row in rows)]
+    return notes + notes_of(found, on_demand) + shared.mark_notes([row.clean for row in rows])

@@ -52,16 +52,12 @@ class Factor:
         Raises:
             DataError: There are bins, and a text is no number.
         """
-        return [UNKNOWN if text.strip().casefold() in MISSING else self._name(text.strip()) for text in texts]
+        return [self._name(text.strip()) if _tells(text) else UNKNOWN for text in texts]
 
     def _name(self, text: str) -> str:
         if not self.cuts:
             return text
-        age = AGE.fullmatch(text)
-        try:
-            value = float(age[1] if age else text)
-        except ValueError:
-            value = math.nan
+        value = _number(text)
         if math.isnan(value):
             raise DataError(
                 f"--by {self.column}: '{text}' is not a number, so it is in no bin",
@@ -79,6 +75,39 @@ class Factor:
     def order(self, name: str) -> tuple[int, list[tuple[bool, int | str]]]:
         """Return the sort key of a group: bins by their ends, other groups by name."""
         return (self.bins.index(name) if name in self.bins else 0), natural(name)
+
+
+def _tells(text: str) -> bool:
+    """Tell whether the text of a cell says anything."""
+    return text.strip().casefold() not in MISSING
+
+
+def _number(text: str) -> float:
+    """Return the number of a text, or the years of an age as DICOM writes it; nan if it is neither."""
+    age = AGE.fullmatch(text)
+    try:
+        return float(age[1] if age else text)
+    except ValueError:
+        return math.nan
+
+
+def usual_bins(column: str, texts: Sequence[str]) -> str:
+    """Return how `By` is asked for a column that nobody chose bins for: numbers are cut at their median.
+
+    Args:
+        column: The column's name.
+        texts: Its texts; a column of few different ones makes groups as it is.
+
+    Raises:
+        CardError: The name has a sign that `By` splits at.
+    """
+    if set(column) & set(",:*"):
+        raise CardError(f"{column}: its name has a comma, colon or star", HOW)
+    known = [text.strip() for text in texts if _tells(text)]
+    values = [_number(text) for text in known]
+    if len({*known}) <= MOST or not all(map(math.isfinite, values)):
+        return column
+    return f"{column}:{np.median(values):g}"
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,13 @@ class Membership:
         return rows.assign(**{name: found[name].to_numpy() for name in wanted})
 
 
+def stored_texts(group: Group) -> dict[str, list[str]]:
+    """Return the columns that are stored next to a run's predictions, each with the texts of the test images."""
+    rows = _predictions(group)
+    names = [name for name in rows.columns if name.startswith(SUBGROUP)]
+    return {name.removeprefix(SUBGROUP): rows[name].astype(str).tolist() for name in names}
+
+
 def _predictions(group: Group) -> pd.DataFrame:
     """Return id, group, targets and texts of a run's test images; all seeds have the same."""
     import pandas as pd

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medbench import stats
 from medbench.metrics import METRICS, Scores, probabilities, scores_for
-from medbench.metrics.measures import Measure, Predictions, higher_is_better, measure
+from medbench.metrics.measures import Measure, Predictions, biased, higher_is_better, measure
 from medbench.metrics.scores import Array, Ints
 from medbench.metrics.weighted import weighted
 from medbench.metrics.weighted_ranking import Weights
@@ -25,8 +25,6 @@ from medbench.stats.bootstrap import combine, evaluate_many
 from medbench.stats.subgroups import Gap, gap, group_design, permutation_p
 from medbench.storage import files
 
-BIASED = ("ece", "brier_reliability", "brier_resolution")
-"""Metrics that noise moves in one direction, further in smaller groups: the gap has no interval."""
 SAME = {"ece_15": "ece", "auroc_macro": "auroc_macro", "ap_macro": "ap_macro"}
 """Metrics of records -> the same metric on demand, whose parts are known: classes, or bins."""
 
@@ -83,11 +81,6 @@ class Curves:
         """Why it cannot be computed; empty: it can."""
         return "" if self.on_demand is None or self.loaded.usable(self.on_demand) else NOT_STORED
 
-    @property
-    def biased(self) -> bool:
-        """Whether its value depends on the number of images."""
-        return self.on_demand is not None and self.on_demand.name in BIASED
-
     def of(self, rows: Ints) -> ByClass:
         """Return the metric of some test images. What was chosen on validation stays as it is."""
         tests = [Predictions(test.log_odds[rows], test.targets[rows]) for test, _ in self.loaded.seeds]
@@ -107,12 +100,12 @@ class Curves:
         return tuple(left(Scores(probabilities(test.log_odds[rows]), test.targets[rows])).tolist())
 
     def calibration(self, rows: Ints, seed: int = 0) -> stats.Interval | None:
-        """Return the interval of a calibration error; None for other metrics."""
-        one = self.on_demand
-        if one is None or one.name != "ece":
+        """Return the interval of a calibration error or of the reliability of the Brier score; None for others."""
+        if (one := self.on_demand) is None:
             return None
         gaps = [one.gaps(Predictions(test.log_odds[rows], test.targets[rows]), own) for test, own in self.loaded.seeds]
-        known = [each for each in gaps if each is not None]
+        if not (known := [each for each in gaps if each is not None]):
+            return None
         patients = None if self.loaded.groups is None else self.loaded.groups[rows]
         return stats.gap_intervals(
             lambda weights: np.stack([each(weights) for each in known], axis=1),
@@ -120,6 +113,7 @@ class Curves:
             patients,
             DRAWS,
             seed,
+            power=one.power,
         )[0]
 
 
@@ -191,7 +185,7 @@ def _mean(by_class: ByClass, common: NDArray[np.bool_], weights: Weights) -> Arr
 
 def _placed(found: Gap, places: Sequence[int], curves: Curves) -> Gap:
     """Return a gap with the places of its groups among all of them, and without the ends that would mislead."""
-    low, high = (math.nan, math.nan) if curves.biased else (found.low, found.high)
+    low, high = (math.nan, math.nan) if biased(curves.metric) else (found.low, found.high)
     return Gap(found.value, low, high, places[found.highest], places[found.lowest])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from medbench.metrics.measures import higher_is_better
+from medbench.metrics.measures import biased, higher_is_better
 from medbench.records.groups import title
 from medbench.report.measured import task_of
 from medbench.report.subgroups.by import By
@@ -86,7 +86,7 @@ def _about(part: Part, by: By) -> Iterator[str]:
 def _fixed(parts: Sequence[Part], names: Sequence[str]) -> Iterator[str]:
     """Yield why numbers are missing, what is the same for all groups, and which gaps have no interval."""
     held = False
-    biased: dict[str, None] = {}
+    uneven: dict[str, None] = {}
     why: dict[tuple[str, str], dict[str, None]] = {}
     for part in parts:
         for metric in names:
@@ -95,13 +95,13 @@ def _fixed(parts: Sequence[Part], names: Sequence[str]) -> Iterator[str]:
         for metric in part.metrics:
             curves = Curves(part.loaded, metric)
             held |= curves.on_demand is not None and curves.on_demand.on_validation
-            biased |= {metric: None} if curves.biased else {}
+            uneven |= {metric: None} if biased(metric) else {}
     for (metric, reason), titles in why.items():
         yield f"{metric}: no number for {'; '.join(titles)}: {reason}"
     if held:
         yield f"{HELD}; all groups of a run have the same"
-    if biased:
+    if uneven:
         yield (
-            f"{', '.join(biased)}: higher in small groups by noise alone, so the gap has no interval; the test allows "
+            f"{', '.join(uneven)}: higher in small groups by noise alone, so the gap has no interval; the test allows "
             "for this, since groups keep their sizes"
         )

@@ -10,6 +10,7 @@ from medbench.errors import unknown
 from medbench.metrics.measures import higher_is_better, measure, spellings
 from medbench.records.groups import Group, natural, title
 from medbench.report.measured import Measured, measured, task_of
+from medbench.report.tables.marks import interval
 from medbench.report.tables.table import Cell, Row, Table
 
 SETTINGS = ("preset", "options")
@@ -139,6 +140,30 @@ class Asked:
         """Return why numbers are missing, and what is kept fixed."""
         found = [(group, measured(group, self.measures)) for group in groups if self.measures]
         return notes_of(found, self.measures)
+
+
+def only_asked(name: str, *, rows: bool) -> bool:
+    """Tell whether a table has the metrics that are asked for and no others, so that `chosen` need not leave any out.
+
+    Args:
+        name: The table's.
+        rows: Whether it has a row for each class or subgroup.
+    """
+    return rows or name.startswith("ranks/")
+
+
+def number_of(group: Group, metric: str, intervals: bool = False, held: Group | None = None) -> Measured:
+    """Return a metric of a group, from its records or else from its stored predictions.
+
+    Args:
+        group: The records.
+        metric: The metric's id.
+        intervals: Also give the 95 % interval.
+        held: Whose validation images choose thresholds, as for `measured`.
+    """
+    if not any(metric in record.metrics for record in group.records):
+        return measured(group, [metric], intervals, held)[metric]
+    return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
 
 
 def cell_of(one: Measured, group: Group, mark: str = "") -> Cell:

@@ -105,7 +105,7 @@ def _table(
         records = records_of(runs, rest)
         if kind != "dataset":
             make = shift_table if kind == "shift" else corruption_table
-            return make(rest, records, include_random)
+            return make(rest, records, include_random, metrics)
         if selection is not None:
             records = selected(rest, records, selection)
         if by is not None:
@@ -124,7 +124,7 @@ def _table(
     if kind == RANKS and rest in cards.names("studies"):
         from medbench.report.ranks.ranks_table import ranked_study
 
-        return ranked_study(rest, runs, include_random, intervals, preset).table
+        return ranked_study(rest, runs, include_random, intervals, preset, metrics).table
     if kind not in cards.names("papers") or rest not in (paper := cards.find_paper(kind)).tables:
         return None
     from medbench.papers.matching import paper_records

@@ -13,17 +13,17 @@ from medbench.cards.paper import PaperColumn, PaperTable
 from medbench.cards.paper import PaperRow as PaperRow
 from medbench.errors import unknown
 from medbench.metrics import METRICS
-from medbench.metrics.measures import higher_is_better, measure, spellings
+from medbench.metrics.measures import higher_is_better, measure, on_demand, spellings
 from medbench.papers.cells import CellSpec, cells_of
 from medbench.papers.commands import Commands
 from medbench.papers.matching import RecordIndex, other_split, repeats_of
 from medbench.records import Record
-from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
+from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group, title
 from medbench.report.cache import counted
-from medbench.report.measured import Measured, measured, task_of
-from medbench.report.tables.choose import cell_of, notes_of
+from medbench.report.measured import Measured, task_of
+from medbench.report.tables.choose import cell_of, notes_of, number_of
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, interval, other_data, ranked
+from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 
@@ -175,20 +175,22 @@ def _cell(work: _PaperTable, row: PaperRow, column: str, one: CellSpec, group: G
         published_std=printed[1] if len(printed) > 1 else None,
         published_gain=row.gains.get(column) if work.shown.published else None,
     )
-    mean, std, n = group.summary(one.metric) if group else (None, None, 0)
+    found = number_of(group, one.metric, work.shown.intervals) if group else Measured()
+    mean, std, n = found.value, found.std, found.n
     random = group is not None and group.first.unit.weights == "random"
     other = group is not None and bool(other_split(group, one) or work.found.other_data(group))
     if n < repeats_of(one) or random or other:
         work.missing.append(one)
     if group is None or mean is None:
         work.empty.append(one)
+        if group is not None and found.lacking:
+            work.notes.append(f"{one.metric}: no number for {title(group)} on {one.dataset}: {found.lacking}")
         return paper._replace(command=work.commands.cell(one))
     _footnotes(work, group, one)
-    low, high = interval(group, one.metric) if work.shown.intervals else (None, None)
     seen, flawed = (SEEN_MARK, group.contaminated), (FLAW_MARK, group.flawed)
     marks = (RANDOM_MARK, random), seen, (SPLIT_MARK, other), flawed
     mark = "".join(sign for sign, holds in marks if holds)
-    return paper._replace(value=mean, std=std, n=n, low=low, high=high, mark=mark)
+    return paper._replace(value=mean, std=std, n=n, low=found.low, high=found.high, mark=mark)
 
 
 def _gain(work: _PaperTable, one: CellSpec, reference: PaperRow, own: Group, value: float) -> float | None:
@@ -260,12 +262,12 @@ def _on_demand(
         arrow = " ↓" * (higher_is_better(own) is False)
         made.append(Column(f"{dataset}_{own}", f"{dataset} {own}{arrow}", own, dataset))
         for line, group in zip(lines, groups, strict=True):
-            one = None if group is None else _number(group, own, intervals)
+            one = None if group is None else number_of(group, own, intervals)
             found += [(group, {own: one})] if group is not None and one is not None else []
             mark = line.cells[first[dataset]].mark
             line.cells.append(Cell() if group is None or one is None else cell_of(one, group, mark))
             line.groups.append(group)
-    asked = {column.metric for column in made if column.metric not in METRICS}
+    asked = {column.metric for column in (*columns, *made) if on_demand(column.metric)}
     return made, notes_of(found, sorted(asked))
 
 
@@ -276,13 +278,6 @@ def _spelt(name: str, group: Group, columns: Sequence[Column]) -> str:
         return ""
     held = sorted(names & group.first.metrics.keys())
     return held[0] if held else measure(name, task_of(group)).id
-
-
-def _number(group: Group, metric: str, intervals: bool) -> Measured:
-    """Return a metric of a group, from its records or else from its predictions."""
-    if metric not in group.first.metrics:
-        return measured(group, [metric], intervals)[metric]
-    return Measured(*group.summary(metric), *(interval(group, metric) if intervals else ()))
 
 
 def _show_n(lines: list[_Line]) -> None:
