@@ -100,8 +100,8 @@ def test_who_stops_waiting_is_told_that_the_tasks_go_on_and_can_wait_again(
     done = medbench(*ON_SLURM, "--site", site(), "--wait")
     assert done.status == 130
     assert done.err.splitlines()[-2:] == [
-        "the tasks continue: medbench status --jobs shows them, medbench cancel ends them",
-        "stopped; the same command resumes",
+        "the tasks continue; see them: medbench status --jobs; cancel them: medbench cancel",
+        "stopped; run the same command again to resume",
     ]
     again = medbench(*ON_SLURM, "--site", site(), "--wait")
     assert "nothing to submit: the 3 units that are not done are queued" in again.err
@@ -203,7 +203,7 @@ def test_lines_for_other_schedulers_run_in_any_folder_as_the_site_says(
     done = medbench(*RUN, "--on", "commands", "--site", given, "--runs", "runs")
     assert done.status == 0, done.err
     start = "module load cuda && env MEDBENCH_HOME='/scratch/my lab' /venv/bin/python -m medbench work "
-    lines = [*done.out.splitlines(), done.err.splitlines()[-1].split("all have run: ")[1]]
+    lines = [*done.out.splitlines(), done.err.splitlines()[-1].split("all are done, run: ")[1]]
     assert [line.split()[-1] for line in lines] == ["0", "0", "0", "0", "tables"]
     for line in lines:
         assert line.startswith(f"{start}{tmp_path}/runs/.submitted/"), line

@@ -27,7 +27,7 @@ def test_all_faults_at_once_with_file_line_and_field(medbench, tmp_path):
     for fault in (":3: task: ", ":4: metrik: unknown field, did you mean 'metric'?", ":8: splits.rules.s.val: "):
         assert f"{card}{fault}" in done.err
     assert f"{card}:1: classes: missing field" in done.err
-    assert done.err.splitlines()[-1] == "hint: 4 error(s); fix the lines above, then validate again"
+    assert done.err.splitlines()[-1] == "hint: 4 error(s); fix these lines, then run medbench validate again"
 
 
 def test_good_and_bad_cards_together(medbench, tmp_path):

@@ -20,7 +20,7 @@ def test_push_and_pull(medbench, hub, runs, tmp_path):
     done = medbench("results", "push", "lab/eyes", "--runs", runs, "--dataset", "toy-b*")
     assert done.status == 0
     assert done.out.startswith("1 records, ")
-    assert "ids of images and patients are in the predictions on: toy-binary" in done.err
+    assert "predictions with ids of images and patients were uploaded for: toy-binary" in done.err
     files = hub.files["lab/eyes"]
     assert {path.split("/")[-1] for path in files} == {
         "README.md", "manifest.json", "records.parquet", "record.json", "predictions.parquet",
@@ -57,7 +57,7 @@ def test_a_conflict_is_shown_and_settled(medbench, runs, tmp_path):
     assert done.status == 1
     assert "conflict: toy-cnn · knn · toy-binary · seed 0: " in done.out
     assert " 0.250000 here, " in done.out
-    assert "--theirs takes the others" in done.err
+    assert "to use the others: --theirs" in done.err
     assert medbench("results", "merge", runs, "--runs", mine, "--theirs").status == 0
     assert json.loads(path.read_text())["metrics"][content["metric"]] != 0.25
 

@@ -14,9 +14,9 @@ from medbench.cli import data, options, output, plan_text
 def init(
     dataset: options.Dataset,
     name: Annotated[
-        str | None, typer.Option(help="The data set's name; default: after the folder and the file.")
+        str | None, typer.Option(help="Name of the data set; default: from the folder and the file name.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a card file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing card file.")] = False,
     data_root: options.DataRoot = None,
     label: options.Label = None,
     image: options.Image = None,
@@ -27,8 +27,8 @@ def init(
 ) -> None:
     """Write a card for data of your own.
 
-    It says what your labels file or folder was taken for, and writes that as datasets/NAME.yaml where you are. Edit the
-    card, then use the data set by its name.
+    Prints how medbench reads your labels file or folder, and writes this to datasets/NAME.yaml in the current folder.
+    Edit the card, then use the data set by its name.
     """
     from medbench import cards
     from medbench.cards.base import NAME
@@ -41,7 +41,7 @@ def init(
     if dataset_kind(dataset) == "card":
         cards.find_dataset(dataset)
         raise CardError(
-            f"'{dataset}' is a card already",
+            f"'{dataset}' is already a card",
             f"name a labels file or a folder; to see the card: medbench show {dataset}",
         )
     source = find_source(dataset, data_root, data.own_columns(image, label, group, split_column, task, metric))
@@ -52,12 +52,10 @@ def init(
     path = Path("datasets") / f"{name}.yaml"
     if not re.fullmatch(NAME, name):
         raise CardError(
-            f"'{name}' is no name of a data set", "letters, digits, '.', '_' and '-', a letter or digit first"
+            f"'{name}' is not a valid data set name", "letters, digits, '.', '_' and '-', a letter or digit first"
         )
     if name in cards.names("datasets") and not force:
-        raise CardError(
-            f"there is a data set card '{name}' already", "choose another --name, or replace it with --force"
-        )
+        raise CardError(f"a data set card '{name}' already exists", "choose another --name, or replace it with --force")
     root = _root(source.root)
     card = source.card.model_copy(update={"name": name, "root": root})
     files.write_text(path, card_yaml(card))
