@@ -132,8 +132,8 @@ def test_a_preset_has_its_own_precision_and_the_plan_says_where_auto_is_open(
 
     here = plan(preset="fixed")
     assert list(precision_lines(here)) == [
-        "precision auto is fp32 on this machine, but bf16 on one with a GPU: these are different units; to get the same on "
-        "both: --precision fp32"
+        "precision auto is fp32 on this machine, but bf16 on one with a GPU: these are different units; to get the "
+        "same on both: --precision fp32"
     ]
     assert not list(precision_lines(plan(preset="fixed", precision="fp32")))
     monkeypatch.setattr("medbench.runs.device.choose_device", lambda asked: "cuda")

@@ -41,10 +41,10 @@ def test_good_and_bad_cards_together(medbench, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no field tells"),
-        ("- 1", "no field tells"),
-        ("title: x", "no field tells"),
-        ("arch: a\narch: b", "is there twice"),
+        ("", "unclear whether"),
+        ("- 1", "unclear whether"),
+        ("title: x", "unclear whether"),
+        ("arch: a\narch: b", "duplicate key"),
     ],
 )
 def test_files_that_are_no_card(medbench, tmp_path, text, said):

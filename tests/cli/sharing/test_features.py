@@ -75,7 +75,7 @@ def test_features_of_other_images_are_refused(medbench, file):
     ("about", "status", "said"),
     [
         ({"weights": "imagenet", "pretraining": [1]}, 0, "Features of the file odd.npz"),
-        ({"pretraining": {"datasets": 7}}, 2, "what it says of its weights and pretraining cannot be read: "),
+        ({"pretraining": {"datasets": 7}}, 2, "its description of weights and pretraining cannot be read: "),
     ],
 )
 def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tmp_path, about, status, said):
@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_refused(medbench, tmp_path, monkeypatch):
     for words, said in (
         (["toy-vit", "toy", "--to", tmp_path / "f.csv"], "unknown ending of a file of features '.csv'"),
         (["toy-vit,toy-cnn", "toy", "--to", tmp_path / "f.npz"], "is of one model"),
-        (["none.npz", "toy", "--to", tmp_path / "f.npz"], "no file of features none.npz"),
+        (["none.npz", "toy", "--to", tmp_path / "f.npz"], "there is no features file none.npz"),
     ):
         done = medbench("features", *words)
         assert done.status == 2

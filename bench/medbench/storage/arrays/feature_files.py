@@ -91,7 +91,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """Return what a file says of its features; nothing if it does not.
 
     Raises:
-        DataError: It is no file of features.
+        DataError: It is not a features file.
         CardError: Its ending is unknown.
     """
     form = form_of(path)
@@ -114,7 +114,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _no_table(path: Path, why: str) -> DataError:
     wanted = f"expected '{IDS}' (n texts) and '{VALUES}' (n rows of d numbers); medbench features writes such files"
-    return DataError(f"{path} is no file of features: {why}", wanted)
+    return DataError(f"{path} is not a features file: {why}", wanted)
 
 
 Rows = tuple[list[str], NDArray[Any]]
