@@ -27,7 +27,7 @@ CARDS = {
     "many fields": ("".join(f"f{n}: 1\n" for n in range(3_000)), "more errors"),
     "bytes": ("title: !!binary aGVsbG8=\n", "could not determine a constructor"),
     "a set": ("links: !!set {a, b}\n", "could not determine a constructor"),
-    "an escape": ('title: "\\e[31mred"\n', r"\u001b[31mred' holds a control character"),
+    "an escape": ('title: "\\e[31mred"\n', r"\u001b[31mred' contains a control character"),
     "nan": ("mean: [.nan, 0, 0]\n", "not a finite number"),
     "infinity": ("std: [.inf, 1, 1]\n", "not a finite number"),
     "1e999": ("std: [1e999, 1, 1]\n", "std.0: "),

@@ -61,7 +61,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         if isinstance(value, float) and not math.isfinite(value):
             raise _fault_at(node, f"{value} is not a finite number")
         if isinstance(value, str) and visible(value) != value:
-            raise _fault_at(node, f"'{value[:80]}' holds a control character")
+            raise _fault_at(node, f"'{value[:80]}' contains a control character")
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -113,7 +113,7 @@ def _nest(changes: dict[str, Any]) -> dict[str, Any]:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise MedbenchError(
-                    f"--set {key}: '{step}' is set as a whole, too", "set either the field or its parts, not both"
+                    f"--set {key}: '{step}' is also set as a whole", "set either the field or its parts, not both"
                 )
         place[last] = value
     return found

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = [arg for arg in args if arg != "--debug"]
     if odd := next(filter(STEERING.search, args), None):
         _complain(
-            f"'{visible(odd)}' holds a control character",
+            f"'{visible(odd)}' contains a control character",
             "type it without that character; if a file has this name, rename it",
             debug,
         )

@@ -88,7 +88,7 @@ def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
     steps = card.access.steps.strip() or card.access.url
     raise DataError(
         f"{card.name}: {file.name} could not be fetched: {'; '.join(faults)}",
-        f"run the same command again to go on; or get it by hand:\n{steps}",
+        f"run the same command again to resume; or get it by hand:\n{steps}",
     )
 
 
@@ -109,7 +109,7 @@ def _unpack(archive: Path, root: Path) -> None:
                 _move(item, root / item.name)
             archive.unlink()
             if packed:
-                say(f"{archive.name} holds archives, which stay packed: {', '.join(packed[:5])}")
+                say(f"{archive.name} contains archives, which are not unpacked: {', '.join(packed[:5])}")
         except DataError as error:
             raise DataError(f"{archive} is not unpacked: {error.message}", error.hint) from error
         except DAMAGED as error:

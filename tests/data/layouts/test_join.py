@@ -67,7 +67,7 @@ def test_rows_with_a_named_text_are_left_out(make_csv, make_card):
     assert read_samples(card, root)["id"].tolist() == ["w.png"]
     gone = make_card(layout={"leave_out": {"quality": ["poor", "good", ""]}})
     refused(
-        lambda: read_samples(gone, root), "no row is left by layout.leave_out (quality)", "holds 'poor', 'good', ''"
+        lambda: read_samples(gone, root), "layout.leave_out (quality) leaves out all rows", "holds 'poor', 'good', ''"
     )
 
 

@@ -149,7 +149,7 @@ def test_who_waits_says_so_and_does_nothing(
             if "waiting for it" in (said := capsys.readouterr().err):
                 break
             time.sleep(0.01)
-        assert "made: another process prepares these images; waiting for it" in said
+        assert "made: another process is preparing these images; waiting for it" in said
         assert not found
         monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
         (folder / "hidden").rename(folder / "manifest.json")

@@ -21,8 +21,8 @@ def test_the_same_settings_are_compared(put):
     assert names(made) == [" | ", "k=5 | k=5"]
     assert [row.heads[1] for row in made.rows[:2]] == ["paper", "paper; k=5"]
     notes = "\n".join(made.notes)
-    assert "aptos: A was run under paper; k=9, too, and B was not" in notes
-    assert "aptos: B was run under paper; k=7, too, and A was not" in notes
+    assert "aptos: A was also run under paper; k=9, but B was not" in notes
+    assert "aptos: B was also run under paper; k=7, but A was not" in notes
     assert names(compare("dino/linear-frozen/k=9", "sam/linear-frozen/ k = 7", draws=DRAWS, runs=put.runs)) == [
         "k=9 | k=7"
     ]
@@ -122,7 +122,7 @@ def test_models_of_libraries_may_have_slashes(put):
         ("", "sam", {}, "unknown model ''", "dino, sam"),
         ("dino/linear", "sam", {}, "unknown protocol of dino 'linear'", "linear-frozen"),
         ("dino", "sam/knn", {}, "unknown protocol of dino 'knn'", "linear-frozen"),
-        ("blip", "dino", {}, "blip and dino were run with no protocol in common", "blip: knn; dino: linear-frozen"),
+        ("blip", "dino", {}, "blip and dino have no protocol in common", "blip: knn; dino: linear-frozen"),
         ("dino", "dino", {}, "dino and dino are the same", "another"),
         ("dino/linear-frozen", "dino", {}, "are the same", "another"),
         ("dino/linear-frozen/papr", "sam", {}, "unknown setting of dino 'papr'", "paper"),

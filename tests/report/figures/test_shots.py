@@ -138,4 +138,4 @@ def test_without_shots_it_says_what_to_run(synthetic):
     assert error.value.hint == "medbench run --model MODEL --protocol few-shot --dataset aptos"
     with pytest.raises(MedbenchError, match="except with random weights") as error:
         figure(few(synthetic, weights="random"))
-    assert error.value.hint == "--random shows them, marked"
+    assert error.value.hint == "to show them, marked: --random"

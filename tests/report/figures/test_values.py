@@ -73,7 +73,9 @@ def test_a_class_that_the_test_split_lacks_is_said_of_the_metric_shown(made):
     ]
     card = cards.find_paper("wacv2024")
     said = [note for note in paper_figure(card, "figure2", records).notes if "absent" in note]
-    assert said == [f"aptos: {METRIC['aptos']} leaves out severe (absent from test)"], "once, not for each model"
+    assert said == [f"aptos: {METRIC['aptos']} is computed without severe (absent from test)"], (
+        "once, not for each model"
+    )
     steps = paper_figure(card, "figure3", records)  # iterations and times leave out no class
     assert not [note for note in steps.notes if "absent" in note]
 

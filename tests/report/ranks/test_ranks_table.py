@@ -73,8 +73,8 @@ def test_columns_of_one_data_set_are_told(synthetic) -> None:
 def test_what_is_missing_is_said_and_can_be_filled(synthetic, records) -> None:
     found = ranked(study(models=("dino", "dinov2", "sam", "blip")), records[:-2])
     notes = "\n".join(found.table.notes)
-    assert "isic2019 is not ranked: no number that compares of sam" in notes
-    assert "not ranked, since no number compares: blip" in notes
+    assert "isic2019 is not ranked: no comparable number of sam" in notes
+    assert "not ranked, because no number is comparable: blip" in notes
     assert found.ranking.columns == (0, 1)
     assert found.table.rows[-1].heads == ("blip",)
     assert found.table.commands[0] == "medbench table ranks/mine --fill"
@@ -108,7 +108,7 @@ def test_random_weights_and_seen_data_are_shown_but_not_ranked(synthetic, record
 def test_other_test_images_are_not_ranked(synthetic, records) -> None:
     found = ranked(study(), records[:-2] + results(synthetic, "sam", None, None, 0.6, images=100))
     assert found.ranking.columns == (0, 1)
-    assert "isic2019 is not ranked: the test images of entrants differ" in found.table.notes
+    assert "isic2019 is not ranked: the test images of the entrants differ" in found.table.notes
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_what_a_reader_must_know_is_said(put, by) -> None:
     assert "without a better direction" in text
     findings = subgroup_table("aptos", put(task="multilabel", model="x", stored=True, metric="auroc_macro"), by("sex"))
     assert findings.heads[4] == "any finding"
-    assert any("auroc_macro by sex: the mean leaves out c" in note for note in findings.notes)
+    assert any("auroc_macro by sex: the mean is computed without c" in note for note in findings.notes)
 
 
 def test_runs_without_groups_are_left_out_and_named(put, by) -> None:

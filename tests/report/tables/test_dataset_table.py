@@ -68,7 +68,7 @@ def test_notes(synthetic):
     text = "\n".join(made.notes)
     assert "dinov2 · linear-frozen (paper): edge of the grid" in text
     assert "toy data" not in text  # the title says so
-    assert "recall_macro leave out DF (absent from test)" in text
+    assert "recall_macro computed without DF (absent from test)" in text
     assert "test images differ" in text
     assert "dino · linear-frozen (paper): split paper, 540 images" in text
 

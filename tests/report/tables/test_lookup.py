@@ -59,9 +59,9 @@ def test_only_data_sets_have_subgroups(synthetic, save, tmp_path, shipped):
     for name in ("wacv2024/table1", "shift/aptos"):
         with pytest.raises(MedbenchError, match="has no table by subgroups"):
             table(name, tmp_path, by=by)
-    with pytest.raises(MedbenchError, match="--by and --per-class are two tables") as caught:
+    with pytest.raises(MedbenchError, match="--by and --per-class cannot be combined") as caught:
         table("dataset/aptos", tmp_path, per_class=True, by=by)
-    assert caught.value.hint == "give one of the two"
+    assert caught.value.hint == "remove one of them"
 
 
 @pytest.mark.parametrize("per_class", [False, True])

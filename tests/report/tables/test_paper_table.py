@@ -214,7 +214,7 @@ def test_what_several_cells_share_is_said_once(card, synthetic):
     about = {"warnings": ["a warning"], "absent": {"kappa_quadratic": ["severe"], "recall_macro": ["severe"]}}
     notes = paper_table(card, "table1", synthetic(**about) + synthetic(model="sam", **about), published=True).notes
     assert [note for note in notes if "absent" in note] == [
-        "aptos: kappa_quadratic leaves out severe (absent from test)"
+        "aptos: kappa_quadratic is computed without severe (absent from test)"
     ]
     (said,) = [note for note in notes if "a warning" in note]
     assert sorted(said.removesuffix(": a warning").split("; ")) == [

@@ -143,5 +143,5 @@ def test_samples_that_were_changed_are_noticed(plan: Path) -> None:
     samples = pd.read_parquet(file)
     samples.loc[0, "target"] = 1 - samples.loc[0, "target"]
     samples.to_parquet(file)
-    with pytest.raises(MedbenchError, match="is not what was planned"):
+    with pytest.raises(MedbenchError, match="was changed after planning"):
         thaw(plan)

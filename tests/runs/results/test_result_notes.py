@@ -78,7 +78,7 @@ def test_few_images_are_said() -> None:
     assert few == "few test images of a class (malignant: 2, benign: 5): one image moves its recall by up to 50%"
     truth = np.arange(90) % 3
     assert notes(truth, said(truth, 3), validation=7) == [
-        "validation has 7 images: what was chosen on it depends on a few of them"
+        "validation has only 7 images: choices on it depend on a few of them"
     ]
     assert notes(truth, said(truth, 3), validation=7, candidates=1) == [], "nothing was chosen"
     assert notes(truth, said(truth, 3), validation=7, candidates=0, settings=4000), "a grid of weights (Tip-Adapter)"

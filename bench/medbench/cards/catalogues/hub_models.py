@@ -46,7 +46,7 @@ def hub_card(name: str) -> ModelCard:
             "name": f"hf-hub--{place.replace('/', '--')}",
             "title": f"{arch}, from {place} on the Hugging Face hub",
             "notes": "Generated from the repository's own description, unchecked; medbench does not know the "
-            "training data. Commit {path.parent.name[:12]}.",
+            f"training data. Commit {path.parent.name[:12]}.",
             "args": args,
             **timm_fields(arch, found, source),
         }

@@ -114,7 +114,7 @@ def _chosen(context: Context[TipAdapter], cache: Cache, text: Tensor, scale: flo
     selection = {
         "by": "accuracy on validation",
         "ties": len(ties),
-        "of_ties": "the first" if settings.ties == "first" else "the least log loss",
+        "of_ties": "the first" if settings.ties == "first" else "the lowest log loss",
         "settings": len(values),
         "at_edge": [
             name

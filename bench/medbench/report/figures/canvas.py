@@ -178,7 +178,7 @@ class Page:
             axes.set_ylim(low, high + 0.08 * (high - low))
 
     def outer(self, at: int) -> tuple[bool, bool]:
-        """Tell whether panel number `at` of a grid stands on the left, and whether nothing stands below it."""
+        """Tell whether panel number `at` of a grid is in the first column, and whether no panel is below it."""
         return at % self.data.columns == 0, at + self.data.columns >= len(self._axes)
 
     @staticmethod

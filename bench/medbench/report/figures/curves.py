@@ -30,7 +30,7 @@ def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
         for point in _line(finder, figure, panel, line, _name(figure, i))
     ]
     if any(_gaps(line) for line in _lines(points)):
-        finder.note("faint: across values that were not run")
+        finder.note("faint lines: values in between were not run")
     notes, commands = finder.closing(any(point.published is not None for point in points))
     return FigureData(
         name=f"{finder.card.name}/{finder.name}",

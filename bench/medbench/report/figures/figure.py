@@ -1,4 +1,4 @@
-"""A figure as data: what is drawn from, and what stands in its CSV file."""
+"""A figure as data: what is drawn, and what its CSV file contains."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class FigureData:
 
     @property
     def grouped(self) -> bool:
-        """Whether the bars of a label stand side by side, told apart by their series."""
+        """Whether the bars of a label are side by side, one for each series."""
         return any(point.series != point.x for point in self.points)
 
     def csv(self) -> str:

@@ -174,7 +174,7 @@ def corruption_table(dataset: str, records: Iterable[Record], include_random: bo
         lines = [line for scope in scopes for line in _section(rows, scope, severities)]
     return Table(
         name=f"corruption/{dataset}",
-        title=f"{dataset}{toy}: {primary} on the test images as they are and corrupted, first over all corruptions",
+        title=f"{dataset}{toy}: {primary} on clean and corrupted test images; first rows: over all corruptions",
         heads=("model", "protocol", "settings", "weights", "seeds", "sets", "worst"),
         columns=tuple(Column(name, title, primary, dataset) for name, title in heads),
         rows=tuple(lines),
@@ -289,15 +289,16 @@ def _difference(value: float | None, ends: cache.Numbers, low: str, high: str) -
 
 def _notes(rows: Sequence[Damage]) -> list[str]:
     notes = [
-        "loss: how much worse the metric gets, on average over corruptions and severities; its interval draws the test"
-        " patients (images where none are known), the same for clean and corrupted images, and the training seeds",
-        "loss over the least: compared with the model that loses least under the same protocol and settings, on the"
-        " same images. A model that is poor on clean images has little to lose: compare what is left, too",
+        "loss: how much worse the metric is, on average over corruptions and severities; its interval resamples the "
+        "test patients (images if patients are unknown), the same for clean and corrupted images, and the training "
+        "seeds",
+        "loss over the least: compared with the model that loses least with the same protocol and settings, on the "
+        "same images. A model that is poor on clean images has little to lose, so compare also the corrupted metric",
     ]
     sets = {frozenset(row.sets) for row in rows}
-    notes += ["rows with other numbers of sets are averages over other corruptions"] * (len(sets) > 1)
+    notes += ["rows with different numbers of sets are averages over different corruptions"] * (len(sets) > 1)
     notes += [SEEN] if any(row.clean.contaminated for row in rows) else []
     notes += [FLAW] if any(row.clean.flawed for row in rows) else []
     if any(row.clean.first.unit.weights == "random" for row in rows):
-        notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")
+        notes.append(f"{RANDOM_MARK} random weights: a sanity check, not a result")
     return notes

@@ -162,8 +162,8 @@ def shift_table(dataset: str, records: Iterable[Record], include_random: bool = 
     toy = any(drop.shifted.first.unit.toy for drop in found)
     return Table(
         name=f"shift/{dataset}",
-        title=f"trained on {dataset}{' (TOY DATA: no result about medicine)' if toy else ''}: on its own test images,"
-        " on those of another data set, and the drop with its 95 % interval",
+        title=f"trained on {dataset}{' (TOY DATA: no result about medicine)' if toy else ''}: results on its own "
+        f"test images and on those of another data set, and the drop with its 95 % interval",
         heads=("tested on", "model", "protocol", "settings", "weights", "seeds"),
         columns=tuple(Column(name, title, primary, dataset) for name, title in heads),
         rows=tuple(_row(drop, several=len({drop.shifted.content for drop in found}) > 1) for drop in found),
@@ -209,16 +209,17 @@ def _cell(group: Group, metric: str, marks: str) -> Cell:
 
 def _notes(found: list[Drop]) -> list[str]:
     notes = [
-        "drop: in domain minus shifted; its interval draws the patients (images where none are known) of each test set"
-        " separately, and the training seeds"
+        "drop: in domain minus shifted; its interval resamples the patients (images if patients are unknown) of each "
+        "test set separately, and the training seeds"
     ]
     if any(drop.shifted.first.unit.options.get("closed") for drop in found):
         notes.append(
-            "closed: both numbers are over the classes that the other set has; in domain on images of these alone"
+            "closed: both numbers are over the classes that both data sets have; in domain, only images of these "
+            "classes are used"
         )
     notes += [SEEN] if any(drop.shifted.contaminated for drop in found) else []
     if any(drop.shifted.first.unit.weights == "random" for drop in found):
-        notes.append(f"{RANDOM_MARK} random weights: a sanity row, not a result")
+        notes.append(f"{RANDOM_MARK} random weights: a sanity check, not a result")
     said: dict[str, list[str]] = {}
     for drop in found:
         model, away = drop.shifted.first.unit.model, spoken(drop.shifted)

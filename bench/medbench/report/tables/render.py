@@ -184,7 +184,7 @@ def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv o
         parts.append(grid(heads, cells, right, fitting.widths, name))
     hidden = [(texts[0][i], texts[1][i] if i in same else "") for i in fitting.hidden]
     if alike := [f"{head} {text}" for head, text in hidden if text]:
-        parts.append(Text(f"the same in all rows: {', '.join(alike)}", style="dim"))
+        parts.append(Text(f"equal in all rows: {', '.join(alike)}", style="dim"))
     if gone := [head for head, text in hidden if not text]:
         parts.append(Text(f"columns not shown at this width: {', '.join(gone)} (to see them: {see_all})", style="dim"))
     return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))

@@ -43,13 +43,13 @@ def test_a_split_is_kept_as_it_is_written(name, cells, values, note):
 @pytest.mark.parametrize(
     ("name", "cells", "words"),
     [
-        ("split", "train,test,holdout,holdout", "t.csv:4: column 'split': 'holdout' is no split (2 such rows)"),
+        ("split", "train,test,holdout,holdout", "t.csv:4: column 'split': 'holdout' is not a split (2 such rows)"),
         ("subset", "train,test,external", "t.csv:4: column 'subset': 'external' is no split"),
         ("split", "0 1 2", "t.csv:2: column 'split': '0' is no split"),
         ("fold", "-1 0 1 2", "'-1' is no split"),
         ("fold", "0 1", "'0' is no split"),
         ("is_train", "1 0 maybe", "t.csv:4: column 'is_train': 'maybe' is no split"),
-        ("split", "val test", "says of no row that it is for train; it holds val, test"),
+        ("split", "val test", "says of no row that it is for train; it contains val, test"),
         ("split", "train,,", "says of no row that it is for test"),
     ],
 )
