@@ -79,8 +79,7 @@ class Group:
 
     @cached_property
     def content(self) -> str:
-        """What identifies a data set of a given name: the digest of ids, pixels, targets and patients; task; "
-        "classes."""
+        """What identifies the data: the digest of ids, pixels, targets and patients; the task; the classes."""
         card = self.first.material.get("dataset")
         about = [card.get("task"), card.get("classes")] if isinstance(card, Mapping) else []
         return files.canonical([self.first.material.get("data"), *about])

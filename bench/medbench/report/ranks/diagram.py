@@ -1,5 +1,4 @@
-"""The critical-difference diagram of a study (Demšar 2006): mean ranks on an axis, and bars over entrants that "
-"cannot be separated."""
+"""The critical-difference diagram of a study (Demšar 2006): mean ranks on an axis, with bars."""
 
 from __future__ import annotations
 
