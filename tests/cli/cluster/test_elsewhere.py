@@ -112,7 +112,7 @@ def test_who_stops_waiting_is_told_that_the_tasks_go_on_and_can_wait_again(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"precision": "auto"}, "'auto' depends on the machine: name the workers' precision"),
+        ({"precision": "auto"}, "'auto' depends on the machine: give the precision of the workers"),
         ({"precision": None}, "precision"),
         ({"classes": {"train": {}}}, "no resources for prepare, features, heads"),
         ({"classes": {**yaml.safe_load(EXAMPLE)["classes"], "gpus": {}}}, "gpus"),

@@ -66,7 +66,7 @@ def test_one_column_per_class(make_csv):
     [
         ({"label": "dx", "group": "pid"}, ("no column 'dx', 'pid'", "it has: image, scan, label")),
         ({"label": "stage", "task": "binary"}, ("--task binary, but there are 3 classes: 0, 1, 2",)),
-        ({"task": "multilabel"}, ("not in columns of their own", "--label A,B,C")),
+        ({"task": "multilabel"}, ("do not have one column each", "--label A,B,C")),
         ({"task": "ordinal"}, ("the order of the classes  is unknowna, b", "a card")),
     ],
 )

@@ -115,7 +115,7 @@ def break_size(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (break_material, "made by another rule"),
+        (break_material, "made with other settings"),
         (break_size, "1,000 bytes"),
         (lambda path: (path / "images.u8").unlink(), "images.u8 is missing"),
         (lambda path: (path / "manifest.json").write_text("{"), "manifest is damaged"),

@@ -230,5 +230,5 @@ def test_a_fraction_keeps_whole_groups_of_each_stratum(card_of, seed):
 
 
 def test_a_fraction_needs_its_share(card_of):
-    with pytest.raises(DataError, match="does not say which share"):
+    with pytest.raises(DataError, match="has no share"):
         made(card_of("fraction", base="base"), patients(0))

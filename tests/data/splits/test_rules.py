@@ -210,7 +210,7 @@ def test_kfold_faults(card_of):
     frame = frame_of([0] * 20 + [1] * 20 + [2] * 4)
     with pytest.raises(DataError, match=r"fewer samples or groups than the 5 splits in class c \(4\)") as caught:
         made(card_of("kfold"), frame)
-    assert caught.value.hint.startswith("take fewer folds than 5")
+    assert caught.value.hint.startswith("use fewer folds than 5")
     with pytest.raises(DataError, match="there is no fold 5 of 5"):
         made(card_of("kfold", fold=5), frame)
     with pytest.raises(DataError, match="fewer groups than the 5 folds"):

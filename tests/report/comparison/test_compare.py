@@ -116,7 +116,7 @@ def test_seeds_are_paired_where_both_have_the_same(put):
     common = stats.permutation("accuracy", a[1:], b[:2], TRUTH, permutations=DRAWS)
     assert row["cells"]["p_permutation"]["value"] == common
     assert made.rows[0].heads[-1] == "3 | 4"
-    assert any("aptos: other seeds on the two sides" in note for note in made.notes)
+    assert any("aptos: A and B have different seeds" in note for note in made.notes)
     assert "over 2 (data set, seed) pairs" in made.notes[0]
 
 

@@ -47,7 +47,7 @@ def test_close_runs_are_counted(tmp_path):
     found = answered(tmp_path)
     tied = stats_of(tmp_path)
     assert 1 <= tied < 3
-    assert re.match(rf"Not sure which run is best: {tied} of 3 other runs", found.ties)
+    assert re.match(rf"Unclear which run is best: a paired test cannot separate {tied} of 3 other runs", found.ties)
 
 
 def test_runs_on_other_images_are_counted_as_not_compared(tmp_path):

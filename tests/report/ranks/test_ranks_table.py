@@ -56,7 +56,10 @@ def test_ranks_wins_and_order(records) -> None:
 
 def test_too_few_columns_are_said_to_tell_nothing(records) -> None:
     few = study({"dataset": "aptos", "metric": "accuracy"}, {"dataset": "ddsm", "metric": "accuracy"})
-    assert any(note.startswith("so few columns tell no entrants apart") for note in ranked(few, records).table.notes)
+    assert any(
+        note.startswith("with so few columns this test cannot separate entrants")
+        for note in ranked(few, records).table.notes
+    )
 
 
 def test_columns_of_one_data_set_are_told(synthetic) -> None:
@@ -91,7 +94,7 @@ def test_other_settings_stay_out(synthetic, records) -> None:
     other = records[:-2] + results(synthetic, "sam", None, None, 0.6, options={"views": 4})
     found = ranked(study(), other)
     assert found.ranking.columns == (0, 1)
-    assert any("run otherwise than these cells ask for" in note for note in found.table.notes)
+    assert any("run with other settings than these cells need" in note for note in found.table.notes)
     everything = ranked(study(set={"views": 4}), other)
     assert everything.ranking is None
 
@@ -135,7 +138,7 @@ def test_intervals_and_ties_from_stored_predictions(stored) -> None:
     assert 0 < first.value <= 1
     rows = {row.heads[0]: row for row in made.rows}
     assert not rows["sam"].cells[0].tied
-    assert any("not told from the best (≈ and the best itself): 2 of 3" in note for note in made.notes)
+    assert any("not distinguishable from the best (≈, and the best itself): 2 of 3" in note for note in made.notes)
     for form in FORMATS:
         assert render(made, form)
     header = render(made, "csv").splitlines()[0]
@@ -147,7 +150,7 @@ def test_a_study_is_found_and_listed(stored) -> None:
     assert ranked_study("mine", stored).ranking is not None
     with pytest.raises(CardError, match="unknown table 'ranks/none'"):
         table("ranks/none", stored)
-    with pytest.raises(CardError, match="has no table by class"):
+    with pytest.raises(CardError, match="has no table of classes"):
         table("ranks/mine", stored, per_class=True)
 
 

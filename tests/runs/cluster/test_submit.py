@@ -162,7 +162,7 @@ def test_what_slurm_refuses_later_leaves_what_is_queued_and_says_so(queue: dict,
     (noted,) = submissions(plan.options.runs)
     assert [task.stage for task in noted.tasks] == ["prepare", "features"]
     monkeypatch.setattr(slurm, "submit", plain)
-    assert {task.stage for task in send(plan).tasks} >= {"heads", "train"}, "the same command submits the rest"
+    assert {task.stage for task in send(plan).tasks} >= {"heads", "train"}, "run the same command to submit the rest"
 
 
 def test_a_stage_is_submitted_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_one_class_only_is_named() -> None:
     truth = np.arange(90) % 3
     assert notes(truth, said(np.full(90, 2), 3)) == ["predicts one class only: malignant, for all 90 test images"]
     (text,) = notes(np.eye(3, dtype=int)[truth], np.full((90, 3), -1.0))
-    assert text.startswith("predicts nothing: no finding")
+    assert text.startswith("predicts no finding: no score")
     assert notes(np.ones(90, int), said(np.ones(90, int), 3)) == [], "there is one class in test"
 
 

@@ -37,7 +37,7 @@ def test_what_is_beside_a_split_is_left_out(tmp_path):
 def test_validation_alone_is_the_test(tmp_path):
     own = card_from_folder(fill(tmp_path, "train/a", "train/b", "val/a", "val/b"))
     assert own.card.layout.splits == {"train": "train", "test": "val"}
-    assert "there is no test folder, so val is the test; val is cut from train" in said(own, "split")
+    assert "there is no test folder, so val is used as test; val is cut from train" in said(own, "split")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_names_like_pairs_are_doubted(tmp_path, form, doubt):
             Image.new("L", (4, 4)).save(tmp_path / kind / f"{kind}{name}")
     doubts = card_from_folder(tmp_path).taken.doubts
     assert bool(doubts) == doubt
-    assert all("begin like another's" in text for text in doubts)
+    assert all("begin like another one" in text for text in doubts)
 
 
 def test_files_that_are_no_images(tmp_path):

@@ -72,8 +72,14 @@ def test_one_class_per_column():
         ({"A": "1 0 0", "B": "0 1 "}, "t.csv:4: column 'B': the cell is empty"),
         ({"A": "1 0 0", "B": "0 1 nan"}, "t.csv:4: column 'B': 'nan' is neither 0 nor 1"),
         ({"A": "1 " * 10 + "0 0", "B": "0 " * 10 + "0 1"}, "t.csv:12: none of the columns A, B is 1 (1 such rows)"),
-        ({"A": "1 0 1", "B": "0 1 0", "sex_male": "1 1 0"}, "column 'sex_male' holds 0 and 1 but is no class like A,B"),
-        ({"A": "1 0 0", "B": "0 1 0", "C": "0 0 1", "D": "1 1 0"}, "column 'D' holds 0 and 1 but is no class"),
+        (
+            {"A": "1 0 1", "B": "0 1 0", "sex_male": "1 1 0"},
+            "column 'sex_male' has 0 and 1, but does not seem to be a class like A,B",
+        ),
+        (
+            {"A": "1 0 0", "B": "0 1 0", "C": "0 0 1", "D": "1 1 0"},
+            "column 'D' has 0 and 1, but does not seem to be a class",
+        ),
     ],
 )
 def test_what_is_no_column_of_a_class(cells, words):
