@@ -147,7 +147,7 @@ class FigureRow(Strict):
 
 
 class PaperFigure(Strict):
-    """What every figure declares."""
+    """Fields of all figures."""
 
     title: str = Field(description="Title of the figure.")
     source: str = Field(description="Source in the paper, such as `Figure 2`.")

@@ -69,7 +69,7 @@ class Access(Strict):
 
 
 class Counts(Strict):
-    """What a complete copy contains."""
+    """Counts of a complete copy."""
 
     images: int | None = Field(None, ge=0, description="Number of all images.")
     classes: list[int] | None = Field(None, description="Number of images per class, in the order of `classes`.")

@@ -24,25 +24,26 @@ FRACTION = re.compile(
 
 
 class SplitRule(Strict):
-    """How one named split is made.
+    """How a split is made.
 
-    - `official` takes the release's own split (and draws `val` from train if the release has none);
-    - `stratified` draws samples and `grouped` draws complete groups; both keep the class shares;
-    - `kfold` draws complete groups into `folds` parts with equal class shares: part `fold` is test, the next val;
+    - `official` uses the split of the release (and draws `val` from train if the release has none);
+    - `stratified` draws samples and `grouped` draws complete groups; both keep the class proportions;
+    - `kfold` draws complete groups into `folds` folds with equal class proportions: fold `fold` is test, the next one
+      is val;
     - `fewshot` draws `shots` training and `shots` validation samples (`unit: group`: groups, such as patients) of each
-      class from the training part of the rule `base`, with no group in both; the test part of `base` stays the same; in
-      a multilabel task each label draws its own samples, and a part is their union;
-    - `fraction` keeps the share `train` of the training part of the rule `base`, complete groups, with equal class
-      shares; val and test of `base` stay the same;
+      class from the train split of the rule `base`, with no group in both; the test split of `base` stays the same; in
+      a multilabel task samples are drawn for each label, and train and val are the unions;
+    - `fraction` keeps the share `train` of the train split of the rule `base`, by complete groups and with equal class
+      proportions; val and test of `base` stay the same;
     - `holdout` is FLAIR's: rows shuffled by `random.seed(seed)`, then per class the first `int(test * n)` are test, the
-      next `int(train * n)` train; we draw `val` from train, because every choice here needs one; with `per_class`
-      train and then val take that many rows each instead;
+      next `int(train * n)` train; we draw `val` from train, because hyper-parameters are chosen on it; with
+      `per_class`, train and then val get this number of rows instead;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
-      val then test by halves, the rest is train;
-    - `contiguous` is its rule for CheXpert: rows by path, the first `int(held_out * n) + extra` are val then test
-      by halves, the rest is train. With `disjoint: false` its slices are copied exactly, but the row in both val and
-      test is val here, and the row in both test and train is train (a row has one split);
-    - `whole` takes all samples for test, for what needs neither training nor validation (zero-shot).
+      val and test, half each, and the rest is train;
+    - `contiguous` is the WACV 2024 rule for CheXpert: rows are sorted by path, the first `int(held_out * n) + extra`
+      are val and test, half each, and the rest is train. `disjoint: false` copies its slices exactly, except that a row
+      in both val and test is val, and a row in both test and train is train (each row has one split);
+    - `whole` uses all samples as test, for protocols without training and validation (zero-shot).
     """
 
     method: Method = Field(description="Method of the split; see above.")

@@ -10,7 +10,7 @@ from medbench.cards.base import Deviation, Side, Strict
 
 
 class Input(Strict):
-    """The network's input."""
+    """Input of the network."""
 
     size: Side = Field(224, description="Default side of the square input, in pixels.")
     native: int | None = Field(
@@ -63,7 +63,7 @@ Pooled = Literal["cls", "mean", "cls+mean", "mean+cls", "last4", "token1", "head
 
 
 class Features(Strict):
-    """What the encoder's outputs are."""
+    """Features of the encoder."""
 
     pooled: Pooled = Field(
         "head",
@@ -95,7 +95,7 @@ class Features(Strict):
 
 
 class Pretraining(Strict):
-    """What the weights were trained on."""
+    """Training of the weights: data and supervision."""
 
     data: list[str] = Field(
         default_factory=list, description="Data sets, by the name of their card if medbench has one."

@@ -12,7 +12,7 @@ from medbench.cards.prompts.card import Template
 
 
 class Tokenizer(Strict):
-    """How a text becomes token ids."""
+    """Tokenizer of a text tower."""
 
     kind: Literal["clip", "bert", "sentencepiece"] = Field(
         description="`clip`: CLIP's byte-pair encoding, part of open_clip; `bert`: WordPiece with a vocab.txt; "
@@ -40,7 +40,7 @@ class Tokenizer(Strict):
 
 
 class Text(Strict):
-    """The text tower that belongs to an image encoder; it is in the same file."""
+    """The text tower of a vision-language model; it is in the same weights file as the image encoder."""
 
     library: Literal["open_clip", "transformers"] = Field(description="Library that builds the text tower.")
     arch: str = Field(

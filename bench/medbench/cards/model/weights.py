@@ -10,7 +10,7 @@ from medbench.cards.base import Pattern, Strict
 
 
 class Hub(Strict):
-    """A file in a Hugging Face repository, pinned."""
+    """A file in a Hugging Face repository, at a fixed revision."""
 
     repo: str = Field(description="Repository id, owner/name.")
     file: str = Field(description="File in the repository.")
@@ -21,8 +21,8 @@ class Hub(Strict):
 class Weights(Strict):
     """Where the official file is, and how its tensors map to the network's parameters.
 
-    The mapping runs in this order: `key` selects the state dict, names outside `prefix` are left aside and the
-    prefix is stripped, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
+    The mapping runs in this order: `key` selects the state dict, names without `prefix` are ignored and the
+    prefix is removed, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
     one of the network's and every parameter of the network must be filled.
     """
 
@@ -72,6 +72,6 @@ class Weights(Strict):
 
 
 class Vocabulary(Weights):
-    """The file of a tokenizer: places and digest are as those of weights."""
+    """Vocabulary file of a tokenizer, with the same fields for place and digest as weights."""
 
     noun: ClassVar[str] = "vocabulary"
