@@ -1,7 +1,7 @@
 """Download of open data sets: from several mirrors, resumable, checked against digests, unpacked.
 
 Files that are done stand in `.medbench-download.json` of the data folder, written after each of them: a download that
-was stopped goes on with the first that is not. An archive is unpacked beside its place and moved in when it is whole.
+was stopped goes on with the first that is not. An archive is unpacked next to its place and moved in when it is whole.
 """
 
 from __future__ import annotations

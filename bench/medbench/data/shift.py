@@ -79,7 +79,7 @@ class Shifted:
 
     @property
     def material(self) -> dict[str, Any]:
-        """What can change a number beside what the trained job's material has."""
+        """What can change a number in addition to what the trained job's material has."""
         if self.corruption:
             return {"corruption": self.corruption.material}
         return {

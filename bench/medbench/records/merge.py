@@ -113,7 +113,7 @@ def _take(record: Record, runs: Path, origin: str, found: Merged, *, theirs: boo
     provenance = {**record.provenance, ORIGIN: record.provenance.get(ORIGIN, told)}
     taken = record.model_copy(update={"provenance": provenance})
     target = store.folder_of(runs, record.unit, record.key)
-    if own is not None:  # predictions, history and weights of the other numbers must not stay beside the new record
+    if own is not None:  # predictions, history and weights of the other numbers must not stay next to the new record
         for path in filter(Path.is_file, list(target.iterdir())):
             path.unlink()
     if record.has(store.PREDICTIONS):

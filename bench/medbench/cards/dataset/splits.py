@@ -39,10 +39,10 @@ class SplitRule(Strict):
       next `int(train * n)` train; we draw `val` from train, because hyper-parameters are chosen on it; with
       `per_class`, train and then val get this number of rows instead;
     - `shuffle` is the WACV 2024 rule: `random.Random(seed)` shuffles the row numbers, the first `int(held_out * n)` are
-      val and test, half each, and the rest is train;
+      val, then test, half each, and the rest is train;
     - `contiguous` is the WACV 2024 rule for CheXpert: rows are sorted by path, the first `int(held_out * n) + extra`
-      are val and test, half each, and the rest is train. `disjoint: false` copies its slices exactly, except that a row
-      in both val and test is val, and a row in both test and train is train (each row has one split);
+      are val, then test, half each, and the rest is train. `disjoint: false` copies its slices exactly, except that a
+      row in both val and test is val, and a row in both test and train is train (each row has one split);
     - `whole` uses all samples as test, for protocols without training and validation (zero-shot).
     """
 

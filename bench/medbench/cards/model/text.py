@@ -80,7 +80,7 @@ class Text(Strict):
     )
 
     def material(self) -> dict[str, Any]:
-        """Return what can change an embedding; the texts and the vocabulary's digest are in the key beside it."""
+        """Return what can change an embedding; the texts and the vocabulary's digest are in the key next to it."""
         found = self.model_dump(mode="json", exclude={"dim", "template"}, exclude_defaults=True)
         found.get("weights", {}).pop("licence", None)
         found.get("tokenizer", {}).pop("source", None)

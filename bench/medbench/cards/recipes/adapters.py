@@ -1,4 +1,4 @@
-"""The recipes of few-shot adapters: small parts beside a frozen vision-language model, on stored features."""
+"""Settings of few-shot adapters: small modules on the stored features of a frozen vision-language model."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from medbench.runs.cluster.site import Resources, Site
 PATIENCE = 90
 """Seconds for a node to become free."""
 CLOCKS = 5.0
-"""Seconds by which two clocks may differ: files are told apart by their times."""
+"""Seconds by which two clocks may differ: files are distinguished by their times."""
 
 
 def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:

@@ -55,7 +55,7 @@ def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
     Args:
         card: Its layout is npz.
         place: The data folder.
-        marker: Name of a file that, if it lies beside the npz file, is copied along.
+        marker: Name of a file that, if it lies next to the npz file, is copied along.
 
     Raises:
         MissingDataError: The file does not exist.

@@ -223,7 +223,7 @@ def hot_columns(
     Args:
         columns: The label file's cells.
         names: The column of each class, in class order.
-        values: Raw text -> 0 or 1, beside `0`, `1`, `0.0`, `1.0`, `True` and `False`; for releases that leave cells
+        values: Raw text -> 0 or 1, as well as `0`, `1`, `0.0`, `1.0`, `True` and `False`; for releases that leave cells
             empty or mark doubt (CheXpert's -1). The key `*` stands for every other text, but not for an empty one.
         one: Whether each row must hold exactly one 1 (single-label tasks).
 

@@ -1,4 +1,4 @@
-"""Tip-Adapter and Tip-Adapter-F (Zhang et al., ECCV 2022): a cache of training images beside the texts.
+"""Tip-Adapter and Tip-Adapter-F (Zhang et al., ECCV 2022): a cache of training images in addition to the texts.
 
 Weight and sharpness of the cache are searched on validation alone, by accuracy as in the authors' code. That code also
 searches on the test images of ImageNet, and keeps Tip-Adapter-F's epoch that is best on test. Neither is done here: the

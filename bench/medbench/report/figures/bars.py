@@ -46,7 +46,7 @@ def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
 
 
 def _series(figure: Bars, styles: dict[str, int]) -> dict[str, int]:
-    """Return what bars are told apart by, and its styles: their groups, or else their models."""
+    """Return what bars are distinguished by, and its styles: their groups, or else their models."""
     if any(row.group for row in figure.rows):
         return {name: i for i, name in enumerate(dict.fromkeys(row.group for row in figure.rows))}
     return {row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows}

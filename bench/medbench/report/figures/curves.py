@@ -104,7 +104,7 @@ def _gaps(line: list[Point]) -> list[tuple[Point, Point]]:
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: lines with markers and error bars, faint where values are missing; published values hollow.
 
-    Lines stand a little aside of each other, so that their deviations can be told apart. Panels of one data set have
+    Lines stand a little aside of each other, so that their deviations can be distinguished. Panels of one data set have
     the same y axis.
     """
     panels = page.grid(len(data.panels), data.columns)

@@ -93,7 +93,7 @@ def _point(row: Row, name: str) -> Point:
 
 
 def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: a row for each label, with its dots below each other; an only dot has its number beside it."""
+    """Draw each panel: a row for each label, with its dots below each other; an only dot has its number next to it."""
     rows = [list(dict.fromkeys(str(point.x) for point in data.of(panel.name))) for panel in data.panels]
     alone = not data.grouped
     high = max(ROW, DOT * len(data.series)) if not alone else ROW

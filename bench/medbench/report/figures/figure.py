@@ -62,7 +62,7 @@ class FigureData:
         panels: In reading order.
         series: Name -> number of its style: the same model looks the same in all figures of a paper.
         points: The values, in drawing order.
-        columns: Panels beside each other.
+        columns: Panels next to each other.
         width: `column` or `text`.
         reference: The series or label that the others are measured by; empty: none.
         notes: Small print.

@@ -21,7 +21,7 @@ PARTS = ("all", "test")
 
 @dataclass
 class Targets:
-    """The test sets of a request's jobs, beside their own.
+    """The test sets of a request's jobs, next to their own.
 
     Attributes:
         options: The options of the run.

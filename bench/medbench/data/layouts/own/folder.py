@@ -121,7 +121,7 @@ def _found(root: Path) -> Found:
 
 
 def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> Found:
-    """Return the classes below the folders of a split; other folders beside them are left out.
+    """Return the classes below the folders of a split; other folders next to them are left out.
 
     Raises:
         DataError: Two folders are one split, none is for training or none for testing, or one has no class folders.
