@@ -31,7 +31,9 @@ def show_jobs(runs: Path, *, as_json: bool) -> None:
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     output.note(f"tasks: {told}, in {runs}" if found else f"no tasks were submitted from {runs}")
     if counts["lost"] + counts["failed"]:
-        output.note("log of a task: medbench logs JOB; to submit unfinished tasks again, run the same command")
+        output.note(
+            "log of a task: medbench logs JOB; to submit unfinished tasks again, repeat the medbench run command"
+        )
 
 
 def logs(
@@ -69,7 +71,7 @@ def cancel(
 ) -> None:
     """Cancel submitted tasks.
 
-    Running and waiting tasks are ended. Finished units are kept; run the same command again to submit the rest.
+    Running and waiting tasks are ended. Finished units are kept; the same `medbench run` command submits the rest again.
     """
     from medbench.runs.cluster.follow import cancel as end
     from medbench.storage import paths

@@ -35,7 +35,7 @@ def push(
 ) -> None:
     """Upload records and predictions.
 
-    Images and weights are never uploaded. Predictions contain the ids of images and patients of the test split.
+    Images and weights are never uploaded. Predictions contain the ids of images and patients.
     """
     from medbench.records import hub
     from medbench.records.bundle import write_bundle
