@@ -71,7 +71,8 @@ def cancel(
 ) -> None:
     """Cancel submitted tasks.
 
-    Running and waiting tasks are ended. Finished units are kept; the same `medbench run` command submits the rest again.
+    Running and waiting tasks are ended. Finished units are kept; to submit the rest again, repeat the `medbench run`
+    command.
     """
     from medbench.runs.cluster.follow import cancel as end
     from medbench.storage import paths
