@@ -132,9 +132,9 @@ def test_a_card_for_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = medbench.write_card(pictures, "mine", task="multiclass")
     assert path == Path("datasets/mine.yaml")
     assert medbench.load_dataset("mine").digest == medbench.load_dataset(str(pictures)).digest
-    with pytest.raises(CardError, match="there is a data set card 'mine' already"):
+    with pytest.raises(CardError, match="a data set card 'mine' already exists"):
         medbench.write_card(pictures, "mine")
-    with pytest.raises(CardError, match="'mine' is a card already"):
+    with pytest.raises(CardError, match="'mine' is already a card"):
         medbench.write_card("mine")
     assert medbench.check_data("mine", near_radius=None).name == "mine"
 

@@ -163,9 +163,9 @@ def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch, free: float, sta
 @pytest.mark.parametrize(
     ("code", "state", "detail"),
     [
-        (None, "ok", "a second process of this machine is kept out"),
-        (0, "note", "locks have no effect; processes may do the same work twice"),
-        (errno.ENOSYS, "note", "has no locks; files mark what is in use"),
+        (None, "ok", "file locks work between processes of this machine"),
+        (0, "note", "file locks have no effect; processes may do the same work twice"),
+        (errno.ENOSYS, "note", "has no file locks; lock files are used instead"),
         (errno.ENOLCK, "wrong", "cannot lock files; set MEDBENCH_HOME to a folder elsewhere"),
     ],
 )

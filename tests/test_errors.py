@@ -48,7 +48,7 @@ def test_several_mistakes_are_told_together() -> None:
         with collected(found):
             raise MedbenchError(text, "do this")
     error = joined(found.values())
-    assert error.message == "2 things are wrong or missing:\n  one\n  two"
+    assert error.message == "2 errors:\n  one\n  two"
     assert error.hint == "do this"
     assert joined([MedbenchError("one")]).message == "one"
 

@@ -153,11 +153,15 @@ def _locks(what: str, place: Path, variable: str) -> Diagnosis:
             return Diagnosis(what, "wrong", f"{system} cannot lock files; set {variable} to a folder elsewhere")
     if not excluded:
         return Diagnosis(
-            what, "note", f"{system}: locks have no effect; processes may do the same work twice, with equal results"
+            what,
+            "note",
+            f"{system}: file locks have no effect; processes may do the same work twice, with equal results",
         )
     if is_marker:
-        return Diagnosis(what, "note", f"{system} has no locks; files mark what is in use, and stay if a machine dies")
-    return Diagnosis(what, "ok", f"{system}: a second process of this machine is kept out")
+        return Diagnosis(
+            what, "note", f"{system} has no file locks; lock files are used instead, and remain if a machine crashes"
+        )
+    return Diagnosis(what, "ok", f"{system}: file locks work between processes of this machine")
 
 
 def _file_system(place: Path) -> str:

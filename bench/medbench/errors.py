@@ -80,7 +80,7 @@ def joined(errors: Iterable[MedbenchError]) -> MedbenchError:
         return first
     lines = "".join(f"\n  {error.message}" for error in (first, *others))
     hints = dict.fromkeys(error.hint for error in (first, *others) if error.hint)
-    return MedbenchError(f"{1 + len(others)} things are wrong or missing:{lines}", "\n      ".join(hints))
+    return MedbenchError(f"{1 + len(others)} errors:{lines}", "\n      ".join(hints))
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> CardError:

@@ -127,7 +127,7 @@ def _until_done(request: list[str], runs: Path, kills: int, draw: random.Random,
     for _ in range(MOST_ROUNDS):
         both = [subprocess.Popen([*RUN, *request], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
         told = [one.communicate()[1].decode() for one in both]
-        if all("everything is done" in text for text in told):
+        if all("all units are done" in text for text in told):
             found.seconds += time.perf_counter() - start
             return
         found.submissions += sum("nothing to submit" not in text for text in told)

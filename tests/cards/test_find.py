@@ -83,7 +83,7 @@ def test_own_cards_come_first_and_are_called_as_their_file(tmp_path, monkeypatch
     assert card_files("models")["toy-vit"] == tmp_path / "model_zoo" / "toy-vit.yaml"
     assert find_model("toy-vit").arch == "mine"
     (tmp_path / "model_zoo" / "toy-vit.yaml").write_text("name: other\narch: mine")
-    with pytest.raises(CardError, match="name: 'other' is not the file's name"):
+    with pytest.raises(CardError, match="name: 'other' differs from the file name"):
         find_model("toy-vit")
     with pytest.raises(CardError, match="no card file"):
         find_model(str(tmp_path / "none.yaml"))

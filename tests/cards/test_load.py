@@ -51,7 +51,7 @@ def test_all_faults_at_once_each_with_its_line_and_field(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: 1\nb: 2\na: 3", r"mine\.yaml:3: not YAML: the key 'a' is there twice"),
+        ("a: 1\nb: 2\na: 3", r"mine\.yaml:3: not YAML: duplicate key 'a'"),
         ("a: 1\nb: [1", r"mine\.yaml:3: not YAML"),
         ("a: !!python/object:os.system {}", "not YAML"),
         ("a: \x01", "not a YAML text file"),

@@ -15,7 +15,7 @@ from medbench.report.tables.render import render
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PATIENTS = "12 groups are in more than one split: P00, P01, P02 and 9 more; --set split=grouped keeps them together"
-CLASS = "train holds no image of class malignant"
+CLASS = "train has no image of class malignant"
 SHORT = {"knn": {"k": 3}, "linear-frozen": {"epochs": 1, "views": 0, "learning_rates": [0.1]}, "linear-probe": {}}
 
 

@@ -35,7 +35,7 @@ def found(shared: Path):
         ("patient-column-ignored/group_is_a_site.csv", "benign normal", "column 'patient_id', 12 groups in 36 rows"),
         ("split-column-ignored/blank.csv", "benign normal", "train 22, val 6, test 6; 6 rows without one are left out"),
         ("split-column-ignored/fold.csv", "benign normal", "fold 0 is test, 1 is val, 2, 3, 4 are train"),
-        ("split-column-ignored/trainval.csv", "benign normal", "no row is test, so the val rows are the test"),
+        ("split-column-ignored/trainval.csv", "benign normal", "no row is test, so the val rows are used as test"),
         ("splits-taken-for-classes/chest_xray", "NORMAL PNEUMONIA", "chest_xray"),
         ("windows-paths-grey/windows.csv", "benign normal", "grey, 1 channel"),
         ("windows-paths-grey/posix.csv", "benign normal", "grey, 1 channel"),
@@ -50,10 +50,10 @@ def test_what_own_files_are_taken_for(found, case: str, classes: str, words: str
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("label-spelling/nan.csv", "nan.csv:2: column 'label': 'nan' stands for a missing label"),
+        ("label-spelling/nan.csv", "nan.csv:2: column 'label': 'nan' seems to mean a missing label"),
         ("onehot-guess/blank_and_minus1.csv", "blank_and_minus1.csv:4: column 'Edema': '-1.0' is neither 0 nor 1"),
         ("onehot-guess/one_row_of_zeros.csv", ":37: none of the columns MEL, NV, BCC is 1"),
-        ("split-column-ignored/word.csv", "word.csv:19: column 'split': 'holdout' is no split"),
+        ("split-column-ignored/word.csv", "word.csv:19: column 'split': 'holdout' is not a split"),
         ("splits-taken-for-classes/valid_and_validation", "the folders valid and validation both mean one split"),
     ],
 )

@@ -50,9 +50,9 @@ def test_images_written_anew_between_two_runs(shared, tmp_path, capsys) -> None:
     run("toy-vit", place / "labels.csv")
     (table,) = tables(capsys)
     assert len({row["section"] for row in table["rows"]}) == 2
-    assert "2 data sets were run under the name" in " ".join(table["notes"])
+    assert "used 2 different data sets" in " ".join(table["notes"])
     assert main(["compare", "toy-cnn", "toy-vit", "--random"]) == 2
-    assert "other data under the same name" in capsys.readouterr().err
+    assert "different data with the same name" in capsys.readouterr().err
 
 
 def test_two_and_three_classes_under_one_name(shared, tmp_path, capsys) -> None:

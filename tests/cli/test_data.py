@@ -205,7 +205,7 @@ def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_pa
             assert done.status == 0, done.err
         assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     done = medbench("data", "split", own / "labels.csv", "--name", "grouped@1", "--seed", "2")
-    assert (done.status, done.err.splitlines()[0]) == (2, "error: 'grouped@1' and --seed both tell the seed")
+    assert (done.status, done.err.splitlines()[0]) == (2, "error: 'grouped@1' and --seed both set the seed")
     done = medbench("data", "split", own / "labels.csv", "--name", "contiguous@1")
     assert done.status == 2
     assert "draws nothing" in done.err

@@ -129,5 +129,5 @@ def test_seeds(text, seeds):
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "1,,2", ","])
 def test_seeds_that_are_neither_a_number_nor_a_list(text):
-    with pytest.raises(MedbenchError, match="not a number or a list"):
+    with pytest.raises(MedbenchError, match="not a number, and not a list of numbers"):
         seeds_of(text)

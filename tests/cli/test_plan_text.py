@@ -53,9 +53,9 @@ def test_the_plan_says_why_cells_cannot_be_run_once_for_all_of_them():
     error = DataError("no data set aptos", "get it\nthen check it")
     filling = Filling(PLAN, there=CELLS[:1], blocked=[(one, error) for one in CELLS[1:]])
     assert list(plan_text.lines(filling, Estimate(0, None, (), (), "cpu"))) == [
-        "1 cells done, 0 to run, 5 cannot be run now",
+        "1 cells done, 0 to run, 5 cannot run now",
         "",
-        "cannot be run now:",
+        "cannot run now:",
         "  no data set aptos",
         "    affects 5 cells: dinov2 · freeze · aptos; dino · knn · aptos; dino · freeze · aptos and 2 more",
         "    hint: get it",
@@ -67,7 +67,7 @@ def test_the_plan_says_why_cells_cannot_be_run_once_for_all_of_them():
 def test_the_cost_is_forwards_and_time(hours, text):
     cost = Estimate(12345, hours, ("tiny features at 32 px 90",), ("tiny knn at 40 px",), "cpu (x86_64)")
     assert list(plan_text.cost_lines(cost)) == [
-        "at most 12,345 forward passes of images (cached features are not computed again)",
+        "at most 12,345 forward passes of images (fewer if features are cached)",
         f"time: about {text}, from images/s measured on cpu (x86_64): tiny features at 32 px 90",
         "  not included, because it has not run here yet: tiny knn at 40 px",
     ]
@@ -75,7 +75,7 @@ def test_the_cost_is_forwards_and_time(hours, text):
 
 def test_the_time_is_unknown_without_measurements():
     last = list(plan_text.cost_lines(Estimate(1, None, (), ("x",), "cpu")))[-1]
-    assert last.startswith("time: unknown, because no such model")
+    assert last.startswith("time: unknown, because this model")
 
 
 @pytest.mark.parametrize(

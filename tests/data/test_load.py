@@ -102,7 +102,7 @@ def test_missing_images_stop_or_are_left_out_of_a_split_that_stays(card_file, ro
         (root / name).unlink()
     with pytest.raises(DataError, match="2 of the 30 images of mine are missing") as caught:
         load_dataset(str(card_file))
-    assert "--list missing.csv; to go on without them: --missing leave-out" in caught.value.hint
+    assert "--list missing.csv; to run without them: --missing leave-out" in caught.value.hint
     rest = load_dataset(str(card_file), missing="leave-out")
     assert rest.missing == gone
     assert not whole.missing

@@ -144,7 +144,7 @@ def test_a_set_without_two_common_classes_is_refused() -> None:
 
 def test_what_both_sets_have_is_refused_with_its_number(tmp_path: Path) -> None:
     trained = data(BINARY, [0, 1, 0], group=["a", "b", "c"])
-    with pytest.raises(MedbenchError, match="this is the training set itself"):
+    with pytest.raises(MedbenchError, match="this is the training data set itself"):
         shifted(trained, trained)
     other = data(card("other", "binary", ["normal", "pneumonia"]), [0, 1], group=["b", "d"])
     shifted(trained, other)  # equal numbers of patients of two releases are chance

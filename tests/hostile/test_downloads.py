@@ -48,7 +48,7 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "many bombs": (lambda: zipped({str(n): bytes(300_000) for n in range(5)}), "it would unpack to more than"),
     "bomb as tar": (lambda: tarred("a", 3 << 20), "it would unpack to more than"),
     "deep tar": (lambda: tarred("a/" * 900 + "a", 1), "too long or too deep"),
-    "name that steers": (lambda: zipped({"\x1b[31mx": b"a"}), r"\u001b[31mx' in it holds a control"),
+    "name that steers": (lambda: zipped({"\x1b[31mx": b"a"}), r"\u001b[31mx' in it contains a control"),
     "encrypted": (encrypted, "'a.png' is encrypted"),
     "outside": (lambda: zipped({"../../a": b"a"}), "leaves the data folder"),
     "damaged": (lambda: zipped({"a": b"abc" * 99}).replace(b"PK\x03\x04", b"XXXX"), "cannot be unpacked"),
@@ -76,7 +76,7 @@ def test_archives_in_archives_stay_packed_and_are_said(place: Path, medbench, se
     card(place, server.url)
     done = medbench("data", "download", "own.yaml", "--data-root", "root")
     assert done.status == 0, done.err
-    assert "x.zip holds archives, which stay packed: inner.zip" in done.err
+    assert "x.zip contains archives, which are not unpacked: inner.zip" in done.err
     assert {path.name for path in (place / "root").iterdir() if path.name[0] != "."} == {"inner.zip", "b.txt"}
 
 
@@ -85,7 +85,7 @@ def test_a_server_that_sends_more_than_the_card_says(place: Path, refused, serve
     assert "the server sends more than 2,000 bytes" in refused("data", "download", "own.yaml", "--data-root", "root")
 
 
-@pytest.mark.parametrize(("name", "words"), [("n" * 5000, "too long"), ("\\e[31mx", "holds a control character")])
+@pytest.mark.parametrize(("name", "words"), [("n" * 5000, "too long"), ("\\e[31mx", "contains a control character")])
 def test_names_of_files(place: Path, refused, server, name: str, words: str) -> None:
     card(place, server.url)
     (place / "own.yaml").write_text((place / "own.yaml").read_text().replace("x.zip", f'"{name}"'))

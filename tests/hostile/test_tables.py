@@ -109,4 +109,4 @@ def test_a_regular_expression_without_end(place: Path, refused, monkeypatch) -> 
     monkeypatch.setattr("medbench.storage.patterns.LIMIT", 0.2)
     rewritten(place, "images/0.png", "images/" + "a" * 200 + ".png")
     (place / "own.yaml").write_text(CARD.replace("image: ", "replace: {'(a|aa|a?)+$': x}, image: ", 1))
-    assert "did not come to an end" in refused(*knn("own.yaml"))
+    assert "did not finish" in refused(*knn("own.yaml"))

@@ -48,7 +48,7 @@ def test_what_no_run_can_fill_is_said_and_not_asked_for(commands):
     assert commands.cell(toy) is None
     assert commands.table("mini/t1", [toy]) == []
     assert commands.lacking([toy], [toy, CellSpec("dino", "knn", "aptos")]) == [
-        "without weights, so --random alone shows their results: toy-vit"
+        "without weights, so their results are shown only with --random: toy-vit"
     ]
     assert commands.lacking([toy], []) == [], "--random shows it"
 

@@ -101,7 +101,7 @@ def test_of_several_groups_the_one_with_most_seeds_is_chosen_and_noted():
     match = RecordIndex(few + many).choose(CELL)
     assert match.group.n == 3
     (note,) = match.notes
-    assert "1 more under this label" in note
+    assert "1 more with the same label" in note
 
 
 def test_real_weights_come_before_random_ones():

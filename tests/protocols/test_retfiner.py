@@ -129,7 +129,7 @@ def test_a_model_must_be_made_first_and_be_the_only_one(data: Path) -> None:
         medbench.run(model="toy-vit@retfiner", protocol="knn", dataset="toy")
     assert "--protocol retfiner" in str(caught.value.hint)
     one, two = run(data), run(data, temperature=0.1)
-    with pytest.raises(MedbenchError, match="2 runs have made toy-vit@retfiner") as caught:
+    with pytest.raises(MedbenchError, match="there are 2 finished runs of toy-vit@retfiner") as caught:
         cards.find_model("toy-vit@retfiner")
     assert str(one.path) in str(caught.value.hint)
     assert str(two.path) in str(caught.value.hint)

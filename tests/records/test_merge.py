@@ -122,8 +122,8 @@ def changed(field, value):
     [
         (changed(["unit", "dataset"], "../../../x"), "another place"),
         (changed(["unit", "model"], "toy-vit"), "another place"),
-        (changed(["unit", "seed"], 7), "its key is not that of its content"),
-        (changed(["material", "image_size"], 7), "its key is not that of its content"),
+        (changed(["unit", "seed"], 7), "its key does not match its content"),
+        (changed(["material", "image_size"], 7), "its key does not match its content"),
         (changed(["key"], "0" * 64), "another place"),
         (changed(["metrics"], "high"), "is no record"),
     ],

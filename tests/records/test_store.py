@@ -77,7 +77,9 @@ def test_a_damaged_record_is_ignored_and_logged(tmp_path, caplog, content):
     file.write_text(content)
     with caplog.at_level(logging.WARNING):
         assert len(list(store.read_all(tmp_path))) == 1
-    assert f"{file} is not a record of schema 2: ignored (--overwrite always renews it)" in caplog.text
+    assert (
+        f"{file} is not a record of schema 2 and is ignored; to run the unit again: --overwrite always" in caplog.text
+    )
 
 
 def test_a_failure_is_shown_until_the_unit_is_done(tmp_path):

@@ -268,7 +268,7 @@ def test_a_job_that_another_process_works_on_comes_after_the_others(
     assert [record.group for record in result.records] == [first.group, second.group]
     assert result.made == 2
     said = capsys.readouterr().err
-    assert f"{first.name}: another process is working on this; it comes later" in said
+    assert f"{first.name}: another process is working on this job; it is tried again later" in said
     assert "waiting for it" not in said
 
 

@@ -133,10 +133,10 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     how = ("--data-root", root, "--device", "cpu", "--seeds", "2")
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--dry-run", *how)
     assert (status, err) == (0, "")
-    assert out.startswith("0 cells done, 2 to run, 6 cannot be run now\n")
+    assert out.startswith("0 cells done, 2 to run, 6 cannot run now\n")
     assert "tiny · quick · stripes [paper, 32 px, fp32]" in out
     assert "2 jobs, 3 units, 0 done, 3 to do" in out
-    assert "time: unknown, because no such model, protocol and image size has run" in out
+    assert "time: unknown, because this model, protocol and image size have not run" in out
     assert "not in this version of medbench: protocol later" in out
     assert not list(Options().runs.rglob("record.json"))
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--format", "csv", *how)
@@ -145,7 +145,7 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     assert len(out.splitlines()) == 5, "nothing but the table"
     assert "2 to run" in err
     status, out, _ = run(capsys, "table", "mini/t1", "--fill", "--dry-run", *how)
-    assert out.startswith("2 cells done, 0 to run, 6 cannot be run now\n")
+    assert out.startswith("2 cells done, 0 to run, 6 cannot run now\n")
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
     assert "2 cells done, 2 to run" in out
     assert "images/s measured on cpu" in out
@@ -158,7 +158,7 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
     assert status == 0
     records = [json.loads(line) for line in out.splitlines()]
     assert [record["unit"]["options"] for record in records] == [{}, {"k": 3}]
-    assert "1 cannot be run now" in err
+    assert "1 cannot run now" in err
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
     assert out.startswith("2 cells done, 2 to run, 6 cannot")
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", "--json", *how)
@@ -175,13 +175,13 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
         (("run", "--model", "tiny"), "error: --protocol is missing"),
         (("run", "--paper", "mimi"), "error: unknown paper 'mimi'"),
         (("run", "--paper", "mini", "--model", "tini"), "error: unknown model of this paper 'tini'"),
-        (("run", "--paper", "mini", "--image-size", "64"), "error: --image-size 64 does not go with --paper"),
-        (("run", "--paper", "mini", "--test-on", "toy"), "error: --test-on does not go with --paper"),
+        (("run", "--paper", "mini", "--image-size", "64"), "error: --image-size 64 and --paper cannot be combined"),
+        (("run", "--paper", "mini", "--test-on", "toy"), "error: --test-on and --paper cannot be combined"),
         (
             ("run", "--paper", "mini", "--weights", "w.pth"),
             "error: --weights w.pth is one file, but a paper has many models",
         ),
-        (("run", "--paper", "mini", "--seeds", "x"), "error: --seeds x: not a number or a list"),
+        (("run", "--paper", "mini", "--seeds", "x"), "error: --seeds x: not a number, and not a list of numbers"),
         (("table", "mini/t1", "--dry-run"), "error: --dry-run has no effect without --fill"),
         (("table", "--fill"), "error: --fill needs the name of a table"),
         (("table", "dataset/stripes", "--fill"), "error: --fill: dataset/stripes shows all finished runs"),

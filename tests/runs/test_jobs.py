@@ -79,7 +79,7 @@ def test_seeds_are_a_number_or_a_list(seeds, listed: list[int]) -> None:
 
 @pytest.mark.parametrize("seeds", [0, -1, [], [1, -1]], ids=str)
 def test_no_seeds_and_negative_seeds_are_refused(seeds) -> None:
-    with pytest.raises(MedbenchError, match="there are no seeds") as caught:
+    with pytest.raises(MedbenchError, match="at least one seed is needed") as caught:
         _ = Options(seeds=seeds).seed_list
     assert "0,1,2" in caught.value.hint
 

@@ -70,7 +70,7 @@ def test_the_text_tower_is_that_of_the_preset(tmp_path: Path, monkeypatch: pytes
 
 
 def test_another_feature_than_that_of_the_texts_is_refused() -> None:
-    with pytest.raises(CardError, match="pooled=last4: the texts of toy-clip are in the space of another feature"):
+    with pytest.raises(CardError, match="pooled=last4: the text embeddings of toy-clip belong to another feature"):
         JobLanguage.of(find_model("toy-clip"), find_dataset("toy"), ZeroShot(pooled="last4"))
 
 

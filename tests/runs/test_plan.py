@@ -90,7 +90,7 @@ def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_pa
     monkeypatch.setattr(planning, "locate", lambda card, *_, **__: asked.append(card.name))
     with pytest.raises(MedbenchError) as caught:
         make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
-    assert "2 things are wrong or missing" in caught.value.message
+    assert "2 errors" in caught.value.message
     assert "aptos" in caught.value.message
     assert "isic2019" in caught.value.message
     assert asked == [], "no weights are fetched for a request that cannot run"
@@ -104,7 +104,7 @@ def test_one_download_without_a_network_is_enough(monkeypatch) -> None:
         raise UnreachableError(f"no weights of {card.name}")
 
     monkeypatch.setattr(planning, "locate", locate)
-    with pytest.raises(MedbenchError, match="3 things are wrong or missing"):
+    with pytest.raises(MedbenchError, match="3 errors"):
         make_plan("dinov2,sam,clip", "knn", "toy", Options(changes={"k": 3}))
     assert asked == [True, False, False]
 
@@ -132,7 +132,8 @@ def test_a_preset_has_its_own_precision_and_the_plan_says_where_auto_is_open(
 
     here = plan(preset="fixed")
     assert list(precision_lines(here)) == [
-        "precision auto is fp32 on this machine, but on one with a GPU bf16: other units. --precision fp32 fixes it"
+        "precision auto is fp32 on this machine, but bf16 on one with a GPU: these are different units; to get the "
+        "same on both: --precision fp32"
     ]
     assert not list(precision_lines(plan(preset="fixed", precision="fp32")))
     monkeypatch.setattr("medbench.runs.device.choose_device", lambda asked: "cuda")

@@ -106,7 +106,9 @@ def test_log_loss_chooses_where_the_metric_cannot(metric: str, targets: list, to
     by = criterion(metric, np.array(targets), classes)
     assert (by.metric, by.sign) == (("log_loss", -1) if told or metric == "log_loss" else (metric, 1))
     assert bool(by.warnings) == told
-    assert all(f"{metric} cannot choose, since the {len(targets)} validation" in text for text in by.warnings)
+    assert all(
+        f"{metric} cannot be used to choose, because the {len(targets)} validation" in text for text in by.warnings
+    )
 
 
 def test_the_least_log_loss_wins_and_no_wider_grid_is_advised() -> None:

@@ -46,14 +46,14 @@ def _replaceable(replace: dict[str, str]) -> dict[str, str]:
 def _cell(value: Any) -> Any:
     """Let a number stand for its text (`0: normal`). What YAML takes for a truth value has lost its text."""
     if value is None or isinstance(value, bool):
-        raise ValueError(f"YAML reads this as {value}: put the text into quotes, as the label file writes it")
+        raise ValueError(f"YAML reads this as {value}: put the text in quotes, spelled as in the label file")
     return str(value) if isinstance(value, (int, float)) else value
 
 
 def _class_number(value: Any) -> Any:
     """Refuse a name: those of classes were replaced by their numbers before."""
     if isinstance(value, str) and not value.isdecimal():
-        raise ValueError(f"'{value}' is neither a class of the card nor the number of one")
+        raise ValueError(f"'{value}' is neither a class of the card nor a class number")
     return value
 
 
@@ -93,11 +93,11 @@ class Card(Strict):
     """
 
     checked_by: ClassVar[str] = "medbench validate"
-    name: Name = Field(description="What users type; also the file's name without .yaml.")
-    title: str = Field("", description="One line for people.")
-    citation: str = Field("", description="Who to cite: authors, venue, year, DOI.")
-    notes: str = Field("", description="Known faults, doubts and the standing of the facts in this card.")
-    links: dict[str, str] = Field(default_factory=dict, description="Further addresses: paper, code, page.")
+    name: Name = Field(description="Name that users type; also the file name without .yaml.")
+    title: str = Field("", description="Title, in one line.")
+    citation: str = Field("", description="Reference to cite: authors, venue, year, DOI.")
+    notes: str = Field("", description="Known errors, open questions, and where the facts in this card come from.")
+    links: dict[str, str] = Field(default_factory=dict, description="Further links: paper, code, page.")
 
     _folder: Path | None = PrivateAttr(None)
 

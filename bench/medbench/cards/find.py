@@ -98,7 +98,7 @@ def load_file(schema: type[C], path: Path) -> C:
     card = load_card(path, schema)
     if card.name != path.stem:
         raise CardError(
-            f"{path}: name: '{card.name}' is not the file's name", f"rename the file to {card.name}{path.suffix}"
+            f"{path}: name: '{card.name}' differs from the file name", f"rename the file to {card.name}{path.suffix}"
         )
     return card
 
@@ -164,13 +164,14 @@ def _made(plain: ModelCard, maker: str, runs: Path) -> ModelCard:
     found = sorted(runs.glob(f"*/{glob.escape(plain.name)}/{maker}/*/{glob.escape(own)}.yaml"))
     if not found:
         raise CardError(
-            f"no run in {runs} has made {plain.name}@{maker}",
-            f"make it first: medbench run --model {plain.name} --protocol {maker} --dataset PAIRS.csv",
+            f"there is no finished run of {plain.name}@{maker} in {runs}",
+            f"run it first: medbench run --model {plain.name} --protocol {maker} --dataset PAIRS.csv",
         )
     if len(found) > 1:
         listed = ", ".join(str(path) for path in found[:5]) + (" …" if len(found) > 5 else "")
         raise CardError(
-            f"{len(found)} runs have made {plain.name}@{maker}", f"give the path of one card: --model {listed}"
+            f"there are {len(found)} finished runs of {plain.name}@{maker}",
+            f"give the path of one of their cards: --model {listed}",
         )
     return load_file(ModelCard, found[0])
 
@@ -300,7 +301,7 @@ def expand(kind: str, words: str | Path | Iterable[str | Path]) -> list[str]:
         elif is_file_name(word) or word in known or _is_elsewhere(kind, word) or _is_trained(kind, word):
             found.append(word)
         elif kind == "datasets" and (word.lower().endswith(LABEL_FILES) or "/" in word or "\\" in word):
-            raise CardError(f"there is no file or folder {word}", "check the path, and the folder you are in")
+            raise CardError(f"there is no file or folder {word}", "check the path and the current folder")
         else:
             raise unknown(kind.removesuffix("s"), word, known, f"All: medbench ls {kind}")
     if not found:
@@ -356,7 +357,7 @@ def kind_of(path: Path) -> str:
         if fields and all(isinstance(value, list) for value in content.values()):
             return "prompts"  # nothing but `class: [texts]`
         raise CardError(
-            f"{path}:1: card: no field tells whether this is a model, data set, protocol, paper, study or prompts card",
-            f"put it into a folder of its kind: {', '.join(FOLDER_KINDS)}",
+            f"{path}:1: card: unclear whether this is a model, data set, protocol, paper, study or prompts card",
+            f"put the file into a folder with one of these names: {', '.join(FOLDER_KINDS)}",
         )
     return kind

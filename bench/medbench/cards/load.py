@@ -61,7 +61,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         if isinstance(value, float) and not math.isfinite(value):
             raise _fault_at(node, f"{value} is not a finite number")
         if isinstance(value, str) and visible(value) != value:
-            raise _fault_at(node, f"'{value[:80]}' holds a control character")
+            raise _fault_at(node, f"'{value[:80]}' contains a control character")
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -71,9 +71,9 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _fault_at(key, "a key is one text or number")
+                raise _fault_at(key, "a key must be one text or number")
             if key.value in seen:
-                raise _fault_at(key, f"the key '{key.value}' is there twice")
+                raise _fault_at(key, f"duplicate key '{key.value}'")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
@@ -132,8 +132,7 @@ def _bounded(text: str) -> None:
         if len(sizes) > DEEPEST or sum(sizes) > MOST_NODES:
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(
-                problem=f"more than {DEEPEST} brackets within brackets, or than {MOST_NODES:,} values",
-                problem_mark=mark,
+                problem=f"more than {DEEPEST} nested brackets, or more than {MOST_NODES:,} values", problem_mark=mark
             )
 
 
@@ -182,11 +181,11 @@ def _checked(path: Path, schema: type[Card], text: bytes) -> Card:
     """Return the card that a text describes; `path` is the file it was read from."""
     content = _parsed(path, text)
     if not isinstance(content, dict):
-        raise CardError(f"{path}:1: a card is a mapping of fields", "see those that ship with medbench")
+        raise CardError(f"{path}:1: a card is a mapping of fields", "for an example: medbench data card toy")
     if "name" not in content and not re.fullmatch(FILE_NAME, path.stem):
         raise CardError(
-            f"{path}: a card has the name of its file, and '{path.stem}' is not a valid card name",
-            "rename the file: letters, digits, dots, dashes and underscores, no blanks",
+            f"{path}: the file name must be a valid card name, and '{path.stem}' is not",
+            "rename the file: letters, digits, dots, dashes and underscores, no spaces",
         )
     content.setdefault("name", path.stem)
     try:
@@ -198,7 +197,7 @@ def _checked(path: Path, schema: type[Card], text: bytes) -> Card:
             for fault in error.errors(include_url=False, include_input=False)[:MOST_FAULTS]
         ]
         if error.error_count() > MOST_FAULTS:
-            lines.append(f"{path}: {error.error_count() - MOST_FAULTS:,} more faults")
+            lines.append(f"{path}: {error.error_count() - MOST_FAULTS:,} more errors")
         raise CardError("\n".join(lines), f"fix the card, then: {schema.checked_by} {path}") from error
     card._folder = path.parent
     return card

@@ -15,65 +15,78 @@ Encoder = Annotated[
 
 
 class PaperColumn(Strict):
-    """One column of a table: a data set under one metric."""
+    """One column of a table: a data set and a metric."""
 
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str = Field(description="Id of the metric on the test split.")
-    title: str = Field(description="Head of the column.")
-    model: Encoder | None = Field(None, description="The model of all its cells; none: that of each row.")
+    title: str = Field(description="Column header.")
+    model: Encoder | None = Field(None, description="Model of all cells of the column; default: the model of each row.")
 
 
 class PaperRow(Strict):
-    """One row of a table: what fills it, and what the paper printed."""
+    """One row of a table: which runs fill it, and the published values."""
 
-    labels: list[str] = Field(min_length=1, description="Texts of the row's head cells, e.g. classifier, foundation.")
-    model: Encoder = Field(description="The model, or MODEL@PROTOCOL: what that protocol made of it on the data set.")
+    labels: list[str] = Field(min_length=1, description="Row headers, e.g. classifier, foundation model.")
+    model: Encoder = Field(description="Model, or MODEL@PROTOCOL: the model trained by that protocol on the data set.")
     protocol: ProtocolName = Field(description="Name of the protocol's card.")
-    preset: Name | None = Field(None, description="Preset of this row; none: the table's.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+    preset: Name | None = Field(None, description="Preset of this row; default: that of the table.")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that differ from the preset, as given to --set."
+    )
     suffix: str = Field(
-        "", description="Added to the names of the columns' data sets in this row: `_64` for MedMNIST's 64 pixels."
+        "",
+        description="Text added to the data set names of the columns in this row, such as `_64` for MedMNIST at "
+        "64 pixels.",
     )
     published: dict[Name, list[float]] = Field(
         default_factory=dict,
-        description="Column's data set -> [mean, std], or [mean] where no std is printed; or a list, one per column.",
+        description="Data set of the column -> published [mean, std], or [mean] if no std is published; or a list "
+        "with one entry per column.",
     )
     gains: dict[Name, float] = Field(
-        default_factory=dict, description="Data set -> printed gain, in points (hundredths), over `gain_over`."
+        default_factory=dict, description="Data set -> published gain over `gain_over`, in percentage points."
     )
-    average: float | None = Field(None, description="The printed mean of the row, as printed.")
-    average_std: float | None = Field(None, description="The deviation printed with it.")
+    average: float | None = Field(None, description="Published mean of the row.")
+    average_std: float | None = Field(None, description="Published standard deviation of that mean.")
     over: list[str] = Field(
         default_factory=list,
-        description="Labels of another row of the table, with whose mean this row's mean is compared.",
+        description="Row headers of another row of the table; this row's mean is compared with that row's mean.",
     )
     average_gain: float | None = Field(
-        None, description="The published gain of the row's mean over that of the row `over`, in points (hundredths)."
+        None, description="Published gain of this row's mean over the mean of the row `over`, in percentage points."
     )
-    section: str = Field("", description="Heading of the block of rows it belongs to.")
-    seeds: int | None = Field(None, gt=0, description="Repeats behind its cells, where they are not the table's.")
-    note: str = Field("", description="A doubt about the printed row: a footnote beside published numbers.")
+    section: str = Field("", description="Heading of the block of rows that this row belongs to.")
+    seeds: int | None = Field(
+        None, gt=0, description="Number of seeds behind the published values of this row; default: that of the table."
+    )
+    note: str = Field("", description="Note about the published row, such as a doubt; shown as a footnote.")
 
 
 class PaperTable(Strict):
     """One table of a paper."""
 
-    title: str = Field(description="Heading of the table.")
-    source: str = Field(description="Where in the paper the numbers stand.")
-    heads: list[str] = Field(min_length=1, description="Titles of the head columns.")
-    columns: list[PaperColumn] = Field(min_length=1, description="The columns of numbers.")
-    rows: list[PaperRow] = Field(min_length=1, description="The rows, from the top.")
-    seeds: int = Field(5, gt=0, description="Repeats behind each published cell.")
+    title: str = Field(description="Title of the table.")
+    source: str = Field(description="Source in the paper, such as `Table 1`.")
+    heads: list[str] = Field(min_length=1, description="Titles of the columns of row headers.")
+    columns: list[PaperColumn] = Field(min_length=1, description="Columns with numbers.")
+    rows: list[PaperRow] = Field(min_length=1, description="Rows, from the top.")
+    seeds: int = Field(5, gt=0, description="Number of seeds behind each published value.")
     preset: Name = Field("paper", description="Preset of the protocols.")
     splits: dict[Name, str] = Field(
-        default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a footnote."
+        default_factory=dict,
+        description="Data set -> name of the paper's split in its card; results on other splits get a footnote.",
     )
     gain_over: Name | None = Field(
-        None, description="Table whose row of the same model and protocol the gains are measured from."
+        None, description="Table with the reference for gains: its row of the same model and protocol."
     )
-    average: str = Field("", description="Title of a last column, the unweighted mean of the row; empty: none.")
+    average: str = Field(
+        "", description="Title of a last column with the unweighted mean of each row; empty: no such column."
+    )
     read_off: float | None = Field(
-        None, gt=0, description="The published numbers were measured in a figure: the reading error. None: printed."
+        None,
+        gt=0,
+        description="Reading error, if the published numbers were read off a figure. Default: the "
+        "numbers are printed in the paper.",
     )
 
     @model_validator(mode="before")
@@ -114,46 +127,55 @@ class PaperTable(Strict):
 
 
 class FigurePanel(Strict):
-    """One panel: a data set under one metric."""
+    """One panel: a data set and a metric."""
 
     dataset: Name = Field(description="Name of the data set's card.")
     title: str = Field(description="Title of the panel.")
-    metric: str = Field("", description="Metric on the test split; empty for kinds that show no metric.")
+    metric: str = Field("", description="Metric on the test split; empty if the figure shows no metric.")
 
 
 class FigureRow(Strict):
-    """One bar, line or map of each panel: the unit that stands behind it, its data set apart."""
+    """One bar, line or map of each panel, with the run that it shows; the panel gives the data set."""
 
-    label: str = Field(description="Its name in the picture, e.g. the foundation.")
-    group: str = Field("", description="What sets bars of one label apart, e.g. the classifier.")
+    label: str = Field(description="Label in the figure, e.g. the foundation model.")
+    group: str = Field("", description="Group of bars with the same label, e.g. the classifier.")
     model: Name = Field(description="Name of the model's card.")
     protocol: ProtocolName = Field(description="Name of the protocol's card.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that differ from the preset, as given to --set."
+    )
 
 
 class PaperFigure(Strict):
-    """What every figure declares."""
+    """Fields of all figures."""
 
     title: str = Field(description="Title of the figure.")
-    source: str = Field(description="Where in the paper it stands.")
-    seeds: int = Field(5, gt=0, description="Repeats behind each value of the paper.")
+    source: str = Field(description="Source in the paper, such as `Figure 2`.")
+    seeds: int = Field(5, gt=0, description="Number of seeds behind each value of the paper.")
     preset: Name = Field("paper", description="Preset of the protocols.")
     splits: dict[Name, str] = Field(
-        default_factory=dict, description="Data set -> the paper's split, as its card names it; others get a note."
+        default_factory=dict,
+        description="Data set -> name of the paper's split in its card; results on other splits get a note.",
     )
-    width: Literal["column", "text"] = Field("text", description="One column of a two-column page, or the whole page.")
-    columns: int = Field(2, gt=0, description="Panels beside each other.")
-    notes: list[str] = Field(default_factory=list, description="What the paper leaves open and how it is drawn here.")
+    width: Literal["column", "text"] = Field(
+        "text", description="Width of the figure: one column of a two-column page, or the full page width."
+    )
+    columns: int = Field(2, gt=0, description="Number of panels in a row.")
+    notes: list[str] = Field(
+        default_factory=list, description="Notes on what the paper does not specify, and how it is drawn here."
+    )
 
 
 class Gains(PaperFigure):
-    """Bars sorted by gain over one row, averaged over the data sets of a table; the size of what was seen below."""
+    """Bars sorted by gain over a reference row, averaged over the data sets of a table; below: size of pre-training."""
 
     kind: Literal["gains"] = Field(description="Bars of gains.")
-    table: Name = Field(description="The table of the same card whose rows are the bars.")
-    reference: list[str] = Field(description="Labels of the row that is 0.")
+    table: Name = Field(description="Table of this card whose rows are the bars.")
+    reference: list[str] = Field(description="Row headers of the reference row, which is at 0.")
     y_title: str = Field("Relative performance gain (%)", description="Title of the y axis.")
-    images: dict[str, float] = Field(description="Last label of a row -> images of its pre-training, by the paper.")
+    images: dict[str, float] = Field(
+        description="Last header of a row -> number of images in its pre-training, according to the paper."
+    )
 
 
 class Bars(PaperFigure):
@@ -162,7 +184,9 @@ class Bars(PaperFigure):
     kind: Literal["bars"] = Field(description="Bars of a metric.")
     panels: list[FigurePanel] = Field(min_length=1, description="The panels, in order.")
     rows: list[FigureRow] = Field(min_length=1, description="The bars of each panel.")
-    relative_to: str | None = Field(None, description="Label of the row that is 0: bars are changes in per cent.")
+    relative_to: str | None = Field(
+        None, description="Label of the reference row at 0: bars are relative changes in per cent."
+    )
 
     @model_validator(mode="after")
     def _reference_is_a_row(self) -> Bars:
@@ -172,14 +196,14 @@ class Bars(PaperFigure):
 
 
 class RatioPanel(Strict):
-    """One quantity in units of one row's, averaged over data sets."""
+    """One quantity relative to the reference row, averaged over data sets."""
 
-    name: Name = Field(description="Its name in the data file of the figure.")
+    name: Name = Field(description="Name of the panel in the data file of the figure.")
     title: str = Field(description="Title of the panel.")
     quantity: str = Field(description="`step` (iterations to the best epoch), or a metric's id, e.g. `latency_ms`.")
-    datasets: list[Name] = Field(min_length=1, description="The data sets averaged over.")
-    table: Name | None = Field(None, description="The table of the same card whose rows are the bars; or `rows`.")
-    rows: list[FigureRow] = Field(default_factory=list, description="The bars, where no `table` has them.")
+    datasets: list[Name] = Field(min_length=1, description="Data sets over which the quantity is averaged.")
+    table: Name | None = Field(None, description="Table of this card whose rows are the bars; instead of `rows`.")
+    rows: list[FigureRow] = Field(default_factory=list, description="The bars; instead of `table`.")
 
     @model_validator(mode="after")
     def _rows_or_table(self) -> RatioPanel:
@@ -189,36 +213,40 @@ class RatioPanel(Strict):
 
 
 class Ratios(PaperFigure):
-    """Grouped bars of ratios to one row."""
+    """Grouped bars: ratios to a reference row."""
 
     kind: Literal["ratios"] = Field(description="Bars of ratios.")
     panels: list[RatioPanel] = Field(min_length=1, description="The panels, in order.")
-    reference: list[str] = Field(min_length=2, max_length=2, description="Group and label of the row that is 1.")
+    reference: list[str] = Field(
+        min_length=2, max_length=2, description="Group and label of the reference row, which is at 1."
+    )
 
 
 class CurvePanel(FigurePanel):
-    """One panel of curves: what is run between the ends, and what stands at them."""
+    """One panel of curves: the protocol between the ends, and the protocols at the ends."""
 
-    protocol: ProtocolName = Field(description="The protocol between the ends, one record per value of the option.")
-    first: ProtocolName | None = Field(None, description="The protocol at 0; none: the curve starts at 1.")
+    protocol: ProtocolName = Field(
+        description="Protocol between the two ends of the curve, with one record per value of the option."
+    )
+    first: ProtocolName | None = Field(None, description="Protocol at 0; default: the curve starts at 1.")
     last: ProtocolName | None = Field(None, description="The protocol at the model's number of units.")
 
 
 class Curve(Strict):
     """One model's line."""
 
-    label: str = Field(description="Its name in the legend.")
+    label: str = Field(description="Label in the legend.")
     model: Name = Field(description="Name of the model's card.")
-    units: int = Field(gt=1, description="How many units (blocks or stages) the model has.")
+    units: int = Field(gt=1, description="Number of units (blocks or stages) of the model.")
 
 
 class Curves(PaperFigure):
-    """A metric over a count of a model's units: how many are frozen, kept and so on."""
+    """A metric against a number of units of the model: units that are frozen, kept and so on."""
 
     kind: Literal["curves"] = Field(description="Lines.")
-    option: str = Field(description="The setting that counts the units.")
+    option: str = Field(description="Setting that is the number of units.")
     x_title: str = Field(description="Title of the x axis.")
-    shift: int = Field(0, description="Added to the count on the x axis: -1 shows the index of the last unit.")
+    shift: int = Field(0, description="Number added to the count on the x axis; -1 shows the index of the last unit.")
     panels: list[CurvePanel] = Field(min_length=1, description="The panels, in order.")
     lines: list[Curve] = Field(min_length=1, description="One line per model.")
 
@@ -228,25 +256,27 @@ class HeatPanel(Strict):
 
     dataset: Name = Field(description="Name of the data set's card.")
     title: str = Field(description="Title of the panel.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, as given to --set.")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that differ from the preset, as given to --set."
+    )
 
 
 class Heatmaps(PaperFigure):
-    """Layer by layer similarity of a network after and before training: one map per row and panel."""
+    """Similarity of a network's layers before and after training: one map per row and panel."""
 
     kind: Literal["heatmaps"] = Field(description="Maps of similarity.")
     panels: list[HeatPanel] = Field(min_length=1, description="The maps of each row.")
     rows: list[FigureRow] = Field(min_length=1, description="One row of maps per model.")
-    across: Literal["panels", "rows"] = Field("panels", description="What stands side by side.")
+    across: Literal["panels", "rows"] = Field("panels", description="Whether panels or rows are placed side by side.")
     x_title: str = Field("layer before training", description="Title of the x axis.")
     y_title: str = Field("layer after training", description="Title of the y axis.")
 
 
 class Similarity(PaperFigure):
-    """Similarity of models to each other on the same images: one square per data set."""
+    """Similarity between models on the same images: one matrix per data set."""
 
-    kind: Literal["similarity"] = Field(description="Squares of similarity.")
-    panels: list[FigurePanel] = Field(min_length=1, description="One square per data set.")
+    kind: Literal["similarity"] = Field(description="Matrices of similarity.")
+    panels: list[FigurePanel] = Field(min_length=1, description="One matrix per data set.")
     rows: list[FigureRow] = Field(min_length=2, description="The models.")
 
 

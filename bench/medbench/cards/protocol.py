@@ -14,17 +14,20 @@ DATASETS = "datasets"
 
 
 class ProtocolCard(Card):
-    """One recipe: a kind of protocol with its numbers."""
+    """One protocol: a kind of protocol with its settings."""
 
     name: ProtocolName = Field(description="What users type; also the file's name without .yaml.")
-    kind: str = Field(description="What is done, which decides the settings: `medbench show card KIND` lists them.")
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Numbers that differ from the kind's defaults.")
+    kind: str = Field(description="Kind of protocol; it defines the settings, which `medbench show card KIND` lists.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that differ from the defaults of the kind."
+    )
     presets: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="Preset -> what it changes; its `datasets`: data set -> what it changes there.",
+        description="Preset -> settings that it changes; `datasets` in a preset: data set -> settings for this data "
+        "set.",
     )
     datasets: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Data set -> what it changes under every preset."
+        default_factory=dict, description="Data set -> settings for this data set, under every preset."
     )
 
     @field_validator("kind")
@@ -40,7 +43,7 @@ class ProtocolCard(Card):
         for name, preset in presets.items():
             sets = preset.get(DATASETS, {})
             if not isinstance(sets, dict) or not all(isinstance(changed, dict) for changed in sets.values()):
-                raise ValueError(f"{name}.{DATASETS}: give data set -> what it changes")
+                raise ValueError(f"{name}.{DATASETS}: give a mapping: data set -> settings")
         return presets
 
     @property

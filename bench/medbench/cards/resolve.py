@@ -92,13 +92,13 @@ def parse_changes(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         key, sign, text = word.partition("=")
         if not sign or not key.strip():
-            raise MedbenchError(f"--set {word}: not of the form key=value", "e.g. --set epochs=50 --set augment.hue=0")
+            raise MedbenchError(f"--set {word}: not in the form key=value", "e.g. --set epochs=50 --set augment.hue=0")
         try:
             found[key.strip()] = parse_yaml(text)
         except yaml.YAMLError as error:
             problem = getattr(error, "problem", None) or str(error)
             raise MedbenchError(
-                f"--set {word[:200]}: the value cannot be read: {problem}", "quote texts that hold : or ["
+                f"--set {word[:200]}: the value cannot be read: {problem}", "put texts with : or [ in quotes"
             ) from error
     return found
 
@@ -112,7 +112,9 @@ def _nest(changes: dict[str, Any]) -> dict[str, Any]:
         for step in outer:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
-                raise MedbenchError(f"--set {key}: '{step}' is set as a whole, too", "set it, or its parts, not both")
+                raise MedbenchError(
+                    f"--set {key}: '{step}' is also set as a whole", "set either the field or its parts, not both"
+                )
         place[last] = value
     return found
 

@@ -14,15 +14,18 @@ RANKS = "ranks"
 
 
 class Entrant(Strict):
-    """One row: what competes with the others."""
+    """One row of the study: a model or setting that is ranked."""
 
-    label: str = Field("", description="Its name in tables and figures; empty: its model.")
+    label: str = Field("", description="Name in tables and figures; default: the model.")
     model: Encoder | None = Field(
-        None, description="The model, or MODEL@PROTOCOL; none: that of each data set, where settings compete."
+        None,
+        description="Model, or MODEL@PROTOCOL; default: the model of each column, in studies that compare settings.",
     )
-    protocol: ProtocolName | None = Field(None, description="Name of the protocol's card; none: the study's.")
-    preset: Name | None = Field(None, description="Preset of this row; none: the study's.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the study's, as given to --set.")
+    protocol: ProtocolName | None = Field(None, description="Name of the protocol's card; default: that of the study.")
+    preset: Name | None = Field(None, description="Preset of this row; default: that of the study.")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Settings that differ from the study's, as given to --set."
+    )
 
     @property
     def name(self) -> str:
@@ -31,16 +34,16 @@ class Entrant(Strict):
 
 
 class StudyData(Strict):
-    """One column: a data set under one metric."""
+    """One column: a data set and a metric."""
 
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str | None = Field(
-        None, description="Id of a metric on the test split, of records or on demand; none: the card's primary metric."
+        None,
+        description="Id of a metric on the test split, of records or on demand; default: the primary metric of the data "
+        "set.",
     )
-    model: Encoder | None = Field(None, description="The model of all entrants, where these are settings.")
-    title: str = Field(
-        "", description="Head of the column; empty: the data set, with the column's model if it has one."
-    )
+    model: Encoder | None = Field(None, description="Model of all entrants, in studies that compare settings.")
+    title: str = Field("", description="Column header; default: the data set, and the column's model if it has one.")
 
     @property
     def head(self) -> str:
@@ -49,14 +52,16 @@ class StudyData(Strict):
 
 
 class StudyCard(Card):
-    """One study: entrants, which are models or settings, on several data sets."""
+    """One study: models or settings (the entrants) are ranked over several data sets."""
 
-    entrants: list[Entrant] = Field(min_length=2, description="What is ranked: at least two.")
-    data: list[StudyData] = Field(min_length=2, description="The data sets, each with its metric: at least two.")
-    protocol: ProtocolName | None = Field(None, description="Protocol of the entrants that name none.")
+    entrants: list[Entrant] = Field(min_length=2, description="The entrants that are ranked: at least two.")
+    data: list[StudyData] = Field(min_length=2, description="The columns: data sets with a metric, at least two.")
+    protocol: ProtocolName | None = Field(None, description="Protocol of all entrants without a protocol.")
     preset: Name = Field("paper", description="Preset of the protocols.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Settings beyond the preset, of all entrants.")
-    seeds: int = Field(5, gt=0, description="Repeats behind each cell; protocols that use no seeds have one.")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of all entrants that differ from the preset, as given to --set."
+    )
+    seeds: int = Field(5, gt=0, description="Number of seeds of each cell; protocols without randomness have one.")
 
     @model_validator(mode="after")
     def _complete(self) -> StudyCard:

@@ -26,7 +26,8 @@ STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 app = typer.Typer(
     name="medbench",
-    help="Which pretrained vision model serves my medical-image classification task, and can I trust the number?",
+    help="Which pretrained vision model works best on my medical image classification task, and can I trust the "
+    "number?",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -48,7 +49,7 @@ def _top(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; can be anywhere on the line.")
+        bool, typer.Option("--debug", help="Show the traceback of an error. It can stand anywhere on the command line.")
     ] = False,
 ) -> None: ...
 
@@ -96,7 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args  # removed here, so that it can be added at the end of a command that failed
     args = [arg for arg in args if arg != "--debug"]
     if odd := next(filter(STEERING.search, args), None):
-        _complain(f"'{visible(odd)}' holds a control character", "type it without; rename a file of that name", debug)
+        _complain(
+            f"'{visible(odd)}' contains a control character",
+            "type it without that character; if a file has this name, rename it",
+            debug,
+        )
         return 2
     try:
         with stoppable():
@@ -104,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except Stopped as stop:
-        sys.stderr.write("stopped; the same command resumes\n")
+        sys.stderr.write("stopped; run the same command again to resume\n")
         return 128 + stop.signal
     except KeyboardInterrupt:
         return 130

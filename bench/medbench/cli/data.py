@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from medbench.data.layouts.own_columns import OwnColumns
     from medbench.data.load import Missing
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prepare, split and get data sets.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, prepare, split and download data sets.")
 
 USUAL_SIZE = 224
 """Input side of nearly all encoders; `--image-size` for the others."""
@@ -29,25 +29,32 @@ def check(
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Do not decode the images.")] = False,
     near: Annotated[
-        bool, typer.Option("--near/--no-near", help="Look for near duplicates; needs decoded images.")
+        bool, typer.Option("--near/--no-near", help="Look for near duplicates (images are decoded).")
     ] = True,
     radius: Annotated[
-        int | None, typer.Option(min=0, max=128, help="Bits of 256 in which near duplicates may differ; default: 80.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=128,
+            help="Largest number of bits, of 256, in which hashes of near duplicates differ; default: 80.",
+        ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Also write the findings to this HTML file, with images of the duplicates.")
+        Path | None, typer.Option(help="Also write the findings to this HTML file, with the duplicate images.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 at warnings too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with status 1 also if there are only warnings.")
+    ] = False,
     missing: options.Missing = "stop",
     pairs: Annotated[
         bool | None,
         typer.Option(
             "--pairs/--labels",
-            help="Read a table as image-text pairs, or as labels; default: pairs if it has no column of labels.",
+            help="Read a table as image-text pairs, or as labels; default: as pairs if it has no label column.",
         ),
     ] = None,
     list_: Annotated[
-        Path | None, typer.Option("--list", help="Write every image that a finding is about to this CSV file.")
+        Path | None, typer.Option("--list", help="Also write all images with findings to this CSV file.")
     ] = None,
     allow_outside: options.AllowOutside = False,
     label: options.Label = None,
@@ -60,8 +67,9 @@ def check(
 ) -> None:
     """Check a local copy against its card.
 
-    Reports class counts, missing and unreadable images, exact and near duplicates, and groups that cross splits. Exits
-    with 1 at errors. Of image-text pairs, also how many rows have texts and categories, and how many texts are equal.
+    Reports class counts, missing and unreadable images, exact and near duplicates, and groups that are in several
+    splits. The exit status is 1 if there are errors. For image-text pairs it also counts texts, categories and
+    equal texts.
     """
     from medbench.data.checks.check import check as examine
     from medbench.data.checks.check import write_list
@@ -139,7 +147,7 @@ def _write_report(report: CheckReport, as_json: bool) -> None:
 
 def _verdict(report: CheckReport) -> str:
     if not report.findings:
-        return "nothing wrong was found" if report.taken.lines else "matches the card"
+        return "no problems were found" if report.taken.lines else "matches the card"
     kinds = [finding.severity for finding in report.findings]
     return ", ".join(f"{kinds.count(kind)} {kind}(s)" for kind in dict.fromkeys(kinds))
 
@@ -147,18 +155,18 @@ def _verdict(report: CheckReport) -> str:
 @app.command()
 def prepare(
     dataset: options.Dataset,
-    protocol: Annotated[str, typer.Option(help="Prepare the images for this protocol.")] = "linear-frozen",
+    protocol: Annotated[str, typer.Option(help="Protocol whose preprocessing is used.")] = "linear-frozen",
     preset: Annotated[str, typer.Option(help="Preset of the protocol.")] = "paper",
     image_size: Annotated[
-        int | None, typer.Option(help="Side of the input in pixels; default: the protocol's, else 224.")
+        int | None, typer.Option(help="Input size in pixels; default: the protocol's, else 224.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Number of decoding threads; default: one per processor.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of decoding threads; default: one per CPU core.")] = None,
     data_root: options.DataRoot = None,
     allow_outside: options.AllowOutside = False,
 ) -> None:
     """Decode and resize all images once.
 
-    `medbench run` does this first where it is needed. An interrupted preparation resumes.
+    `medbench run` does this itself if it is needed. An interrupted preparation resumes.
     """
     from medbench import cards
     from medbench.cards.resolve import dataset_entry, resolve
@@ -184,10 +192,10 @@ def prepare(
 def synth(
     dataset: Annotated[str, typer.Argument(metavar="D", help="A data set, or its card file.")],
     n: Annotated[
-        int | None, typer.Option("--n", help="Number of images; default: 60, or more if the classes need it.")
+        int | None, typer.Option("--n", help="Number of images; default: 60, or more for many classes.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
-    to: Annotated[Path | None, typer.Option("--to", help="The folder; default: <data set>-synthetic here.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the images.")] = 0,
+    to: Annotated[Path | None, typer.Option("--to", help="Output folder; default: <data set>-synthetic.")] = None,
     out: options.OutTo = None,
 ) -> None:
     """Write a small synthetic twin of a data set.
@@ -209,21 +217,27 @@ def synth(
 def split(
     dataset: options.Dataset,
     name: Annotated[
-        str, typer.Option(help="A rule of the card, kfold, fewshot-K or the like, also with @N; default: the card's.")
+        str,
+        typer.Option(
+            help="Split rule: one of the card, kfold, fewshot-K, …; RULE@N uses seed N; default: the "
+            "card's default split."
+        ),
     ] = "",
-    seed: Annotated[int | None, typer.Option(help="Replaces the seed of the rule.")] = None,
-    folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of parts.")] = None,
-    fold: Annotated[int | None, typer.Option(min=0, help="kfold: number of the test part, from 0.")] = None,
-    shots: Annotated[int | None, typer.Option(min=1, help="fewshot: samples of each class.")] = None,
-    near: Annotated[bool, typer.Option("--near", help="grouped, kfold: keep near duplicates in one part.")] = False,
-    to: Annotated[Path | None, typer.Option("--to", help="The file; default: <data set>-<rule>.csv here.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; default: the seed of the rule.")] = None,
+    folds: Annotated[int | None, typer.Option(min=3, help="kfold: number of folds.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="kfold: number of the test fold, from 0.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="fewshot: number of training samples of each class.")] = None,
+    near: Annotated[
+        bool, typer.Option("--near", help="grouped, kfold: keep near duplicates in the same split.")
+    ] = False,
+    to: Annotated[Path | None, typer.Option("--to", help="Output file; default: <data set>-<rule>.csv.")] = None,
     out: options.OutTo = None,
     data_root: options.DataRoot = None,
     allow_outside: options.AllowOutside = False,
 ) -> None:
     """Write a split file (CSV: id, split).
 
-    Also prints the number of images of each class in each part.
+    Also prints the number of images of each class in train, val and test.
     """
     from medbench.data.splits.draw_split import written_split
 
@@ -246,9 +260,9 @@ def card(
     task: options.TaskKind = None,
     metric: options.Metric = None,
 ) -> None:
-    """Print a card as YAML.
+    """Print a data set card as YAML.
 
-    For your own data: the card that medbench infers from it, ready to edit.
+    For your own data, this is the card that medbench infers; you can edit it.
     """
     from medbench import cards
     from medbench.cards.find import dataset_kind

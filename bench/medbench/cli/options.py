@@ -20,10 +20,13 @@ OutTo = Annotated[Path | None, typer.Option("--out", hidden=True, help="Old name
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TableFormat = Annotated[
-    str | None, typer.Option("--format", metavar="text|md|csv|latex|html|json", help="Default: a table for people.")
+    str | None,
+    typer.Option(
+        "--format", metavar="text|md|csv|latex|html|json", help="Output format; default: a table for reading."
+    ),
 ]
-Published = Annotated[bool, typer.Option("--published", help="Show the paper's own numbers too.")]
-Random = Annotated[bool, typer.Option("--random", help="Include results of random weights, marked.")]
+Published = Annotated[bool, typer.Option("--published", help="Also show the numbers published in the paper.")]
+Random = Annotated[bool, typer.Option("--random", help="Also show results of random weights, with a mark.")]
 
 Dataset = Annotated[
     str,
@@ -36,18 +39,22 @@ AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image
 
 Label = Annotated[
     str | None,
-    typer.Option("--label", help="Own data: column of the class; several, with commas: one column per class."),
+    typer.Option("--label", help="Own data: column of the class; or one column per class, separated by commas."),
 ]
-Image = Annotated[str | None, typer.Option("--image", help="Own data: column of the image's path.")]
-Group = Annotated[str | None, typer.Option("--group", help="Own data: column of what a split keeps together: patient.")]
-SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Own data: column of train, val and test.")]
-TaskKind = Annotated[
+Image = Annotated[str | None, typer.Option("--image", help="Own data: column of the image path.")]
+Group = Annotated[
     str | None,
-    typer.Option("--task", metavar="binary|multiclass|ordinal|multilabel", help="Own data: what the labels are."),
+    typer.Option("--group", help="Own data: column of the patient (or other group) whose images stay in one split."),
 ]
-Metric = Annotated[str | None, typer.Option("--metric", help="Own data: primary metric; default: by the task.")]
+SplitColumn = Annotated[
+    str | None, typer.Option("--split-column", help="Own data: column that says train, val or test.")
+]
+TaskKind = Annotated[
+    str | None, typer.Option("--task", metavar="binary|multiclass|ordinal|multilabel", help="Own data: kind of labels.")
+]
+Metric = Annotated[str | None, typer.Option("--metric", help="Own data: primary metric; default: that of the task.")]
 Missing = Annotated[
-    str, typer.Option("--missing", metavar="stop|leave-out", help="Stop at images that are missing, or leave them out.")
+    str, typer.Option("--missing", metavar="stop|leave-out", help="If images are missing: stop, or run without them.")
 ]
 
 Corrupt = Annotated[
@@ -59,26 +66,30 @@ Corrupt = Annotated[
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="Preset of the protocols; default: paper, or the paper card's own.")
+    str | None,
+    typer.Option(
+        "--preset", help="Preset of the protocols; default: paper, or the preset that the paper's card names."
+    ),
 ]
 Seeds = Annotated[
     str | None,
-    typer.Option("--seeds", help="A number of seeds, or a list like 0,1,2; default: 5, or the paper card's own."),
+    typer.Option(
+        "--seeds", help="Number of seeds, or a list such as 0,1,2; default: 5, or the number in the paper's card."
+    ),
 ]
 WeightsFile = Annotated[
     str | None,
-    typer.Option("--weights", metavar="FILE|random", help="Weights file or `random`; default: the official file."),
+    typer.Option("--weights", metavar="FILE|random", help="Weights file, or `random`; default: the official file."),
 ]
-ImageSize = Annotated[
-    int | None, typer.Option("--image-size", help="Side of the input in pixels; default: the model's.")
-]
+ImageSize = Annotated[int | None, typer.Option("--image-size", help="Input size in pixels; default: the model's.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Number of loader processes.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Number of data loader processes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
-Fill = Annotated[bool, typer.Option("--fill", help="First run the missing units; see --dry-run.")]
+Fill = Annotated[bool, typer.Option("--fill", help="Run the missing units first; to see them: --dry-run.")]
 RandomWeights = Annotated[
-    str | None, typer.Option("--weights", metavar="random", help="Fill with random weights, marked: a trial.")
+    str | None,
+    typer.Option("--weights", metavar="random", help="--fill: use random weights, as a trial; results are marked."),
 ]
 
 
@@ -95,7 +106,9 @@ def seeds_of(text: str | None) -> int | list[int] | None:
     try:
         return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
     except ValueError as error:
-        raise MedbenchError(f"--seeds {text}: not a number or a list", "e.g. --seeds 5 or --seeds 0,1,2") from error
+        raise MedbenchError(
+            f"--seeds {text}: not a number, and not a list of numbers", "e.g. --seeds 5 or --seeds 0,1,2"
+        ) from error
 
 
 def check_named(command: str, name: str | None, given: Mapping[str, object]) -> None:

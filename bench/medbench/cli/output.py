@@ -70,7 +70,7 @@ def _write_grid(texts: list[list[str]], right: list[bool], order: list[int], tit
     console.print(grid(heads, rows, [right[i] for i in found.shown], found.widths, title))
     if found.hidden:
         hidden = ", ".join(texts[0][i] for i in found.hidden)
-        note(f"left out at this width: {hidden} (to see all: a wider window, a pipe or --json)")
+        note(f"columns not shown at this width: {hidden} (to see them: a wider window, a pipe or --json)")
 
 
 def _is_number(value: Any) -> bool:

@@ -27,7 +27,7 @@ FEW = 3  # number of cells that are named for each reason
 def say_taken(name: str, taken: Taken, say: Callable[[str], None] = output.note) -> None:
     """Say what files of the user's own were taken for; nothing for a card that is written."""
     if taken.lines:
-        say(f"what medbench took {name} for:")
+        say(f"how medbench reads {name}:")
     for line in taken.text():
         say(line)
 
@@ -162,13 +162,13 @@ def chosen(wanted: list[CellSpec], choose: Sequence[tuple[str, str | None]]) -> 
 def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
     """Yield the plan as lines: what is done, what will be run, what it costs, and what cannot be run."""
     there, todo, blocked = (len(part) for part in (filling.there, filling.todo, filling.blocked))
-    yield f"{there} cells done, {todo} to run, {blocked} cannot be run now"
+    yield f"{there} cells done, {todo} to run, {blocked} cannot run now"
     if filling.plan.jobs:
         yield from ("", "to run:")
         yield from (f"  {line}" for line in job_lines(filling.plan))
         yield from cost_lines(cost)
     if filling.blocked:
-        yield from ("", "cannot be run now:")
+        yield from ("", "cannot run now:")
         yield from (f"  {line}" for line in _blocked_lines(filling))
 
 
@@ -176,14 +176,14 @@ def absent_lines(later: Absent | None) -> Iterator[str]:
     """Yield what the cells will cost whose data or weights are not here."""
     if later is None:
         return
-    yield from ("", "when data and weights are there:")
+    yield from ("", "as soon as data and weights are available:")
     yield f"  {later.units:,} units"
     if later.files:
-        size = f": {later.size / 1e9:,.1f} GB for the {later.sized} whose cards tell a size" if later.sized else ""
+        size = f": {later.size / 1e9:,.1f} GB for the {later.sized} whose cards state a size" if later.sized else ""
         yield f"  {later.files} weights files to download{size}"
     yield from (f"  {line}" for line in cost_lines(later.cost))
     if later.unsized:
-        yield f"  not included, because their cards do not tell the number of images: {', '.join(later.unsized)}"
+        yield f"  not included, because their cards do not state the number of images: {', '.join(later.unsized)}"
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -250,15 +250,16 @@ def precision_lines(plan: Plan) -> Iterator[str]:
     open_ = {job.precision for job in plan.jobs if job.settings.precision is None}
     if plan.options.precision == "auto" and open_:
         here = open_.pop()
-        there = "with a GPU bf16" if here == "fp32" else "without a GPU fp32"
-        yield f"precision auto is {here} on this machine, but on one {there}: other units. --precision {here} fixes it"
+        there = "bf16 on one with a GPU" if here == "fp32" else "fp32 on one without a GPU"
+        advice = f"these are different units; to get the same on both: --precision {here}"
+        yield f"precision auto is {here} on this machine, but {there}: {advice}"
 
 
 def cost_lines(cost: Estimate) -> Iterator[str]:
     """Yield what the plan costs and how that was estimated."""
-    yield f"at most {cost.forwards:,} forward passes of images (cached features are not computed again)"
+    yield f"at most {cost.forwards:,} forward passes of images (fewer if features are cached)"
     if cost.hours is None:
-        yield "time: unknown, because no such model, protocol and image size has run on this device yet"
+        yield "time: unknown, because this model, protocol and image size have not run on this device yet"
         return
     yield f"time: about {_hours(cost.hours)}, from images/s measured on {cost.device}: {'; '.join(cost.basis)}"
     if cost.unknown:
@@ -290,7 +291,7 @@ def complain(result: Result, write: Callable[[str], None] = output.note) -> int:
     for job, error in result.failures:
         write(f"failed: {job}: {error}")
     if result.failures:
-        write("hint: see medbench status (for tasks of Slurm, medbench status --jobs); the same command tries again")
+        write("hint: see medbench status (Slurm tasks: medbench status --jobs); to try again, run the same command")
     return 2 if result.mistakes else 1 if result.failures else 0
 
 

@@ -21,12 +21,12 @@ Name = Annotated[str, typer.Argument(metavar="M", help="A model, or its card fil
 def check(
     model: Name,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file to check; default: the official file.")
+        Path | None, typer.Option(metavar="FILE", help="Weights file to check; default: the official file.")
     ] = None,
 ) -> None:
     """Check a model's weights file.
 
-    The file is loaded strictly: it is valid, missing, damaged, unsafe, or of another architecture.
+    The file is loaded strictly. Reports whether it is valid, missing, damaged, unsafe, or of another architecture.
     """
     from medbench import cards
     from medbench.models.load import load_model

@@ -1,7 +1,7 @@
 """Download of open data sets: from several mirrors, resumable, checked against digests, unpacked.
 
 Files that are done stand in `.medbench-download.json` of the data folder, written after each of them: a download that
-was stopped goes on with the first that is not. An archive is unpacked beside its place and moved in when it is whole.
+was stopped goes on with the first that is not. An archive is unpacked next to its place and moved in when it is whole.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _fetched(card: DatasetCard, file: Download, root: Path) -> str:
     steps = card.access.steps.strip() or card.access.url
     raise DataError(
         f"{card.name}: {file.name} could not be fetched: {'; '.join(faults)}",
-        f"run the same command again to go on; or get it by hand:\n{steps}",
+        f"run the same command again to resume; or get it by hand:\n{steps}",
     )
 
 
@@ -109,7 +109,7 @@ def _unpack(archive: Path, root: Path) -> None:
                 _move(item, root / item.name)
             archive.unlink()
             if packed:
-                say(f"{archive.name} holds archives, which stay packed: {', '.join(packed[:5])}")
+                say(f"{archive.name} contains archives, which are not unpacked: {', '.join(packed[:5])}")
         except DataError as error:
             raise DataError(f"{archive} is not unpacked: {error.message}", error.hint) from error
         except DAMAGED as error:

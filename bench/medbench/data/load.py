@@ -84,8 +84,8 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         found = path.parent
     if path.is_dir() and not (found and found.is_dir()):
         raise MissingDataError(
-            f"the data of the card {name} are not here, but a folder is called {name}",
-            f"for the folder, write ./{name}; {reader.access_hint(card)}",
+            f"the data of the card {name} were not found, but there is a folder called {name}",
+            f"to use the folder, write ./{name}; {reader.access_hint(card)}",
         )
     place = _existing(card, found)
     if card.layout.kind == "npz":
@@ -107,7 +107,7 @@ def find_own(name: str, root: Path | None = None, columns: OwnColumns | None = N
     if dataset_kind(name) == "card":
         cards.find_dataset(name)
         raise CardError(
-            f"'{name}' is a card already", f"name a labels file or a folder; to see the card: medbench show {name}"
+            f"'{name}' is already a card", f"name a labels file or a folder; to see the card: medbench show {name}"
         )
     return find_source(name, root, columns)
 
@@ -122,7 +122,9 @@ def _own_source(name: str, kind: str, root: Path | None, columns: OwnColumns | N
         if not path.is_file():
             raise DataError(f"no label file {path}", "check the path")
         if root is not None and not root.expanduser().is_dir():
-            raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+            raise DataError(
+                f"the data folder {root} of {path} does not exist", "give the folder of the images with --data-root"
+            )
         own = card_from_csv(path, None if root is None else root.expanduser(), columns)
         return Source(own.card, own.root, path.parent, own.taken)
     _refuse_system(path)
@@ -134,7 +136,7 @@ def _refuse_system(folder: Path) -> None:
     """Refuse the folders of the operating system: to walk them takes minutes, or never ends."""
     place = folder.resolve()
     if place == Path(place.anchor) or (place.parts[1] in SYSTEM and place.parts[:3] != ("/", "dev", "shm")):
-        raise DataError(f"{folder} belongs to the operating system", "name the folder that holds the class folders")
+        raise DataError(f"{folder} belongs to the operating system", "give the folder that contains the class folders")
 
 
 def _existing(card: DatasetCard, place: Path | None) -> Path:
@@ -281,7 +283,7 @@ def read_labels(name: str, root: Path | None = None, columns: Sequence[str] = ()
         known = [column.removeprefix(SUBGROUP) for column in samples.columns if column.startswith(SUBGROUP)]
         if isinstance(layout, CsvLayout):
             known = [*layout.subgroups, *join.headers(layout, layout.tables[0], source.tables)]
-        has = f"they have: {', '.join(dict.fromkeys(known))}" if known else "they have no columns of this kind"
+        has = f"they have: {', '.join(dict.fromkeys(known))}" if known else "they have no such columns"
         raise DataError(f"the labels of {card.name} have no column '{lacking[0]}'", has)
     return samples
 

@@ -48,7 +48,7 @@ def _input(dataset: Dataset, name: str, rule: Slices) -> Dataset:
     missing = [path for path in frame["path"] if not (dataset.root / path).is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} pictures of the input '{name}' of {card.name} are missing: {', '.join(missing[:3])}",
+            f"{len(missing)} images of the input '{name}' of {card.name} are missing: {', '.join(missing[:3])}",
             f"medbench data check {card.name}",
         )
     content = tuple(content_digests(own, dataset.root, frame["path"]))
@@ -125,5 +125,5 @@ def choose_inputs(card: DatasetCard, wanted: list[str] | None, encoders: dict[st
     known = [layout.input, *layout.inputs] if isinstance(layout, CsvLayout | NpzLayout) and layout.inputs else []
     for name in (*(wanted or ()), *encoders):
         if name not in known:
-            raise unknown(f"input of {card.name}", name, known or ["none: its samples have one picture"])
+            raise unknown(f"input of {card.name}", name, known or ["none: its samples have one image each"])
     return list(wanted or known)

@@ -81,7 +81,9 @@ def open_pairs(
     if not path.is_file():
         raise DataError(f"no pairs file {path}", "check the path")
     if folder is not None and not folder.is_dir():
-        raise DataError(f"the data folder {root} of {path} does not exist", "point --data-root at the images")
+        raise DataError(
+            f"the data folder {root} of {path} does not exist", "give the folder of the images with --data-root"
+        )
     own, samples = read_pairs(path, folder, columns, allow_outside=allow_outside)
     gone = absent_files(own.root, samples)
     if missing == "stop" or len(gone) == len(samples):

@@ -79,7 +79,7 @@ class Shifted:
 
     @property
     def material(self) -> dict[str, Any]:
-        """What can change a number beside what the trained job's material has."""
+        """What can change a number in addition to what the trained job's material has."""
         if self.corruption:
             return {"corruption": self.corruption.material}
         return {
@@ -116,7 +116,7 @@ def shifted(trained: Dataset, other: Dataset, *, closed: bool = False, part: Par
         raise DataError(
             f"{other.card.name} shares {'no finding' if trained.multilabel else 'fewer than two classes'} with"
             f" {trained.card.name}",
-            "test on a set with more of its classes" + (", or leave out --closed" if closed else ""),
+            "test on a data set with more of its classes" + (", or remove --closed" if closed else ""),
         )
     assigned = other.samples["split"].to_numpy()
     wanted = np.full(len(assigned), True) if part == "all" else assigned == part
@@ -175,8 +175,8 @@ def class_map(trained: DatasetCard, other: DatasetCard) -> Classes:
         raise CardError(
             f"{len(lost)} class{'es' * (len(lost) > 1)} of {other.name} {'are' if len(lost) > 1 else 'is'} no class of"
             f" {trained.name}: {listed(lost, 8)}",
-            f"map each in the card of {other.name} to one of {', '.join(there.values())}, or to null to leave its"
-            f" images out: shift: {{{trained.name}: {{{lost[0]}: null}}}}",
+            f"map each class in the card of {other.name} to one of {', '.join(there.values())}, or to null, which "
+            f"leaves its images out: shift: {{{trained.name}: {{{lost[0]}: null}}}}",
         )
     return found
 
@@ -225,20 +225,20 @@ def refuse_shared(trained: Dataset, other: Dataset) -> None:
     """
     name = f"--test-on {other.card.name}"
     if trained.digest == other.digest:
-        raise DataError(f"{name}: this is the training set itself", "name another data set")
+        raise DataError(f"{name}: this is the training data set itself", "name another data set")
     used = [set(np.array(data.content)[data.samples["split"].to_numpy() != ""]) for data in (trained, other)]
     drawn = trained.toy and other.toy  # generated sets, on which people try commands, may share images
     if (same := len(used[0] & used[1])) and not drawn:
         raise DataError(
             f"{name}: {same} of its {len(used[1])} images are also in {trained.card.name}",
-            "leave them out of one of the two sets: `exclude` in its card",
+            "leave them out of one of the data sets: `exclude` in its card",
         )
     groups = [_groups(data.samples) for data in (trained, other)]
     if trained.grouped and other.grouped and _one_release(trained, other) and (both := groups[0] & groups[1]):
         raise DataError(
             f"{name}: {len(both)} of its {len(groups[1])} groups (patients) are also in {trained.card.name}:"
             f" {listed(sorted(both))}",
-            "leave their images out of one of the two sets: `exclude` in its card",
+            "leave their images out of one of the data sets: `exclude` in its card",
         )
 
 

@@ -108,7 +108,7 @@ def _features(
         first = folders[0]
         plain = first.spec.view is None and first.spec.output == "pooled" and first.spec.corruption is None
         if plain and not first.path.exists() and (reason := first.why_not()):
-            say(f"{task.what}: cannot use the features stored before: {reason}")
+            say(f"{task.what}: the stored features cannot be used: {reason}")
         return _make(task, folders, encoder(), device, workers, tally)
 
 
@@ -154,7 +154,7 @@ def _make(
             if to_stop():
                 break
     if encoder.state_digest() != before or encoder.training:
-        raise AssertionError(f"{task.specs[0].model} changed during extraction: a frozen encoder must not change")
+        raise AssertionError(f"{task.specs[0].model} changed during extraction, but a frozen encoder must not change")
     seconds = time.perf_counter() - began
     tally.forwards, tally.seconds = tally.forwards + task.n - first, tally.seconds + seconds
     facts = {"device": str(device), "torch": torch.__version__, "batch": BATCH[device.type], "seconds": seconds}

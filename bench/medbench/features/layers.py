@@ -152,7 +152,7 @@ def outputs_of(
     with _hooked(layers, keep):
         forward(x)
     if missed := [layer.name for i, layer in enumerate(layers) if i not in found]:
-        raise CardError(f"{missed[0]} is not called by its network's forward", "compare other layers")
+        raise CardError(f"{missed[0]} is not used in the network's forward pass", "compare other layers")
     return [found[i] for i in range(len(layers))]
 
 

@@ -61,7 +61,7 @@ def _check_size(card: ModelCard, network: nn.Module, image_size: int) -> None:
     patch, fixed = getattr(embed, "patch_size", None), getattr(embed, "img_size", None)
     if fixed and getattr(embed, "strict_img_size", False) and tuple(fixed) != (image_size, image_size):
         raise CardError(
-            f"{card.name} is built for images of {fixed[0]} x {fixed[1]} (args.img_size), not {image_size}",
+            f"{card.name} takes images of {fixed[0]} x {fixed[1]} pixels (args.img_size), not {image_size}",
             f"choose --image-size {fixed[0]}, or remove img_size from the card's args",
         )
     if embed is None and hasattr(network, "num_prefix_tokens"):  # a tower of another library

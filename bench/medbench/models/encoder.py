@@ -193,7 +193,7 @@ class Encoder(nn.Module):
             raise MedbenchError(f"{self.card.name} has {len(modules)} {what}s; there is no {what} {i}", "count from 0")
         found = outputs(self._features, [modules[i]], x)[0]
         if not isinstance(found, Tensor) or (len(found) != len(x) and not self.given):
-            raise CardError(f"the {what}s of {self.card.name} do not give one map per image", "report this card")
+            raise CardError(f"the {what}s of {self.card.name} do not give one map per image", "please report this card")
         return found.flatten(1, 2) if found.ndim == 4 and blocks_end(self.network) else found
 
     @property

@@ -61,9 +61,11 @@ class Commands:
             for kind in KINDS
             if any(k == kind for k, _ in lack)
         ]
-        found = [f"not in this version of medbench, so these cells cannot be run yet: {'; '.join(parts)}"] * bool(parts)
+        found = [f"not in this version of medbench, so these cells cannot run yet: {'; '.join(parts)}"] * bool(parts)
         none = dict.fromkeys(one.model for one in empty if not lacking(one, self.known) and not self.fills(one))
-        return found + [f"without weights, so --random alone shows their results: {', '.join(none)}"] * bool(none)
+        return found + [f"without weights, so their results are shown only with --random: {', '.join(none)}"] * bool(
+            none
+        )
 
     def changes(self, one: CellSpec) -> dict[str, Any]:
         """Return a cell's settings on top of the preset, with the paper's split if it is not the default split."""

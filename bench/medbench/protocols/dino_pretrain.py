@@ -91,7 +91,7 @@ def _check_sizes(context: Context[DinoPretrain], settings: DinoPretrain, plain: 
         loose = context.inputs.encoder(any_size=True)
     for field, size in refused.items():
         if why := refusal(loose, size):
-            without = "--set local_crops=0" if field == "local_size" else "leave global_size at the image size"
+            without = "--set local_crops=0" if field == "local_size" else "do not change global_size"
             fits = whole_patches(plain, size)
             hint = f"--set {field}={fits}, a whole number of its patches; or {without}" if fits else without
             raise CardError(f"{plain.card.name} does not take crops of {size} pixels ({field}): {why}", hint)
@@ -125,9 +125,9 @@ def _warnings(context: Context[DinoPretrain], work: Pretraining, k: int) -> tupl
     settings, found = context.settings, []
     left = work.curve["information"][-1]
     if left < COLLAPSED * np.log(2 * work.batch):
-        found.append(f"collapsed: the teacher gives all images nearly one output (information {left:.4f} nats)")
+        found.append(f"collapsed: the teacher's outputs are nearly equal for all images (information {left:.4f} nats)")
     if k < settings.k:
-        found.append(f"k = {settings.k} is more than the {k} training images: cut to {k}")
+        found.append(f"k = {settings.k} is more than the {k} training images: {k} is used")
     return (*found, *several(work.machine))
 
 

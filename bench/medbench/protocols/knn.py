@@ -84,9 +84,11 @@ def _numbers(settings: Knn, bank: int) -> list[int]:
 def _warnings(settings: Knn, ks: list[int], best: int, bank: int, by: Criterion) -> tuple[str, ...]:
     found, k = [], ks[best]
     if settings.k != "auto" and settings.k > bank:
-        found.append(f"k = {settings.k} is more than the {bank} training images: cut to {bank}")
+        found.append(f"k = {settings.k} is more than the {bank} training images: {bank} is used")
     elif k > bank / 2:
-        found.append(f"k = {k} is {k / bank:.0%} of the {bank} training images: common classes win; try --set k=auto")
+        found.append(
+            f"k = {k} is {k / bank:.0%} of the {bank} training images: frequent classes are favoured; try --set k=auto"
+        )
     found += by.warnings
     if len(ks) > 2 and not by.warnings and (best == len(ks) - 1 or (best == 0 and k > 1)):
         found.append(f"the best k {k} is at the edge of the grid: a wider grid may do better")

@@ -89,7 +89,7 @@ def _check_number(split: str, texts: tuple[str, ...]) -> None:
         )
     if len(texts) < 2:
         raise DataError(
-            f"{split} has {len(texts)} pair, but an image is compared with the reports of others",
+            f"{split} has {len(texts)} pair, but an image is compared with the reports of other images",
             "add pairs, or choose a split with more of them: --set split=NAME",
         )
 
@@ -118,7 +118,7 @@ def _warnings(context: Context[RetFiner], reader: Reader, texts: list[str], trai
     equal = len(train.texts) - len(set(train.texts.tolist()))
     if equal and settings.equal_text == "negative":
         found.append(
-            f"{equal} of {len(train.texts)} training reports repeat others and count as negatives of them; to"
-            " leave them out: --set equal_text=ignore"
+            f"{equal} of {len(train.texts)} training reports are equal to others and count as negatives of them; to "
+            f"ignore such pairs: --set equal_text=ignore"
         )
     return (*found, *several(machine_of(context)))

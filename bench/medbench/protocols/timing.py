@@ -99,5 +99,7 @@ def _outcome(seconds: dict[int, NDArray[np.float64]], settings: Timing) -> Outco
             "ms_std": [float(values.std(ddof=1) * 1000) if len(values) > 1 else 0.0 for values in seconds.values()],
             "images_per_second": [rates[batch] for batch in seconds],
         },
-        warnings=() if smallest == 1 else (f"latency is of batches of {smallest}, divided by it",),
+        warnings=()
+        if smallest == 1
+        else (f"latency is the time of a batch of {smallest} images, divided by {smallest}",),
     )

@@ -117,9 +117,9 @@ def _fit(context: Context[FinetuneRecipe], task: FitTask, build: Build, seed: in
         return known
     built = build(seed)
     before = frozen_digest(built.network)
-    fitted = Fit(built.network, built.source, task, seed, rate, f"{context.name}, seed {seed}, rate {rate:g}").run(
-        state
-    )
+    fitted = Fit(
+        built.network, built.source, task, seed, rate, f"{context.name}, seed {seed}, learning rate {rate:g}"
+    ).run(state)
     if frozen_digest(built.network) != before:
         raise AssertionError("a frozen part of the network changed while it was trained")
     if task.machine.rank == 0:
@@ -185,7 +185,9 @@ def several(machine: Machine) -> tuple[str, ...]:
     """Return the warning that a record of several processes has."""
     if machine.world == 1:
         return ()
-    return (f"trained by {machine.world} processes: batch norm, if any, has other statistics than with one",)
+    return (
+        f"trained by {machine.world} processes: statistics of batch norm, if any, differ from those of one process",
+    )
 
 
 def _selection(fits: dict[tuple[int, float], Fitted], choice: Choice, searched: list[int]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def read_manifest(bundle: Path) -> dict[str, str]:
         return {str(path): str(one["sha256"]) for path, one in content["files"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{bundle} has no readable {MANIFEST}: {error}", "medbench results push makes bundles with one"
+            f"{bundle} has no readable {MANIFEST}: {error}", "medbench results push writes bundles with this file"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Groups of records: one group holds the repeats (seeds) behind one row of a table."""
+"""Groups of records: one group has the records of all seeds of one row of a table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ TESTED = ("test_on", "test_part", "closed", "corrupt")
 """Options that say which other test set was used, and how; they do not change the training."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SEEN_MARK = "‡"
-SEEN = f"{SEEN_MARK} contamination: the model's pre-training has seen images of this data set"
+SEEN = f"{SEEN_MARK} contamination: the model was pre-trained on images of this data set"
 
 LEAK, LACK, ABSENT = "leak: ", "missing class: ", "absent class: "
 """How the warnings begin that are about the split: what its parts share, what training lacks, what val or test lack."""
 FLAW_MARK = "¶"
-FLAW = f"{FLAW_MARK} a fault of the split: groups or identical images in two splits, or a class that train lacks"
+FLAW = (
+    f"{FLAW_MARK} error in the split: a group or identical images in different splits, or no training image of a class"
+)
 
 
 Summary = tuple[float | None, float | None, int]
@@ -77,7 +79,7 @@ class Group:
 
     @cached_property
     def content(self) -> str:
-        """What tells data sets of one name apart: the digest of ids, pixels, targets and patients; task; classes."""
+        """What identifies the data: the digest of ids, pixels, targets and patients; the task; the classes."""
         card = self.first.material.get("dataset")
         about = [card.get("task"), card.get("classes")] if isinstance(card, Mapping) else []
         return files.canonical([self.first.material.get("data"), *about])
@@ -147,7 +149,7 @@ class Group:
 
     @property
     def flawed(self) -> bool:
-        """Whether groups or identical images stand in two splits, or train lacks a class."""
+        """Whether groups or identical images are in different splits, or train lacks a class."""
         return any(text.startswith((LEAK, LACK)) for record in self.records for text in record.warnings)
 
     def summary(self, metric: str) -> Summary:
@@ -158,7 +160,7 @@ class Group:
         """Return the records' warnings and origins, each once; a warning of only some seeds says how many."""
         counted: dict[str, int] = {}
         for record in self.records:
-            taken = [f"taken over from {record.origin}"] if record.origin else []
+            taken = [f"results from {record.origin}"] if record.origin else []
             for text in dict.fromkeys([*taken, *record.warnings]):
                 counted[text] = counted.get(text, 0) + 1
         return [text if k == self.n else f"{text} ({k} of {self.n} seeds)" for text, k in counted.items()]
@@ -184,7 +186,9 @@ class Group:
         metrics: dict[tuple[str, ...], list[str]] = {}
         for name, classes in self.first.absent.items():
             metrics.setdefault(tuple(classes), []).append(name)
-        return [f"{', '.join(names)} leave out {', '.join(c)} (absent from test)" for c, names in metrics.items()]
+        return [
+            f"{', '.join(names)} computed without {', '.join(c)} (absent from test)" for c, names in metrics.items()
+        ]
 
 
 def place_of(record: Record) -> GroupKey:
@@ -250,8 +254,8 @@ def pick(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
         if others := [group for group in same if group is not best]:
             fields = sorted({f for other in others for f in differing(best.first.material, other.first.material)})
             notes.append(
-                f"{title(best)}: {len(others)} more under this label, with other {', '.join(fields) or 'keys'}; shown "
-                f"is the one with most seeds ({best.n}), then the newest (group {best.first.group[:12]})"
+                f"{title(best)}: {len(others)} more with the same label but other {', '.join(fields) or 'keys'}; "
+                f"shown is the one with most seeds ({best.n}), then the newest (group {best.first.group[:12]})"
             )
     return kept, notes
 

@@ -21,8 +21,8 @@ tags: [medbench]
 ---
 # Results of medbench
 
-{n} records on {sets}. `runs/` holds each record and its predictions as they were written, `manifest.json` the sha256 of
-each file, and `{summary}` one row for each record. There are no images in it.
+{n} records on {sets}. `runs/` has each record and its predictions as they were written, `manifest.json` the sha256 of
+each file, and `{summary}` one row for each record. It contains no images.
 
     medbench results pull {repo}
     medbench table dataset/{first}
@@ -63,7 +63,7 @@ def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, pr
         sets = sorted({record.unit.dataset for record in bundle.records})
         text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
         (folder / "README.md").write_text(text, encoding="utf-8")
-        with _told(repo, "log in with a token that can write: hf auth login"):
+        with _told(repo, "log in with a token that has write access: hf auth login"):
             api = HfApi()
             api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
             done = api.upload_folder(
@@ -109,7 +109,7 @@ def _told(repo: str, hint: str) -> Iterator[None]:
         yield
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise MedbenchError(
-            f"there is no dataset repository {repo} on the hub, or you may not read it", hint
+            f"the dataset repository {repo} does not exist on the hub, or you have no access", hint
         ) from error
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, FetchError, OSError) as error:
         raise MedbenchError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error

@@ -53,7 +53,7 @@ def merge(source: Path, runs: Path, origin: str, *, theirs: bool = False) -> Mer
     folders = list(bundle.folders(source) if is_bundle else store.folders(source))
     folders = [folder for folder in folders if (folder / store.RECORD).is_file()]
     if not folders:
-        raise DataError(f"there are no records in {source}", "name a run store, such as results/runs, or a bundle")
+        raise DataError(f"there are no records in {source}", "give a run store, such as results/runs, or a bundle")
     found = Merged()
     with bar("merge", len(folders), "records") as advance:
         for folder in folders:
@@ -84,18 +84,18 @@ def _checked(folder: Path, source: Path, digests: Mapping[str, str] | None) -> R
     try:
         record = Record.model_validate_json((folder / store.RECORD).read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{store.RECORD} is no record: {error.errors()[0]['msg']}") from error
+        raise ValueError(f"{store.RECORD} is not a record: {error.errors()[0]['msg']}") from error
     record._folder = str(folder)
     unit, material = record.unit, record.material
     if folder.parts[-4:] != (unit.dataset, unit.model, unit.protocol, record.key[: store.SHORT]):
-        raise ValueError("it lies in another place than its unit and key say")
+        raise ValueError("its folder does not match its unit and key")
     seeded = material | {"seed": unit.seed}
     split = record.provenance.get("data", {}).get("split_digest")
     if record.group != files.digest(material) or record.key not in (
         files.digest(seeded),
         files.digest(seeded | {"fold": split}),  # of units with a split of their own for each seed
     ):
-        raise ValueError("its key is not that of its content")
+        raise ValueError("its key does not match its content")
     return record
 
 
@@ -113,7 +113,7 @@ def _take(record: Record, runs: Path, origin: str, found: Merged, *, theirs: boo
     provenance = {**record.provenance, ORIGIN: record.provenance.get(ORIGIN, told)}
     taken = record.model_copy(update={"provenance": provenance})
     target = store.folder_of(runs, record.unit, record.key)
-    if own is not None:  # predictions, history and weights of the other numbers must not stay beside the new record
+    if own is not None:  # predictions, history and weights of the other numbers must not stay next to the new record
         for path in filter(Path.is_file, list(target.iterdir())):
             path.unlink()
     if record.has(store.PREDICTIONS):

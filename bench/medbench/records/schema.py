@@ -14,13 +14,13 @@ from medbench.errors import visible
 ORIGIN = "origin"
 """Where the provenance says from whom a record was taken over."""
 SCHEMA = 2
-"""Version of what a record holds. 2 added `calibration` and `thresholds`; records of version 1 are read as before."""
+"""Version of the record's content. 2 added `calibration` and `thresholds`; records of version 1 are read as before."""
 
 
 @lru_cache(4096)  # every record has the same names of classes and metrics
 def _printable(text: str) -> str:
     if visible(text) != text:
-        raise ValueError(f"'{text}' holds a control character")
+        raise ValueError(f"'{text}' contains a control character")
     return text
 
 

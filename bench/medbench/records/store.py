@@ -69,7 +69,9 @@ def read(folder: Path | str, selection: bool = True) -> Record | None:
         return None
     except ValidationError as error:
         fault = error.errors()[0]
-        what = visible(f"{file} is not a record of schema {SCHEMA}: ignored (--overwrite always renews it)")
+        what = visible(
+            f"{file} is not a record of schema {SCHEMA} and is ignored; to run the unit again: --overwrite always"
+        )
         log.warning("%s: %s: %s", what, visible(".".join(map(str, fault["loc"]))), visible(fault["msg"]))
         return None
     record._folder = str(folder)

@@ -1,4 +1,4 @@
-"""Intervals and ties of a table's cells, from the predictions that stand beside the records."""
+"""Intervals and ties of a table's cells, from the predictions next to the records."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def predicted(group: Group) -> Predicted | None:
         try:
             frames.append(read_part(file))
         except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
-            log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
+            log.warning("%s is damaged and counts as missing (to run it again: --overwrite always): %s", file, error)
             return None
     ids, targets, members, *_ = frames[0]
     if not ids or any(frame[0] != ids or frame[3].shape != frames[0][3].shape for frame in frames[1:]):

@@ -1,4 +1,4 @@
-"""Metrics that no record holds: computed from the stored predictions of a group, with what validation chose."""
+"""Metrics that are not in records: computed from the stored predictions of a group, with what validation chose."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 VALUE, ENDS = ("value", "std", "n"), ("low", "high")
 NOT_STORED = "no predictions are stored with the records: run again with --overwrite always"
-NO_CLASSES = "these runs train a model and classify no test images"
+NO_CLASSES = "these runs train a model and do not classify test images"
 NO_VALIDATION = "it needs a threshold or temperature from validation images, and these runs have none (val=none)"
 
 
@@ -93,7 +93,9 @@ def by_class(group: Group, ids: Sequence[str]) -> list[dict[str, Measured]]:
     """
     known = [measure(name) for name in ids]
     if odd := [one for one in known if not one.base.each]:
-        raise CardError(f"the metric '{odd[0].id}' is not defined for each class", "leave it out with --per-class")
+        raise CardError(
+            f"the metric '{odd[0].id}' is not defined for each class", "remove it, or run without --per-class"
+        )
     rows = _numbers(group, known, True, True)
     return [dict(zip(ids, column, strict=True)) for column in zip(*rows, strict=True)]
 
@@ -256,7 +258,7 @@ def load_predictions(group: Group, held: Group | None = None) -> Loaded | None:
         try:
             test, validation = (read_part(file, split) for split in ("test", "val"))
         except (OSError, ValueError, TypeError) as error:  # pyarrow's own are of the first two kinds
-            log.warning("%s is damaged and counts as missing (--overwrite always renews it): %s", file, error)
+            log.warning("%s is damaged and counts as missing (to run it again: --overwrite always): %s", file, error)
             return None
         tests.append(test)
         seeds.append((_predictions(test), _predictions(validation) if validation[0] else None))

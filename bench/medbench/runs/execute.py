@@ -95,7 +95,7 @@ def _run_jobs(plan: Plan, work: _Execution, result: Result, told: Told | None) -
                 _tell(told, found[number])
                 result.failures += _broken(job)
             except BusyError:
-                say(f"{job.name}: another process is working on this; it comes later")
+                say(f"{job.name}: another process is working on this job; it is tried again later")
                 turns.later(number, job)
                 continue
             except MedbenchError as error:
@@ -265,7 +265,7 @@ def _with_told(outcomes: dict[int, Outcome], context: Context[Settings]) -> dict
 @contextlib.contextmanager
 def _held(job: Job, *, wait: bool) -> Iterator[None]:
     """Keep other processes from doing the same job, into this run store or with the same unfinished work."""
-    busy = f"{job.name}: another process is working on this; waiting for it"
+    busy = f"{job.name}: another process is working on this job; waiting for it"
     own = job.options.runs / ".locks" / f"{job.group[:16]}.lock"
     partial = pending.unfinished(job.partial)
     unfinished = partial.parent / f".{partial.name}.lock"

@@ -40,7 +40,10 @@ def export_features(model: str, dataset: str, to: Path, options: Options) -> Fea
     jobs = make_plan(model, PROTOCOL, dataset, dataclasses.replace(options, seeds=1)).jobs
     if len(jobs) != 1 or jobs[0].dataset.inputs:
         what = "samples with several images" if jobs[0].dataset.inputs else f"{len(jobs)} models or data sets"
-        raise MedbenchError(f"a file of features is of one model and single images, not of {what}", "name one of each")
+        raise MedbenchError(
+            f"a features file is for one model and one image per sample, not for {what}",
+            "give one model and one data set",
+        )
     job, device = jobs[0], torch.device(choose_device(options.device))
     inputs = features_of(job, Encoders(device), choose_workers(options.workers, device.type), Tally())
     assert isinstance(inputs, JobInputs)

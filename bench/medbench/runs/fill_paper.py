@@ -92,7 +92,7 @@ def plan_filling(
     if options.weights not in (None, "random"):
         raise MedbenchError(
             f"--weights {options.weights} is one file, but a paper has many models",
-            "leave it out to use the official files, or give --weights random for a trial",
+            "remove it to use the official files, or give --weights random for a trial",
         )
     found = RecordIndex(records if options.overwrite != "always" else ())
     filling = Filling(Plan([], options))

@@ -127,12 +127,10 @@ class Options:
         listed = list(dict.fromkeys(asked))
         if not listed or min(listed) < 0:
             raise MedbenchError(
-                f"--seeds {self.seeds}: there are no seeds", "give a number above 0, or a list such as 0,1,2"
+                f"--seeds {self.seeds}: at least one seed is needed", "give a number above 0, or a list such as 0,1,2"
             )
         if len(listed) > MOST_SEEDS or max(listed) >= 2**32:
-            raise MedbenchError(
-                f"--seeds: at most {MOST_SEEDS:,} seeds, each below 2^32", "5 seeds show how much results vary"
-            )
+            raise MedbenchError(f"--seeds: at most {MOST_SEEDS:,} seeds, each below 2^32", "5 seeds are usual")
         return listed
 
 

@@ -61,8 +61,8 @@ class JobLanguage:
             )
         if settings.pooled not in (None, model.text.image):
             raise CardError(
-                f"pooled={settings.pooled}: the texts of {model.name} are in the space of another feature",
-                f"leave pooled out{f', or give {model.text.image}' if model.text.image else ''}",
+                f"pooled={settings.pooled}: the text embeddings of {model.name} belong to another feature",
+                f"remove pooled{f', or give {model.text.image}' if model.text.image else ''}",
             )
         chosen, *others = prompt_sets(dataset, settings, model.text.template)
         vocabulary = locate_vocabulary(model, weights, download=download)
@@ -113,6 +113,6 @@ def with_digests(settings: Settings) -> Settings:
         if (asked := getattr(settings, f"{name}_sha256")) not in (None, digest):
             raise MedbenchError(
                 f"{name}={getattr(settings, name)}: its digest is {digest}, not {asked}",
-                f"leave {name}_sha256 out, or get the right files",
+                f"remove {name}_sha256, or get the right files",
             )
     return settings.model_copy(update={f"{name}_sha256": digest for name, digest in found.items()})

@@ -70,7 +70,7 @@ class _Request:
         once: What was found.
         texts: What jobs share of the material of their keys.
         reachable: Whether downloads may work: none has found no network yet.
-        targets: What jobs are tested on beside their own data set.
+        targets: Data sets on which jobs are tested in addition to their own.
     """
 
     options: Options

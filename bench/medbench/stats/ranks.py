@@ -11,7 +11,7 @@ Two questions have two answers here.
 
 The mean rank that a study has on average is the expectation of the rank over test sets and training seeds. Draws of a
 bootstrap are too noisy for it: the noise of the split is in their centre, and each draw adds its own. Near a tie their
-ranks therefore lie too close to the middle, and the 95 % of draws lies beside the truth; the deviation of the draws is
+ranks therefore lie too close to the middle, and the 95 % of draws lies next to the truth; the deviation of the draws is
 too small as well, since the entrants look further apart than they are. So the entrants of a data set are moved together
 first, until their variance is what it would be without noise. Then the deviation of the draws is right, and the
 interval is the mean rank ± 1.96 deviations. In simulations of 3 to 10 entrants on 4 to 12 data sets, equal or far

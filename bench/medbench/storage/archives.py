@@ -64,7 +64,7 @@ def _require_sound(members: Iterable[tuple[str, int]], size: int) -> None:
         if len(parts) > DEEPEST or len(name) > LONGEST_PATH or max(len(part.encode()) for part in parts) > LONGEST_NAME:
             raise DataError(f"the name '{name[:60]}…' in it is too long or too deep", "unpack it by hand")
         if visible(name) != name:
-            raise DataError(f"the name '{name}' in it holds a control character", "unpack it by hand")
+            raise DataError(f"the name '{name}' in it contains a control character", "unpack it by hand")
         total += bytes_
         if total > most or number > MOST_MEMBERS:
             raise DataError(

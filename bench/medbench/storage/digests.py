@@ -44,7 +44,7 @@ def file_digests(paths: Sequence[Path], what: str = "hashing", most: int | None 
     stamps = {name: _stamp(name) for name in dict.fromkeys(names)}
     for name, stamp in stamps.items():
         if most is not None and (size := int(stamp.partition(":")[0])) > most:
-            raise DataError(f"{name} has {size:,} bytes, more than the limit of {most:,}", "replace it, or take it out")
+            raise DataError(f"{name} has {size:,} bytes, more than the limit of {most:,}", "replace it, or remove it")
     with _cache() as cache:
         known = _known(cache, stamps)
         todo = [name for name in stamps if name not in known]
@@ -61,7 +61,7 @@ def _stamp(name: str) -> str:
 
 
 def _unreadable(name: str, error: OSError) -> DataError:
-    return DataError(f"cannot read {name}: {error.strerror}", "check that it is a file that is there and may be read")
+    return DataError(f"cannot read {name}: {error.strerror}", "check that the file exists and is readable")
 
 
 def _hash_all(
@@ -122,7 +122,7 @@ def _open(file: Path) -> sqlite3.Connection | None:
         except (sqlite3.OperationalError, OSError) as error:  # read-only, full, or locked too long
             log.warning("file digests are not cached: %s: %s", file, error)
         except sqlite3.DatabaseError as error:  # not a database; it is only a cache, so start a new one
-            log.warning("%s is damaged (%s); a new one is made", file, error)
+            log.warning("%s is damaged (%s) and is replaced", file, error)
             if connection is not None:
                 connection.close()
             file.unlink(missing_ok=True)

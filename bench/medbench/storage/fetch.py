@@ -101,7 +101,7 @@ def _download(url: str, target: Path, most: int | None) -> Path:
                 file.write(block)
                 advance(len(block))
                 if most is not None and file.tell() > most:
-                    raise OSError(f"the server sends more than {most:,} bytes, which is not the file of the card")
+                    raise OSError(f"the server sends more than {most:,} bytes, so it is not the file of the card")
     if answer.headers.get("Content-Length") and part.stat().st_size != total:
         raise OSError(
             f"the connection ended after {part.stat().st_size:,} of {total:,} bytes; rerun the command to resume"

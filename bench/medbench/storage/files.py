@@ -123,7 +123,8 @@ def writing(what: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"cannot write {what}: {error.strerror}",
-            "free space there, or choose another folder: --runs (records), --to (other files), MEDBENCH_HOME (cache)",
+            "free some space there, or choose another folder: --runs (records), --to (other files), MEDBENCH_HOME "
+            "(cache)",
         ) from error
 
 

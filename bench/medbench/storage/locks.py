@@ -109,6 +109,7 @@ def _explained(lock: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"the file system of {lock.parent} cannot lock files: {error.strerror}",
-            "use another one for --runs (records) and MEDBENCH_HOME (cache), or ask its administrator for locks "
+            "use another file system for --runs (records) and MEDBENCH_HOME (cache), or ask its administrator to "
+            "enable locks "
             "(NFS: a lock service; Lustre: mount with -o flock); test it: medbench doctor disk",
         ) from error

@@ -57,6 +57,6 @@ class Expression:
 
     def _endless(self, text: str) -> CardError:
         return CardError(
-            f"the regular expression '{self.text}' did not come to an end within {LIMIT:.0f} s on '{text[:80]}'",
-            "write it in the card without a repeat inside a repeat, such as (a+)+",
+            f"the regular expression '{self.text}' did not finish within {LIMIT:.0f} s on '{text[:80]}'",
+            "rewrite it in the card without nested repeats such as (a+)+",
         )

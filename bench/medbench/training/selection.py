@@ -76,7 +76,9 @@ def criterion(metric: str, targets: NDArray[np.integer], classes: int) -> Criter
         return Criterion(metric)
     seen = len(np.unique(targets, axis=0))
     held = f"{len(targets)} validation images have {seen} kind{'' if seen == 1 else 's'} of labels"
-    return Criterion(FALL_BACK, (f"{metric} cannot choose, since the {held}: log loss on validation chose",))
+    return Criterion(
+        FALL_BACK, (f"{metric} cannot be used to choose, because the {held}; log loss on validation was used instead",)
+    )
 
 
 def scores_on(targets: NDArray[np.integer], log_odds: NDArray[np.float64], by: Criterion) -> NDArray[np.float64]:
@@ -106,7 +108,7 @@ def best_of(values: NDArray[np.float64], by: Criterion, what: str) -> NDArray[np
     if not np.isfinite(values).any():
         raise MedbenchError(
             f"no {what} can be chosen: {by.metric} on validation is undefined for all of them",
-            "see whether validation has images, and whether the features are numbers: medbench data check",
+            "check whether validation has images and whether the features are finite: medbench data check",
         )
     return np.argsort(-np.where(np.isfinite(values), by.sign * values, -np.inf), kind="stable")
 
@@ -155,12 +157,13 @@ def choose(
     if gap == 0:
         ties = int((mean == mean[winner]).sum()) - 1
         warnings.append(
-            f"{first} ties with {ties} other{'s' * (ties > 1)} on {images}: another sample may choose otherwise"
+            f"{first} ties with {ties} other{'s' * (ties > 1)} on {images}: another validation sample may give "
+            f"another choice"
         )
     elif np.isfinite(gap) and gap <= error:
         warnings.append(
-            f"{first} leads {other} by {gap:.4f} on {images}, within the "
-            f"selection's standard error of {error:.4f}: another sample may choose otherwise"
+            f"{first} leads {other} by {gap:.4f} on {images}, within the standard error of the choice, {error:.4f}: "
+            f"another validation sample may give another choice"
         )
     return Choice(winner, second, gap, error, (*by.warnings, *warnings))
 
@@ -169,4 +172,6 @@ def _edge(candidates: Sequence[float], winner: int, what: str) -> list[str]:
     if len(set(candidates)) < 3 or candidates[winner] not in (min(candidates), max(candidates)):
         return []
     edge = "smallest" if candidates[winner] == min(candidates) else "largest"
-    return [f"the best {what} {candidates[winner]:g} is the {edge} of the grid: a wider grid may do better"]
+    return [
+        f"the best {what}, {candidates[winner]:g}, is the {edge} of the grid: a wider grid may give a better result"
+    ]

@@ -308,8 +308,9 @@ class Training(ABC, Generic[Batch]):
         at_once = min(self.micro, share)
         if at_once > 1 and any(norm.training for norm in batch_norms(self.network)):
             raise MedbenchError(
-                f"{self.what}: out of memory with {at_once} images at once; fewer change batch norm and the result",
-                f"give --set micro_batch={at_once // 2}, which is part of the result's identity, or {self.less_memory}",
+                f"{self.what}: out of memory with {at_once} images at once; fewer images would change batch norm and "
+                f"the result",
+                f"give --set micro_batch={at_once // 2}, which becomes part of the unit's key, or {self.less_memory}",
             )
         if self.full_batch or at_once == 1:
             smaller = "; or a smaller batch: --set batch_size=N" if self.full_batch else ""

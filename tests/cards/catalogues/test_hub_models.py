@@ -51,17 +51,19 @@ def test_what_is_there_is_read_without_a_network(hub, network, monkeypatch):
     card = find_model("hf-hub:lab/eye")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert find_model("hf-hub:lab/eye") == card
-    with pytest.raises(CardError, match="lab/other is not in the hub's cache, and the hub cannot be reached"):
+    with pytest.raises(
+        CardError, match="lab/other is not in the local cache of the hub, and the hub cannot be reached"
+    ):
         find_model("hf-hub:lab/other")
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (b'{"model_type": "bert"}', "holds no model of timm: config.json: 'architecture'"),
-        (b'{"architecture": "nonet"}', "holds no model of timm: there is no 'nonet'"),
-        (b"{", "holds no model of timm"),
-        (b"[]", "holds no model of timm"),
+        (b'{"model_type": "bert"}', "does not contain a timm model: config.json: 'architecture'"),
+        (b'{"architecture": "nonet"}', "does not contain a timm model: timm has no 'nonet'"),
+        (b"{", "does not contain a timm model"),
+        (b"[]", "does not contain a timm model"),
     ],
 )
 def test_repositories_of_something_else(hub, config, said):

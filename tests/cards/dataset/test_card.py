@@ -45,8 +45,8 @@ def test_folders_name_classes_too(tmp_path: Path) -> None:
     ("values", "classes", "words"),
     [
         ("a: sick", "healthy, ill", "mine.yaml:2: layout.values.a: 'sick' is neither a class of the card nor"),
-        ("yes: 1", "healthy, ill", "YAML reads this as True: put the text into quotes"),
-        ("", "no, mild", "mine.yaml:4: classes.0: YAML reads this as False: put the text into quotes"),
+        ("yes: 1", "healthy, ill", "YAML reads this as True: put the text in quotes"),
+        ("", "no, mild", "mine.yaml:4: classes.0: YAML reads this as False: put the text in quotes"),
     ],
 )
 def test_what_is_no_class_or_has_lost_its_text(tmp_path: Path, values: str, classes: str, words: str) -> None:

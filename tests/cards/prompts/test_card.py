@@ -33,7 +33,7 @@ def test_a_bare_mapping_is_a_card(tmp_path):
         ("prompts:\n  a: [b]\ntemplate: a photo\n", "mine.yaml:3: template: 'a photo' needs one {}"),
         ("prompts:\n  a: [b]\ntemplat: x {}\n", "mine.yaml:3: templat: unknown field, did you mean 'template'?"),
         ("glaucoma: ['a photo of {}']\n", "mine.yaml:1: glaucoma.0: 'a photo of {}' has {}, which only a template may"),
-        ("a: [b]\na: [c]\n", "mine.yaml:2: not YAML: the key 'a' is there twice"),
+        ("a: [b]\na: [c]\n", "mine.yaml:2: not YAML: duplicate key 'a'"),
         ("", "a card is a mapping"),
     ],
 )
@@ -47,7 +47,7 @@ def test_faults_name_the_line(tmp_path, text, fault):
 @pytest.mark.parametrize("name", ["my texts.yaml", "my texts.yml", "-x.yaml", "ä.yaml"])
 def test_a_file_whose_name_is_no_cards_name_is_to_be_renamed(tmp_path, name):
     (tmp_path / name).write_text("a: [b]\n")
-    with pytest.raises(CardError, match=r"a card has the name of its file, and '.*' is not a valid card") as caught:
+    with pytest.raises(CardError, match=r"the file name must be a valid card name, and '.*' is not") as caught:
         find_prompts(str(tmp_path / name))
     assert "rename the file" in caught.value.hint
 

@@ -38,7 +38,7 @@ def test_a_site_that_fits_and_a_node_that_sees_this_machine(
     node = next(name for name in rows if name.startswith("node of the default partition"))
     assert rows[node][1].endswith(f"medbench {version()}")
     assert rows[f"{node} files"] == ("ok", f"sees {tmp_path / 'runs'}")
-    assert rows[f"{node} cache"] == ("ok", f"sees {isolated / 'home'}, with weights and prepared images")
+    assert rows[f"{node} cache"] == ("ok", f"can see {isolated / 'home'}, which has the weights and prepared images")
     assert rows[f"{node} locks"] == ("ok", "a lock of this machine holds there")
     assert rows[f"{node} hub"][0] == "note"
     assert not list((tmp_path / "runs").iterdir()), "the probe leaves nothing"
@@ -96,7 +96,7 @@ def test_a_node_with_a_cache_of_its_own_is_told(
     rows = found(medbench, site, tmp_path / "runs")
     (told,) = [row for name, row in rows.items() if name.endswith("cache") and name.startswith("node")]
     assert told[0] == "wrong"
-    assert told[1].startswith(f"uses {tmp_path}/own and does not see {isolated / 'home'}, ")
+    assert told[1].startswith(f"uses {tmp_path}/own and cannot see {isolated / 'home'}, ")
 
 
 def test_a_node_tells_what_it_sees(tmp_path: Path, isolated: Path) -> None:

@@ -100,11 +100,11 @@ def test_who_stops_waiting_is_told_that_the_tasks_go_on_and_can_wait_again(
     done = medbench(*ON_SLURM, "--site", site(), "--wait")
     assert done.status == 130
     assert done.err.splitlines()[-2:] == [
-        "the tasks continue: medbench status --jobs shows them, medbench cancel ends them",
-        "stopped; the same command resumes",
+        "the tasks continue; see them: medbench status --jobs; cancel them: medbench cancel",
+        "stopped; run the same command again to resume",
     ]
     again = medbench(*ON_SLURM, "--site", site(), "--wait")
-    assert "nothing to submit: the 3 units that are not done are queued" in again.err
+    assert "nothing to submit: the 3 unfinished units are already queued" in again.err
     assert asked[0] == asked[1]
     assert len(asked[0]) == 1
 
@@ -112,7 +112,7 @@ def test_who_stops_waiting_is_told_that_the_tasks_go_on_and_can_wait_again(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"precision": "auto"}, "'auto' depends on the machine: name the workers' precision"),
+        ({"precision": "auto"}, "'auto' depends on the machine: give the precision of the workers"),
         ({"precision": None}, "precision"),
         ({"classes": {"train": {}}}, "no resources for prepare, features, heads"),
         ({"classes": {**yaml.safe_load(EXAMPLE)["classes"], "gpus": {}}}, "gpus"),
@@ -141,7 +141,7 @@ def test_without_slurm_nothing_is_submitted(
     monkeypatch.setenv("PATH", str(tmp_path))
     done = medbench(*ON_SLURM, "--site", site())
     assert (done.status, done.err.splitlines()) == (2, [
-        "error: --on slurm: there is no sbatch on this machine",
+        "error: --on slurm: the command sbatch is not on this machine",
         "hint: submit on a login node of the cluster; on one machine with several GPUs use --on node",
     ])  # fmt: skip
 
@@ -178,7 +178,7 @@ def test_a_request_that_is_queued_completely_is_no_mistake(
     assert (told["submission"][:2], told["jobs"]) == ("20", ["1", "2", "3", "4", "5"])
     again = medbench(*words)
     assert (again.status, json.loads(again.out)) == (0, {"submission": None, "jobs": []})
-    assert again.err.splitlines()[-1] == "nothing to submit: the 3 units that are not done are queued"
+    assert again.err.splitlines()[-1] == "nothing to submit: the 3 unfinished units are already queued"
     planned = json.loads(medbench(*words, "--dry-run").out)
     assert planned == {"engine": "slurm", "queued": 3, "stages": [], "hours": {}, "gpu_hours": 0}
 
@@ -203,7 +203,7 @@ def test_lines_for_other_schedulers_run_in_any_folder_as_the_site_says(
     done = medbench(*RUN, "--on", "commands", "--site", given, "--runs", "runs")
     assert done.status == 0, done.err
     start = "module load cuda && env MEDBENCH_HOME='/scratch/my lab' /venv/bin/python -m medbench work "
-    lines = [*done.out.splitlines(), done.err.splitlines()[-1].split("all have run: ")[1]]
+    lines = [*done.out.splitlines(), done.err.splitlines()[-1].split("all are done, run: ")[1]]
     assert [line.split()[-1] for line in lines] == ["0", "0", "0", "0", "tables"]
     for line in lines:
         assert line.startswith(f"{start}{tmp_path}/runs/.submitted/"), line

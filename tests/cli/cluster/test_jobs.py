@@ -9,5 +9,5 @@ from pathlib import Path
 def test_without_a_submission_it_names_the_folder_of_the_logs(tmp_path: Path, medbench: Callable) -> None:
     done = medbench("logs", "toy/toy-vit", "--runs", tmp_path)
     assert done.status == 2
-    assert f"nothing was submitted to Slurm from {tmp_path}" in done.err
-    assert f"tasks of --on node and --on commands have their logs in {tmp_path / 'logs'}" in done.err
+    assert f"no tasks were submitted to Slurm from {tmp_path}" in done.err
+    assert f"logs of --on node and --on commands are in {tmp_path / 'logs'}" in done.err

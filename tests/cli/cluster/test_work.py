@@ -86,7 +86,7 @@ def test_a_task_that_there_is_not(
     for words, said in (
         ((folder, "heads", "1"), "heads has no task 1"),
         ((folder, "head", "0"), "unknown stage 'head'"),
-        ((folder, "heads"), "no task number is given, and no variable of a scheduler has it"),
+        ((folder, "heads"), "no task number is given, and no environment variable of a scheduler has it"),
         ((apart, "heads", "0"), "holds no tasks"),
     ):
         done = medbench("work", *words)
@@ -164,7 +164,10 @@ def test_a_task_that_reached_its_limit_too_often_is_noted_as_failed(
     finally:
         signal.signal(signal.SIGUSR2, before)
     ((_, unit, error),) = store.failures(tmp_path / "runs")
-    assert (unit, error) == (record.unit, "heads 0: reached its time limit more often than `requeues` allows")
+    assert (unit, error) == (
+        record.unit,
+        "heads 0: reached its time limit more often than `requeues` in the site file allows",
+    )
     told = last_lines(log_of(folder, "heads", 0), 3)
     assert [line.split()[2] for line in told] == ["error:", "hint:", "task"]
 

@@ -62,7 +62,7 @@ def test_a_terminal_shows_the_difference_first(medbench, runs, monkeypatch):
     done = medbench(*WORDS, "--runs", runs)
     assert done.width <= 80
     out = done.plain
-    assert out.index("A − B") < out.index("left out at this width: ") < out.index("detectable")
+    assert out.index("A − B") < out.index("columns not shown at this width: ") < out.index("detectable")
 
 
 def test_nothing_is_drawn_twice(medbench, runs, monkeypatch):

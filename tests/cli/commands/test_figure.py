@@ -185,8 +185,8 @@ def predicted(tmp_path_factory):
      (("dataset/multiclass", "pr"), "all runs on 'multiclass' have random weights"),
      (("dataset/multiclass", "rok"), "unknown kind of figure 'rok'"),
      (("dataset/multiclass", "roc", "--random", "--model", "toy-cnn"), "unknown model 'toy-cnn'"),
-     (("dataset/multiclass", "confusion", "--metric", "ece"), "--metric: the figure 'confusion' has its own"),
-     (("dataset/multiclass", "decision-curve", "--random"), "is about one class")],
+     (("dataset/multiclass", "confusion", "--metric", "ece"), "--metric: the figure 'confusion' has a fixed metric"),
+     (("dataset/multiclass", "decision-curve", "--random"), "shows one class")],
 )  # fmt: skip
 def test_figures_of_chosen_runs(medbench, predicted, words, said):
     done = medbench("figure", *words, "--runs", predicted)

@@ -61,7 +61,7 @@ def test_nothing_is_replaced_unless_forced(medbench, here):
     done = medbench("init", "clinic/labels.csv", "--name", "eyes", "--label", "grade")
     assert done.status == 2
     assert done.err.splitlines()[-2:] == [
-        "error: there is a data set card 'eyes' already",
+        "error: a data set card 'eyes' already exists",
         "hint: choose another --name, or replace it with --force",
     ]
     assert (here / "datasets" / "eyes.yaml").read_text() == before
@@ -72,9 +72,9 @@ def test_nothing_is_replaced_unless_forced(medbench, here):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["toy"], "'toy' is a card already"),
-        (["clinic/labels.csv", "--name", "aptos"], "there is a data set card 'aptos' already"),
-        (["clinic/labels.csv", "--name", "../eyes"], "'../eyes' is no name of a data set"),
+        (["toy"], "'toy' is already a card"),
+        (["clinic/labels.csv", "--name", "aptos"], "a data set card 'aptos' already exists"),
+        (["clinic/labels.csv", "--name", "../eyes"], "'../eyes' is not a valid data set name"),
         (["clinic/none.csv"], "no label file clinic/none.csv"),
         (["none"], "unknown dataset 'none'"),
         (["clinic/labels.csv", "--label", "stage"], "'stage'"),

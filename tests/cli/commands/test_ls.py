@@ -45,7 +45,7 @@ def test_at_80_columns_names_are_whole_and_the_rest_is_named(medbench, monkeypat
     done = medbench("ls", kind)
     assert done.width <= 80
     assert [line.split()[0] for line in done.plain.splitlines()[3:] if line[0] != " "] == cards.names(kind)
-    assert re.fullmatch(r"left out at this width: .*\(to see all: .*\)\n", done.err)
+    assert re.fullmatch(r"columns not shown at this width: .*\(to see them: .*\)\n", done.err)
 
 
 def test_a_broken_card_does_not_hide_the_others(medbench, own_cards):

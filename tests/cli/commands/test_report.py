@@ -68,7 +68,7 @@ def test_pictures_of_another_data_set_of_that_name_are_not_shown(medbench, runs,
     other = own_csv({0: "cat", 1: "dog"})
     done = medbench("report", "--runs", runs[0], "--to", tmp_path / "r.html", "--data", other)
     assert done.status == 0
-    assert "their classes differ from the records'" in done.err
+    assert "their classes differ from those in the records" in done.err
     assert "data:image/jpeg" not in (tmp_path / "r.html").read_text()
 
 

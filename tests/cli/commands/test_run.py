@@ -294,7 +294,7 @@ def test_corrupted_sets_are_summed_up_in_a_line_and_are_units_of_the_plan(own: P
     shown = [json.loads(line)["unit"]["options"].get("corrupt") for line in capsys.readouterr().out.splitlines()]
     assert shown == [None, "noise:5", "jpeg:1", "jpeg:2"]
     assert main(["run", "--paper", "wacv2024", "--corrupt", "jpeg"]) == 2
-    assert "--corrupt does not go with --paper" in capsys.readouterr().err
+    assert "--corrupt and --paper cannot be combined" in capsys.readouterr().err
 
 
 def test_mistakes_in_one_job_leave_the_others_and_their_records(own: Path, capsys) -> None:

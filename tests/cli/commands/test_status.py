@@ -40,7 +40,7 @@ def test_at_80_columns_the_mean_of_each_row_is_shown(medbench, runs, monkeypatch
     assert done.width <= 80
     names = ("visionfm-ultrasound", "linear-unfrozen", "chexpert-frontal", "kappa_quadratic", "0.805")
     assert set(names) <= {*done.plain.split()}
-    assert done.err.startswith("left out at this width: settings, ")
+    assert done.err.startswith("columns not shown at this width: settings, ")
 
 
 @pytest.mark.parametrize("option", ["--runs", "--out"])

@@ -47,7 +47,7 @@ def test_what_is_missing_is_planned(medbench, project):
     for words in (("run", "--study", "mine"), ("table", "ranks/mine", "--fill"), ("figure", "ranks/mine", "--fill")):
         done = medbench(*words, "--dry-run")
         assert (done.status, done.err) == (0, "")
-        assert done.out.startswith("3 cells done, 0 to run, 1 cannot be run now")
+        assert done.out.startswith("3 cells done, 0 to run, 1 cannot run now")
         assert "dino · linear-frozen · ddsm" in done.out
     assert "1 cells done, 0 to run, 0" in medbench("run", "--study", "mine", "--model", "dinov2", "--dataset",
                                                     "ddsm", "--dry-run").out  # fmt: skip
@@ -71,8 +71,8 @@ def test_table_and_diagram_once_all_is_run(medbench, project):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("run", "--study", "mine", "--paper", "flair"), "--paper does not go with --study"),
-        (("run", "--study", "mine", "--folds", "3"), "--folds does not go with --study: the study's card"),
+        (("run", "--study", "mine", "--paper", "flair"), "--paper and --study cannot be combined"),
+        (("run", "--study", "mine", "--folds", "3"), "--folds and --study cannot be combined: the study's card"),
         (("run", "--study", "nime"), "unknown study 'nime'"),
         (("table", "ranks/nime"), "unknown table 'ranks/nime'"),
         (("figure", "ranks/nime"), "unknown study 'nime'"),

@@ -119,7 +119,7 @@ def test_a_papers_table_with_nothing_run(medbench):
         (["dataset/toy"], "nothing has been run"),
         (["dataset/nope"], "unknown table 'dataset/nope'"),
         (["dataset/toy", "--format", "pdf"], "unknown format 'pdf'"),
-        (["wacv2024/table1", "--per-class"], "'wacv2024/table1' has no table by class"),
+        (["wacv2024/table1", "--per-class"], "'wacv2024/table1' has no table of classes"),
         (["wacv2024/table1", "--dry-run"], "--dry-run has no effect without --fill"),
         (["--fill"], "--fill needs the name of a table"),
         (["--by", "sex"], "--by needs the name of a table"),

@@ -27,7 +27,7 @@ def test_all_faults_at_once_with_file_line_and_field(medbench, tmp_path):
     for fault in (":3: task: ", ":4: metrik: unknown field, did you mean 'metric'?", ":8: splits.rules.s.val: "):
         assert f"{card}{fault}" in done.err
     assert f"{card}:1: classes: missing field" in done.err
-    assert done.err.splitlines()[-1] == "hint: 4 error(s); fix the lines above, then validate again"
+    assert done.err.splitlines()[-1] == "hint: 4 error(s); fix these lines, then run medbench validate again"
 
 
 def test_good_and_bad_cards_together(medbench, tmp_path):
@@ -41,10 +41,10 @@ def test_good_and_bad_cards_together(medbench, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no field tells"),
-        ("- 1", "no field tells"),
-        ("title: x", "no field tells"),
-        ("arch: a\narch: b", "is there twice"),
+        ("", "unclear whether"),
+        ("- 1", "unclear whether"),
+        ("title: x", "unclear whether"),
+        ("arch: a\narch: b", "duplicate key"),
     ],
 )
 def test_files_that_are_no_card(medbench, tmp_path, text, said):

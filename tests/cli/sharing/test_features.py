@@ -68,14 +68,14 @@ def test_two_files_of_one_name_keep_apart(file, tmp_path):
 def test_features_of_other_images_are_refused(medbench, file):
     done = medbench("run", "--model", file, "--protocol", "knn", "--dataset", "toy")
     assert done.status == 2
-    assert "has features of other images: toy-binary, not toy" in done.err
+    assert "has features of toy-binary, not of toy" in done.err
 
 
 @pytest.mark.parametrize(
     ("about", "status", "said"),
     [
         ({"weights": "imagenet", "pretraining": [1]}, 0, "Features of the file odd.npz"),
-        ({"pretraining": {"datasets": 7}}, 2, "what it says of its weights and pretraining cannot be read: "),
+        ({"pretraining": {"datasets": 7}}, 2, "its description of weights and pretraining cannot be read: "),
     ],
 )
 def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tmp_path, about, status, said):
@@ -89,7 +89,7 @@ def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tm
     ("words", "said"),
     [
         (["--protocol", "linear-frozen"], "--set views=0"),
-        (["--protocol", "knn", "--corrupt", "jpeg"], "has none of corrupted images"),
+        (["--protocol", "knn", "--corrupt", "jpeg"], "has no features of corrupted images"),
         (["--protocol", "lora"], "needs more than one vector for each image, and toy-features is a file of features"),
         (["--protocol", "zero-shot"], "zero-shot on toy-binary needs more than one vector"),
         (["--protocol", "knn", "--set", "pooled=cls"], "needs more than one vector"),
@@ -108,8 +108,8 @@ def test_what_cannot_be_written_is_refused(medbench, tmp_path, monkeypatch):
     monkeypatch.setattr("medbench.runs.export_features.features_of", None)  # before anything is computed
     for words, said in (
         (["toy-vit", "toy", "--to", tmp_path / "f.csv"], "unknown ending of a file of features '.csv'"),
-        (["toy-vit,toy-cnn", "toy", "--to", tmp_path / "f.npz"], "is of one model"),
-        (["none.npz", "toy", "--to", tmp_path / "f.npz"], "no file of features none.npz"),
+        (["toy-vit,toy-cnn", "toy", "--to", tmp_path / "f.npz"], "is for one model"),
+        (["none.npz", "toy", "--to", tmp_path / "f.npz"], "there is no features file none.npz"),
     ):
         done = medbench("features", *words)
         assert done.status == 2

@@ -20,7 +20,7 @@ def test_push_and_pull(medbench, hub, runs, tmp_path):
     done = medbench("results", "push", "lab/eyes", "--runs", runs, "--dataset", "toy-b*")
     assert done.status == 0
     assert done.out.startswith("1 records, ")
-    assert "ids of images and patients are in the predictions on: toy-binary" in done.err
+    assert "predictions with ids of images and patients were uploaded for: toy-binary" in done.err
     files = hub.files["lab/eyes"]
     assert {path.split("/")[-1] for path in files} == {
         "README.md", "manifest.json", "records.parquet", "record.json", "predictions.parquet",
@@ -31,7 +31,7 @@ def test_push_and_pull(medbench, hub, runs, tmp_path):
     done = medbench("results", "pull", "lab/eyes", "--runs", mine)
     assert (done.status, done.out) == (0, "1 new, 0 there already, 0 in conflict, 0 refused\n")
     shown = medbench("table", "dataset/toy-binary", "--runs", mine, "--random").out
-    assert f"taken over from hf://lab/eyes@{hub.commit('lab/eyes')[:12]}" in shown
+    assert f"results from hf://lab/eyes@{hub.commit('lab/eyes')[:12]}" in shown
     assert medbench("results", "pull", "lab/eyes", "--runs", mine).out.startswith("0 new, 1 there already")
 
 
@@ -57,7 +57,7 @@ def test_a_conflict_is_shown_and_settled(medbench, runs, tmp_path):
     assert done.status == 1
     assert "conflict: toy-cnn · knn · toy-binary · seed 0: " in done.out
     assert " 0.250000 here, " in done.out
-    assert "--theirs takes the others" in done.err
+    assert "to use the others: --theirs" in done.err
     assert medbench("results", "merge", runs, "--runs", mine, "--theirs").status == 0
     assert json.loads(path.read_text())["metrics"][content["metric"]] != 0.25
 
@@ -65,7 +65,7 @@ def test_a_conflict_is_shown_and_settled(medbench, runs, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["pull", "lab/none"], "there is no dataset repository lab/none on the hub, or you may not read it"),
+        (["pull", "lab/none"], "the dataset repository lab/none does not exist on the hub, or you have no access"),
         (["pull", "a/b/c"], "a/b/c on the Hugging Face hub: Repo id must be"),
         (["push", "lab/eyes"], "nothing has been run"),
         (["merge", "nowhere"], "there are no records in nowhere"),
@@ -81,7 +81,7 @@ def test_without_a_token_or_a_network(medbench, hub, runs, monkeypatch):
     hub.token = "hf_other"
     done = medbench("results", "push", "lab/eyes", "--runs", runs)
     assert done.status == 2
-    assert done.err.splitlines()[-1] == "hint: log in with a token that can write: hf auth login"
+    assert done.err.splitlines()[-1] == "hint: log in with a token that has write access: hf auth login"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     done = medbench("results", "pull", "lab/eyes", "--runs", runs)
     assert done.status == 2

@@ -115,7 +115,7 @@ def test_split_that_cannot_be_made_is_a_finding(copy):
 
 def test_class_absent_from_a_split(copy):
     relabel(copy, *((f"{i}.png,1,p{i},test", f"{i}.png,0,p{i},test") for i in (25, 27, 29)))
-    assert "test holds no image of class ill" in kinds(checked(copy))["absent-test"].text
+    assert "test has no image of class ill" in kinds(checked(copy))["absent-test"].text
 
 
 def test_what_cannot_be_checked_at_all(tmp_path):

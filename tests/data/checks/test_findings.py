@@ -15,7 +15,7 @@ def test_findings(alike):
     assert found["near-across"].ids == ["2.png", "25.png"]
     assert found["near-duplicates"].ids == ["0.png", "1.png", "4.png", "5.png"]
     assert [f.severity for f in report.findings] == ["warning", "warning", "note"]
-    text = "1 set of near-duplicate images in two splits: 2.png [healthy, train] ~ 25.png [healthy, test]"
+    text = "1 set of near-duplicate images in different splits: 2.png [healthy, train] ~ 25.png [healthy, test]"
     assert found["near-across"].text == text
     assert not report.clean
 

@@ -1,4 +1,4 @@
-"""Groups and identical images in two splits; classes that a split lacks."""
+"""Groups and identical images in different splits; classes that a split lacks."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_groups_images_and_classes_are_named(make_csv):
         ),
         "duplicates-across": (
             "warning",
-            "1 set of byte-identical images in two splits: 2.png [healthy, train] = 20.png [healthy, test]",
+            "1 set of byte-identical images in different splits: 2.png [healthy, train] = 20.png [healthy, test]",
         ),
-        "absent-train": ("warning", "train holds no image of class ill"),
-        "absent-val": ("note", "val holds no image of classes ill, other: choices are made without these"),
-        "absent-test": ("note", "test holds no image of class ill: metrics leave these out"),
+        "absent-train": ("warning", "train has no image of class ill"),
+        "absent-val": ("note", "val has no image of classes ill, other: hyper-parameters are chosen without these"),
+        "absent-test": ("note", "test has no image of class ill: metrics are computed without these"),
     }
 
 
@@ -72,8 +72,8 @@ def test_labels_that_all_or_no_training_images_have(make_csv):
     root = make_csv("image,healthy,ill,other,patient,split", rows)
     leaks = leaks_of(load_dataset(str(card_of(root))))
     assert [leak.text for leak in leaks] == [
-        "train holds no image of class ill",
-        "every image of train has class healthy",
+        "train has no image of class ill",
+        "all images of train have class healthy",
     ]
 
 

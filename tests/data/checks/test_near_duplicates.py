@@ -172,7 +172,7 @@ def test_not_looked_for(alike, monkeypatch, tmp_path):
         assert not [kind for kind in checked(alike, **options)[1] if kind.startswith("near")]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "file" / "home"))
-    assert "were not looked for" in checked(alike)[1]["near"].text
+    assert "were not searched" in checked(alike)[1]["near"].text
 
 
 def test_near_groups(alike):

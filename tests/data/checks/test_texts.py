@@ -95,7 +95,7 @@ def test_a_column_of_labels_makes_a_table_of_labels_unless_told(
 @pytest.mark.parametrize(
     ("head", "cell", "message"),
     [
-        ("image,text", "nan", "'nan' is a missing value that was written as a word"),
+        ("image,text", "nan", "'nan' is a word for a missing value"),
         ("image,text", "", "neither a text nor a category"),
         ("image,text", "the same", "all 12 rows have the same text"),
         ("image,categories", "the same", "all 12 rows have the category 'the same'"),

@@ -58,7 +58,7 @@ def test_findings_are_compared_as_sets_of_names():
 
 def test_a_source_that_no_record_is_on_is_told(own):
     thumbnails = Thumbnails(sources=[str(own)])
-    assert thumbnails.notes() == ["no run used a data set called 'site-clinic': its images are not shown"]
+    assert thumbnails.notes() == ["no run used a data set called 'site-clinic', so its images are not shown"]
 
 
 def test_a_damaged_file_has_none(own):

@@ -274,9 +274,9 @@ def test_a_format_that_pillow_was_built_without_is_named(monkeypatch: pytest.Mon
         raise UnidentifiedImageError
 
     monkeypatch.setattr(decode.Image, "open", unknown)
-    with pytest.raises(Unreadable, match="not an image of a known format"):
+    with pytest.raises(Unreadable, match="not an image in a known format"):
         decode.decode(b"RIFF\0\0\0\0WEBPVP8 \0\0", 1)
     monkeypatch.setattr(decode.features, "check", lambda name: name != "webp")
-    with pytest.raises(MissingDecoderError, match="of the kind WEBP needs a decoder") as caught:
+    with pytest.raises(MissingDecoderError, match="in the format WEBP needs a decoder") as caught:
         decode.decode(b"RIFF\0\0\0\0WEBPVP8 \0\0", 1)
     assert "pip install --upgrade pillow" in caught.value.hint

@@ -123,7 +123,7 @@ def test_files_without_a_preamble_go_by_their_name(tmp_path):
 
 
 def test_what_is_no_single_picture_is_unreadable(tmp_path, monkeypatch):
-    with pytest.raises(Unreadable, match=r"f\.dcm: a DICOM file of 3 frames"):
+    with pytest.raises(Unreadable, match=r"f\.dcm: a DICOM file with 3 frames"):
         grey(made(tmp_path / "f.dcm", np.zeros((3, 4, 4), np.uint8)))
     report = pydicom.Dataset()
     report.PatientName = "X"

@@ -36,7 +36,7 @@ def test_class_in_the_file_name(tmp_path, make_card):
     folder(root, "tr/9_X.png")
     refused(lambda: read_samples(make_card(layout=layout), root), "tr/9_X.png", "'X'", "N, A, D")
     write_image(root / "tr/odd.png", 1)
-    refused(lambda: read_samples(make_card(layout=layout), root), "does not tell its label")
+    refused(lambda: read_samples(make_card(layout=layout), root), "contains no label")
     only = {**layout, "only": r"_[NAD]\.png$"}
     assert len(read_samples(make_card(layout=only), root)) == 6
     refused(lambda: read_samples(make_card(layout={**layout, "only": "nothing"}), root), "no images", "nothing")
@@ -128,5 +128,5 @@ def test_classes_in_names_that_the_card_does_not_know_are_named_at_once(tmp_path
     root = folder(tmp_path / "data", "x_a.png", "y_b.png", "z_q.png", "v_q.png", "w_r.png")
     layout = {"kind": "folders", "folders": {"a": 0, "b": 1}, "label": r"_(?P<label>[a-z])\."}
     card = make_card(task="binary", classes=["a", "b"], layout=layout)
-    told = "the card does not know the class that is in the name; names have 'q' (2), 'r' (1)"
+    told = "the card does not know the class in the file name; the file names have 'q' (2), 'r' (1)"
     refused(lambda: read_samples(card, root), f"v_q.png: {told}", "known: a, b")

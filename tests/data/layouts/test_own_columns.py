@@ -66,8 +66,8 @@ def test_one_column_per_class(make_csv):
     [
         ({"label": "dx", "group": "pid"}, ("no column 'dx', 'pid'", "it has: image, scan, label")),
         ({"label": "stage", "task": "binary"}, ("--task binary, but there are 3 classes: 0, 1, 2",)),
-        ({"task": "multilabel"}, ("not in columns of their own", "--label A,B,C")),
-        ({"task": "ordinal"}, ("nothing tells the order of the classes a, b", "a card")),
+        ({"task": "multilabel"}, ("do not have one column each", "--label A,B,C")),
+        ({"task": "ordinal"}, ("the order of the classes  is unknowna, b", "a card")),
     ],
 )
 def test_what_the_labels_are_not(table, said, words):
@@ -86,7 +86,7 @@ def test_a_folder_has_a_task_and_a_metric_and_no_columns(tmp_path):
     )
     refused(
         lambda: load_dataset("toy", columns=OwnColumns(label="x", task="ordinal")),
-        "--label, --task: these are for a CSV or a folder of your own, and 'toy' has a card",
+        "--label, --task: these options are for your own CSV or folder, and 'toy' has a card",
         "medbench data card toy",
         error=MedbenchError,
     )
@@ -97,6 +97,6 @@ def test_choices_of_a_command_line():
     found = own_columns(label="a, b", task="multilabel", metric="auroc_macro")
     assert found == OwnColumns(labels=("a", "b"), task="multilabel", metric="auroc_macro")
     assert found.as_options() == {"--label": "a,b", "--task": "multilabel", "--metric": "auroc_macro"}
-    refused(lambda: own_columns(label="a,"), "--label 'a,': a name is empty", error=MedbenchError)
-    refused(lambda: own_columns(group=" "), "--group ' ': a name is empty", error=MedbenchError)
+    refused(lambda: own_columns(label="a,"), "--label 'a,': a column name is empty", error=MedbenchError)
+    refused(lambda: own_columns(group=" "), "--group ' ': a column name is empty", error=MedbenchError)
     refused(lambda: own_columns(task="ordinl"), "unknown task 'ordinl'", "ordinal", error=CardError)

@@ -61,7 +61,7 @@ def test_lists(tmp_path, make_card):
     assert frame["group"].tolist() == ["A_1", "B_2", "C_3"]
     assert frame["official"].tolist() == ["train", "train", "test"]
     (tmp_path / "te.txt").write_text("cancer_C_3.jpg\n7.jpg\n")
-    refused(lambda: read_samples(card, tmp_path), "te.txt:2", "'7.jpg' does not tell its label")
+    refused(lambda: read_samples(card, tmp_path), "te.txt:2", "'7.jpg' contains no label")
     (tmp_path / "te.txt").write_text("weird_C_3.jpg\n")
     refused(lambda: read_samples(card, tmp_path), "te.txt:1", "'weird' is not a class")
     (tmp_path / "te.txt").unlink()

@@ -115,7 +115,7 @@ def break_size(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (break_material, "made by another rule"),
+        (break_material, "made with other settings"),
         (break_size, "1,000 bytes"),
         (lambda path: (path / "images.u8").unlink(), "images.u8 is missing"),
         (lambda path: (path / "manifest.json").write_text("{"), "manifest is damaged"),
@@ -149,7 +149,7 @@ def test_who_waits_says_so_and_does_nothing(
             if "waiting for it" in (said := capsys.readouterr().err):
                 break
             time.sleep(0.01)
-        assert "made: another process prepares these images; waiting for it" in said
+        assert "made: another process is preparing these images; waiting for it" in said
         assert not found
         monkeypatch.setattr(fill, "fill", lambda *_: pytest.fail("prepared twice"))
         (folder / "hidden").rename(folder / "manifest.json")

@@ -44,8 +44,8 @@ def test_the_file_is_named_after_the_rule_and_its_numbers(
 def test_what_a_rule_does_not_take_is_refused(card_file: Path, tmp_path: Path) -> None:
     for name, given, near, words in (
         ("s", {"fold": 1}, False, r"the split rule 's' \(stratified\) takes no --fold"),
-        ("s@2", {"seed": 1}, False, "'s@2' and --seed both tell the seed"),
-        ("s", {}, True, r"'s' \(stratified\) does not keep groups together and does not take --near"),
+        ("s@2", {"seed": 1}, False, "'s@2' and --seed both set the seed"),
+        ("s", {}, True, r"'s' \(stratified\) does not keep groups together, so --near has no effect"),
     ):
         with pytest.raises(CardError, match=words):
             written_split(str(card_file), name, given, tmp_path / "x.csv", None, False, near=near)

@@ -82,7 +82,7 @@ def test_faults(card_of):
     official = card_of("fewshot", shots=9, base="base", more={"base": {"method": "official"}})
     lumps["official"] = ["train"] * 140
     lumps.loc[[0, 60], "official"] = ["val", "test"]
-    with pytest.raises(DataError, match=r"whole groups leave 5 samples of c for (train|val), not 9"):
+    with pytest.raises(DataError, match=r"complete groups leave 5 samples of c for (train|val), not 9"):
         made(official, lumps)
     for base in (None, "nowhere", "it"):
         with pytest.raises(CardError, match=r"'it' names .* as base") as caught:
@@ -230,5 +230,5 @@ def test_a_fraction_keeps_whole_groups_of_each_stratum(card_of, seed):
 
 
 def test_a_fraction_needs_its_share(card_of):
-    with pytest.raises(DataError, match="does not say which share"):
+    with pytest.raises(DataError, match="has no share"):
         made(card_of("fraction", base="base"), patients(0))

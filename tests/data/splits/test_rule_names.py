@@ -238,4 +238,4 @@ def test_a_name_tells_all_of_a_fraction(make_card, card, frame):
 def test_what_tells_no_fraction(card, frame, name):
     with pytest.raises(CardError) as caught:
         few(frame, card, name)
-    assert caught.value.hint.startswith("a share of the training part is fraction-0.25@SEED")
+    assert caught.value.hint.startswith("a share of train is fraction-0.25@SEED")

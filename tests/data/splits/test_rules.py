@@ -210,7 +210,7 @@ def test_kfold_faults(card_of):
     frame = frame_of([0] * 20 + [1] * 20 + [2] * 4)
     with pytest.raises(DataError, match=r"fewer samples or groups than the 5 splits in class c \(4\)") as caught:
         made(card_of("kfold"), frame)
-    assert caught.value.hint.startswith("take fewer folds than 5")
+    assert caught.value.hint.startswith("use fewer folds than 5")
     with pytest.raises(DataError, match="there is no fold 5 of 5"):
         made(card_of("kfold", fold=5), frame)
     with pytest.raises(DataError, match="fewer groups than the 5 folds"):
@@ -291,7 +291,9 @@ def test_holdout_faults(card_of):
         made(card_of("holdout", train=0.9, test=0.2), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="no samples in val"):
         made(card_of("holdout", val=0.0), frame_of([0, 1, 2] * 20))
-    with pytest.raises(DataError, match=r"9 rows of each class for train and val need 18, and test leaves 17 of a"):
+    with pytest.raises(
+        DataError, match=r"9 rows of each class for train and val need 18, but without test there are 17 of a"
+    ):
         made(card_of("holdout", per_class=9), frame_of([0, 1, 2] * 20))
     with pytest.raises(DataError, match="holdout needs one class per sample"):
         made(card_of("holdout", task="multilabel"), frame_of(np.tile(np.eye(3), (30, 1))))
@@ -336,7 +338,7 @@ def test_holdout_refuses_where_flairs_code_takes_fewer(card_of, shared, seed):
     labels = sorted(set(rows))
     frame = frame_of([labels.index(row) for row in rows])
     theirs = golden[f"train=5 val=0% test=20% balance=False seed={seed}"]
-    with pytest.raises(DataError, match=r"5 rows of each class for train need 5, and test leaves 4 of c\n"):
+    with pytest.raises(DataError, match=r"5 rows of each class for train need 5, but without test there are 4 of c\n"):
         made(card_of("holdout", seed=seed, per_class=5, test=0.2, validation=False), frame)
     assigned = made(card_of("holdout", seed=seed, per_class=4, test=0.2, validation=False), frame)
     first = [row for label in labels for row in [r for r in theirs["train"] if rows[r] == label][:4]]
@@ -389,7 +391,7 @@ def test_split_file_says_for_which_data_it_was_made(card_of, tmp_path):
     for column, value in (("target", 2 - frame["target"]), ("group", "p0")):
         with pytest.raises(DataError, match="was made for other data: the ids are the same, but labels or groups"):
             split_file.read_split(file, ids, split_file.data_digest(frame.assign(**{column: value})))
-    with pytest.raises(DataError, match="does not name all samples"):
+    with pytest.raises(DataError, match="does not contain all samples"):
         split_file.read_split(file, [*ids, "new"], "another")
     head, _, rows = file.read_text().partition(f"{split_file.DATA_MARK}{data}\n")
     file.write_text(head + rows)  # as it was written before there was that line

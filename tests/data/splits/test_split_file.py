@@ -126,10 +126,10 @@ def test_own_split_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("id,split\na,train\n", "does not name all samples: b"),
+        ("id,split\na,train\n", "does not contain all samples: b"),
         ("id,split\na,train\nb,test\nz,val\n", "does not have: z"),
         ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is not a split"),
-        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': 'a' is in the file twice"),
+        ("id,split\na,train\na,test\n", "my.csv:3: column duplicate id 'id': 'a'"),
         ("name,split\na,train\n", "no column 'id'"),
         (f"{split_file.MARK}abc\nid,split\na,train\nb,test\n", "was changed"),
     ],

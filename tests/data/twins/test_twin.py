@@ -86,7 +86,7 @@ def test_same_seed_same_twin(tmp_path):
 
 
 def test_refusals(tmp_path, make_card):
-    with pytest.raises(DataError, match="medbench draws the images of 'toy'"):
+    with pytest.raises(DataError, match="medbench itself generates the images of 'toy'"):
         synthesise(find_dataset("toy"), tmp_path / "t")
     with pytest.raises(DataError, match="too few for 5 classes"):
         synthesise(find_dataset("aptos"), tmp_path / "t", n=9)

@@ -31,7 +31,7 @@ def test_one_metric_has_one_id(text, task, found):
 @pytest.mark.parametrize(
     ("text", "task", "message"),
     [
-        ("kappa_quadratic", None, "computed by runs, of their whole test split"),
+        ("kappa_quadratic", None, "computed only in runs, on the complete test split"),
         ("sensitvity", None, "did you mean 'sensitivity'|sensitivity"),
         ("ece:0", None, "no detail"),
         ("ece:tall:10", None, "no detail"),
@@ -41,7 +41,7 @@ def test_one_metric_has_one_id(text, task, found):
         ("ece@0.5", None, "cannot be combined with @"),
         ("auroc@temperature", None, "cannot be combined with @"),
         ("sensitivity@best", None, "is no rule for choosing a threshold"),
-        ("net_benefit", None, "needs the probability"),
+        ("net_benefit", None, "needs the threshold probability"),
         ("mae", "binary", "not for binary tasks"),
         ("mae_macro", None, "no mean over classes"),
         ("sensitivity_macro", "binary", "not for binary tasks"),

@@ -234,7 +234,7 @@ def test_a_vocabulary_lies_beside_the_weights_or_in_their_place(tmp_path: Path) 
     weights = locate.WeightsFile(tmp_path / "w.pth", "", "file")
     with pytest.raises(WeightsError, match=r"the vocabulary of pair \(vocab.txt\) is not in") as told:
         locate.locate_vocabulary(with_vocabulary(), weights, download=False)
-    assert "or beside the weights file" in told.value.hint
+    assert "or next to the weights file" in told.value.hint
     for folder in (locate.weights_folder() / "some--tower", tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "vocab.txt").write_bytes(CONTENT)

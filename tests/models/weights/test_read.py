@@ -137,11 +137,13 @@ def test_a_wrong_key_or_prefix_shows_what_the_file_holds(net: nn.Module, tmp_pat
     path = tmp_path / "w.pth"
     wrong = refused({"state_dict": net.state_dict(), "epoch": 3}, path, key="model")  # type: ignore[dict-item]
     assert "nothing under the key 'model'; it holds state_dict, epoch" in wrong
-    assert "no tensors by name, but state_dict" in refused({"state_dict": net.state_dict()}, path)  # type: ignore[dict-item]
-    assert "starts with 'visual.'; it holds cls_token, pos_embed" in refused(net.state_dict(), path, prefix="visual.")
+    assert "no named tensors, but state_dict" in refused({"state_dict": net.state_dict()}, path)  # type: ignore[dict-item]
+    assert "starts with 'visual.'; it contains cls_token, pos_embed" in refused(
+        net.state_dict(), path, prefix="visual."
+    )
     assert "is not a tensor but int" in refused(net.state_dict() | {"epoch": 3}, path)  # type: ignore[dict-item]
     assert "without a name: 0" in refused({0: torch.ones(1)}, path)  # type: ignore[dict-item]
-    assert "no tensors by name, but list" in refused([torch.ones(1)], path)  # type: ignore[arg-type]
+    assert "no named tensors, but list" in refused([torch.ones(1)], path)  # type: ignore[arg-type]
 
 
 def test_two_tensors_for_one_name_are_refused(net: nn.Module, tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ def test_of_several_prefixes_the_first_that_is_met() -> None:
 
 
 def test_prefixes_that_are_not_met_are_told() -> None:
-    with pytest.raises(WeightsError, match=r"starts with 'backbone\.' or 'module\.'; it holds head\.w, norm\.w"):
+    with pytest.raises(WeightsError, match=r"starts with 'backbone\.' or 'module\.'; it contains head\.w, norm\.w"):
         mapped(numbers("head.w", "norm.w"), prefix=["backbone.", "module."])
 
 

@@ -70,6 +70,6 @@ def test_an_encoder_with_one_token_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_tokens_that_do_not_fit_are_told(tmp_path: Path) -> None:
-    with pytest.raises(MedbenchError, match="64 tokens for each image and view do not fit") as caught:
+    with pytest.raises(MedbenchError, match="64 tokens for each image and view need more") as caught:
         attentive_probe.run(given(tmp_path, bank=False))
     assert "views" in caught.value.hint

@@ -116,7 +116,7 @@ def test_seeds_are_paired_where_both_have_the_same(put):
     common = stats.permutation("accuracy", a[1:], b[:2], TRUTH, permutations=DRAWS)
     assert row["cells"]["p_permutation"]["value"] == common
     assert made.rows[0].heads[-1] == "3 | 4"
-    assert any("aptos: other seeds on the two sides" in note for note in made.notes)
+    assert any("aptos: A and B have different seeds" in note for note in made.notes)
     assert "over 2 (data set, seed) pairs" in made.notes[0]
 
 
@@ -151,13 +151,13 @@ def test_what_cannot_be_compared_says_why(put):
     assert [row["dataset"] for row in rows_of(made)] == ["aptos", "fives", "mean of 2"]
     notes = "\n".join(made.notes)
     for line in (
-        "not compared: ddsm (other test images: A 160, B 160, 60 of them the same)",
-        "not compared: idrid (other labels of the same test images)",
+        "not compared: ddsm (different test images: A 160, B 160, 60 in both)",
+        "not compared: idrid (the same test images have different labels)",
         "not compared: refuge (only A was run)",
         "not compared: isic2019 (only B was run)",
         "not compared: messidor2 (no stored predictions of B)",
-        "not compared: toy (B was run with random weights alone, which --random lets in)",
-        "fives: the two were trained on other splits of the data",
+        "not compared: toy (B was run only with random weights; to compare it: --random)",
+        "fives: A and B were trained on different splits of the data",
     ):
         assert line in notes
     assert "aptos:" not in notes
@@ -197,7 +197,7 @@ def test_a_metric_that_a_side_lacks(put):
     put("sam", 0.7)
     with pytest.raises(MedbenchError) as caught:
         compare("dino", "sam", metric="kappa", runs=put.runs)
-    assert "kappa is not a metric of both" in caught.value.hint
+    assert "kappa is not a metric of both A and B" in caught.value.hint
 
 
 def test_nothing_run(tmp_path):

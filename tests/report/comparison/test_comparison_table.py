@@ -60,7 +60,7 @@ def test_few_pairs_say_that_they_could_never_be_enough(put):
     put("dino", 0.9)
     put("sam", 0.7)
     made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
-    assert "over 3 (data set, seed) pairs: not made, for with fewer than 6 pairs that differ" in made.notes[0]
+    assert "over 3 (data set, seed) pairs: not made, because with fewer than 6 pairs that differ" in made.notes[0]
     assert len(made.rows) == 1, "no mean of one"
 
 
@@ -88,7 +88,7 @@ def test_metrics_of_two_directions_have_no_mean(put):
         put("sam", 0.7, dataset=dataset, metric=metric)
     made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
     assert [row.heads[:2] for row in made.rows] == [("aptos", "log_loss"), ("ddsm", "accuracy")]
-    assert "not made, for lower is better in some of them alone" in made.notes[0]
+    assert "not made, because lower is better in only some of them" in made.notes[0]
 
 
 def test_an_undefined_number_is_a_dash(put):

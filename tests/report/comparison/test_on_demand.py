@@ -80,7 +80,7 @@ def test_each_seed_of_each_side_has_its_own_threshold(pair, tmp_path):
 def test_a_metric_of_another_task_is_refused(pair, tmp_path):
     with pytest.raises(Exception, match="nothing to compare") as error:
         compare("dino", "sam", metric="mae", draws=DRAWS, runs=tmp_path)
-    assert "mae is not a metric of both" in str(vars(error.value))
+    assert "mae is not a metric of both A and B" in str(vars(error.value))
 
 
 @pytest.mark.parametrize("fault", ["damaged", "missing"])

@@ -21,8 +21,8 @@ def test_the_same_settings_are_compared(put):
     assert names(made) == [" | ", "k=5 | k=5"]
     assert [row.heads[1] for row in made.rows[:2]] == ["paper", "paper; k=5"]
     notes = "\n".join(made.notes)
-    assert "aptos: A was run under paper; k=9, too, and B was not" in notes
-    assert "aptos: B was run under paper; k=7, too, and A was not" in notes
+    assert "aptos: A was also run under paper; k=9, but B was not" in notes
+    assert "aptos: B was also run under paper; k=7, but A was not" in notes
     assert names(compare("dino/linear-frozen/k=9", "sam/linear-frozen/ k = 7", draws=DRAWS, runs=put.runs)) == [
         "k=9 | k=7"
     ]
@@ -35,7 +35,9 @@ def test_without_shared_settings_the_row_with_most_seeds_is_compared(put):
     made = compare("dino", "sam", draws=DRAWS, runs=put.runs)
     assert names(made) == ["k=9 | "]
     assert made.rows[0].heads[1] == "paper; k=9 | fixed"
-    assert any("A was run under paper; k=5 | paper; k=9, none of them the other's" in note for note in made.notes)
+    assert any(
+        "A was run under paper; k=5 | paper; k=9, and the other under none of these" in note for note in made.notes
+    )
     assert any(note.endswith("then the newest: paper; k=9") for note in made.notes)
 
 
@@ -58,7 +60,7 @@ def test_data_of_another_content_are_not_compared(put):
     put("sam", 0.7, material={"data": "b" * 64})
     with pytest.raises(MedbenchError, match="nothing to compare") as error:
         compare("dino", "sam", draws=DRAWS, runs=put.runs)
-    assert "aptos (other data under the same name: A aaaaaaaa, B bbbbbbbb" in str(error.value.hint)
+    assert "aptos (different data with the same name: A aaaaaaaa, B bbbbbbbb" in str(error.value.hint)
     put("dino", 0.8, seeds=(0, 1), material={"data": "b" * 64})
     (row,) = rows_of(compare("dino", "sam", draws=DRAWS, runs=put.runs))
     assert row["seeds_a"] == "0 1"
@@ -122,7 +124,7 @@ def test_models_of_libraries_may_have_slashes(put):
         ("", "sam", {}, "unknown model ''", "dino, sam"),
         ("dino/linear", "sam", {}, "unknown protocol of dino 'linear'", "linear-frozen"),
         ("dino", "sam/knn", {}, "unknown protocol of dino 'knn'", "linear-frozen"),
-        ("blip", "dino", {}, "blip and dino were run with no protocol in common", "blip: knn; dino: linear-frozen"),
+        ("blip", "dino", {}, "blip and dino have no protocol in common", "blip: knn; dino: linear-frozen"),
         ("dino", "dino", {}, "dino and dino are the same", "another"),
         ("dino/linear-frozen", "dino", {}, "are the same", "another"),
         ("dino/linear-frozen/papr", "sam", {}, "unknown setting of dino 'papr'", "paper"),
@@ -133,7 +135,7 @@ def test_models_of_libraries_may_have_slashes(put):
         ("dino", "sam", {"dataset": "ddsm"}, "nothing to compare", "ddsm (neither was run)"),
         ("dino", "sam", {"metric": "acuracy"}, "unknown metric 'acuracy'", "accuracy"),
         ("dino", "sam", {"preset": "fixd"}, "unknown preset 'fixd'", "fixed"),
-        ("dino", "sam", {"dataset": " ,"}, "names no data set", "ls runs"),
+        ("dino", "sam", {"dataset": " ,"}, "matches no data set", "ls runs"),
         ("dino", "sam", {"draws": 99}, "--draws 99: too few", "100 to"),
         ("dino", "sam", {"draws": 1_000_001}, "--draws 1000001: too many", "1,000,000"),
     ],

@@ -66,7 +66,7 @@ def test_lines_are_faint_where_values_are_missing(made):
     bridges = [one for one in axes.lines if one.get_alpha() is not None]
     assert len(bridges) == sum(UNITS[m] > 5 for m in MODELS), "one for each model that has a fifth unit to freeze"
     assert list(bridges[0].get_ydata()) == [points[4].mean, points[6].mean]
-    assert "faint: across values that were not run" in data.notes
+    assert "faint lines: values in between were not run" in data.notes
     whole = paper_figure(cards.find_paper("wacv2024"), "figure4", store.read_all(made[0]))
     assert not [note for note in whole.notes if "faint" in note]
 

@@ -53,7 +53,7 @@ def test_unknown_names(runs):
 def test_what_a_kind_cannot_show_is_refused(runs):
     for options, match in (
         ({"class_name": "Mild"}, "--class: the figure 'bars' does not show one class"),
-        ({"metric": "ece"}, "--metric: the figure 'bars' has its own"),
+        ({"metric": "ece"}, "--metric: the figure 'bars' has a fixed metric"),
         ({"models": "a"}, "--model and --protocol: the figure 'bars' shows all runs"),
     ):
         with pytest.raises(MedbenchError, match=match) as error:

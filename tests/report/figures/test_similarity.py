@@ -54,7 +54,7 @@ def test_features_of_other_images_are_not_compared(made):
     assert rows["BLIP", "Sam"].mean is None
     assert rows["BLIP", "BLIP"].mean is None
     assert rows["Sam", "Seem"].mean is not None
-    assert any(note.startswith("BLIP on aptos: not compared, as most models") for note in data.notes)
+    assert any(note.startswith("BLIP on aptos: not compared, because most models") for note in data.notes)
 
 
 def test_missing_files_are_said_and_not_invented(made, tmp_path):

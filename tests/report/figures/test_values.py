@@ -29,7 +29,7 @@ def point_of(records, **how):
 def test_what_is_not_the_papers_stays_out(synthetic, other):
     point, data = point_of(synthetic(**{**CELL, **other}))
     assert (point.mean, point.n) == (None, 0)
-    said = any("Dinov2 on aptos: run otherwise" in note for note in data.notes)
+    said = any("Dinov2 on aptos: run with other settings" in note for note in data.notes)
     assert said == ("preset" in other or "options" in other)
     assert point_of(synthetic(**CELL))[0].mean == 0.8
 
@@ -73,7 +73,9 @@ def test_a_class_that_the_test_split_lacks_is_said_of_the_metric_shown(made):
     ]
     card = cards.find_paper("wacv2024")
     said = [note for note in paper_figure(card, "figure2", records).notes if "absent" in note]
-    assert said == [f"aptos: {METRIC['aptos']} leaves out severe (absent from test)"], "once, not for each model"
+    assert said == [f"aptos: {METRIC['aptos']} is computed without severe (absent from test)"], (
+        "once, not for each model"
+    )
     steps = paper_figure(card, "figure3", records)  # iterations and times leave out no class
     assert not [note for note in steps.notes if "absent" in note]
 
@@ -93,7 +95,7 @@ def test_other_values_of_a_sweep_are_no_other_runs(made):
     ]
     data = paper_figure(cards.find_paper("wacv2024"), "figure4", records)
     assert sum(point.mean is not None for point in data.of("aptos", "Dinov2")) == 12
-    assert not [note for note in data.notes if "run otherwise" in note]
+    assert not [note for note in data.notes if "run with other settings" in note]
 
 
 def test_a_value_has_the_mean_and_sample_deviation_of_its_seeds():

@@ -32,7 +32,7 @@ def test_a_clear_winner_is_called_sure_with_the_paired_numbers(runs, groups):
     assert f"ahead by {signed(drawn.value)} [{signed(ends.low)}, {signed(ends.high)}]" in found.lead
     assert found.lead.endswith(f"p (Holm) {p_value(drawn.p())}.")
     assert f"{first.summary('auroc')[0]:.3f} [" in found.score
-    assert found.ties == "Sure: a paired test separates the best from the other run."
+    assert found.ties == "Clear: a paired test separates the best from the other run."
 
 
 def test_what_is_no_result_is_left_out_and_told(runs):
@@ -47,7 +47,7 @@ def test_close_runs_are_counted(tmp_path):
     found = answered(tmp_path)
     tied = stats_of(tmp_path)
     assert 1 <= tied < 3
-    assert re.match(rf"Not sure which run is best: {tied} of 3 other runs", found.ties)
+    assert re.match(rf"Unclear which run is best: a paired test cannot separate {tied} of 3 other runs", found.ties)
 
 
 def test_runs_on_other_images_are_counted_as_not_compared(tmp_path):
@@ -55,8 +55,8 @@ def test_runs_on_other_images_are_counted_as_not_compared(tmp_path):
         put(tmp_path, model, skill)
     put(tmp_path, "clip", 0.5, targets=1 - targets_of("binary"))
     found = answered(tmp_path).ties
-    assert found.startswith("Sure: a paired test separates the best from 2 other runs.")
-    assert found.endswith("1 run could not be compared with it image by image.")
+    assert found.startswith("Clear: a paired test separates the best from 2 other runs.")
+    assert found.endswith("1 run could not be compared with the best image by image.")
 
 
 def stats_of(runs) -> int:
@@ -73,7 +73,7 @@ def stats_of(runs) -> int:
 def test_one_run_has_nothing_to_compare_with(tmp_path):
     put(tmp_path, "dino", 1.5)
     found = answered(tmp_path)
-    assert found.lead == "There is no second run to compare it with."
+    assert found.lead == "There is no second run for comparison."
     assert found.ties == ""
 
 
@@ -81,4 +81,4 @@ def test_random_weights_alone_are_no_answer(tmp_path):
     put(tmp_path, "dino", 1.5, weights="random")
     found = answered(tmp_path)
     assert found.best == ""
-    assert found.warnings == ("no run with pre-trained weights that compares with others",)
+    assert found.warnings == ("no run with pre-trained weights that can be compared with others",)

@@ -41,7 +41,7 @@ def test_pictures_are_pictures(page):
     pictures = [*page.pictures, *(picture for tab in page.tabs for picture in tab.pictures)]
     assert [p.title.split(":")[0] for p in pictures] == [
         "Training curve or grid", "Reliability diagram, 15 bins", "Confusion matrix", "ROC curves",
-        "Precision over recall",
+        "Precision-recall curves",
     ]  # fmt: skip
     for picture in pictures:
         image = Image.open(io.BytesIO(picture.data)).convert("L")

@@ -59,7 +59,10 @@ def test_ranks_wins_and_order(records) -> None:
 
 def test_too_few_columns_are_said_to_tell_nothing(records) -> None:
     few = study({"dataset": "aptos", "metric": "accuracy"}, {"dataset": "ddsm", "metric": "accuracy"})
-    assert any(note.startswith("so few columns tell no entrants apart") for note in ranked(few, records).table.notes)
+    assert any(
+        note.startswith("with so few columns this test cannot separate entrants")
+        for note in ranked(few, records).table.notes
+    )
 
 
 def test_columns_of_one_data_set_are_told(synthetic) -> None:
@@ -76,8 +79,8 @@ def test_columns_of_one_data_set_are_told(synthetic) -> None:
 def test_what_is_missing_is_said_and_can_be_filled(synthetic, records) -> None:
     found = ranked(study(models=("dino", "dinov2", "sam", "blip")), records[:-2])
     notes = "\n".join(found.table.notes)
-    assert "isic2019 is not ranked: no number that compares of sam" in notes
-    assert "not ranked, since no number compares: blip" in notes
+    assert "isic2019 is not ranked: no comparable number of sam" in notes
+    assert "not ranked, because no number is comparable: blip" in notes
     assert found.ranking.columns == (0, 1)
     assert found.table.rows[-1].heads == ("blip",)
     assert found.table.commands[0] == "medbench table ranks/mine --fill"
@@ -94,7 +97,7 @@ def test_other_settings_stay_out(synthetic, records) -> None:
     other = records[:-2] + results(synthetic, "sam", None, None, 0.6, options={"views": 4})
     found = ranked(study(), other)
     assert found.ranking.columns == (0, 1)
-    assert any("run otherwise than these cells ask for" in note for note in found.table.notes)
+    assert any("run with other settings than these cells need" in note for note in found.table.notes)
     everything = ranked(study(set={"views": 4}), other)
     assert everything.ranking is None
 
@@ -111,7 +114,7 @@ def test_random_weights_and_seen_data_are_shown_but_not_ranked(synthetic, record
 def test_other_test_images_are_not_ranked(synthetic, records) -> None:
     found = ranked(study(), records[:-2] + results(synthetic, "sam", None, None, 0.6, images=100))
     assert found.ranking.columns == (0, 1)
-    assert "isic2019 is not ranked: the test images of entrants differ" in found.table.notes
+    assert "isic2019 is not ranked: the test images of the entrants differ" in found.table.notes
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_intervals_and_ties_from_stored_predictions(stored) -> None:
     assert 0 < first.value <= 1
     rows = {row.heads[0]: row for row in made.rows}
     assert not rows["sam"].cells[0].tied
-    assert any("not told from the best (≈ and the best itself): 2 of 3" in note for note in made.notes)
+    assert any("not distinguishable from the best (≈, and the best itself): 2 of 3" in note for note in made.notes)
     for form in FORMATS:
         assert render(made, form)
     header = render(made, "csv").splitlines()[0]
@@ -186,7 +189,7 @@ def test_a_study_is_found_and_listed(stored) -> None:
     assert ranked_study("mine", stored).ranking is not None
     with pytest.raises(CardError, match="unknown table 'ranks/none'"):
         table("ranks/none", stored)
-    with pytest.raises(CardError, match="has no table by class"):
+    with pytest.raises(CardError, match="has no table of classes"):
         table("ranks/mine", stored, per_class=True)
 
 

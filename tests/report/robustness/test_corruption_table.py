@@ -173,7 +173,7 @@ def test_models_with_other_corruptions_are_not_compared_over_all(made: Made, tmp
     rows = rows_of(tmp_path)
     assert rows["all", "sam"]["more"].value is None
     assert rows["noise", "sam"]["more"].value is not None
-    assert any("other numbers of sets" in note for note in table("corruption/aptos", tmp_path).notes)
+    assert any("different numbers of sets" in note for note in table("corruption/aptos", tmp_path).notes)
 
 
 def test_only_seeds_that_all_sets_have_count(made: Made, tmp_path: Path) -> None:

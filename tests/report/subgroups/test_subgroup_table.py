@@ -35,7 +35,7 @@ def test_a_row_for_each_group_and_one_for_the_gap(put, by) -> None:
     assert marks == ["▲", "▼", ""]
     assert found.rows[5].cells[0].value is None
     assert found.rows[2].about["auroc_worst"] == "M"
-    assert any("unknown images have no value" in note for note in found.notes)
+    assert any("images without a value in the labels" in note for note in found.notes)
 
 
 def test_p_is_adjusted_over_the_table(put, by) -> None:
@@ -65,11 +65,11 @@ def test_what_a_reader_must_know_is_said(put, by) -> None:
     text = " ".join(found.notes)
     assert "120 patients have images in several groups" in text
     assert "all groups of a run have the same" in text, "of thresholds"
-    assert "ece: higher in small groups" in text
+    assert "ece: noise alone makes these higher in small groups" in text
     assert "without a better direction" in text
     findings = subgroup_table("aptos", put(task="multilabel", model="x", stored=True, metric="auroc_macro"), by("sex"))
     assert findings.heads[4] == "any finding"
-    assert any("auroc_macro by sex: the mean leaves out c" in note for note in findings.notes)
+    assert any("auroc_macro by sex: the mean is computed without c" in note for note in findings.notes)
 
 
 def test_runs_without_groups_are_left_out_and_named(put, by) -> None:

@@ -68,7 +68,7 @@ def test_notes(synthetic):
     text = "\n".join(made.notes)
     assert "dinov2 · linear-frozen (paper): edge of the grid" in text
     assert "toy data" not in text  # the title says so
-    assert "recall_macro leave out DF (absent from test)" in text
+    assert "recall_macro computed without DF (absent from test)" in text
     assert "test images differ" in text
     assert "dino · linear-frozen (paper): split paper, 540 images" in text
 
@@ -99,8 +99,8 @@ def test_two_data_sets_of_one_name_stand_apart(synthetic):
         ["best", "best"],
         ["best", ""],
     ]
-    assert any(note.startswith("2 data sets were run under the name labels: ") for note in made.notes)
-    assert "rows of two sections do not compare" in render(made, "md")
+    assert any(note.startswith("runs named labels used 2 different data sets ") for note in made.notes)
+    assert "rows of different sections are not comparable" in render(made, "md")
 
 
 def test_intervals_are_those_of_each_sections_metric(synthetic, save, tmp_path):

@@ -123,7 +123,7 @@ def test_run_cells_show_ours_published_and_the_difference(card, synthetic):
 def test_what_is_not_the_papers_cell_stays_out(card, synthetic, other):
     made = paper_table(card, "table1", synthetic(**other))
     assert cell(made, "dinov2", "aptos").value is None
-    said = any(note.startswith("run otherwise than these cells") for note in made.notes)
+    said = any(note.startswith("run with other settings than these cells") for note in made.notes)
     assert said == (other.get("weights") != "random" and "protocol" not in other)
 
 
@@ -214,7 +214,7 @@ def test_what_several_cells_share_is_said_once(card, synthetic):
     about = {"warnings": ["a warning"], "absent": {"kappa_quadratic": ["severe"], "recall_macro": ["severe"]}}
     notes = paper_table(card, "table1", synthetic(**about) + synthetic(model="sam", **about), published=True).notes
     assert [note for note in notes if "absent" in note] == [
-        "aptos: kappa_quadratic leaves out severe (absent from test)"
+        "aptos: kappa_quadratic is computed without severe (absent from test)"
     ]
     (said,) = [note for note in notes if "a warning" in note]
     assert sorted(said.removesuffix(": a warning").split("; ")) == [
@@ -544,7 +544,7 @@ def test_intervals_and_ties_come_from_the_tests_of_predictions(card, synthetic, 
     text = render(made, "text")
     assert "0.810²≈" in text
     assert "0.7" not in text.split("note:")[0]
-    assert "≈ not separated from the best by a paired test" in text
+    assert "≈ not distinguishable from the best: paired test" in text
     assert shown["dino"].low is None
     made = paper_table(card, "table1", records, intervals=True)
     assert "0.810²≈ [0.700, 0.900]" in render(made, "text")

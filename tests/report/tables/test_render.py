@@ -88,10 +88,10 @@ def test_a_narrow_terminal_keeps_names_and_the_primary_metric_whole():
     assert "visionfm-ultrasound" in lines
     assert "0.900 ± 0.010¹" not in lines
     assert all(text in lines for text in ("0.900 ± 0.010", "[0.800, 0.950]", "kappa_quadratic", "views=100"))
-    assert "the same in all rows: protocol linear-frozen, weights official, seeds 5\n" in lines
+    assert "equal in all rows: protocol linear-frozen, weights official, seeds 5\n" in lines
     more = tuple(Column(f"{name}_{i}", f"{name}_{i}", name, "d") for i in range(2) for name in ("kappa", "mcc"))
     wide = Table("t", "title", heads, columns + more, tuple(replace(row, cells=cells + cells[1:] * 2) for row in rows))
-    assert "left out at this width: kappa_0, mcc_0, kappa_1, mcc_1 (to see all: " in shown(wide, 80)
+    assert "columns not shown at this width: kappa_0, mcc_0, kappa_1, mcc_1 (to see them: " in shown(wide, 80)
 
 
 def test_terminal_leaves_out_what_does_not_fit():
@@ -99,7 +99,7 @@ def test_terminal_leaves_out_what_does_not_fit():
     made = Table("t", "title", ("head",), columns, (Row(("a",), (Cell(0.5, 0.1, 5),) * 9),))
     text = shown(made, 62)
     assert "column2" in text
-    assert "left out at this width: column3, column4, column5," in text
+    assert "columns not shown at this width: column3, column4, column5," in text
 
 
 PLAIN = ["0.900 ± 0.010", "0.800 ± 0.020", "0.700 ± 0.030≈", "0.600 n=1", "0.950 ± 0.040†"]

@@ -168,7 +168,7 @@ def test_commands_show_print_and_cancel(runs: Path, monkeypatch: pytest.MonkeyPa
     assert ended == ["12_1"]
     assert "unknown submission '99'" in medbench("cancel", "99", "--runs", runs).err
     queue.clear()
-    assert "no task of 12 that is yours runs or waits" in medbench("cancel", "12", "--runs", runs).err
+    assert "you have no running or waiting task of 12" in medbench("cancel", "12", "--runs", runs).err
 
 
 def test_nothing_is_cancelled_where_there_is_no_slurm(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

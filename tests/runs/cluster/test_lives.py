@@ -57,10 +57,10 @@ def features(name: str) -> None:
 def test_three_lives_that_save_nothing_are_the_last(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     for life in (1, 2, 3):
         live(plan, life, monkeypatch)
-    with pytest.raises(MedbenchError, match="train 0: its last 3 starts saved nothing new"):
+    with pytest.raises(MedbenchError, match="train 0: its last 3 starts saved no progress"):
         live(plan, 4, monkeypatch)
     told = [error for _, error in store.failures_of(plan.jobs[0].folders())]
-    assert told == ["train 0: its last 3 starts saved nothing new"] * 2
+    assert told == ["train 0: its last 3 starts saved no progress"] * 2
     live(plan, 1, monkeypatch)  # submitted again: counted anew
     (file,) = (plan.options.runs / ".submitted").rglob("train-0.json")
     assert json.loads(file.read_text())["idle"] == 0

@@ -72,7 +72,7 @@ def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
     assert len(queue) == 5, "prepare, features, heads, train, tables"
     units = {key for task in first.tasks for _, key in task.units}
     assert len(units) == 3
-    with pytest.raises(MedbenchError, match="the 3 units that are not done are queued"):
+    with pytest.raises(MedbenchError, match="the 3 unfinished units are already queued"):
         send(planned())
     more = submit.prepare(planned(seeds=3), [], "cuda", 20.0)
     assert [stage.name for stage in more.stages] == ["prepare", "train"]
@@ -83,7 +83,7 @@ def test_only_what_is_neither_done_nor_queued_is_submitted(queue: dict) -> None:
     for job in plan.jobs:
         for unit, key in job.units:
             files.write_json(store.folder_of(plan.options.runs, unit, key) / store.RECORD, {})
-    with pytest.raises(MedbenchError, match="nothing to submit: everything is done"):
+    with pytest.raises(MedbenchError, match="nothing to submit: all units are done"):
         send(planned())
 
 
@@ -162,7 +162,7 @@ def test_what_slurm_refuses_later_leaves_what_is_queued_and_says_so(queue: dict,
     (noted,) = submissions(plan.options.runs)
     assert [task.stage for task in noted.tasks] == ["prepare", "features"]
     monkeypatch.setattr(slurm, "submit", plain)
-    assert {task.stage for task in send(plan).tasks} >= {"heads", "train"}, "the same command submits the rest"
+    assert {task.stage for task in send(plan).tasks} >= {"heads", "train"}, "run the same command to submit the rest"
 
 
 def test_a_stage_is_submitted_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -133,13 +133,13 @@ def test_a_class_that_the_other_set_lacks_is_scored_or_not(data: Path, other: Pa
     assert open_.n["test"].classes["2"] == 0
     one, rest = (pd.read_parquet(r.path / PREDICTIONS).filter(regex="^score_").to_numpy() for r in (open_, closed))
     np.testing.assert_allclose(rest, one[:, :2] / one[:, :2].sum(axis=1, keepdims=True), atol=1e-6)
-    assert any("classes that away-two lacks are not scored on it: 2" in text for text in closed.warnings)
+    assert any("classes that are absent from away-two are not scored on it: 2" in text for text in closed.warnings)
 
 
 @pytest.mark.parametrize(
     ("protocol", "how", "said"),
     [
-        ("knn", {"test_on": "{data}"}, "this is the training set itself"),
+        ("knn", {"test_on": "{data}"}, "this is the training data set itself"),
         ("knn", {"test_on": "no-such-set"}, "unknown dataset 'no-such-set'"),
         ("knn", {"test_on": "{strange}"}, "2 classes of away-strange are no class of pictures-labels: ten, twelve"),
         ("timing", {"test_on": "{strange}"}, "does not classify"),

@@ -40,7 +40,7 @@ def test_one_class_only_is_named() -> None:
     truth = np.arange(90) % 3
     assert notes(truth, said(np.full(90, 2), 3)) == ["predicts one class only: malignant, for all 90 test images"]
     (text,) = notes(np.eye(3, dtype=int)[truth], np.full((90, 3), -1.0))
-    assert text.startswith("predicts nothing: no finding")
+    assert text.startswith("predicts no finding: no score")
     assert notes(np.ones(90, int), said(np.ones(90, int), 3)) == [], "there is one class in test"
 
 
@@ -78,7 +78,7 @@ def test_few_images_are_said() -> None:
     assert few == "few test images of a class (malignant: 2, benign: 5): one image moves its recall by up to 50%"
     truth = np.arange(90) % 3
     assert notes(truth, said(truth, 3), validation=7) == [
-        "validation has 7 images: what was chosen on it depends on a few of them"
+        "validation has only 7 images: choices on it depend on a few of them"
     ]
     assert notes(truth, said(truth, 3), validation=7, candidates=1) == [], "nothing was chosen"
     assert notes(truth, said(truth, 3), validation=7, candidates=0, settings=4000), "a grid of weights (Tip-Adapter)"

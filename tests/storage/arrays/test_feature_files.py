@@ -53,7 +53,7 @@ def test_what_others_write_is_read(tmp_path):
 def test_rows_come_in_the_order_that_is_asked_for():
     table = FeatureTable(IDS, VALUES)
     np.testing.assert_array_equal(table.of(["c", "a.png"], Path("f.npz")), VALUES[[2, 0]])
-    with pytest.raises(DataError, match=r"f\.npz has no features of 2 of 3 images: d, e"):
+    with pytest.raises(DataError, match=r"f\.npz has no features for 2 of 3 images: d, e"):
         table.of(["c", "d", "e"], Path("f.npz"))
 
 
@@ -65,10 +65,10 @@ def test_rows_come_in_the_order_that_is_asked_for():
         ({"id": np.array(IDS), "features": VALUES[:2]}, "3 ids, features of shape \\(2, 5\\)"),
         ({"id": np.array(IDS), "features": VALUES[:, 0]}, "shape \\(3,\\)"),
         ({"id": np.array(IDS), "features": VALUES.astype(str)}, "type <U"),
-        ({"id": np.array(["a", "a", "b"]), "features": VALUES}, "the id a is there more than once"),
+        ({"id": np.array(["a", "a", "b"]), "features": VALUES}, "duplicate id a"),
         ({"id": np.array(IDS), "features": VALUES * [1, np.nan, 1, 1, 1]}, "the features of a.png are not all finite"),
-        ({"id": np.array([{"a": 1}] * 3), "features": VALUES}, "no file of features"),
-        ({"id": np.array(IDS), "features": VALUES, "medbench": np.array("[1]")}, "'medbench' is no JSON object"),
+        ({"id": np.array([{"a": 1}] * 3), "features": VALUES}, "not a features file"),
+        ({"id": np.array(IDS), "features": VALUES, "medbench": np.array("[1]")}, "'medbench' is not a JSON object"),
     ],
 )
 def test_what_is_refused(tmp_path, arrays, said):
@@ -81,9 +81,9 @@ def test_what_is_refused(tmp_path, arrays, said):
 def test_files_of_something_else_are_refused(tmp_path, ending):
     path = tmp_path / f"f{ending}"
     path.write_bytes(b"not features" * 9)
-    with pytest.raises(DataError, match="is no file of features"):
+    with pytest.raises(DataError, match="is not a features file"):
         read_about(path)
-    with pytest.raises(DataError, match="is no file of features"):
+    with pytest.raises(DataError, match="is not a features file"):
         read_table(path)
 
 

@@ -193,7 +193,7 @@ def test_too_little_memory_halves_the_micro_batch(tmp_path: Path, monkeypatch: p
     with pytest.raises(MedbenchError, match="out of memory with a micro-batch of 1") as caught:
         work(stripes(16, 0)[0], **still).run(tmp_path / "other.safetensors")
     assert "--set local_crops=N" in str(caught.value.hint)
-    with pytest.raises(MedbenchError, match="fewer change batch norm and the result") as caught:
+    with pytest.raises(MedbenchError, match="fewer images would change batch norm and the result") as caught:
         work(stripes(16, 0)[0], epochs=1).run(tmp_path / "other.safetensors")
     assert "--set micro_batch=4" in str(caught.value.hint)
 

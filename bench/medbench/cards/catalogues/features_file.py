@@ -30,7 +30,8 @@ def features_card(name: str) -> ModelCard:
     path = Path(name).expanduser()
     if not path.is_file():
         raise CardError(
-            f"no file of features {path}", "check the path; medbench features MODEL DATASET --to writes one"
+            f"there is no features file {path}",
+            "check the path; to write one: medbench features MODEL DATASET --to FILE",
         )
     about = read_about(path)
     fields = {
@@ -46,8 +47,8 @@ def features_card(name: str) -> ModelCard:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
         raise CardError(
-            f"{path}: what it says of its weights and pretraining cannot be read: {error.errors()[0]['msg']}",
-            "let medbench features write it, or leave these two out",
+            f"{path}: its description of weights and pretraining cannot be read: {error.errors()[0]['msg']}",
+            "write the file with medbench features, or remove these two fields",
         ) from error
 
 
@@ -64,5 +65,5 @@ def _part(about: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _notes(about: dict[str, Any]) -> str:
     if "model" not in about:
-        return "What made these features, and what it was trained on, is not known to medbench."
+        return "medbench does not know which model made these features, nor its training data."
     return f"Made by medbench with {about['model']} from the images of {about.get('dataset')}."

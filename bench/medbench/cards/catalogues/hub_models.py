@@ -45,8 +45,8 @@ def hub_card(name: str) -> ModelCard:
         {
             "name": f"hf-hub--{place.replace('/', '--')}",
             "title": f"{arch}, from {place} on the Hugging Face hub",
-            "notes": "Made from the repository's own description: nothing in it has been checked, and what it was "
-            f"trained on is not known to medbench. Commit {path.parent.name[:12]}.",
+            "notes": "Generated from the repository's own description, unchecked; medbench does not know the "
+            f"training data. Commit {path.parent.name[:12]}.",
             "args": args,
             **timm_fields(arch, found, source),
         }
@@ -63,7 +63,9 @@ def _config(place: str, revision: str) -> Path:
         reach_hub()
         return Path(hf_hub_download(place, CONFIG, revision=revision or None))
     except (FetchError, LocalEntryNotFoundError) as error:
-        raise CardError(f"{place} is not in the hub's cache, and the hub cannot be reached: {error}", hint) from error
+        raise CardError(
+            f"{place} is not in the local cache of the hub, and the hub cannot be reached: {error}", hint
+        ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise CardError(f"{place} on the Hugging Face hub: {first_line(error)}", hint) from error
 
@@ -81,8 +83,10 @@ def _read(path: Path, place: str) -> tuple[str, Any, dict[str, Any]]:
         args = {name: value for name, value in (content.get("model_args") or {}).items() if name not in SET_BY_MEDBENCH}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CardError(
-            f"{place} holds no model of timm: {CONFIG}: {error}", "medbench builds those of timm"
+            f"{place} does not contain a timm model: {CONFIG}: {error}", "medbench supports only timm models there"
         ) from error
     if not timm.is_model(arch):
-        raise CardError(f"{place} holds no model of timm: there is no '{arch}'", "medbench builds those of timm")
+        raise CardError(
+            f"{place} does not contain a timm model: timm has no '{arch}'", "medbench supports only timm models there"
+        )
     return arch, found, args

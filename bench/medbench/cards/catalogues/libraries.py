@@ -141,7 +141,7 @@ def _open_clip_file(rest: str, found: dict[str, Any]) -> dict[str, Any]:
         names = {"file": "open_clip_model.safetensors", "alike": ["open_clip_pytorch_model.bin"]}
         return {"hub": {"repo": repo, "revision": "main", **names}}
     if not found.get("url"):
-        raise CardError(f"open_clip names no file for {rest}", "choose another tag of it")
+        raise CardError(f"open_clip names no file for {rest}", "choose another of its tags")
     return {"url": found["url"]}
 
 

@@ -37,7 +37,7 @@ class Listed(Strict):
 class Catalogue(Card):
     """The list of all sets, with what they share."""
 
-    record: str = Field(description="Address of the Zenodo record that holds the files.")
+    record: str = Field(description="Address of the Zenodo record with the files.")
     sizes: list[Count] = Field(min_length=1, description="Sides in pixels; the first is not in files' names.")
     volume_sizes: list[Count] = Field(min_length=1, description="The same for volumes.")
     metrics: dict[Task, str] = Field(description="Primary metric of each task.")

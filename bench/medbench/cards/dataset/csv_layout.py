@@ -24,21 +24,25 @@ SUBGROUP = "subgroup_"
 class Join(Strict):
     """A second table with further columns of the same rows."""
 
-    file: str = Field(description="Path below the data folder.")
-    by: str = Field(description="The column that both tables have; its cells are unique in the second one.")
+    file: str = Field(description="Path of the file below the data folder.")
+    by: str = Field(description="Column that both tables have; its values are unique in the second table.")
 
 
 class LabelTable(Strict):
     """One table of labels: a CSV file, or a workbook (.xlsx), of which the first sheet is read."""
 
-    file: str | list[str] = Field(description="Path below the data folder; of several names, the first that exists.")
-    split: Split | None = Field(None, description="Split of all its rows, if the release has a file per split.")
+    file: str | list[str] = Field(
+        description="Path of the file below the data folder; of several paths, the first that exists is used."
+    )
+    split: Split | None = Field(
+        None, description="Split of all rows of this table, if the release has one file per split."
+    )
     image: str | None = Field(None, description="Image template of this table, if it differs from the layout's.")
     header: int = Field(
-        1, gt=0, le=100_000, description="Line of the column names, from 1; lines above it are ignored."
+        1, gt=0, le=100_000, description="Number of the header line, from 1; lines above it are ignored."
     )
-    unnamed: str | None = Field(None, description="Name for a column without a name in the header.")
-    join: Join | None = Field(None, description="A table with further columns (ISIC's lesions).")
+    unnamed: str | None = Field(None, description="Name for a column without a header.")
+    join: Join | None = Field(None, description="A second table with further columns (such as ISIC's lesions).")
 
 
 class Slices(Strict):
@@ -46,10 +50,12 @@ class Slices(Strict):
 
     image: str = Field(description="Template of the image, or of the folder, below the data folder.")
     slices: IndexPattern | None = Field(
-        None, description="Regular expression on the file name with a named part `index`; none: `image` is one image."
+        None,
+        description="Regular expression for the file names of slices, with a group `index`; default: `image` "
+        "is one image.",
     )
-    example: str | None = Field(None, description="File name of one slice; it must match `slices`.")
-    channels: Literal[1, 3] | None = Field(None, description="Channels, if not those of the card.")
+    example: str | None = Field(None, description="File name of one slice, as an example; it must match `slices`.")
+    channels: Literal[1, 3] | None = Field(None, description="Number of channels, if different from the card's.")
 
     @model_validator(mode="after")
     def _example_matches(self) -> Slices:
@@ -66,59 +72,70 @@ class CsvLayout(Strict):
     """Labels in one or more tables; templates like `train_images/{id_code}.png` name columns in braces."""
 
     kind: Literal["csv"] = Field(description="Label tables.")
-    tables: list[LabelTable] = Field(min_length=1, description="The tables; their rows are put one below the other.")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="The character between cells.")
-    encoding: str = Field("utf-8-sig", description="The text encoding, such as `latin-1`.")
+    tables: list[LabelTable] = Field(min_length=1, description="The tables; their rows are concatenated.")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="Character that separates the cells.")
+    encoding: str = Field("utf-8-sig", description="Text encoding, such as `latin-1`.")
     image: str = Field(
         "",
-        description="Template of the image path below the data folder; none: the column that is called image, path,"
-        " file or filename.",
+        description="Template of the image path below the data folder; default: the column called image, path, file "
+        "or filename.",
     )
     replace: Replacements = Field(
-        default_factory=dict, description="Regular expression -> replacement in the filled image path, in order."
+        default_factory=dict, description="Regular expression -> replacement in the image path, applied in order."
     )
     match: Literal["exact", "stem"] = Field(
-        "exact", description="`stem`: the file's ending may differ from the one in the table."
+        "exact", description="`stem`: the file extension may differ from the one in the table."
     )
-    id: str | None = Field(None, description="Template of the sample's id; default: the image path.")
+    id: str | None = Field(None, description="Template of the sample id; default: the image path.")
     label: str | list[str] | None = Field(
         None,
-        description="Column of the class (index, name or key of `values`); of several, the first that is not empty.",
+        description="Column of the class (number, name or key of `values`); of several columns, the first non-empty "
+        "cell is used.",
     )
-    listed: bool = Field(False, description="The label cell is a list in Python's notation; its first element is used.")
-    labels: list[str] | None = Field(None, description="One column per class, in the order of `classes` (0 or 1).")
-    none: str | None = Field(None, description="Multilabel: the class of rows in which no class is 1 (CheXpert).")
+    listed: bool = Field(
+        False, description="True: the label cell is a list in Python notation; its first element is used."
+    )
+    labels: list[str] | None = Field(None, description="One column (0 or 1) per class, in the order of `classes`.")
+    none: str | None = Field(
+        None, description="Multilabel: class that rows get in which no other class is 1 (CheXpert)."
+    )
     separator: str | None = Field(
-        None, description="Multilabel: the cell of `label` lists a row's classes with this text between them."
+        None, description="Multilabel: text that separates the classes in the cell of `label`."
     )
-    nothing: list[Cell] = Field(default_factory=list, description="With `separator`: words that mean no class.")
-    pad: dict[str, Width] = Field(default_factory=dict, description="Column -> width: cells get zeros on the left.")
-    input: str = Field("image", description="Name of the input at `image`, if a sample has several inputs.")
-    inputs: dict[str, Slices] = Field(default_factory=dict, description="Further inputs of each sample, by name.")
+    nothing: list[Cell] = Field(default_factory=list, description="With `separator`: words that mean `no class`.")
+    pad: dict[str, Width] = Field(
+        default_factory=dict, description="Column -> width: cells are padded with zeros on the left."
+    )
+    input: str = Field("image", description="Name of the input that `image` gives, if a sample has several inputs.")
+    inputs: dict[str, Slices] = Field(default_factory=dict, description="Further input images of each sample, by name.")
     values: dict[Cell, ClassNumber] = Field(
         default_factory=dict,
-        description="Text of the cell -> class, by name or number; `'*'`: every other text. Of `labels`: -> 0 or 1.",
+        description="Text of the cell -> class, by name or number (`labels`: -> 0 or 1); `'*'`: every other text.",
     )
     where: dict[str, list[Cell]] = Field(
-        default_factory=dict, description="Column -> texts: rows with another text in it are left out."
+        default_factory=dict, description="Column -> texts: only rows with one of these texts are kept."
     )
     leave_out: dict[str, list[Cell]] = Field(
-        default_factory=dict, description="Column -> texts: rows with one of these in it are left out."
+        default_factory=dict, description="Column -> texts: rows with one of these texts are left out."
     )
-    group: str | None = Field(None, description="Template of what a split must keep together: patient, lesion, eye.")
+    group: str | None = Field(
+        None, description="Template of the group whose images a split must keep together: patient, lesion, eye."
+    )
     group_pattern: GroupPattern | None = Field(
-        None, description="Regular expression on the image path with a named part `group`, instead of `group`."
+        None, description="Instead of `group`: regular expression for the image path with a group `group`."
     )
-    split: str | None = Field(None, description="Column with the official split.")
+    split: str | None = Field(None, description="Column of the official split.")
     subgroups: dict[SubgroupName, str] = Field(
         default_factory=dict,
-        description="For `medbench table --by`: name -> column that describes the patient or the image, such as `sex:"
-        " Patient Gender`. Its texts are stored with the predictions. A release may lack the column.",
+        description="For `medbench table --by`: name -> column that describes the patient or image, such as `sex: "
+        "Patient Gender`. Its values are stored with the predictions. The column may be absent from a release.",
     )
-    split_values: dict[Cell, Split] = Field(default_factory=dict, description="Raw text -> train, val or test.")
+    split_values: dict[Cell, Split] = Field(
+        default_factory=dict, description="Text in the split column -> train, val or test."
+    )
     examples: list[Example] = Field(
         default_factory=list,
-        description="Rows of the tables and the images that they name. Give one if the card has patterns.",
+        description="Example rows of the tables and the images that they name. Give one if the card has patterns.",
     )
 
     @model_validator(mode="after")

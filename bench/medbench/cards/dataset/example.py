@@ -37,10 +37,10 @@ class Example(Strict):
     image: str = Field(description="Path of the image below the data folder.")
     cells: dict[str, str] = Field(
         default_factory=dict,
-        description="What the label file says: column -> cell, for the columns in `image` (of lists: `name` -> line).",
+        description="Row of the label file: column -> cell, for the columns in `image` (lists: `name` -> line).",
     )
-    label: str | None = Field(None, description="What the pattern `label` finds.")
-    group: str | None = Field(None, description="What the pattern `group` or `group_pattern` finds.")
+    label: str | None = Field(None, description="Text that the pattern `label` finds.")
+    group: str | None = Field(None, description="Text that the pattern `group` or `group_pattern` finds.")
 
 
 def filled(template: str, cells: Mapping[str, str]) -> str:

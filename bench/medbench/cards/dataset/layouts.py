@@ -26,26 +26,28 @@ class FolderLayout(Strict):
 
     kind: Literal["folders"] = Field(description="Class folders.")
     splits: dict[Split, str] = Field(
-        default_factory=dict, description="Split -> folder; none: the class folders are at the top."
+        default_factory=dict, description="Split -> folder; default: the class folders are at the top."
     )
     folders: dict[Cell, ClassNumber] = Field(
-        default_factory=dict, description="Folder -> class, by name or number; default: folders are called as classes."
+        default_factory=dict,
+        description="Folder -> class, by name or number; default: folders have the names of the classes.",
     )
     label: LabelPattern | None = Field(
         None,
-        description="Regular expression on the path below the data folder with a named part `label`, a key of"
-        " `folders`: then there are no class folders.",
+        description="Regular expression for the path below the data folder with a group `label`, which is a key of "
+        "`folders`; used if there are no class folders.",
     )
     only: Pattern | None = Field(None, description="Regular expression: images whose path does not match are left out.")
     first: int | None = Field(
-        None, gt=0, description="Take only this many images of each class, in the order of the paths."
+        None, gt=0, description="Use only this many images of each class, in the order of the paths."
     )
-    group: GroupPattern | None = Field(None, description="Regular expression on the path with a named part `group`.")
+    group: GroupPattern | None = Field(None, description="Regular expression for the path with a group `group`.")
     extensions: list[str] = Field(
-        default_factory=lambda: list(ENDINGS), description="What image files end in; default: all that can be read."
+        default_factory=lambda: list(ENDINGS), description="Extensions of image files; default: all that can be read."
     )
     examples: list[Example] = Field(
-        default_factory=list, description="Images as the release names them. Give one if the card has patterns."
+        default_factory=list,
+        description="Example images, as the release names them. Give one if the card has patterns.",
     )
 
     @model_validator(mode="after")
@@ -75,7 +77,8 @@ class NpzLayout(Strict):
     kind: Literal["npz"] = Field(description="A MedMNIST file.")
     file: str = Field(description="The .npz file below the data folder.")
     volume: bool = Field(
-        False, description="Images are volumes (n, d, h, w), with the inputs `slice` (the middle one) and `volume`."
+        False,
+        description="True: images are volumes (n, d, h, w), with the inputs `slice` (the middle one) and `volume`.",
     )
 
     @property
@@ -94,12 +97,13 @@ class ListLayout(Strict):
 
     kind: Literal["lists"] = Field(description="Text files of image names.")
     lists: dict[Split, str] = Field(min_length=1, description="Split -> text file below the data folder.")
-    image: str = Field("{name}", description="Template of the image path; `{name}` is the line.")
-    label: LabelPattern = Field(description="Regular expression on the name with a named part `label`.")
+    image: str = Field("{name}", description="Template of the image path; `{name}` stands for the line.")
+    label: LabelPattern = Field(description="Regular expression for the name with a group `label`.")
     values: dict[Cell, ClassNumber] = Field(min_length=1, description="Label -> class, by name or number.")
-    group: GroupPattern | None = Field(None, description="Regular expression on the name with a named part `group`.")
+    group: GroupPattern | None = Field(None, description="Regular expression for the name with a group `group`.")
     examples: list[Example] = Field(
-        default_factory=list, description="Lines of the lists, as `cells: {name: LINE}`, and the images that they name."
+        default_factory=list,
+        description="Example lines of the lists, as `cells: {name: LINE}`, and the images that they name.",
     )
 
     @model_validator(mode="after")
@@ -120,13 +124,13 @@ class ListLayout(Strict):
 
 
 class ToyLayout(Strict):
-    """Images that medbench draws. Results on them say nothing about medicine."""
+    """Images that medbench generates. Results on them say nothing about medicine."""
 
-    kind: Literal["toy"] = Field(description="Images that medbench draws.")
-    recipe: Literal["grades", "binary", "shapes", "findings"] = Field(description="What is drawn.")
+    kind: Literal["toy"] = Field(description="Images that medbench generates.")
+    recipe: Literal["grades", "binary", "shapes", "findings"] = Field(description="Kind of images.")
     n: int = Field(600, gt=0, le=100_000, description="Number of images.")
     size: int = Field(64, gt=0, le=4_096, description="Side of an image in pixels.")
-    seed: int = Field(0, description="Another seed draws other images.")
+    seed: int = Field(0, description="Random seed of the images.")
 
 
 Layout = Annotated[CsvLayout | FolderLayout | ListLayout | NpzLayout | ToyLayout, Field(discriminator="kind")]

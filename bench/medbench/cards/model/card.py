@@ -24,28 +24,42 @@ class ModelCard(Card):
     library: Literal["timm", "medbench", "open_clip", "transformers", "segment_anything", "torchvision", "features"] = (
         Field(
             "timm",
-            description="The library that builds the network; of torchvision, its convolutional classifiers;"
-            " `features`: there is no network, `weights.file` is a file of features.",
+            description="Library that builds the network (torchvision: only convolutional classifiers). `features`: "
+            "there is no network, and `weights.file` is a file of features.",
         )
     )
-    arch: str = Field(description="The library's name of the architecture.")
-    args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the library's constructor.")
-    remove: list[str] = Field(default_factory=list, description="Modules taken out of the built network (SAM's neck).")
-    weights: Weights | None = Field(None, description="The official file; none: a toy encoder, which stays random.")
-    input: Input = Field(default_factory=Input, description="What the network takes.")
-    position: Position | None = Field(None, description="Rule for other input sizes; none: no position table.")
-    features: Features = Field(default_factory=lambda: Features(), description="What a head sees of the network.")
-    text: Text | None = Field(None, description="The text tower, where there is one.")
-    presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> fields it changes.")
+    arch: str = Field(description="Name of the architecture in the library.")
+    args: dict[str, Any] = Field(default_factory=dict, description="Further arguments for the library's constructor.")
+    remove: list[str] = Field(
+        default_factory=list, description="Modules that are removed from the network (such as SAM's neck)."
+    )
+    weights: Weights | None = Field(
+        None, description="The official weights file; default: none, for a toy encoder with random weights."
+    )
+    input: Input = Field(default_factory=Input, description="Input of the network.")
+    position: Position | None = Field(
+        None, description="How position embeddings are resized for other input sizes; default: there are none."
+    )
+    features: Features = Field(
+        default_factory=lambda: Features(), description="Features of the network that a head uses."
+    )
+    text: Text | None = Field(None, description="The text tower, for vision-language models.")
+    presets: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Preset -> fields that it changes.")
     libraries: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Another library that can build the same network -> fields that change."
+        default_factory=dict, description="Another library that can build the same network -> fields that it changes."
     )
     alternatives: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Name of another pooled feature of this model -> fields that change."
+        default_factory=dict, description="Name of another pooled feature of this model -> fields that it changes."
     )
-    units: int | None = Field(None, gt=0, description="Number of units for freezing and truncation; none: not counted.")
-    parameters: float | None = Field(None, gt=0, description="Millions of parameters of the encoder as used.")
-    pretraining: Pretraining = Field(default_factory=Pretraining, description="What the weights have seen, and how.")
+    units: int | None = Field(
+        None, gt=0, description="Number of units (blocks or stages) for freezing and truncation; default: unknown."
+    )
+    parameters: float | None = Field(
+        None, gt=0, description="Number of parameters of the encoder as used, in millions."
+    )
+    pretraining: Pretraining = Field(
+        default_factory=Pretraining, description="Data and supervision that the weights were trained with."
+    )
 
     @property
     def toy(self) -> bool:

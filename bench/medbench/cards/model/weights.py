@@ -10,47 +10,58 @@ from medbench.cards.base import Pattern, Strict
 
 
 class Hub(Strict):
-    """A file in a Hugging Face repository, pinned."""
+    """A file in a Hugging Face repository, at a fixed revision."""
 
     repo: str = Field(description="Repository id, owner/name.")
-    file: str = Field(description="The file in it.")
-    alike: list[str] = Field(default_factory=list, description="Other names under which repositories hold this file.")
-    revision: str = Field(description="Commit hash (or tag) the card was written against.")
+    file: str = Field(description="File in the repository.")
+    alike: list[str] = Field(default_factory=list, description="Other names of this file in repositories.")
+    revision: str = Field(description="Commit hash (or tag) of the repository for which the card was written.")
 
 
 class Weights(Strict):
     """Where the official file is, and how its tensors map to the network's parameters.
 
-    The mapping runs in this order: `key` selects the state dict, names outside `prefix` are left aside and the
-    prefix is stripped, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
+    The mapping runs in this order: `key` selects the state dict, names without `prefix` are ignored and the
+    prefix is removed, `rename` rewrites, `drop` removes, `transpose` turns, `absent` adds. After it every name must be
     one of the network's and every parameter of the network must be filled.
     """
 
     noun: ClassVar[str] = "weights"  # what messages call it
 
-    url: str | None = Field(None, description="Direct address of the official file.")
-    hub: Hub | None = Field(None, description="Hub file, used when there is no `url`.")
-    file: str | None = Field(None, description="Local file, absolute or relative to the card's folder.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{8,64}$", description="Digest of the file, or its beginning.")
-    bytes: int | None = Field(None, gt=0, description="Size of the file.")
-    key: str | None = Field(None, description="Dotted path to the state dict inside the file, e.g. `model`.")
+    url: str | None = Field(None, description="Web address of the official file.")
+    hub: Hub | None = Field(None, description="File on the Hugging Face hub, used if there is no `url`.")
+    file: str | None = Field(None, description="Local file: absolute path, or path relative to the card's folder.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{8,64}$", description="SHA-256 digest of the file, or the first digits of it."
+    )
+    bytes: int | None = Field(None, gt=0, description="Size of the file in bytes.")
+    key: str | None = Field(None, description="Dotted path to the state dict in the file, e.g. `model`.")
     prefix: str | list[str] = Field(
-        "", description="Prefix of the encoder's tensors; other names are ignored. Of several, the first found."
+        "",
+        description="Prefix of the encoder's tensors; other tensors are ignored. Of several prefixes, the first "
+        "one found is used.",
     )
-    rename: dict[Pattern, str] = Field(default_factory=dict, description="Regular expression -> replacement, in order.")
+    rename: dict[Pattern, str] = Field(
+        default_factory=dict, description="Regular expression -> replacement in tensor names, applied in order."
+    )
     drop: list[Pattern] = Field(
-        default_factory=list, description="Regular expressions (whole name) of tensors left out."
+        default_factory=list, description="Regular expressions for the complete names of tensors that are left out."
     )
-    transpose: list[str] = Field(default_factory=list, description="Names of matrices held as (in, out).")
-    lead: list[str] = Field(default_factory=list, description="Names of tensors without leading 1-axes.")
+    transpose: list[str] = Field(
+        default_factory=list, description="Names of matrices that the file stores transposed, as (in, out)."
+    )
+    lead: list[str] = Field(
+        default_factory=list,
+        description="Names of tensors that the file stores without their leading axes of length 1.",
+    )
     absent: dict[str, float] = Field(
-        default_factory=dict, description="Parameter that no file of this layout has -> the constant it is set to."
+        default_factory=dict, description="Parameter that is never in files of this kind -> constant that it is set to."
     )
     convert: Literal["library"] | None = Field(
-        None, description="`library`: names and tables are adapted by the library's own conversion instead."
+        None, description="`library`: tensor names and position tables are converted by the library's own code instead."
     )
     licence: str = Field("", description="Licence of the weights.")
-    gated: bool = Field(False, description="Whether a form or a token is needed to get the file.")
+    gated: bool = Field(False, description="Whether a form or an access token is needed to get the file.")
     access: str = Field("", description="How to get the file if it cannot be downloaded directly.")
 
     @property
@@ -61,6 +72,6 @@ class Weights(Strict):
 
 
 class Vocabulary(Weights):
-    """The file of a tokenizer: places and digest are as those of weights."""
+    """Vocabulary file of a tokenizer, with the same fields for place and digest as weights."""
 
     noun: ClassVar[str] = "vocabulary"

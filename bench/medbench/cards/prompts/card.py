@@ -9,12 +9,12 @@ from pydantic import AfterValidator, Field, model_validator
 from medbench.cards.base import Card, Cell
 
 SLOT = "{}"
-"""Where a template takes a class's name."""
+"""Place of the class name in a template."""
 
 
 def _told(text: str) -> str:
     if not text.strip():
-        raise ValueError("the text is empty: write one, or leave it out")
+        raise ValueError("the text is empty: write a text, or remove it")
     if SLOT in text:
         raise ValueError(f"'{text}' has {SLOT}, which only a template may have: write the name of the class instead")
     return text
@@ -39,20 +39,20 @@ def filled(template: str | None, name: str) -> str:
 
 
 class PromptsCard(Card):
-    """Texts by class name. A file with nothing but `class: [texts]` is also such a card."""
+    """Texts for each class. A file that contains only `class: [texts]` is also a prompts card."""
 
     licence: str = Field("", description="Licence of the texts.")
     template: Template | None = Field(
-        None, description="Sentence around each text, with `{}` for the text; none: the texts are whole sentences."
+        None,
+        description="Sentence around each text, with `{}` in its place; default: the texts are complete sentences.",
     )
     append_name: bool = Field(
         False,
-        description="Add each class's name as its last text; for a class without an entry it is the only one (FLAIR)."
-        " False: each class of the data set needs an entry, and each entry a class.",
+        description="True: the class name is added as the last text; a class without an entry has only its name "
+        "(FLAIR). False: the entries must be exactly the classes of the data set.",
     )
     prompts: dict[Cell, Annotated[list[Prompt], Field(min_length=1)]] = Field(
-        min_length=1,
-        description="Class name -> its texts. In a multilabel task, `no NAME` has the texts for the absence of NAME.",
+        min_length=1, description="Class name -> texts. Multilabel: `no NAME` has the texts for images without NAME."
     )
 
     @model_validator(mode="before")

@@ -15,13 +15,13 @@ class Lora(FinetuneRecipe):
     """Low-rank updates of chosen layers and a linear head; the encoder's own weights are frozen (Hu et al., 2022)."""
 
     kind: ClassVar[Kind] = Kind("lora", module="efficient.lora")
-    rank: Positive = Field(16, description="Rank r of an update.")
-    alpha: float = Field(16.0, gt=0, description="An update is multiplied by alpha / rank.")
+    rank: Positive = Field(16, description="Rank r of the updates.")
+    alpha: float = Field(16.0, gt=0, description="Each update is multiplied by alpha / rank.")
     targets: list[str] | None = Field(
         None,
         min_length=1,
-        description="Ends of layer names, such as `attn.qkv`; none: the attention layers or, in a network without"
-        " attention, all linear layers and ungrouped convolutions of its units.",
+        description="Layers that are updated, by the end of their names, such as `attn.qkv`; default: the attention "
+        "layers or, in a network without attention, all linear layers and ungrouped convolutions of its units.",
     )
 
 
@@ -42,22 +42,32 @@ class VisualPrompt(FinetuneRecipe):
 
     kind: ClassVar[Kind] = Kind("visual-prompt", module="efficient.visual_prompt")
     prompts: Positive = Field(10, description="Number of learned tokens.")
-    deep: bool = Field(True, description="New tokens before each block (VPT-deep); false: only before the first.")
+    deep: bool = Field(
+        True, description="True: new tokens before each block (VPT-deep); false: only before the first block."
+    )
 
 
 class AttentiveProbe(Recipe):
     """Attention pooling by one learned query over frozen patch tokens, and a linear head (AIM, V-JEPA)."""
 
     kind: ClassVar[Kind] = Kind("attentive-probe", module="efficient.attentive_probe", images=False, tokens=True)
-    views: Views = Field(4, description="Augmented views of the training set in the bank; 0: the clean images.")
+    views: Views = Field(
+        4, description="Number of augmented views of each training image, computed once; 0: the clean images."
+    )
     weight_decays: list[float] = Field(
         default=[1e-5],
         min_length=1,
-        description="Each is tried with each learning rate; used instead of `weight_decay`.",
+        description="Candidates, tried with each learning rate; used instead of `weight_decay`.",
     )
-    attention_heads: Positive = Field(4, description="Attention heads h.")
+    attention_heads: Positive = Field(4, description="Number of attention heads h.")
     width: Positive | None = Field(
-        64, description="Total length w of keys and values over all attention heads; none: that of a token, as in AIM."
+        64,
+        description="Total length w of keys and values over all attention heads; `null`: the length of a token, as "
+        "in AIM.",
     )
-    learning_rates: list[Rate] = Field(default=[1e-4, 3e-4, 1e-3, 3e-3], min_length=1)
-    cache_gb: float = Field(64.0, ge=0, description="Limit in GiB for the stored tokens.")
+    learning_rates: list[Rate] = Field(
+        default=[1e-4, 3e-4, 1e-3, 3e-3],
+        min_length=1,
+        description="Learning rates; the best one on validation is chosen.",
+    )
+    cache_gb: float = Field(64.0, ge=0, description="Limit for the stored tokens, in GiB.")

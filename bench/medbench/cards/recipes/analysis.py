@@ -11,21 +11,23 @@ from medbench.cards.recipes.kinds import Kind
 
 
 class Timing(Settings):
-    """Time of one instance and throughput, warmed up and synchronised."""
+    """Latency of one image and throughput, after warm-up and with synchronisation."""
 
     kind: ClassVar[Kind] = Kind(
         "timing", seeded=False, sweep="classifier", second="second", timed=True, classifies=False
     )
     classifier: Literal["linear", "deit"] | list[Literal["linear", "deit"]] | None = Field(
         None,
-        description="Classifier on top of the encoder: `linear`, `deit` or a model card, which is stacked then; a list;"
-        " none: both.",
+        description="Classifier on top of the encoder: `linear`, `deit`, or a model card that is stacked; or a list; "
+        "default: linear and deit.",
     )
     stack: str = Field("imagenet", description="Model card of the stacked network.")
-    batches: list[Positive] = Field(default=[1, 8, 32, 64, 128, 256], min_length=1)
-    warmup: int = Field(5, ge=0, le=1_000_000, description="Warm-up passes, not measured.")
+    batches: list[Positive] = Field(
+        default=[1, 8, 32, 64, 128, 256], min_length=1, description="Batch sizes that are measured."
+    )
+    warmup: int = Field(5, ge=0, le=1_000_000, description="Number of warm-up passes, which are not measured.")
     repeats: Positive = Field(30, description="Measured passes.")
-    seconds: float = Field(20.0, gt=0, description="A batch size is skipped if its passes would take longer.")
+    seconds: float = Field(20.0, gt=0, description="A batch size is skipped if its passes would take longer than this.")
 
     @model_validator(mode="before")
     @classmethod
@@ -57,16 +59,19 @@ class CkaRecipe(Settings):
     )
 
     tuned: Literal["linear-unfrozen", "deit-frozen", "deit-unfrozen"] = Field(
-        "linear-unfrozen", description="Protocol that fine-tuned the network; `deit-*`: the stacked network's layers."
+        "linear-unfrozen",
+        description="Protocol that fine-tuned the network; `deit-*`: layers of the stacked network are compared.",
     )
     estimator: Literal["batch", "hsic"] = Field(
         "hsic",
-        description="`batch`: mean of the debiased ratios of all batches; `hsic`: HSIC summed over batches first.",
+        description="`batch`: mean of the debiased CKA of all batches; `hsic`: ratio of HSIC sums over all batches.",
     )
-    layers: Literal["blocks", "all"] = Field("blocks", description="`all`: embedding, attention and MLP outputs.")
-    form: Literal["flat", "cls", "pooled"] = Field("flat", description="Which part of a layer's output is compared.")
-    images: Positive | None = Field(2000, description="Test images, the first of a named shuffle; none: all.")
-    batch: int = Field(64, ge=4, description="Images of one Gram matrix.")
+    layers: Literal["blocks", "all"] = Field(
+        "blocks", description="`blocks`: outputs of blocks; `all`: outputs of embedding, attention and MLP."
+    )
+    form: Literal["flat", "cls", "pooled"] = Field("flat", description="Part of a layer's output that is compared.")
+    images: Positive | None = Field(2000, description="Number of test images, drawn with a fixed seed; `null`: all.")
+    batch: int = Field(64, ge=4, description="Number of images in one Gram matrix.")
     classifier: str = Field("imagenet", description="`deit-*`: model card of the stacked network.")
 
     @property
@@ -76,12 +81,12 @@ class CkaRecipe(Settings):
 
 
 class CkaModels(Settings):
-    """Pooled features of a fine-tuned network on test images, to be compared among models."""
+    """Pooled features of a fine-tuned network on test images, to compare models with each other."""
 
     kind: ClassVar[Kind] = Kind(
         "cka-models", module="cka", function="run_models", seeded=False, tunes=("linear-unfrozen",), classifies=False
     )
 
-    tuned: Literal["linear-unfrozen"] = "linear-unfrozen"
-    images: Positive | None = Field(2000, description="Test images, the first of a named shuffle; none: all.")
-    batch: Positive = 64
+    tuned: Literal["linear-unfrozen"] = Field("linear-unfrozen", description="Protocol that fine-tuned the network.")
+    images: Positive | None = Field(2000, description="Number of test images, drawn with a fixed seed; `null`: all.")
+    batch: Positive = Field(64, description="Number of images in one Gram matrix.")

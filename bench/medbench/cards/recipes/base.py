@@ -17,55 +17,72 @@ Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class Settings(Strict):
-    """What every protocol decides before a network sees an image. Source: WACV 2024, section 3."""
+    """Settings of all protocols: preprocessing of images, and the split. Source: WACV 2024, section 3."""
 
     kind: ClassVar[Kind]  # declared by each class that a protocol card can name
 
-    image_size: Side | None = Field(None, description="Side of the network's input; none: the model card's.")
+    image_size: Side | None = Field(
+        None, description="Side of the network's input in pixels; default: the model card's."
+    )
     library: str | None = Field(
-        None, description="Which of the model card's libraries builds the encoder; none: the card's."
+        None,
+        description="Library that builds the encoder, if the model card has several; default: the card's `library`.",
     )
-    pooled: str | None = Field(None, description="Another pooled feature of the model card; none: the card's.")
+    pooled: str | None = Field(None, description="Pooled feature, if the model card has several; default: the card's.")
     transform: Literal["protocol", "native"] = Field(
-        "protocol", description="The protocol's own preprocessing, or the model's."
+        "protocol", description="Preprocessing of the protocol, or of the model (`native`)."
     )
-    foreground: bool = Field(False, description="Crop to the largest bright region first (FLAIR).")
-    resize_ratio: float = Field(256 / 224, ge=1, description="Stored side / input side; the rest is cropped away.")
+    foreground: bool = Field(False, description="True: first crop to the largest bright region (FLAIR).")
+    resize_ratio: float = Field(
+        256 / 224, ge=1, description="Side of the stored image / side of the input; the rest is cropped away."
+    )
     fit: Literal["squash", "shortest", "canvas", "longest", "centre"] = Field(
         "squash",
-        description="Resize to a square, or the shorter side, or the longer and pad on the right and below; `canvas`"
-        " (FLAIR) and `longest` (SAM) differ in rounding. `centre`: square images of one size are not resized; each is"
-        " in the middle of the input, with zeros around it after normalisation.",
+        description="How images become square. `squash`: resize both sides. `shortest`: resize the shorter side and "
+        "crop. `canvas` (FLAIR) and `longest` (SAM): resize the longer side and pad on the right and below; they "
+        "differ in rounding. `centre`: square images of one size are not resized but padded with zeros on all sides "
+        "after normalisation.",
     )
-    fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; none: black.")
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
-    draft: bool = Field(False, description="Let the JPEG decoder scale down first (5 times faster, .2 grey levels).")
+    fill: list[Level] | None = Field(None, min_length=1, description="Colour of the padding; default: black.")
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field("bilinear", description="Resize filter.")
+    draft: bool = Field(
+        False,
+        description="True: the JPEG decoder scales images down first (5 times faster; pixels "
+        "differ by 0.2 grey levels on average).",
+    )
     normalise: Literal["dataset", "model", "none"] = Field(
-        "dataset", description="Mean and deviation of the data set, of the model, or none: pixels stay on [0, 1]."
+        "dataset",
+        description="Normalisation by the mean and standard deviation of the data set or of the model; "
+        "`none`: pixels stay on [0, 1].",
     )
     channel_rule: Literal["slice", "sum", "repeat"] = Field(
         "slice",
-        description="First kernel on one-channel data: its first input slice, or the sum over inputs (Q13). `repeat`:"
-        " grey images are read as three equal channels.",
+        description="How the first convolution is adapted to images of one channel. `slice`: its weights for the "
+        "first channel; `sum`: their sum over channels; `repeat`: not at all, grey images are read as three equal "
+        "channels.",
     )
     inputs: list[str] | None = Field(
-        None, min_length=1, description="The inputs that are used, where samples have several; none: all."
+        None, min_length=1, description="Inputs that are used, if samples have several; default: all."
     )
     encoders: dict[str, str] = Field(
-        default_factory=dict, description="Input -> the model that encodes it, if it is not the run's."
+        default_factory=dict, description="Input -> model that encodes it; default: the model of the run."
     )
     slices: Literal["mean", "max", "centre"] = Field(
-        "mean", description="How the features of a volume's slices are pooled; `centre`: only the middle slice is used."
+        "mean",
+        description="How features of the slices of a volume are pooled; `centre`: only the middle slice is used.",
     )
-    stride: Positive = Field(1, description="Use every n-th slice of a volume, counted from the middle.")
-    balance: bool = Field(True, description="Give each input's features the same root mean square on train.")
+    stride: Positive = Field(1, description="Use only every n-th slice of a volume, counted from the middle.")
+    balance: bool = Field(
+        True, description="True: the features of all inputs are scaled to the same root mean square on train."
+    )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
-        None, description="Precision where --precision is auto; none: bf16 on a GPU that has it, else fp32."
+        None, description="Precision if --precision is auto; default: bf16 on a GPU that supports it, else fp32."
     )
     split: str | None = Field(
         None,
-        description="Name of the data set's split, or a split file; `RULE@N`: the rule with seed N; `fewshot-K@N`: K"
-        " samples of each class; `fraction-0.25@N`: a share of train; `{seed}`: the run's seed; none: the default.",
+        description="Name of the data set's split, or a split file. `RULE@N`: the rule with seed N; `fewshot-K@N`: K "
+        "samples of each class; `fraction-0.25@N`: a share of train; `{seed}` stands for the seed of the run. "
+        "Default: the card's default split.",
     )
 
     @property
@@ -95,43 +112,59 @@ class Settings(Strict):
 
 
 class Augment(Strict):
-    """Training augmentation of WACV 2024: all draws are per (view, image)."""
+    """Training augmentation of WACV 2024, drawn anew for each view of each image."""
 
-    scale: tuple[float, float] = Field((0.8, 1.2), description="Area of the random resized crop.")
-    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="Aspect ratio of the crop.")
-    vertical_flip: float = Field(0.5, ge=0, le=1)
-    horizontal_flip: float = Field(0.5, ge=0, le=1)
+    scale: tuple[float, float] = Field(
+        (0.8, 1.2), description="Range of the area of the random resized crop, as a share of the image."
+    )
+    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="Range of the aspect ratio of the crop.")
+    vertical_flip: float = Field(0.5, ge=0, le=1, description="Probability of a vertical flip.")
+    horizontal_flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
     jitter: float = Field(0.8, ge=0, le=1, description="Probability of the colour jitter.")
-    brightness: float = Field(0.2, ge=0)
-    contrast: float = Field(0.2, ge=0)
-    saturation: float = Field(0.1, ge=0)
-    hue: float = Field(0.1, ge=0, le=0.5)
+    brightness: float = Field(0.2, ge=0, description="Strength of the brightness change.")
+    contrast: float = Field(0.2, ge=0, description="Strength of the contrast change.")
+    saturation: float = Field(0.1, ge=0, description="Strength of the saturation change.")
+    hue: float = Field(0.1, ge=0, le=0.5, description="Strength of the hue change, as a share of the colour circle.")
 
 
 class Recipe(Settings):
-    """What every protocol that trains decides. Source: WACV 2024, section 3."""
+    """Settings of all protocols that train by gradient descent. Source: WACV 2024, section 3."""
 
-    augment: Augment = Field(default_factory=Augment)
-    epochs: int = Field(100, gt=0, le=100_000)
-    batch_size: Positive = Field(64, description="Images per step, over all processes and micro-batches.")
-    learning_rates: list[Rate] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3], min_length=1)
-    weight_decay: float = Field(1e-5, ge=0, description="On weight matrices and kernels, not on biases and norms.")
-    clip: float = Field(1.0, gt=0, description="Global norm of the gradient.")
-    warmup_epochs: int = Field(5, ge=0, le=100_000)
-    warmup_steps: int | None = Field(None, ge=0, description="Steps of the warm-up; overrides `warmup_epochs`.")
-    warmup_overshoot: bool = Field(False, description="Q10: end the ramp at lr * (1 + 1/W), as the code did.")
-    plateau: bool = Field(True, description="Q8: divide the rate when validation stops improving.")
-    plateau_factor: float = Field(0.1, gt=0, lt=1)
-    plateau_patience: int = Field(2, ge=0, description="Epochs without improvement that are tolerated.")
-    plateau_threshold: float = Field(1e-4, ge=0, description="Relative improvement that counts.")
-    cosine: bool = Field(False, description="Half a cosine from the end of the warm-up to `min_rate`, per step.")
+    augment: Augment = Field(default_factory=Augment, description="Augmentation of the training images.")
+    epochs: int = Field(100, gt=0, le=100_000, description="Number of epochs.")
+    batch_size: Positive = Field(64, description="Images per step, in all processes and micro-batches together.")
+    learning_rates: list[Rate] = Field(
+        default=[1e-5, 1e-4, 3e-4, 1e-3],
+        min_length=1,
+        description="Learning rates; the best one on validation is chosen.",
+    )
+    weight_decay: float = Field(
+        1e-5, ge=0, description="Weight decay of weight matrices and kernels; biases and norms have none."
+    )
+    clip: float = Field(1.0, gt=0, description="Gradients are clipped to this global norm.")
+    warmup_epochs: int = Field(5, ge=0, le=100_000, description="Epochs of linear warm-up of the learning rate.")
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Number of steps of the warm-up; overrides `warmup_epochs`."
+    )
+    warmup_overshoot: bool = Field(
+        False, description="True: the warm-up of W steps ends at lr * (1 + 1/W), as in the code of WACV 2024."
+    )
+    plateau: bool = Field(
+        True, description="True: multiply the learning rate by `plateau_factor` when validation stops improving."
+    )
+    plateau_factor: float = Field(0.1, gt=0, lt=1, description="Factor on the learning rate at each plateau.")
+    plateau_patience: int = Field(
+        2, ge=0, description="Number of epochs without improvement before the learning rate is reduced."
+    )
+    plateau_threshold: float = Field(1e-4, ge=0, description="Smallest relative improvement that counts.")
+    cosine: bool = Field(False, description="True: cosine schedule from the end of the warm-up to `min_rate`.")
     cosine_by: Literal["step", "epoch"] = Field(
         "step",
-        description="`epoch`: the cosine is constant in an epoch and one epoch late: it is set after each epoch for"
-        " that epoch's number, from 0 (Doerrich et al.).",
+        description="Whether the cosine is updated after each step or each epoch; `epoch`: it is one epoch late, as "
+        "in the code of Doerrich et al.",
     )
-    min_rate: float = Field(0.0, ge=0, description="Where the cosine ends.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    min_rate: float = Field(0.0, ge=0, description="Learning rate at the end of the cosine.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of label smoothing in the cross-entropy loss.")
     early_stopping: Positive | None = Field(
         None, description="Stop after this many epochs without a better validation metric."
     )
@@ -139,14 +172,29 @@ class Recipe(Settings):
     early_threshold: float = Field(
         0.0, ge=0, description="Smallest gain of the metric that early stopping counts as better."
     )
-    select: str | None = Field(None, description="Metric by which epochs and rates are chosen; none: the data set's.")
-    round_metric: int | None = Field(None, ge=0, description="Q7: decimals kept before epochs are compared.")
-    val_drop: bool = Field(False, description="Q6: leave out a random rest of validation in each epoch.")
-    val_half: bool = Field(False, description="Q21: validation scores in half precision.")
-    test_fp32: bool = Field(False, description="Q21: test scores in single precision, whatever training's is.")
+    select: str | None = Field(
+        None,
+        description="Metric by which epochs and learning rates are chosen; default: the "
+        "primary metric of the data set.",
+    )
+    round_metric: int | None = Field(
+        None,
+        ge=0,
+        description="Number of decimals to which the metric is rounded "
+        "before epochs are compared; default: not rounded.",
+    )
+    val_drop: bool = Field(
+        False,
+        description="True: leave out the last incomplete batch of the shuffled validation "
+        "images in each epoch, as in the code of WACV 2024.",
+    )
+    val_half: bool = Field(False, description="True: compute validation scores in half precision.")
+    test_fp32: bool = Field(
+        False, description="True: compute test scores in single precision, independent of the precision of training."
+    )
 
     @model_validator(mode="after")
     def _one_decay(self) -> Recipe:
         if self.cosine and self.plateau:
-            raise ValueError("the rate follows either the plateau or the cosine: set one of them to false")
+            raise ValueError("the learning rate follows either plateau or cosine: set one of them to false")
         return self

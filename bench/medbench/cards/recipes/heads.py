@@ -15,24 +15,38 @@ UNCHOSEN: tuple[Split, ...] = ("train", "test")
 
 
 class LinearFrozen(Recipe):
-    """A linear head on frozen features: all learning rates and seeds trained together on cached views."""
+    """A linear head on frozen features; features of augmented views are computed once."""
 
     kind: ClassVar[Kind] = Kind("linear-frozen", version=4, images=False)
-    views: Views = Field(16, description="Augmented views of the training set in the bank; 0: the clean images.")
+    views: Views = Field(
+        16, description="Number of augmented views of each training image, computed once; 0: the clean images."
+    )
 
 
 class Knn(Settings):
-    """k nearest neighbours with votes weighted exp(similarity / temperature)."""
+    """k nearest neighbours in feature space, with votes weighted by exp(similarity / temperature)."""
 
     kind: ClassVar[Kind] = Kind("knn", version=2, seeded=False, images=False)
-    k: Positive | Literal["auto"] = Field(200, description="Neighbours; `auto` chooses among `k_grid` on validation.")
-    k_grid: list[Positive] = Field(default=[1, 3, 5, 10, 20, 50, 100, 200], min_length=1)
-    temperature: float | None = Field(0.1, gt=0, description="None: each neighbour has one vote.")
-    distance: Literal["cosine", "euclid"] = Field(
-        "cosine", description="`euclid`: features as they are; the similarity is minus the squared distance."
+    k: Positive | Literal["auto"] = Field(
+        200, description="Number of neighbours; `auto`: chosen from `k_grid` on validation."
     )
-    bank_drop: bool = Field(False, description="Q6: cut the bank to a multiple of `batch_size`, as the code did.")
-    batch_size: Positive = Field(64)
+    k_grid: list[Positive] = Field(
+        default=[1, 3, 5, 10, 20, 50, 100, 200],
+        min_length=1,
+        description="Candidates for k if `k` is `auto`; chosen on validation.",
+    )
+    temperature: float | None = Field(
+        0.1,
+        gt=0,
+        description="Temperature of the votes exp(similarity / temperature); `null`: each neighbour has one vote.",
+    )
+    distance: Literal["cosine", "euclid"] = Field(
+        "cosine", description="Similarity of features: cosine, or minus the squared Euclidean distance (`euclid`)."
+    )
+    bank_drop: bool = Field(
+        False, description="True: cut the training features to a multiple of `batch_size`, as in the code of WACV 2024."
+    )
+    batch_size: Positive = Field(64, description="Batch size for `bank_drop`.")
 
     @property
     def parts(self) -> tuple[Split, ...]:
@@ -41,10 +55,12 @@ class Knn(Settings):
 
 
 class NearestMean(Settings):
-    """Cosine between an image and the mean of each class's training images."""
+    """Cosine similarity of an image and the mean feature of each class's training images."""
 
     kind: ClassVar[Kind] = Kind("nearest-mean", version=2, seeded=False, images=False)
-    temperature: float = Field(0.1, gt=0, description="Cosines are divided by it before the softmax.")
+    temperature: float = Field(
+        0.1, gt=0, description="Temperature by which cosine similarities are divided before the softmax."
+    )
 
     @property
     def parts(self) -> tuple[Split, ...]:
@@ -56,13 +72,19 @@ class LinearProbe(Settings):
     """Logistic regression on frozen features."""
 
     kind: ClassVar[Kind] = Kind("linear-probe", version=3, seeded=False, images=False)
-    C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
-    balanced: bool = Field(True, description="Weigh classes n / (c n_k).")
-    scale: bool = Field(False, description="Standardise features by training mean and deviation.")
-    refit: bool = Field(
-        False, description="Fit again at the chosen C on train and val together before test; val scores stay."
+    C: list[Rate] = Field(
+        default=[0.316],
+        min_length=1,
+        description="Candidates for the inverse regularisation strength C; chosen on validation.",
     )
-    max_iter: Positive = 1000
+    balanced: bool = Field(True, description="True: class k has the weight n / (c n_k).")
+    scale: bool = Field(False, description="True: standardise features by mean and standard deviation on train.")
+    refit: bool = Field(
+        False,
+        description="True: fit again on train and val with the chosen C before test; validation scores are "
+        "those of the first fit.",
+    )
+    max_iter: Positive = Field(1000, description="Maximum number of iterations of a fit.")
 
     @property
     def parts(self) -> tuple[Split, ...]:

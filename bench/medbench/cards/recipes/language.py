@@ -15,25 +15,27 @@ ShotNumber = Positive | Literal["all"]
 
 
 class Prompted(Settings):
-    """Settings of every protocol that classifies by texts: which texts, and how they become one vector per class."""
+    """Settings of all protocols that use texts: which texts, and how they become one vector per class."""
 
     transform: Literal["protocol", "native"] = Field(
-        "native", description="The model's own preprocessing, or the protocol's."
+        "native", description="Preprocessing of the model (`native`), or of the protocol."
     )
     prompts: str = Field(
         "auto",
-        description="`names`: the classes' names; `card`: the data set card's terms and prompts; a prompts card; a YAML"
-        " file (class -> texts); `auto`: `card` if each class has some there, else `names`.",
+        description="Texts of the classes. `names`: class names; `card`: terms and prompts of the data set card; "
+        "`auto`: `card` if all classes have some there, else `names`; or a prompts card, or a YAML file (class -> "
+        "texts).",
     )
     template: Template | None = Field(
-        None, description="Sentence around a name or a term, with {} in its place; none: the model card's."
+        None, description="Template with {} in place of the name or term; default: the model card's."
     )
     prototype: Literal["unit", "flair", "raw"] | None = Field(
         None,
-        description="A class's vector. `unit`: the mean of its texts' unit vectors, scaled to unit length (CLIP);"
-        " `flair`: that mean, not scaled; `raw`: the mean of the tower's vectors (CLAP); none: the model card's.",
+        description="How the texts of a class become one vector. `unit`: mean of the texts' unit vectors, scaled to "
+        "unit length (CLIP); `flair`: this mean without scaling; `raw`: mean of the vectors before scaling (CLAP). "
+        "Default: the model card's.",
     )
-    scale: float | None = Field(None, gt=0, description="Factor on cosines; none: the model's own.")
+    scale: float | None = Field(None, gt=0, description="Factor on cosine similarities; default: the model's own.")
 
     @property
     def language(self) -> bool:
@@ -42,7 +44,7 @@ class Prompted(Settings):
 
 
 class ZeroShot(Prompted):
-    """Cosine between an image and the texts of each class; nothing is trained."""
+    """Cosine similarity of an image and the texts of each class; nothing is trained."""
 
     kind: ClassVar[Kind] = Kind("zero-shot", seeded=False, images=False)
 
@@ -53,17 +55,17 @@ class ZeroShot(Prompted):
 
 
 class Shots(Settings):
-    """Settings of every protocol that learns from a few samples of each class."""
+    """Settings of all protocols that learn from a few samples of each class."""
 
     transform: Literal["protocol", "native"] = Field(
-        "native", description="The model's own preprocessing, or the protocol's."
+        "native", description="Preprocessing of the model (`native`), or of the protocol."
     )
     shots: ShotNumber | list[ShotNumber] = Field(
         default=[1, 2, 5, 10, 20],
-        description="Samples of each class, or a list of numbers; `all`: the whole training part.",
+        description="Number of training samples of each class, or a list of numbers; `all`: the complete train split.",
     )
     unit: Literal["sample", "group"] = Field(
-        "sample", description="Whether shots count samples, or groups (patients) with all their samples of the class."
+        "sample", description="Whether shots are samples, or groups (patients) with all their samples of the class."
     )
     val: Literal["same", "none"] = Field(
         "same", description="Validation: as many samples of each class as for training, or none."
@@ -97,20 +99,27 @@ class FewShot(Prompted, Shots):
     kind: ClassVar[Kind] = Kind("few-shot", seeded=False, images=False, sweep="shots")
     head: Literal["logistic", "nearest-mean", "zs-lp"] = Field(
         "logistic",
-        description="Logistic regression, the nearest class mean, or a linear probe that starts at the classes' texts.",
+        description="Classifier: logistic regression, nearest class mean, or a linear probe that starts at the text "
+        "vectors of the classes.",
     )
     C: list[Rate] = Field(
         default=[1e-3, 3.16e-3, 1e-2, 3.16e-2, 0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0],
         min_length=1,
-        description="`logistic`: inverse strengths; chosen on validation.",
+        description="`logistic`: candidates for the inverse regularisation strength C; chosen on validation.",
     )
     C_fixed: Rate = Field(
-        0.316, description="`logistic`: C if it cannot be chosen: with 1 shot, or without validation."
+        0.316, description="`logistic`: C that is used if it cannot be chosen, with 1 shot or without validation."
     )
-    balanced: bool = Field(True, description="`logistic`: weigh classes n / (c n_k).")
-    scale_features: bool = Field(False, description="`logistic`: standardise features by training mean and deviation.")
-    max_iter: Positive = Field(1000, description="`logistic`: iterations of a fit.")
-    temperature: float = Field(0.1, gt=0, description="`nearest-mean`: cosines are divided by it before the softmax.")
+    balanced: bool = Field(True, description="`logistic`: true: class k has the weight n / (c n_k).")
+    scale_features: bool = Field(
+        False, description="`logistic`: true: standardise features by mean and standard deviation on train."
+    )
+    max_iter: Positive = Field(1000, description="`logistic`: maximum number of iterations of a fit.")
+    temperature: float = Field(
+        0.1,
+        gt=0,
+        description="`nearest-mean`: temperature by which cosine similarities are divided before the softmax.",
+    )
 
     @property
     def language(self) -> bool:

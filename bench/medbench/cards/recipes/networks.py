@@ -11,40 +11,54 @@ from medbench.cards.recipes.kinds import Kind
 
 
 class FinetuneRecipe(Recipe):
-    """A network trained by gradient descent, one (seed, learning rate) at a time."""
+    """A network trained by gradient descent, for one seed and learning rate at a time."""
 
     views: Views | None = Field(
-        None, description="Number of augmented views in the bank; 0: clean images; none: new views in each epoch."
+        None,
+        description="Number of augmented views of each training image; 0: the clean images; default: new views in "
+        "each epoch.",
     )
-    lr_search_seeds: Positive = Field(1, description="Number of seeds on which the learning rate is searched.")
+    lr_search_seeds: Positive = Field(1, description="Number of seeds with which the learning rate is searched.")
     eps: float = Field(1e-8, gt=0, description="Epsilon of AdamW.")
-    decay_all: bool = Field(False, description="Weight decay on biases and norms, too.")
+    decay_all: bool = Field(False, description="True: weight decay also on biases and norms.")
     keep_rest: bool = Field(
-        False, description="End an epoch with a smaller batch of the images that are left; false: they are left out."
+        False,
+        description="True: the last batch of an epoch may be smaller; false: an incomplete last batch is left out.",
     )
     select_batch: Positive | None = Field(
         None,
-        description="The metric that chooses is the mean over batches of so many validation images in order, the last"
-        " one smaller; none: of all images at once.",
+        description="Compute the metric for choices on batches of this many validation images and average it; "
+        "default: on all images at once.",
     )
     layer_decay: float | None = Field(
-        None, gt=0, le=1, description="Rate of unit i of n: lr * decay^(n - i); what precedes the units counts as -1."
+        None,
+        gt=0,
+        le=1,
+        description="Layer-wise decay: the learning rate of unit i of n is lr * decay^(n - i); "
+        "layers before the units have i = -1.",
     )
-    drop_path: float | None = Field(None, ge=0, lt=1, description="Stochastic depth; none: the model card's.")
+    drop_path: float | None = Field(
+        None, ge=0, lt=1, description="Rate of stochastic depth; default: the model card's."
+    )
     head_std: float | None = Field(
-        None, gt=0, description="Standard deviation of the head's initial weights; none: torch's default."
+        None, gt=0, description="Standard deviation of the head's initial weights; default: torch's initialisation."
     )
     loss: Literal["cross-entropy", "weighted", "marginal"] = Field(
         "cross-entropy",
-        description="`weighted`: classes weigh n / (c n_k). `marginal`: plus an L1 penalty between predicted and"
-        " true class proportions of the batch.",
+        description="`weighted`: class k has the weight n / (c n_k). `marginal`: cross-entropy plus an L1 penalty "
+        "between predicted and true class proportions of the batch.",
     )
-    marginal: float = Field(1.0, ge=0, description="Weight of that penalty.")
-    micro_batch: Positive | None = Field(None, description="Images at once; the rest of a step is accumulated.")
+    marginal: float = Field(1.0, ge=0, description="Weight of the penalty of `marginal`.")
+    micro_batch: Positive | None = Field(
+        None,
+        description="Images computed at once; gradients of a step are accumulated. Default: the complete "
+        "batch, or fewer if memory runs out.",
+    )
     checkpointing: bool | None = Field(
-        None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
+        None,
+        description="True: recompute blocks in the backward pass, to save memory; default: on a GPU from 512 pixels.",
     )
-    compile: bool = Field(False, description="torch.compile the network.")
+    compile: bool = Field(False, description="True: use torch.compile.")
 
 
 EXECUTION = {"micro_batch", "checkpointing", "compile", "cache_gb"}
@@ -58,62 +72,71 @@ class LinearUnfrozen(FinetuneRecipe):
 
 
 class LinearOnline(FinetuneRecipe):
-    """A linear head on an encoder with frozen weights, through which the images go in each epoch."""
+    """A linear head on an encoder with frozen weights; features are computed anew in each epoch."""
 
     kind: ClassVar[Kind] = Kind("linear-online", module="efficient.linear_online", thaws=True)
     mode: Literal["train", "eval"] = Field(
         "train",
-        description="Mode of the encoder in training. `train`: batch norms use and update the statistics of batches,"
-        " and dropout is active.",
+        description="Mode of the encoder in training. `train`: batch norms use and update batch statistics, and "
+        "dropout is active.",
     )
 
 
 class DeitFrozen(FinetuneRecipe):
-    """Patch tokens of a frozen encoder into a trained DeiT."""
+    """A trained DeiT on the patch tokens of a frozen encoder."""
 
     kind: ClassVar[Kind] = Kind("deit-frozen", version=3, module="deit", second="classifier")
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
     cache_gb: float = Field(
-        64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
+        64.0,
+        ge=0,
+        description="Limit for cached outputs of the frozen part, in GiB; if they need more, nothing is cached.",
     )
 
 
 class DeitUnfrozen(FinetuneRecipe):
-    """Patch tokens of an encoder into a DeiT, both trained."""
+    """A DeiT on the patch tokens of an encoder; both are trained."""
 
     kind: ClassVar[Kind] = Kind("deit-unfrozen", version=3, module="deit", second="classifier", thaws=True)
     classifier: str = Field("imagenet", description="Model card of the network on top of the tokens.")
 
 
 class Freeze(FinetuneRecipe):
-    """The first units frozen, the others and a linear head trained."""
+    """The first units are frozen; the others and a linear head are trained."""
 
     kind: ClassVar[Kind] = Kind("freeze", version=3, sweep="frozen", first="linear-unfrozen", last="linear-frozen")
-    frozen: int | list[int] | None = Field(None, description="Frozen units f; a list; none: all from 0 to n.")
+    frozen: int | list[int] | None = Field(
+        None, description="Number of frozen units f, or a list; default: all from 0 to n."
+    )
     train_stem: bool = Field(
         True,
-        description="f = 0 is linear-unfrozen; false: what precedes and follows the units stays frozen then (Q16).",
+        description="True: f = 0 is linear-unfrozen; false: at f = 0, the layers before and after the units stay "
+        "frozen.",
     )
     train_final_norm: bool = Field(
-        False, description="Whether the layers after the units are trained (not in the published code)."
+        False, description="Whether the layers after the units are trained (they are not in the published code)."
     )
     cache_gb: float = Field(
-        64.0, ge=0, description="Limit in GiB for cached outputs of the frozen part; above it nothing is cached."
+        64.0,
+        ge=0,
+        description="Limit for cached outputs of the frozen part, in GiB; if they need more, nothing is cached.",
     )
 
 
 class DecapitateFrozen(DeitFrozen):
-    """Patch tokens of the first units of a frozen encoder into a trained DeiT."""
+    """A trained DeiT on the patch tokens of the first units of a frozen encoder."""
 
     kind: ClassVar[Kind] = Kind(
         "decapitate-frozen", version=3, module="deit", sweep="kept", last="deit-frozen", second="classifier"
     )
 
-    kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
+    kept: int | list[int] | None = Field(
+        None, description="Number of units that are kept, or a list; default: all from 1 to n."
+    )
 
 
 class DecapitateUnfrozen(DeitUnfrozen):
-    """Patch tokens of the first units of an encoder into a DeiT, both trained."""
+    """A DeiT on the patch tokens of the first units of an encoder; both are trained."""
 
     kind: ClassVar[Kind] = Kind(
         "decapitate-unfrozen",
@@ -125,14 +148,18 @@ class DecapitateUnfrozen(DeitUnfrozen):
         thaws=True,
     )
 
-    kept: int | list[int] | None = Field(None, description="Units kept; a list; none: all from 1 to n.")
+    kept: int | list[int] | None = Field(
+        None, description="Number of units that are kept, or a list; default: all from 1 to n."
+    )
 
 
 class LpFt(LinearUnfrozen):
-    """Logistic regression copied into the head, then fine-tuning."""
+    """Logistic regression initialises the head; then the network is fine-tuned."""
 
     kind: ClassVar[Kind] = Kind("lp-ft", version=3, thaws=True)
     C: list[Rate] = Field(default=[0.316], min_length=1, description="Inverse strengths; chosen on validation.")
-    balanced: bool = Field(True, description="Weigh classes n / (c n_k) in the regression.")
-    scale: bool = Field(False, description="Standardise features in the regression; folded into the head.")
-    max_iter: Positive = 1000
+    balanced: bool = Field(True, description="True: class k has the weight n / (c n_k) in the regression.")
+    scale: bool = Field(
+        False, description="True: standardise features in the regression; the scaling is merged into the head."
+    )
+    max_iter: Positive = Field(1000, description="Maximum number of iterations of a fit.")

@@ -13,50 +13,63 @@ from medbench.cards.recipes.pretraining import WithBert
 
 
 class RetFiner(WithBert):
-    """Refinement of an encoder with images and their reports (Fecso et al. 2025)."""
+    """RetFiner: refinement of an encoder with images and their reports (Fecso et al. 2025)."""
 
     kind: ClassVar[Kind] = Kind("retfiner", seeded=False, keeps=True, thaws=True, classifies=False, pairs=True)
-    epochs: Positive = Field(20, description="Maximum number of epochs; `patience` can end the training earlier.")
-    patience: Positive = Field(3, description="Epochs without a lower validation loss after which training ends.")
-    batch_size: int = Field(128, ge=2, le=1_000_000, description="Pairs per step, over all processes.")
-    mlm: float = Field(1.0, ge=0, description="Weight of the masked language modelling.")
-    gm: float = Field(1.0, ge=0, description="Weight of the generative modelling.")
-    itc: float = Field(1.0, ge=0, description="Weight of the contrast between images and texts.")
-    itm: float = Field(1.0, ge=0, description="Weight of the matching of images and texts.")
-    mlm_rate: float = Field(0.15, gt=0, le=1, description="Share of the positions masked for `mlm`.")
-    gm_rate: float = Field(0.6, gt=0, le=1, description="Share of the positions masked for `gm`.")
-    temperature: float = Field(0.07, gt=0, description="Temperature of `itc`, and of the draw of hard negatives.")
+    epochs: Positive = Field(20, description="Maximum number of epochs; `patience` can stop training earlier.")
+    patience: Positive = Field(
+        3, description="Number of epochs without a lower validation loss after which training stops."
+    )
+    batch_size: int = Field(128, ge=2, le=1_000_000, description="Pairs per step, in all processes together.")
+    mlm: float = Field(1.0, ge=0, description="Weight of the loss of masked language modelling (MLM).")
+    gm: float = Field(1.0, ge=0, description="Weight of the loss of generative modelling (GM).")
+    itc: float = Field(1.0, ge=0, description="Weight of the image-text contrastive loss (ITC).")
+    itm: float = Field(1.0, ge=0, description="Weight of the image-text matching loss (ITM).")
+    mlm_rate: float = Field(0.15, gt=0, le=1, description="Share of the tokens that are masked for `mlm`.")
+    gm_rate: float = Field(0.6, gt=0, le=1, description="Share of the tokens that are masked for `gm`.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of `itc` and of sampling hard negatives.")
     temperature_learned: bool = Field(
-        False, description="Whether the temperature is trained; in the authors' runs it was not."
+        False, description="Whether the temperature is trained (the authors did not train it)."
     )
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of `itc`.")
     equal_text: Literal["negative", "ignore"] = Field(
-        "negative", description="Whether pairs of a batch that have the same report are negatives of each other."
+        "negative", description="Whether pairs in a batch with the same report are negatives of each other."
     )
-    joint_width: Positive = Field(512, description="Length of the vectors that `itc` compares.")
+    joint_width: Positive = Field(512, description="Length of the embeddings that `itc` compares.")
     token_norm: bool = Field(
         True,
-        description="Whether tokens pass the encoder's last norm before the text model sees them; UrFound's do not.",
+        description="Whether the encoder's last norm is applied to the tokens that the text model reads (not for "
+        "UrFound).",
     )
-    max_tokens: int = Field(30, ge=3, le=100_000, description="Tokens that are read of a report, with [CLS] and [SEP].")
-    learning_rate: Rate = 1e-4
-    weight_decay: float = Field(0.01, ge=0, description="On all parameters, as published.")
+    max_tokens: int = Field(
+        30, ge=3, le=100_000, description="Maximum number of tokens of a report, with [CLS] and [SEP]."
+    )
+    learning_rate: Rate = Field(1e-4, description="Highest learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of all parameters, as published.")
     encoder_share: float = Field(
-        1.0, gt=0, le=1, description="Learning rate of the encoder, as a share of that of text model and heads."
+        1.0, gt=0, le=1, description="Learning rate of the encoder, as a share of `learning_rate`."
     )
     keep_statistics: bool = Field(
-        False, description="Keep mean and variance of the encoder's batch norms, if it has any, as they are."
+        False, description="True: mean and variance of the encoder's batch norms, if any, do not change."
     )
-    clip: float | None = Field(None, gt=0, description="Global norm of the gradient; none: it is not clipped.")
+    clip: float | None = Field(
+        None, gt=0, description="Gradients are clipped to this global norm; default: no clipping."
+    )
     drop_path: float | None = Field(
-        0.1, ge=0, lt=1, description="Stochastic depth of an encoder that is a transformer; none: the model card's."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Rate of stochastic depth of the encoder, if it is a transformer; `null`: the model card's.",
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the text model.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout rate of the text model.")
     micro_batch: Positive | None = Field(
-        None, description="Images encoded at once; the losses still see the whole batch. Only with one process."
+        None,
+        description="Images encoded at once, to save memory; the losses still use the complete batch. Only "
+        "with one process.",
     )
     checkpointing: bool | None = Field(
-        None, description="Recompute blocks in the backward pass; none: from 512 pixels on, on a GPU."
+        None,
+        description="True: recompute blocks in the backward pass, to save memory; default: on a GPU from 512 pixels.",
     )
 
     @property

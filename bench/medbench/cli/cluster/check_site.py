@@ -22,7 +22,7 @@ from medbench.runs.cluster.site import Resources, Site
 PATIENCE = 90
 """Seconds for a node to become free."""
 CLOCKS = 5.0
-"""Seconds by which two clocks may differ: files are told apart by their times."""
+"""Seconds by which two clocks may differ: files are distinguished by their times."""
 
 
 def check(site: Site, runs: Path, home: Path) -> Iterator[Diagnosis]:
@@ -62,7 +62,7 @@ def _accepted(what: str, own: Resources, site: Site) -> Diagnosis:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     said = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
     if done.returncode:
-        return Diagnosis(what, "wrong", f"Slurm refuses it: {said[-1] if said else 'without a word'}")
+        return Diagnosis(what, "wrong", f"Slurm refuses it: {said[-1] if said else 'without a message'}")
     return Diagnosis(what, "ok", f"{own.partition or 'default partition'}: {said[-1] if said else 'accepted'}")
 
 
@@ -104,21 +104,25 @@ def _probed(own: Resources, site: Site, runs: Path, home: Path) -> Iterator[Diag
     yield Diagnosis(node, "ok" if same else "wrong", f"Python {told['python']}, medbench {told['medbench']}"
                     + ("" if same else f", but {version()} here: install the same version"))  # fmt: skip
     if told["word"] != found.word:
-        yield Diagnosis(f"{node} files", "wrong", f"does not see {runs}: give --runs a folder that all nodes share")
+        yield Diagnosis(f"{node} files", "wrong", f"cannot see {runs}: give --runs a folder that all nodes share")
         return
     yield Diagnosis(f"{node} files", "ok", f"sees {runs}")
     if told["cached"] == found.word:
-        yield Diagnosis(f"{node} cache", "ok", f"sees {home}, with weights and prepared images")
+        yield Diagnosis(f"{node} cache", "ok", f"can see {home}, which has the weights and prepared images")
     else:
-        seen = f"uses {told['home']} and does not see {home}, which has the weights"
+        seen = f"uses {told['home']} and cannot see {home}, which has the weights"
         todo = "set MEDBENCH_HOME here and in `env` to a folder that all nodes share"
         yield Diagnosis(f"{node} cache", "wrong", f"{seen}: {todo}")
-    locks = "holds there" if told["locked"] else "does not hold there: tasks may do work twice, with equal results"
+    locks = (
+        "holds there" if told["locked"] else "has no effect there: tasks may do the same work twice, with equal results"
+    )
     yield Diagnosis(f"{node} locks", "ok" if told["locked"] else "note", f"a lock of this machine {locks}")
     late = abs(found.offset)
     yield Diagnosis(f"{node} clock", "ok" if late <= CLOCKS else "note", f"differs by at most {late:.1f} s")
     if not told["offline"]:
-        yield Diagnosis(f"{node} hub", "note", "HF_HUB_OFFLINE is not set: add it to `env` of nodes without a network")
+        yield Diagnosis(
+            f"{node} hub", "note", "HF_HUB_OFFLINE is not set: if the nodes have no network, add it to `env`"
+        )
 
 
 @contextlib.contextmanager
@@ -148,7 +152,7 @@ def _look(own: Resources, site: Site, runs: Path, home: Path) -> _Seen:
             with exclusive(folder / "lock", ""):
                 done = subprocess.run(words, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)  # noqa: S603
         except subprocess.TimeoutExpired:
-            return _Seen(f"no node within {PATIENCE} seconds: try again when one is free", word)
+            return _Seen(f"no node was free within {PATIENCE} seconds: try again later", word)
         except MedbenchError as error:
             return _Seen(error.message, word)
         now = time.time()

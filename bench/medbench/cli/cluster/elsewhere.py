@@ -51,13 +51,13 @@ class Elsewhere:
             MedbenchError: An option does not go with the engine, or there is no site file.
         """
         if wait and engine != "slurm":
-            raise MedbenchError("--wait works only with --on slurm", "leave it out, or add --on slurm")
+            raise MedbenchError("--wait works only with --on slurm", "remove it, or add --on slurm")
         if engine is not None and engine not in ENGINES:
             raise unknown("engine", engine, ENGINES)
         if site and engine not in ("slurm", "commands"):
-            raise MedbenchError("--site works only with --on slurm and --on commands", "leave it out, or change --on")
+            raise MedbenchError("--site works only with --on slurm and --on commands", "remove it, or change --on")
         if (gpus is not None or per_gpu != 1) and engine != "node":
-            raise MedbenchError("--gpus and --per-gpu work only with --on node", "leave them out, or add --on node")
+            raise MedbenchError("--gpus and --per-gpu work only with --on node", "remove them, or add --on node")
         if engine is None:
             return None
         from medbench.runs.cluster.site import find_site
@@ -83,7 +83,7 @@ class Elsewhere:
         try:
             done, names = self._given(plan, dry_run=dry_run, as_json=as_json)
         except NothingToSubmitError as nothing:
-            message = nothing.message if plan.jobs else "nothing to submit: no job of this request can be run now"
+            message = nothing.message if plan.jobs else "nothing to submit: none of these jobs can run now"
             output.note(message)
             if as_json:
                 output.write_json(_no_data(self, nothing.queued) if dry_run else {"submission": None, "jobs": []})
@@ -137,7 +137,8 @@ class Elsewhere:
         else:
             output.write(f"submitted {submission.name}: {len(submission.tasks)} tasks, Slurm jobs {', '.join(jobs)}")
         output.note(
-            "medbench status --jobs shows them; medbench cancel ends them; the same command submits lost tasks again"
+            "see them: medbench status --jobs; cancel them: medbench cancel; to submit lost tasks again, run the "
+            "same command"
         )
         return submission.name
 
@@ -149,7 +150,7 @@ class Elsewhere:
             output.write_json({"submission": made.name, "lines": found, "last": last})
         else:
             output.write("\n".join(found))
-        output.note(f"a line may run anywhere, at any time; when all have run: {last}")
+        output.note(f"run the lines on any machine, in any order; when all are done, run: {last}")
         return _nothing()
 
     def _node(self, made: Prepared, *, as_json: bool) -> Result:
@@ -182,7 +183,7 @@ class Elsewhere:
 def _numbers(gpus: str | None, per_gpu: int) -> tuple[int, ...]:
     """Return the GPUs of a comma list, or all of this machine, each repeated for the tasks that it takes at once."""
     if per_gpu < 1:
-        raise MedbenchError(f"--per-gpu {per_gpu} is below 1", "give the number of tasks that share a GPU")
+        raise MedbenchError(f"--per-gpu {per_gpu} is below 1", "give the number of tasks that share one GPU, 1 or more")
     if gpus is None:
         from medbench.runs.device import has_gpu
 
@@ -204,7 +205,7 @@ def _lines(made: Prepared, site: Site | None) -> Iterator[str]:
         jobs = sum(len(task.jobs) for task in stage.tasks)
         yield f"{stage.name}: {len(stage.tasks)} tasks for {jobs} jobs{after}"
     if made.queued:
-        yield f"{made.queued} units are queued already and are not submitted again"
+        yield f"{made.queued} units are already queued and are not submitted again"
     if site is not None:
         from medbench.runs.cluster.submit import hours
 
@@ -260,7 +261,7 @@ def _waited(runs: Path, names: list[str]) -> Result:
     try:
         ended = wait(runs, names)
     except Stopped:
-        output.note("the tasks continue: medbench status --jobs shows them, medbench cancel ends them")
+        output.note("the tasks continue; see them: medbench status --jobs; cancel them: medbench cancel")
         raise
     output.note(f"all tasks have ended, {len(ended)} of them failed or were lost")
     return Result(failures=[(f"{one.task} ({one.job}), {one.state}", one.why) for one in ended])

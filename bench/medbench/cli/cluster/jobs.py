@@ -29,14 +29,16 @@ def show_jobs(runs: Path, *, as_json: bool) -> None:
         return
     counts = Counter(one.state for one in found)
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
-    output.note(f"tasks: {told}, in {runs}" if found else f"nothing was submitted from {runs}")
+    output.note(f"tasks: {told}, in {runs}" if found else f"no tasks were submitted from {runs}")
     if counts["lost"] + counts["failed"]:
-        output.note("medbench logs JOB shows the log of a task; the same command submits again what is not done")
+        output.note(
+            "log of a task: medbench logs JOB; to submit unfinished tasks again, repeat the medbench run command"
+        )
 
 
 def logs(
     what: Annotated[
-        str, typer.Argument(metavar="JOB|UNIT", help="Slurm's job, such as 12 or 12_3; or DATASET/MODEL/PROTOCOL.")
+        str, typer.Argument(metavar="JOB|UNIT", help="Slurm job, such as 12 or 12_3; or DATASET/MODEL/PROTOCOL.")
     ],
     runs: options.Runs = None,
 ) -> None:
@@ -48,8 +50,8 @@ def logs(
     place = paths.runs_dir(runs)
     if next(submissions(place), None) is None:
         raise MedbenchError(
-            f"nothing was submitted to Slurm from {place}",
-            f"tasks of --on node and --on commands have their logs in {place / 'logs'}",
+            f"no tasks were submitted to Slurm from {place}",
+            f"logs of --on node and --on commands are in {place / 'logs'}",
         )
     for one in tasks_of(place, what):
         output.write(f"{one.submission} {one.task}, job {one.job}: {one.state}{one.why and f' ({one.why})'}")
@@ -63,13 +65,14 @@ def logs(
 
 def cancel(
     submission: Annotated[
-        str | None, typer.Argument(help="The submission; default: all submissions of the run store.")
+        str | None, typer.Argument(help="Name of the submission; default: all submissions of the run store.")
     ] = None,
     runs: options.Runs = None,
 ) -> None:
-    """End submitted tasks that run or wait.
+    """Cancel submitted tasks.
 
-    What is done stays; the same command submits the rest again.
+    Running and waiting tasks are ended. Finished units are kept; to submit the rest again, repeat the `medbench run`
+    command.
     """
     from medbench.runs.cluster.follow import cancel as end
     from medbench.storage import paths

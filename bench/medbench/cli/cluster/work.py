@@ -27,15 +27,15 @@ INDICES = (("SLURM_ARRAY_TASK_ID", 0), ("PBS_ARRAY_INDEX", 0), ("LSB_JOBINDEX", 
 
 
 def work(
-    folder: Annotated[Path, typer.Argument(help="The folder of a submission.")],
-    stage: Annotated[str, typer.Argument(help="The stage, such as heads.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
+    stage: Annotated[str, typer.Argument(help="Stage, such as heads.")],
     number: Annotated[
-        int | None, typer.Argument(help="The task's number; default: that of the scheduler's array.")
+        int | None, typer.Argument(help="Number of the task; default: the index in the scheduler's job array.")
     ] = None,
 ) -> None:
     """Run one task of a submission.
 
-    It skips what is done already.
+    Finished units are skipped.
     """
     if status := task(folder, stage, number):
         raise typer.Exit(status)
@@ -82,7 +82,8 @@ def _index() -> int:
         if os.environ.get(name, "").isdecimal():
             return int(os.environ[name]) - first
     raise MedbenchError(
-        "no task number is given, and no variable of a scheduler has it", "give one: medbench work FOLDER STAGE N"
+        "no task number is given, and no environment variable of a scheduler has it",
+        "give one: medbench work FOLDER STAGE N",
     )
 
 
@@ -142,7 +143,9 @@ class Worker:
         try:
             requeue(signal.SIGUSR2, None)
         except UncompletedJobError:
-            why = f"{self.stage} {self.number}: reached its time limit more often than `requeues` allows"
+            why = (
+                f"{self.stage} {self.number}: reached its time limit more often than `requeues` in the site file allows"
+            )
             lives.end(self.folder, self.stage, self.number, why)
             self._tell(MedbenchError(why, lives.HINT))
 

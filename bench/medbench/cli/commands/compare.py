@@ -22,15 +22,13 @@ def compare(
         ),
     ],
     b: Annotated[
-        str,
-        typer.Argument(
-            metavar="B", help="What A is compared with, written in the same way.", autocompletion=complete.rows
-        ),
+        str, typer.Argument(metavar="B", help="The other row, in the same form.", autocompletion=complete.rows)
     ],
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Names, comma lists or globs; default: all data sets that both have.", autocompletion=complete.datasets
+            help="Data set names, comma lists or globs; default: all data sets with results of both.",
+            autocompletion=complete.datasets,
         ),
     ] = None,
     metric: Annotated[
@@ -38,13 +36,16 @@ def compare(
         typer.Option(
             "--metrics",
             "--metric",
-            help="Separated by commas, such as sensitivity@specificity=0.9,ece; default: each data set's primary one.",
+            help="Metrics, separated by commas, such as sensitivity@specificity=0.9,ece; default: the primary metric "
+            "of each data set.",
         ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Only results of this preset.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Compare only results of this preset.")] = None,
     form: options.TableFormat = None,
     random: options.Random = False,
-    draws: Annotated[int | None, typer.Option(help="Bootstrap draws and permutations; default: 2000.")] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Number of bootstrap samples and of permutations; default: 2000.")
+    ] = None,
     runs: options.Runs = None,
     out: options.OutRuns = None,
 ) -> None:

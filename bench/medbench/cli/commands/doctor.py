@@ -19,19 +19,19 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="PART",
-            help="All about one: libraries, gpu, disk, hub, data or models.",
+            help="Show the details of one part: libraries, gpu, disk, hub, data or models.",
             autocompletion=complete.parts,
         ),
     ] = None,
     site: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Check a site file of a cluster, and the nodes that it names.")
+        Path | None, typer.Option(metavar="FILE", help="Check the site file of a cluster and the nodes it names.")
     ] = None,
     runs: options.Runs = None,
     as_json: options.Json = False,
 ) -> None:
     """Check that this machine is ready.
 
-    The check covers Python, torch, GPU, disk space, hub access, data and weights, and says what is missing.
+    Checks Python, torch, GPU, disk space, access to the Hugging Face hub, data and weights, and lists what is missing.
     """
     from dataclasses import asdict
 

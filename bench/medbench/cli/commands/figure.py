@@ -14,40 +14,44 @@ def figure(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, ranks/<study> or a paper's figure; none: list all.", autocompletion=complete.figures
+            help="dataset/<name>, ranks/<study> or a paper's figure; default: list all.",
+            autocompletion=complete.figures,
         ),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="Of dataset/<name>: bars (the default), roc, reliability or another; a wrong one lists all."
+            help="Kind of dataset/<name>: bars (the default), roc, reliability, …; an unknown kind prints the list."
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One, or a comma list.")] = "png",
+    form: Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="One format, or a comma list.")] = "png",
     published: options.Published = False,
     random: options.Random = False,
     models: Annotated[
         str,
         typer.Option(
             "--model",
-            help="Of dataset/<name>: show these models; names, globs or MODEL/PROTOCOL/KEY=VALUE.",
+            help="Only these models of dataset/<name>: names, globs or MODEL/PROTOCOL/KEY=VALUE.",
             autocompletion=complete.rows,
         ),
     ] = "",
     protocols: Annotated[
-        str, typer.Option("--protocol", help="Show these protocols; default: of each model the best on validation.")
+        str, typer.Option("--protocol", help="Only these protocols; default: the best one of each model on validation.")
     ] = "",
     class_name: Annotated[str, typer.Option("--class", help="Show this class against the rest.")] = "",
     metric: Annotated[
         str, typer.Option("--metric", help="Show this metric (of a study: rank by these); default: the figure's own.")
     ] = "",
     ref: Annotated[
-        str, typer.Option(help="In figures of ratios: divide by the reference of the same panel, or of the named one.")
+        str,
+        typer.Option(
+            help="Figures of ratios: divide by the reference in the same panel (same), or in the named panel."
+        ),
     ] = "same",
     preset: options.Preset = None,
     runs: options.Runs = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder of the figures; default: figures, next to the run store.")
+        Path | None, typer.Option("--to", help="Output folder; default: figures, next to the run store.")
     ] = None,
     out: options.OutTo = None,
     as_json: Annotated[bool, typer.Option("--json", help="Without a name: print the list as JSON.")] = False,
@@ -62,7 +66,7 @@ def figure(
 ) -> None:
     """Draw a figure, or list all figures.
 
-    The data behind a figure are written next to it as a CSV file. The options after --fill only have an effect with it.
+    Its data are written next to it as a CSV file. The options listed after --fill only have an effect with --fill.
     """
     plan_text.check_fill("figure", name, fill, dry_run)
     shows = {"--model": models, "--protocol": protocols, "--class": class_name, "--metric": metric, "--to": to}
@@ -97,7 +101,7 @@ def _tell(notes: tuple[str, ...], commands: tuple[str, ...]) -> None:
     for note in notes:
         output.note(f"note: {note}")
     if commands:
-        output.note("to fill what is missing:")
+        output.note("to run what is missing:")
         for command in commands:
             output.note(f"  {command}")
 

@@ -12,9 +12,9 @@ from medbench.cli import data, options, output, plan_text
 def init(
     dataset: options.Dataset,
     name: Annotated[
-        str | None, typer.Option(help="The data set's name; default: after the folder and the file.")
+        str | None, typer.Option(help="Name of the data set; default: from the folder and the file name.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a card file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing card file.")] = False,
     data_root: options.DataRoot = None,
     label: options.Label = None,
     image: options.Image = None,
@@ -25,8 +25,8 @@ def init(
 ) -> None:
     """Write a card for data of your own.
 
-    It says what your labels file or folder was taken for, and writes that as datasets/NAME.yaml where you are. Edit the
-    card, then use the data set by its name.
+    Prints how medbench reads your labels file or folder, and writes this to datasets/NAME.yaml in the current folder.
+    Edit the card, then use the data set by its name.
     """
     from medbench.data.layouts.own.card import root_from_here, write_card
     from medbench.data.load import find_own

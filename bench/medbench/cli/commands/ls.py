@@ -49,7 +49,7 @@ LAST = {
 
 def ls(
     kind: Annotated[Kind, typer.Argument(metavar="WHAT", help="What to list.")],
-    select: Annotated[str, typer.Option("--filter", help="A glob on the name (dinov2*), or any text in a row.")] = "",
+    select: Annotated[str, typer.Option("--filter", help="Glob of the name (dinov2*), or any text in the row.")] = "",
     runs: options.Runs = None,
     as_json: options.Json = False,
 ) -> None:
@@ -63,4 +63,4 @@ def ls(
     if errors:
         from medbench.errors import CardError
 
-        raise CardError("\n".join(errors), "fix or remove these cards; the others are listed above")
+        raise CardError("\n".join(errors), "fix or remove these cards; all others are listed above")

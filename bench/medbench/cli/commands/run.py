@@ -37,40 +37,48 @@ def run(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set names, comma lists, globs or card files; also a labels CSV or a folder of yours.",
+            help="Data set names, comma lists, globs or card files; or your own labels CSV or folder.",
             autocompletion=complete.datasets,
         ),
     ] = None,
     test_on: Annotated[
         str | None,
         typer.Option(
-            help="Other data sets to test on as well: names, comma lists, your own.", autocompletion=complete.datasets
+            help="Also test on other data sets: names, comma lists, your own.", autocompletion=complete.datasets
         ),
     ] = None,
     test_part: Annotated[
-        str, typer.Option(metavar="all|test", help="Of the sets of --test-on: all images, or their own test part.")
+        str,
+        typer.Option(
+            metavar="all|test", help="--test-on: test on all images of these data sets, or only on their test split."
+        ),
     ] = "all",
     closed: Annotated[
-        bool, typer.Option("--closed", help="Score only the classes that a set of --test-on has.")
+        bool, typer.Option("--closed", help="--test-on: score only the classes that both data sets have.")
     ] = False,
     corrupt: options.Corrupt = None,
     paper: Annotated[
         str | None,
         typer.Option(
-            help="Run what a paper's tables and figures need; --model, --protocol, --dataset narrow it.",
+            help="Run all units that a paper's tables and figures need; restrict them by --model, --protocol, "
+            "--dataset.",
             autocompletion=complete.papers,
         ),
     ] = None,
     study: Annotated[
         str | None,
         typer.Option(
-            help="Run the cells of a study; --model, --protocol, --dataset narrow it.", autocompletion=complete.studies
+            help="Run all units of a study; restrict them by --model, --protocol, --dataset.",
+            autocompletion=complete.studies,
         ),
     ] = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,
     folds: Annotated[
-        int | None, typer.Option(metavar="N", help="Cross-validation in N parts in place of seeds; one row over them.")
+        int | None,
+        typer.Option(
+            metavar="N", help="N-fold cross-validation instead of seeds; the folds share one row of the table."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -85,16 +93,17 @@ def run(
     runs: options.Runs = None,
     out: options.OutRuns = None,
     overwrite: Annotated[
-        str, typer.Option(metavar="missing|always|never", help="Run missing units, all units, or none.")
+        str, typer.Option(metavar="missing|always|never", help="Run the missing units, all units again, or none.")
     ] = "missing",
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the best weights of trained networks next to their records.")
     ] = False,
     log: Annotated[
-        list[str] | None, typer.Option(metavar="tensorboard|wandb", help="Also send curves there; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="tensorboard|wandb", help="Also log the training curves there; repeatable."),
     ] = None,
     unreadable: Annotated[
-        str, typer.Option(metavar="stop|leave-out", help="Stop at unreadable images, or leave them out.")
+        str, typer.Option(metavar="stop|leave-out", help="If images are unreadable: stop, or run without them.")
     ] = "stop",
     missing: options.Missing = "stop",
     label: options.Label = None,
@@ -107,24 +116,25 @@ def run(
     on: Annotated[
         str | None,
         typer.Option(
-            "--on", metavar="slurm|node|commands", help="Who runs the jobs; default: this process, one by one."
+            "--on", metavar="slurm|node|commands", help="Where the jobs run; default: in this process, one by one."
         ),
     ] = None,
-    site: Annotated[Path | None, typer.Option(help="--on slurm: the site file of the cluster.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs; default: all.")] = None,
-    per_gpu: Annotated[int, typer.Option(help="--on node: number of tasks at once on each GPU.")] = 1,
+    site: Annotated[Path | None, typer.Option(help="--on slurm: site file of the cluster.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="0,1,…", help="--on node: GPUs to use; default: all.")] = None,
+    per_gpu: Annotated[int, typer.Option(help="--on node: number of tasks that share each GPU.")] = 1,
     wait: Annotated[
-        bool, typer.Option("--wait", help="--on slurm: wait for the tasks; exit with 1 if one fails or is lost.")
+        bool,
+        typer.Option("--wait", help="--on slurm: wait until all tasks end; exit status 1 if one fails or is lost."),
     ] = False,
     dry_run: options.DryRun = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the records as JSON lines; with --dry-run, the plan.")
+        bool, typer.Option("--json", help="Print the records as JSON lines; with --dry-run, print the plan as JSON.")
     ] = False,
 ) -> None:
     """Run models x protocols x data sets.
 
-    Finished units are skipped, shared work runs once, killed runs resume.
+    Finished units are skipped, shared work is done once, and interrupted runs resume.
     """
     from medbench import progress
     from medbench.cards.resolve import parse_changes
@@ -175,7 +185,7 @@ def _cells_of(paper: str | None, study: str | None) -> PaperCard | None:
     from medbench.papers.studies import paper_of
 
     if paper is not None and study is not None:
-        raise MedbenchError("--paper does not go with --study", "run one after the other")
+        raise MedbenchError("--paper and --study cannot be combined", "run one after the other")
     if study is not None:
         return paper_of(cards.find_study(study))
     return None if paper is None else cards.find_paper(paper)
@@ -187,7 +197,7 @@ def _repeats(seeds: str | None, folds: int | None) -> int | list[int] | None:
 
     repeats = options.seeds_of(seeds)
     if folds is not None and repeats is not None:
-        raise MedbenchError("--seeds does not go with --folds: each fold is one seed", "leave one of them out")
+        raise MedbenchError("--seeds and --folds cannot be combined: each fold is one seed", "remove one of them")
     return repeats
 
 
@@ -257,17 +267,19 @@ def _paper(
 
     kind = "study" if paper.name == RANKS else "paper"
     if how.folds is not None:
-        raise MedbenchError(f"--folds does not go with --{kind}: the {kind}'s card has the splits", "leave it out")
+        raise MedbenchError(
+            f"--folds and --{kind} cannot be combined: the {kind}'s card defines the splits", "leave it out"
+        )
     if how.test_on or how.corrupt:
         given = "--test-on" if how.test_on else "--corrupt"
         raise MedbenchError(
-            f"{given} does not go with --{kind}: a {kind}'s tables show each data set alone, as it is",
+            f"{given} and --{kind} cannot be combined: a {kind}'s tables show results on the data sets themselves",
             "name the models, protocols and data sets: --model, --protocol, --dataset",
         )
     if how.image_size is not None:
         raise MedbenchError(
-            f"--image-size {how.image_size} does not go with --{kind}: the {kind}'s card has the sizes",
-            "leave it out, or run other sizes with --model, --protocol and --dataset",
+            f"--image-size {how.image_size} and --{kind} cannot be combined: the {kind}'s card defines the sizes",
+            "remove it, or run other sizes with --model, --protocol and --dataset",
         )
     fill = functools.partial(plan_text.fill, dry_run=dry_run, as_json=as_json, told=told, carry=carry)
     return fill(paper, None, how, seeds=seeds, preset=preset, choose=choose)
@@ -279,6 +291,6 @@ def _needed(option: str, value: str | None) -> str:
     if value is None:
         raise MedbenchError(
             f"--{option} is missing",
-            "give --model, --protocol and --dataset, or --paper or --study, whose cards name them; see medbench run -h",
+            "give --model, --protocol and --dataset; or --paper or --study, whose cards name them. See medbench run -h",
         )
     return value

@@ -17,7 +17,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A model, protocol, data set, paper, study or prompts, or a card file; or `card`.",
+            help="Name of a model, protocol, data set, paper, study or prompts; a card file; or `card`.",
             autocompletion=complete.cards,
         ),
     ],
@@ -31,7 +31,7 @@ def show(
 ) -> None:
     """Show all fields of one card.
 
-    Among them: licence, gate, size, features, how to get it, and known contamination. `medbench show card dataset`
+    For example licence, access, size, features, how to get it, and known contamination. `medbench show card dataset`
     lists every field that a data set card may have, with its meaning.
     """
     if kind is not None:
@@ -89,11 +89,11 @@ def described(name: str) -> list[dict[str, Any]]:
     if find.is_file_name(name):
         return [_entry(*find.load_any(name))]
     if is_library_name(name) or is_hub_name(name):
-        return [_entry("models", find.find_model(name), "made from what the library says of it")]
+        return [_entry("models", find.find_model(name), "generated from the library's own description")]
     if is_features_file(name):
         return [_entry("models", find.find_model(name), name)]
     if is_medmnist_name(name):
-        return [_entry("datasets", find.find_dataset(name), "made from the list of MedMNIST")]
+        return [_entry("datasets", find.find_dataset(name), "generated from the MedMNIST list")]
     files = {kind: card_files(kind) for kind in find.SCHEMAS}
     kinds = [kind for kind, known in files.items() if name in known]
     if not kinds:

@@ -41,8 +41,8 @@ def status(
 ) -> None:
     """Show finished, failed and planned units.
 
-    There is one line for each row of a table. Failed units are listed with their errors. The column `seen` marks models
-    that saw the data set in pre-training.
+    Prints one line for each row of the result tables, and failed units with their errors. The column `seen`
+    marks models that saw the data set in pre-training.
     """
     from medbench.records.status import statuses
     from medbench.storage import paths

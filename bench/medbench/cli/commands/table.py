@@ -27,7 +27,8 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="dataset/<name>, shift/<name>, corruption/<name>, ranks/<study> or a paper's table; none: list all.",
+            help="dataset/<name>, shift/<name>, corruption/<name>, ranks/<study> or a paper's table; default: list "
+            "all.",
             autocompletion=complete.tables,
         ),
     ] = None,
@@ -37,39 +38,48 @@ def table(
     random: options.Random = False,
     metrics: Annotated[
         str | None,
-        typer.Option(help="Only these metrics, separated by commas, such as auroc,sensitivity@specificity=0.9,ece."),
+        typer.Option(
+            help="Show only these metrics, separated by commas, such as auroc,sensitivity@specificity=0.9,ece."
+        ),
     ] = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="A row for each class of each run on a data set, with 95 % intervals.")
+        bool,
+        typer.Option(
+            "--per-class", help="Of dataset/<name>: show one row for each class of each run, with 95 % intervals."
+        ),
     ] = False,
     by: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN,…",
-            help="A row for each subgroup of each run on a data set: sex,age:40:60,sex*age:60 (columns of the labels, "
-            "with bins after colons).",
+            help="Of dataset/<name>: show one row for each subgroup of each run, such as sex,age:40:60,sex*age:60 "
+            "(label columns; bins after colons).",
         ),
     ] = None,
     min_group: Annotated[
         int | None,
-        typer.Option(help="--by: patients (images if none are known) of a group that is measured; default: 30."),
+        typer.Option(
+            help="--by: smallest group to evaluate, in patients (in images if patients are unknown); default: 30."
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="--by: data set, card file or labels CSV with the columns; default: the card of this name."),
+        typer.Option(
+            help="--by: data set, card file or labels CSV with these columns; default: the data set of the table."
+        ),
     ] = None,
     models: Annotated[
         str,
         typer.Option(
             "--model",
-            help="Of dataset/<name>: only these models; names, globs or MODEL/PROTOCOL/KEY=VALUE.",
+            help="Of dataset/<name>: show only these models: names, globs or MODEL/PROTOCOL/KEY=VALUE.",
             autocompletion=complete.rows,
         ),
     ] = "",
-    protocols: Annotated[str, typer.Option("--protocol", help="Of dataset/<name>: only these protocols.")] = "",
-    columns: Annotated[str | None, typer.Option(help="Only these columns, a comma between them.")] = None,
+    protocols: Annotated[str, typer.Option("--protocol", help="Of dataset/<name>: show only these protocols.")] = "",
+    columns: Annotated[str | None, typer.Option(help="Show only these columns, separated by commas.")] = None,
     sort: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Sort by a column, the best first; -COLUMN: the other way round.")
+        str, typer.Option(metavar="COLUMN", help="Sort by this column, best first; -COLUMN: worst first.")
     ] = "",
     runs: options.Runs = None,
     out: options.OutRuns = None,
@@ -85,7 +95,7 @@ def table(
 ) -> None:
     """Print a table, or list all tables.
 
-    The options after --fill only have an effect with it; --data-root also with --by.
+    The options listed after --fill only have an effect with --fill; --data-root also with --by.
     """
     runs = runs or out
     plan_text.check_fill("table", name, fill, dry_run)

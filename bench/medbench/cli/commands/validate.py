@@ -34,7 +34,7 @@ def validate(files: Annotated[list[Path], typer.Argument(help="Card files, or fo
         if not found:
             output.write(f"{path}: valid {CARD_NAMES[kind_of(path)]} card")
     if errors:
-        raise CardError("\n".join(errors), f"{len(errors)} error(s); fix the lines above, then validate again")
+        raise CardError("\n".join(errors), f"{len(errors)} error(s); fix these lines, then run medbench validate again")
 
 
 def _cards_in(places: list[Path]) -> list[Path]:

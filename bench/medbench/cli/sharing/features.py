@@ -13,7 +13,7 @@ from medbench.cli import complete, options, output
 def features(
     model: Annotated[str, typer.Argument(help="A model, or its card file.", autocompletion=complete.models)],
     dataset: options.Dataset,
-    to: Annotated[Path, typer.Option(help="The file: .parquet, .npz or .safetensors.")],
+    to: Annotated[Path, typer.Option(help="Output file: .parquet, .npz or .safetensors.")],
     preset: options.Preset = None,
     data_root: options.DataRoot = None,
     weights: options.WeightsFile = None,
@@ -24,7 +24,7 @@ def features(
 ) -> None:
     """Write a model's features as a file.
 
-    One row for each image of a data set: its id and the pooled vector. `--model FILE` of run takes such a file.
+    The file has one row for each image: its id and the feature vector. `medbench run --model FILE` uses such a file.
     """
     from medbench import write_features
 

@@ -11,14 +11,12 @@ from medbench.cli import options, output
 
 
 def leaderboard(
-    to: Annotated[Path, typer.Option(help="The folder of the pages.")],
-    runs: options.Runs = None,
-    random: options.Random = False,
+    to: Annotated[Path, typer.Option(help="Output folder.")], runs: options.Runs = None, random: options.Random = False
 ) -> None:
     """Write results as web pages.
 
-    The index has a row for each model and protocol and a column for each data set; each data set has a page of its own.
-    Any web server can show the folder. The pages load nothing and hold no image.
+    The index has one row for each model and protocol and one column for each data set. Each data set has its own page.
+    Any web server can serve the folder. The pages load nothing from elsewhere and contain no images of the data.
     """
     from medbench import write_leaderboard
 

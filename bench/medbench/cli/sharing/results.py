@@ -12,41 +12,44 @@ from medbench.cli import options, output
 if TYPE_CHECKING:
     from medbench.records.merge import Merged
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Pass results on; take over those of others.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Share results, and import results of others.")
 
 Repo = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A dataset repository on the Hugging Face hub.")]
-Theirs = Annotated[bool, typer.Option("--theirs", help="Where numbers differ, take theirs.")]
-DataSets = Annotated[str, typer.Option("--dataset", help="Only data sets of this name, or glob.")]
+Theirs = Annotated[bool, typer.Option("--theirs", help="If numbers differ, use theirs.")]
+DataSets = Annotated[str, typer.Option("--dataset", help="Only data sets of this name or glob.")]
 
 
 @app.command()
 def push(
     repo: Repo,
     dataset: DataSets = "*",
-    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="If the repository is new, make it public.")] = False,
     no_predictions: Annotated[
-        bool, typer.Option("--no-predictions", help="Leave out the predictions, with ids of images and patients.")
+        bool,
+        typer.Option(
+            "--no-predictions", help="Do not upload predictions, which contain the ids of images and patients."
+        ),
     ] = False,
     runs: options.Runs = None,
 ) -> None:
     """Upload records and predictions.
 
-    No image and no weights file leaves this machine. Predictions name the images and patients of the test set.
+    Images and weights are never uploaded. Predictions contain the ids of images and patients.
     """
     from medbench import push_results
 
     done = push_results(repo, dataset, public=public, predictions=not no_predictions, runs=runs)
     if named := done.bundle.named:
-        output.note(f"ids of images and patients are in the predictions on: {', '.join(named)}")
+        output.note(f"predictions with ids of images and patients were uploaded for: {', '.join(named)}")
     output.write(f"{len(done.bundle.records)} records, {done.bundle.size / 1e6:,.1f} MB: {repo}@{done.commit[:12]}")
-    output.note(f"others get them: medbench results pull {repo}")
+    output.note(f"to download them: medbench results pull {repo}")
 
 
 @app.command()
 def pull(repo: Repo, theirs: Theirs = False, runs: options.Runs = None) -> None:
-    """Download and take over results.
+    """Download results into the run store.
 
-    A record is refused if it does not match its digest. Tables name the repository.
+    Records that do not match their digests are refused. Tables name the repository that results come from.
     """
     from medbench import pull_results
 
@@ -55,11 +58,11 @@ def pull(repo: Repo, theirs: Theirs = False, runs: options.Runs = None) -> None:
 
 @app.command()
 def merge(
-    source: Annotated[Path, typer.Argument(help="Another run store, or a folder that was pulled.")],
+    source: Annotated[Path, typer.Argument(help="Another run store, or a downloaded folder of results.")],
     theirs: Theirs = False,
     runs: options.Runs = None,
 ) -> None:
-    """Take over results of another store."""
+    """Add results of another run store."""
     from medbench import merge_results
 
     _say(merge_results(source, theirs=theirs, runs=runs))
@@ -73,7 +76,7 @@ def _say(found: Merged) -> None:
         unit = record.unit
         output.write(f"conflict: {unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}: {what}")
     if found.conflicts:
-        output.note("conflicts: the records here stay; --theirs takes the others")
+        output.note("conflicts: your records are kept; to use the others: --theirs")
     counts = {"new": len(found.new), "there already": found.there, "in conflict": len(found.conflicts)}
     output.write(", ".join(f"{n} {what}" for what, n in {**counts, "refused": len(found.refused)}.items()))
     if found.refused or found.conflicts:

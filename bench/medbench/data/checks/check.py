@@ -185,11 +185,13 @@ def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Fin
     ]
     findings = []
     if twin:
-        wrong = ["this is a synthetic twin (SYNTHETIC.txt): its counts are not those of the card"] if wrong else []
+        wrong = ["this is a synthetic twin (SYNTHETIC.txt), so its counts differ from the card"] if wrong else []
     if wrong:
         findings.append(Finding("counts", "note" if twin else "warning", "; ".join(wrong)))
     if not card.verified and card.counts.images:
-        findings.append(Finding("counts", "note", "the card's counts were not verified on the files themselves"))
+        findings.append(
+            Finding("counts", "note", "the counts in the card were not checked on the files of the release")
+        )
     for index, name in enumerate(card.class_names):
         if not hot[:, index].any():
             findings.append(Finding("counts", "warning", f"no sample of class {name}"))
@@ -218,7 +220,7 @@ def _images(
         try:
             store = pictures(card, place, samples, content)
         except MedbenchError as error:
-            findings.append(Finding("near", "warning", f"near duplicates were not looked for: {error}"))
+            findings.append(Finding("near", "warning", f"near duplicates were not searched: {error}"))
     findings += unreadable(card, place, samples, decode, store.unreadable if store else None)
     findings += duplicates(card, samples, content)
     if store is not None and near_radius is not None:

@@ -156,9 +156,9 @@ def duplicates(card: DatasetCard, samples: pd.DataFrame, content: Sequence[str])
     differ, apart = ([s for s in sets if test(s)] for test in (of.differ, of.apart))
     return [
         *of.finding("duplicates", "note", "sets of byte-identical images", sets),
-        *of.finding("duplicate-labels", "warning", "sets of byte-identical images whose labels disagree", differ),
+        *of.finding("duplicate-labels", "warning", "sets of byte-identical images with different labels", differ),
         *duplicates_across(card, samples, content),
-        *of.finding("duplicates-apart", "warning", "sets of byte-identical images in two groups", apart),
+        *of.finding("duplicates-apart", "warning", "sets of byte-identical images in different groups", apart),
     ]
 
 
@@ -168,7 +168,7 @@ def duplicates_across(card: DatasetCard, samples: pd.DataFrame, content: Sequenc
         return []
     of = _Sets(card, samples, " = ")
     across = [positions for positions in sets if of.across(positions)]
-    return of.finding("duplicates-across", "warning", "sets of byte-identical images in two splits", across)
+    return of.finding("duplicates-across", "warning", "sets of byte-identical images in different splits", across)
 
 
 def _alike(content: Sequence[str]) -> list[list[int]]:
@@ -195,10 +195,10 @@ def near_duplicates(card: DatasetCard, samples: pd.DataFrame, clusters: Sequence
     differ = [c for c in clusters if of.differ(c)]
     doubtful = any(of.apart(c) or not of.grouped for c in differ)
     what, known = "sets of near-duplicate images", "" if doubtful else ", each in one group"
-    labels = f"{what} whose labels disagree{known}"
+    labels = f"{what} with different labels{known}"
     return [
         *of.finding("near-duplicate-labels", "warning" if doubtful else "note", labels, differ),
-        *of.finding("near-across", "warning", f"{what} in two splits", across),
+        *of.finding("near-across", "warning", f"{what} in different splits", across),
         *of.finding("near-duplicates", "note", f"{what} within a split", within),
     ]
 

@@ -53,13 +53,16 @@ def absent_classes(card: DatasetCard, samples: pd.DataFrame) -> list[Finding]:
     counts = {name: hot[assigned == name].sum(axis=0) for name in SPLITS}
     found, learned = [], int((assigned == "train").sum())
     if learned and (gone := _named(card, counts["train"] == 0)):
-        found.append(Finding("absent-train", "warning", f"train holds no image of {_classes(gone)}"))
+        found.append(Finding("absent-train", "warning", f"train has no image of {_classes(gone)}"))
     if learned and card.task == "multilabel" and (every := _named(card, counts["train"] == learned)):
-        found.append(Finding("absent-train", "warning", f"every image of train has {_classes(every)}"))
-    effects: dict[Split, str] = {"val": "choices are made without these", "test": "metrics leave these out"}
+        found.append(Finding("absent-train", "warning", f"all images of train have {_classes(every)}"))
+    effects: dict[Split, str] = {
+        "val": "hyper-parameters are chosen without these",
+        "test": "metrics are computed without these",
+    }
     for name, effect in effects.items():
         if (assigned == name).any() and (gone := _named(card, counts[name] == 0)):
-            text = f"{name} holds no image of {_classes(gone)}: {effect}"
+            text = f"{name} has no image of {_classes(gone)}: {effect}"
             found.append(Finding(f"absent-{name}", "note", text))
     return found
 

@@ -90,5 +90,5 @@ def _sections(findings: list[Finding]) -> Iterator[tuple[Finding, str, list[_Set
         if above := len(finding.sets) - len(new):
             remarks.append(f"{above:,} of them are shown above." if new else "All of them are shown above.")
         if len(new) > SETS:
-            remarks.append(f"The first {SETS} of {len(new):,} are shown; medbench data check --json lists all.")
+            remarks.append(f"The first {SETS} of {len(new):,} are shown; to list all: medbench data check --json.")
         yield finding, " ".join(remarks), [_Set(members) for members in shown]

@@ -34,7 +34,7 @@ def of_texts(samples: pd.DataFrame) -> list[Finding]:
         own = used[used["split"] == split]
         if len(own) == 1 or (len(own) > 1 and len(set(zip(own["categories"], own["text"], strict=True))) == 1):
             says = "has one row" if len(own) == 1 else "has the same text and categories in all rows"
-            found.append(Finding(f"alike-{split}", "error", f"{split} {says}, so there is nothing to compare"))
+            found.append(Finding(f"alike-{split}", "error", f"{split} {says}, so images cannot be matched to texts"))
     if rare := [name for name, count in categories.items() if count == 1]:
         ids = [one for one, cell in zip(used["id"], used["categories"], strict=True) if set(split_list(cell)) & {*rare}]
         what = "category has" if len(rare) == 1 else "categories have"

@@ -73,10 +73,13 @@ class Thumbnails:
     def notes(self) -> list[str]:
         """Return why thumbnails are missing, one line each."""
         other = [
-            f"no thumbnails of some samples of {dataset}, such as {name}: their classes differ from the records'"
+            f"some samples of {dataset}, such as {name}, have no thumbnails: their classes differ from those in the "
+            f"records"
             for dataset, name in self._other.items()
         ]
-        return other + [f"no run used a data set called '{name}': its images are not shown" for name in self._unasked]
+        return other + [
+            f"no run used a data set called '{name}', so its images are not shown" for name in self._unasked
+        ]
 
     def _look(self, dataset: str) -> Found | None:
         try:

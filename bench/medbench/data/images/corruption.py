@@ -79,8 +79,8 @@ def corruptions(words: str | Iterable[str], dataset: str, channels: int) -> tupl
             raise unknown("corruption", name, (*STRENGTHS, ALL), f"--corrupt takes {SYNTAX}")
         if name in COLOUR and channels == 1:
             raise MedbenchError(
-                f"--corrupt {word}: the images of {dataset} have one channel, so they have no colours",
-                f"leave {name} out; --corrupt all takes the corruptions that apply",
+                f"--corrupt {word}: the images of {dataset} are grey, so their colours cannot change",
+                f"remove {name}; --corrupt all uses all corruptions that apply",
             )
         names = [one for one in STRENGTHS if name in (one, ALL) and (channels > 1 or one not in COLOUR)]
         found.update((one, severity) for one in names for severity in _severities(word, ends))

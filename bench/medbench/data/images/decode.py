@@ -86,7 +86,7 @@ def read_bytes(path: Path) -> bytes:
                 raise Unreadable(f"{size:,} bytes, more than the limit of {MAX_BYTES:,}", path)
             return file.read()
     except OSError as error:
-        hint = "check that it is a file that is there and may be read"
+        hint = "check that the file exists and is readable"
         raise DataError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
@@ -116,7 +116,7 @@ def decode(
         raise
     except Exception as error:  # decoders raise whatever a damaged file provokes
         if lacking := _lacking(data, error):
-            raise MissingDecoderError(f"an image of the kind {lacking}", PILLOW) from error
+            raise MissingDecoderError(f"an image in the format {lacking}", PILLOW) from error
         raise Unreadable(_reason(error)) from error
 
 
@@ -215,7 +215,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     """Return one line about a decoder's error, without addresses: it is kept and compared."""
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format, or its header is damaged"
+        return "not an image in a known format, or its header is damaged"
     return re.sub(r"<[^>]*>", "the file", " ".join(str(error).split()))[:1000] or type(error).__name__
 
 

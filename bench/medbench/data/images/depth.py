@@ -32,7 +32,7 @@ DEPTHS = (8, 12, 16, 24, 31)  # Pillow keeps more than 16 bits as signed 32
 OVERSHOOT = 1.5
 """Floats below this are fractions: resampling takes some above 1. As grey of 8 bits such an image would be black."""
 
-LEAVE_OUT = "replace it with a complete copy, or leave it out: --unreadable leave-out"
+LEAVE_OUT = "replace it with a complete copy, or run without it: --unreadable leave-out"
 
 
 class Unreadable(DataError):  # noqa: N818 - a state of the file, named so by its callers

@@ -51,10 +51,10 @@ def image(data: bytes, *, window: bool = False) -> Image.Image:
 
     found = read(data)
     if "Rows" not in found or "Columns" not in found or "PhotometricInterpretation" not in found:
-        raise Unreadable("a DICOM file without a picture")
+        raise Unreadable("a DICOM file without an image")
     frames = int(found.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise Unreadable(f"a DICOM file of {frames} frames; save the one that is meant as a file of its own")
+        raise Unreadable(f"a DICOM file with {frames} frames; save the frame to be used as a separate file")
     height, width = int(found.Rows), int(found.Columns)
     if width * height > MAX_PIXELS:
         raise Unreadable(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")

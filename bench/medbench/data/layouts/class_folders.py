@@ -52,7 +52,7 @@ def _require_all(layout: FolderLayout, root: Path, classes: dict[str, int], ther
     empty = [name for name, target in classes.items() if target not in there]
     if empty:
         raise DataError(
-            f"no images of class {', '.join(empty)} below {root}", "put them there, or take the class out of the card"
+            f"no images of class {', '.join(empty)} below {root}", "put them there, or remove the class from the card"
         )
 
 
@@ -72,7 +72,7 @@ def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, i
     base = root / folder
     if not base.is_dir():
         raise DataError(
-            f"the folder {base} does not exist", "it should hold the images; point --data-root at its place"
+            f"the folder {base} does not exist", "it should contain the images; give its parent folder with --data-root"
         )
     only = Expression(layout.only or "")
     prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
@@ -84,8 +84,8 @@ def _by_name(layout: FolderLayout, root: Path, folder: str, classes: dict[str, i
         first = paths[next(at for at, raw in enumerate(raws) if raw in strange)]
         listed = ", ".join(f"'{raw}' ({n})" for raw, n in strange.most_common(40))
         raise DataError(
-            f"{root / first}: the card does not know the class that is in the name; names have {listed}",
-            f"known: {', '.join(classes)}. Add it to layout.folders, or leave the files out by layout.only",
+            f"{root / first}: the card does not know the class in the file name; the file names have {listed}",
+            f"known: {', '.join(classes)}. Add it to layout.folders, or exclude the files with layout.only",
         )
     for path, raw in zip(paths, raws, strict=True):
         yield path, classes[raw]
@@ -97,17 +97,20 @@ def _undecodable(path: str) -> bool:
 
 def _check_folders(base: Path, classes: dict[str, int], *, beside: bool) -> None:
     if not base.is_dir():
-        raise DataError(f"the folder {base} does not exist", f"it should hold the class folders {', '.join(classes)}")
+        raise DataError(
+            f"the folder {base} does not exist", f"it should contain the class folders {', '.join(classes)}"
+        )
     tops = {name.split("/")[0] for name in classes}
     extra = sorted(d.name for d in base.iterdir() if d.is_dir() and not hidden(d.name) and d.name not in tops)
     if extra and not beside:
         raise DataError(
-            f"{base} holds folders that are not classes of the card: {', '.join(extra[:5])}",
-            f"classes: {', '.join(classes)}. Move the others away, or name them in layout.folders",
+            f"{base} contains folders that are not classes of the card: {', '.join(extra[:5])}",
+            f"classes: {', '.join(classes)}. Move the other folders away, or map them to a class in layout.folders",
         )
     if not any((base / name).is_dir() for name in classes):
         raise DataError(
-            f"{base} holds none of the class folders {', '.join(classes)}", "point --data-root at the folder above"
+            f"{base} contains none of the class folders {', '.join(classes)}",
+            "give the folder that contains them with --data-root",
         )
 
 
@@ -193,5 +196,5 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: 
         )
     raise DataError(
         f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
-        f"for the complete list: {command} --list missing.csv; to go on without them: --missing leave-out",
+        f"for the complete list: {command} --list missing.csv; to run without them: --missing leave-out",
     )

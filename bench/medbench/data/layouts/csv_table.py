@@ -164,8 +164,7 @@ def _rows(
         raise missing_file(file) from error
     except (UnicodeError, LookupError) as error:
         raise DataError(
-            f"{file} is not {encoding} text (after line {line})",
-            "give the right layout.encoding in the card, e.g. latin-1",
+            f"{file} is not {encoding} text (after line {line})", "set layout.encoding in the card, e.g. to latin-1"
         ) from error
     except csv.Error as error:
         raise DataError(f"{file}: not CSV after line {line}: {error}", "look for a quote that is not closed") from error
@@ -204,11 +203,11 @@ def _as_text(cell: object) -> str:
 def _header(file: Path, rows: Iterator[tuple[int, list[str]]], unnamed: str | None) -> list[str]:
     _, header = next(rows, (0, []))
     if not header:
-        raise DataError(f"{file} is empty", "one of its rows, the first if the card names none, has the column names")
+        raise DataError(f"{file} is empty", "it needs a header row, the first one unless the card sets `header`")
     if len(header) > MOST_COLUMNS:
         raise DataError(
             f"{file} has {len(header):,} columns, more than the {MOST_COLUMNS:,} of a label file",
-            "keep the columns of images, labels, patients and splits",
+            "keep only the columns of images, labels, patients and splits",
         )
     names = [name.strip() for name in header]
     if unnamed and "" in names and unnamed not in names:
@@ -222,7 +221,7 @@ def _position(file: Path, header: list[str], name: str) -> int:
         return header.index(name)
     listed = ", ".join(filter(None, header))
     if count:
-        raise DataError(f"{file} has the column '{name}' {count} times", "leave one of them")
+        raise DataError(f"{file} has the column '{name}' {count} times", "keep one of them")
     raise DataError(f"{file} has no column '{name}'", f"it has: {listed}. Name the right one in the card's layout")
 
 
@@ -234,5 +233,5 @@ def _repaired(file: Path, line: int, row: list[str], header: list[str], picks: S
         return row
     raise DataError(
         f"{file}:{line}: the row has {len(row)} cells, the header {len(header)}",
-        "fix that row: put a value with a comma in quotes, or look above for a quote that is not closed",
+        "fix this row: put values with a comma in quotes, or look above for a quote that is not closed",
     )

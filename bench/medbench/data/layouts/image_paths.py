@@ -30,7 +30,7 @@ def filled(columns: Columns, template: str, *, required: bool = True) -> list[st
         for name in names:
             if "" in (cells := columns.cells[name]):
                 raise DataError(
-                    f"{columns.where(cells.index(''), name)}: the cell is empty", "fill it in, or take the row out"
+                    f"{columns.where(cells.index(''), name)}: the cell is empty", "fill it in, or remove the row"
                 )
     if not names:
         return [template] * len(columns)
@@ -93,7 +93,7 @@ def parts(texts: Sequence[str], pattern: str, part: str, places: Sequence[str]) 
     for text, place in zip(texts, places, strict=True):
         match = expression.search(text)
         if match is None or not match[part]:
-            raise DataError(f"{place}: '{text}' does not tell its {part}", f"the card expects it to match {pattern}")
+            raise DataError(f"{place}: '{text}' contains no {part}", f"the card expects it to match {pattern}")
         found.append(match[part])
     return found
 
@@ -142,8 +142,8 @@ class Endings:
             return path
         if len(there) > 1:
             raise DataError(
-                f"{columns.where(row)}: '{path}' may be {' or '.join(sorted(there))} below {self.root}",
-                "leave one of these files, or give the ending in the card or the label file",
+                f"{columns.where(row)}: '{path}' is ambiguous: {' or '.join(sorted(there))} below {self.root}",
+                "keep one of these files, or give the file extension in the card or the label file",
             )
         return f"{folder}{slash}{there[0]}"
 

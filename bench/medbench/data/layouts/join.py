@@ -28,8 +28,8 @@ def with_image(layout: CsvLayout, table: LabelTable, folder: Path) -> CsvLayout:
     column = pick(read.cells, IMAGE)
     if column is None:
         raise DataError(
-            f"{file}: no column is called {', '.join(IMAGE[:4])}, …; it has: {', '.join(read.cells)}",
-            "give the template of the image path in the card: layout.image, such as '{name}.png'",
+            f"{file}: it has no column called {', '.join(IMAGE[:4])}, …; it has: {', '.join(read.cells)}",
+            "set the template of the image path in the card: layout.image, such as '{name}.png'",
         )
     return layout.model_copy(update={"image": f"{{{column}}}"})
 
@@ -110,7 +110,7 @@ def read_table(layout: CsvLayout, table: LabelTable, folder: Path) -> Columns:
 
 def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], join: Join) -> Columns:
     if join.by not in first.cells:
-        raise DataError(f"{first.file} has no column '{join.by}'", "name the right one in the card: tables.join.by")
+        raise DataError(f"{first.file} has no column '{join.by}'", "set the right column in the card: tables.join.by")
     rows: dict[str, int] = {}
     for row, key in enumerate(second.cells[join.by]):
         if key in rows:
@@ -123,7 +123,7 @@ def _joined(first: Columns, mine: list[str], second: Columns, other: list[str], 
     lone = next((row for row, key in enumerate(keys) if key not in rows), None)
     if lone is not None:
         raise DataError(
-            f"{first.where(lone, join.by)}: no row of {second.file} has '{keys[lone]}'", "get the files of one release"
+            f"{first.where(lone, join.by)}: no row of {second.file} has '{keys[lone]}'", "use files of the same release"
         )
     cells = {name: first.cells[name] for name in mine}
     cells |= {name: [second.cells[name][rows[key]] for key in keys] for name in other}
@@ -153,7 +153,7 @@ def kept(
         name = next(iter(rule))
         seen = ", ".join(f"'{text}'" for text in list(dict.fromkeys(cells[name]))[:8])
         raise DataError(
-            f"{columns.file}: no row is left by layout.{field} ({', '.join(rule)})",
-            f"column '{name}' holds {seen}; the card names {', '.join(map(repr, rule[name]))}",
+            f"{columns.file}: layout.{field} ({', '.join(rule)}) leaves out all rows",
+            f"column '{name}' contains {seen}; the card names {', '.join(map(repr, rule[name]))}",
         )
     return columns.picked(rows)

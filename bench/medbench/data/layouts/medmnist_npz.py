@@ -28,7 +28,7 @@ VERSION = 1
 """Raised whenever unpacking writes something else: the images lie in a folder of their own per version."""
 
 SPLITS = ("train", "val", "test")
-HINT = "get the file again: see https://github.com/MedMNIST/MedMNIST"
+HINT = "download the file again: see https://github.com/MedMNIST/MedMNIST"
 
 
 def csv_layout(card: DatasetCard) -> CsvLayout:
@@ -55,7 +55,7 @@ def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
     Args:
         card: Its layout is npz.
         place: The data folder.
-        marker: Name of a file that, if it lies beside the npz file, is copied along.
+        marker: Name of a file that, if it lies next to the npz file, is copied along.
 
     Raises:
         MissingDataError: The file does not exist.
@@ -75,7 +75,7 @@ def ensure(card: DatasetCard, place: Path, marker: str = "") -> Path:
         if marker and (place / marker).is_file():
             shutil.copyfile(place / marker, part / marker)
 
-    busy = f"{card.name}: another process unpacks {file.name}; waiting for it"
+    busy = f"{card.name}: another process is unpacking {file.name}; waiting for it"
     return cache_folder.ensure(folder, busy, lambda: _whole(folder), fill)
 
 
@@ -158,7 +158,7 @@ def _labels(card: DatasetCard, file: Path, archive: zipfile.ZipFile, split: str)
         row, column = wrong[0].tolist()
         raise DataError(
             f"{file}: {key}[{row}]: the label {found[row, column]} is out of range",
-            f"{card.name} knows 0 to {top}; is it the right file?",
+            f"{card.name} has labels 0 to {top}; is it the right file?",
         )
     return found.astype(np.int64)
 

@@ -64,7 +64,7 @@ def own_columns(
     """Return the choices of a command line, or None if there are none. Several names in `label` are one per class.
 
     Raises:
-        MedbenchError: There is no such task, or a name is empty.
+        MedbenchError: There is no such task, or a column name is empty.
     """
     kind = next((one for one in get_args(Task) if one == task), None)
     if task is not None and kind is None:
@@ -73,7 +73,7 @@ def own_columns(
     found = OwnColumns(image, None if several else label, several, group, split_column, kind, metric)
     for option, value in found.as_options().items():
         if not all(part.strip() for part in value.split(",")):
-            raise MedbenchError(f"{option} '{value}': a name is empty", "leave the option out, or give a name")
+            raise MedbenchError(f"{option} '{value}': a column name is empty", "remove the option, or give a name")
     return found if found.as_options() else None
 
 
@@ -86,13 +86,13 @@ def refuse_columns(given: OwnColumns | None, name: str, *, card: bool) -> None:
     typed = given.as_options() if given is not None else {}
     if card and typed:
         raise MedbenchError(
-            f"{', '.join(typed)}: these are for a CSV or a folder of your own, and '{name}' has a card",
-            f"edit the card instead: medbench data card {name} prints it",
+            f"{', '.join(typed)}: these options are for your own CSV or folder, and '{name}' has a card",
+            f"edit its card instead; to print it: medbench data card {name}",
         )
     if columns := [option for option in typed if option not in ("--task", "--metric")]:
         raise MedbenchError(
             f"{', '.join(columns)}: '{name}' is a folder of class folders and has no columns",
-            "give a CSV of labels, or leave these options out",
+            "give a CSV of labels, or remove these options",
         )
 
 
@@ -113,13 +113,14 @@ def task_of(given: OwnColumns, inferred: Task, classes: Sequence[str], where: Pa
     if task == "binary" and len(classes) != 2:
         fault = f"there are {len(classes)} classes: {listed}"
     elif task == "multilabel" and not several:
-        fault = "the classes are not in columns of their own: name these by --label A,B,C"
+        fault = "the classes do not have one column each: name the columns with --label A,B,C"
     elif task != "multilabel" and inferred == "multilabel":
-        fault = "some rows have several classes, or none"
+        fault = "some rows have several classes or none"
     elif task == "ordinal" and not several and not all(any(map(str.isdigit, name)) for name in classes):
-        fault = f"nothing tells the order of the classes {listed}"
+        fault = f"the order of the classes {listed} is unknown"
     else:
         return task
     raise DataError(
-        f"{where}: --task {task}, but {fault}", "give another task, or write a card from what medbench data card prints"
+        f"{where}: --task {task}, but {fault}",
+        "give another task, or write a card, starting from the output of medbench data card",
     )

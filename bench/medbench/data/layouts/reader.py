@@ -131,11 +131,11 @@ def _without(card: DatasetCard, root: Path, samples: pd.DataFrame) -> pd.DataFra
     if lone is not None and not (root / SYNTHETIC).is_file():
         raise DataError(
             f"{listed.where(lone)}: no sample has the id '{names[lone]}'",
-            f"write ids as in '{samples['id'].iloc[0]}', or take the line out",
+            f"write ids in the form '{samples['id'].iloc[0]}', or remove the line",
         )
     kept = samples[~samples["id"].isin(set(names))].reset_index(drop=True)
     if kept.empty:
-        raise DataError(f"{listed.file} leaves out all samples of {card.name}", "take lines out of it")
+        raise DataError(f"{listed.file} leaves out all samples of {card.name}", "remove lines from it")
     return kept
 
 
@@ -268,7 +268,7 @@ def _once(parts: list[Part]) -> tuple[list[Part], int]:
             if differ := [what for (what, mine), (_, theirs) in zip(said, other, strict=True) if mine != theirs]:
                 raise DataError(
                     f"{where}: duplicate id '{name}' with another {differ[0]}, first at {first}",
-                    "remove one of the rows, or give layout.id a template that makes the ids unique",
+                    "remove one of the rows, or set layout.id to a template that gives unique ids",
                 )
         found.append(part.picked(kept))
     return found, len(ids) - len(seen)

@@ -48,7 +48,7 @@ def csv_targets(
 def _check_forms(card: DatasetCard, layout: CsvLayout) -> None:
     several = card.task == "multilabel"
     if (layout.none is not None or layout.separator is not None) and not several:
-        raise CardError(f"{card.name}: layout.none and layout.separator go with task: multilabel", "fix the card")
+        raise CardError(f"{card.name}: layout.none and layout.separator need task: multilabel", "fix the card")
     if layout.none is not None and layout.none not in card.class_names:
         raise CardError(f"{card.name}: layout.none: '{layout.none}' is not a class of the card", "fix the card")
 
@@ -141,7 +141,7 @@ def class_numbers(
 
 def _within(table: dict[str, int], n: int) -> dict[str, int]:
     if beyond := [f"{raw} -> {index}" for raw, index in table.items() if not 0 <= index < n]:
-        raise CardError(f"values point beyond the {n} classes: {', '.join(beyond)}", "fix the card's values")
+        raise CardError(f"values name classes beyond the {n} of the card: {', '.join(beyond)}", "fix the card's values")
     return table
 
 
@@ -160,7 +160,7 @@ class _Unknown:
         """Raise a `DataError` that names each label that was noted, its rows and the first line; none: do nothing."""
         if not self.rows:
             return
-        shown = f"Known here: {_few(self.known)}"
+        shown = f"Known labels: {_few(self.known)}"
         near = [match for raw in self.rows for match in difflib.get_close_matches(raw, self.known, n=1)]
         lead = f"did you mean {' or '.join(repr(one) for one in dict.fromkeys(near))}? " if near else ""
         if len(self.rows) == 1:
@@ -168,7 +168,7 @@ class _Unknown:
             more = f" (in {len(rows)} rows)" if len(rows) > 1 else ""
             where = self.columns.where(rows[0], self.column)
             if not raw:
-                raise DataError(f"{where}: the label is missing{more}", f"fill it in, or take the row out. {shown}")
+                raise DataError(f"{where}: the label is missing{more}", f"fill it in, or remove the row. {shown}")
             what = "is out of range" if _number(raw) is not None else "is not a class"
             raise DataError(f"{where}: the label '{raw}' {what}{more}", lead + shown)
         texts = [f"'{raw}' ({len(rows)}, first in line {self._line(rows)})" for raw, rows in self.rows.items()]
@@ -176,7 +176,7 @@ class _Unknown:
         raise DataError(
             f"{self.columns.file}: column '{self.column}': {len(texts)} labels are not classes, in {total} rows:"
             f" {_few(texts)}",
-            f"{lead}{shown}. In a card, layout.values gives a text its class, and '*' all others",
+            f"{lead}{shown}. In a card, layout.values maps texts to classes, and '*' stands for all other texts",
         )
 
     def _line(self, rows: Sequence[int]) -> int:
@@ -190,7 +190,7 @@ def _refuse_neither(columns: Columns, names: Sequence[str], found: npt.NDArray[n
         wrong.setdefault((names[index], columns.cells[names[index]][row]), []).append(row)
     if not wrong:
         return
-    hint = "write 0 or 1, or give its meaning in layout.values"
+    hint = "write 0 or 1, or map the text in layout.values"
     (name, cell), rows = next(iter(wrong.items()))
     if len(wrong) == 1:
         more = f" (in {len(rows)} rows)" if len(rows) > 1 else ""
@@ -223,7 +223,7 @@ def hot_columns(
     Args:
         columns: The label file's cells.
         names: The column of each class, in class order.
-        values: Raw text -> 0 or 1, beside `0`, `1`, `0.0`, `1.0`, `True` and `False`; for releases that leave cells
+        values: Raw text -> 0 or 1, as well as `0`, `1`, `0.0`, `1.0`, `True` and `False`; for releases that leave cells
             empty or mark doubt (CheXpert's -1). The key `*` stands for every other text, but not for an empty one.
         one: Whether each row must hold exactly one 1 (single-label tasks).
 
@@ -245,6 +245,6 @@ def hot_columns(
         marked = ", ".join(name for name, hot in zip(names, found[row], strict=True) if hot) or "none"
         raise DataError(
             f"{columns.where(row)}: {found[row].sum()} of the columns {', '.join(names)} are 1: {marked}",
-            "a single-label task needs exactly one 1 a row; for several findings a row use task: multilabel",
+            "a single-label task needs exactly one 1 per row; for several findings per row use task: multilabel",
         )
     return found

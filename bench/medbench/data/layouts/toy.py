@@ -45,7 +45,7 @@ def ensure(card: DatasetCard) -> Path:
     _check(card, layout)
     key = files.digest([layout.model_dump(mode="json"), card.class_names])[:8]
     folder = paths.home() / "toy" / f"{card.name}-{VERSION}-{key}"
-    busy = f"{card.name}: another process draws this set; waiting for it"
+    busy = f"{card.name}: another process is drawing these images; waiting for it"
     return cache_folder.ensure(
         folder, busy, lambda: _whole(folder, layout.n), lambda part: draw_into(card, layout, part)
     )
@@ -61,7 +61,7 @@ def _check(card: DatasetCard, layout: ToyLayout) -> None:
     if (card.task == "multilabel") != (layout.recipe == "findings"):
         raise CardError(
             f"toy set '{card.name}': recipe {layout.recipe} does not fit task {card.task}",
-            "multilabel goes with findings",
+            "multilabel needs the recipe findings",
         )
 
 

@@ -54,7 +54,7 @@ def workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"cannot read {file}: {error.strerror}", "check the path and its permissions") from error
     except (zipfile.BadZipFile, KeyError, ValueError, IndexError, SyntaxError, TypeError) as error:
         raise DataError(
-            f"{file} is not a valid .xlsx workbook: {error}", "get it again, or save it again as .xlsx"
+            f"{file} is not a valid .xlsx workbook: {error}", "download it again, or save it again as .xlsx"
         ) from error
     width = max(map(len, rows), default=0)
     for number, row in enumerate(rows, 1):
@@ -68,8 +68,7 @@ def _bounded(sheet: Any) -> Iterator[tuple[object, ...]]:
         cells += len(row) + 1
         if number > MOST_ROWS or cells > MOST_CELLS:
             raise DataError(
-                f"the sheet has more than {MOST_ROWS:,} rows, or {MOST_CELLS:,} cells",
-                "save the columns that are needed as CSV",
+                f"the sheet has more than {MOST_ROWS:,} rows, or {MOST_CELLS:,} cells", "save the needed columns as CSV"
             )
         yield row
 

@@ -154,7 +154,10 @@ def _resume(work: Work, pixels: BinaryIO, journal: BinaryIO) -> list[Entry]:
             entries.append(entry)
             end += len(line)
     elif lines:
-        say(f"{work.folder}: started with another version of Pillow or medbench; the images are prepared again")
+        say(
+            f"{work.folder}: the preparation was started with another version of Pillow or medbench; the images are "
+            f"prepared again"
+        )
     with files.writing(work.folder):
         journal.truncate(end)
         if not end:
@@ -238,7 +241,7 @@ def _square(work: Work, row: int) -> NDArray[np.uint8] | str:
         if _digest(data) != work.dataset.content[row]:  # else wrong pixels would be kept under the right key
             raise DataError(
                 f"{work.files[row]} changed while the data set was in use",
-                "start medbench run again: it reads the data set anew",
+                "run the command again; it reads the data set anew",
             )
         image = decode(data, rule.channels, rule.draft_size, work.files[row].name, window=rule.window)
         image = fitted(image, rule)

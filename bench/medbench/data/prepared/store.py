@@ -48,10 +48,13 @@ def rule_for(dataset: Dataset, settings: Settings, input_size: int) -> SquareRul
     try:
         width, height = decode(read_bytes(first), rule.channels, None, first.name, window=rule.window).size
     except Unreadable as error:
-        raise DataError(f"{first}: {error.reason}", "fit=centre takes its size from this image: replace it") from error
+        raise DataError(
+            f"{first}: {error.reason}", "fit=centre needs the size of this image: replace the image"
+        ) from error
     if width != height or width > input_size:
         raise DataError(
-            f"{first}: {width}x{height} pixels do not fit: fit=centre needs squares of at most {input_size} pixels",
+            f"{first}: {width}x{height} pixels are not allowed: fit=centre needs square images of at most "
+            f"{input_size} pixels",
             "choose another fit, or a larger --image-size",
         )
     return replace(rule, size=width)
@@ -119,7 +122,7 @@ def prepare(dataset: Dataset, rule: SquareRule, *, workers: int | None = None) -
     found = _open(folder, material, dataset)
     if isinstance(found, Store):
         return found
-    busy = f"{dataset.card.name}: another process prepares these images; waiting for it"
+    busy = f"{dataset.card.name}: another process is preparing these images; waiting for it"
     with exclusive(folder.parent / f".{folder.name}.lock", busy):
         found = _open(folder, material, dataset)
         if isinstance(found, Store):
@@ -143,16 +146,16 @@ def _open(folder: Path, material: dict[str, Any], dataset: Dataset, *, hashed: b
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["material"] != material:
-            return "it was made by another rule or of other images"
+            return "it was made with other settings or from other images"
         side, channels = material["rule"]["size"], material["rule"]["channels"]
         shape = len(dataset.content), side, side, channels
         size, wanted = (folder / "images.u8").stat().st_size, int(np.prod(shape, dtype=np.int64))
         if size != wanted:
             return f"images.u8 has {size:,} bytes instead of {wanted:,}"
         if not hashed and file_digests([folder / "images.u8"]) != [manifest["sha256"]]:
-            return "images.u8 is damaged: its bytes are not those that were written"
+            return "images.u8 is damaged: its digest differs"
         if manifest["unreadable"] and manifest["decoders"] != decoders():
-            return "it has unreadable images, and other decoders are installed now"
+            return "it has unreadable images, and the installed decoders have changed"
         unreadable = {dataset.samples["id"].iloc[int(row)]: why for row, why in manifest["unreadable"].items()}
         return Store(_mapped(folder, shape), unreadable, manifest["digest"], folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -160,7 +163,9 @@ def _open(folder: Path, material: dict[str, Any], dataset: Dataset, *, hashed: b
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         return f"its manifest is damaged ({type(error).__name__})"
     except OSError as error:
-        raise DataError(f"cannot read {folder}: {error.strerror}", "check the folder's rights, or remove it") from error
+        raise DataError(
+            f"cannot read {folder}: {error.strerror}", "check the permissions of the folder, or remove it"
+        ) from error
 
 
 def _discard(folder: Path) -> None:
@@ -179,7 +184,7 @@ def refuse_unreadable(store: Store) -> None:
     raise DataError(
         f"{len(store.unreadable)} of {len(store.images)} images cannot be decoded: {listed}"
         + (f"; and {more} more" if more > 0 else ""),
-        "replace them with complete copies, or leave them out: --unreadable leave-out",
+        "replace them with complete copies, or run without them: --unreadable leave-out",
     )
 
 

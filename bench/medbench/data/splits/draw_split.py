@@ -59,7 +59,7 @@ def _near_grouped(card: DatasetCard, rule: str, root: Path, samples: pd.DataFram
     if method not in GROUPED:
         hint = f"--near is for {', '.join(GROUPED)}"
         raise CardError(
-            f"the split rule '{rule}' ({method}) does not keep groups together and does not take --near", hint
+            f"the split rule '{rule}' ({method}) does not keep groups together, so --near has no effect", hint
         )
     return samples.assign(group=near_groups(card, root, samples))
 
@@ -70,9 +70,9 @@ def _with_rule(card: DatasetCard, name: str, given: dict[str, int]) -> tuple[Dat
     rule = card.splits.rules[name]
     method = rule.method
     if "@" in name and (twice := number_field(rule)) in given:
-        raise CardError(f"'{name}' and --{twice} both tell the {twice}", f"leave out @N or --{twice}")
+        raise CardError(f"'{name}' and --{twice} both set the {twice}", f"remove @N or --{twice}")
     if "shots" in given and SHOTS.fullmatch(name):
-        raise CardError(f"'{name}' and --shots both say the shots", "leave out one of them")
+        raise CardError(f"'{name}' and --shots both set the number of shots", "leave out one of them")
     for key in given:
         if method not in (methods := TAKEN_BY.get(key, METHODS)):
             raise CardError(

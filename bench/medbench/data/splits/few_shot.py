@@ -59,8 +59,8 @@ def fewshot(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: Ass
             found = len(first) if rule.unit == "sample" else len(set(groups[first]))
             if found < rule.shots:
                 raise DataError(
-                    f"{card.name}: whole groups leave {found} {rule.unit}s of {name} for {part}, not {rule.shots}",
-                    "take fewer shots, or another seed",
+                    f"{card.name}: complete groups leave {found} {rule.unit}s of {name} for {part}, not {rule.shots}",
+                    "use fewer shots or another seed",
                 )
             assigned[first] = part
     return assigned
@@ -83,9 +83,7 @@ def fraction(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame, base: As
         DataError: The rule has no share.
     """
     if rule.train is None:
-        raise DataError(
-            f"{card.name}: the rule 'fraction' does not say which share of train", "for example fraction-0.25"
-        )
+        raise DataError(f"{card.name}: the rule 'fraction' has no share of train", "for example fraction-0.25")
     hot, names = hot_of(card, samples), samples["group"].to_numpy()
     train = base == "train"
     rarest = np.argsort(hot[train].sum(axis=0), kind="stable")
@@ -111,9 +109,9 @@ def _check_enough(
     if short := [f"{name} ({n})" for name, n in zip(card.class_names, counts, strict=True) if n < need]:
         each = "each for train and val need" if parts == 2 else "for train need"
         raise DataError(
-            f"{card.name}: {rule.shots} shots {each} {need} {rule.unit}s of a class, and the training part of"
-            f" '{rule.base}' has fewer of {', '.join(short)}",
-            "take fewer shots, or a base rule that trains on more" + (", or val=none" if parts == 2 else ""),
+            f"{card.name}: {rule.shots} shots {each} {need} {rule.unit}s of a class, and the train split of "
+            f"'{rule.base}' has fewer of {', '.join(short)}",
+            "use fewer shots, or a base rule with more training samples" + (", or val=none" if parts == 2 else ""),
         )
 
 

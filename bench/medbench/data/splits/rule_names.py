@@ -58,8 +58,10 @@ def rule_of(card: DatasetCard, name: str) -> SplitRule:
     rule = rules[base]
     if rule.method in UNDRAWN:
         drawn = _drawn(card)
-        hint = f"take {base} as it is" + (f", or a rule that draws: {', '.join(drawn)}" if drawn else "")
-        raise CardError(f"{card.name}: no split '{name}': the rule '{base}' ({rule.method}) draws nothing", hint)
+        hint = f"use {base} without @N" + (f", or a rule that draws at random: {', '.join(drawn)}" if drawn else "")
+        raise CardError(
+            f"{card.name}: no split '{name}': the rule '{base}' ({rule.method}) does not draw at random", hint
+        )
     if not NUMBERED.fullmatch(name):
         raise CardError(f"{card.name}: no split '{name}': '{number}' is not an integer from 0", f"for example {base}@3")
     return rule.model_copy(update=_changes(rule, int(number)))
@@ -134,16 +136,16 @@ def _unknown(card: DatasetCard, name: str) -> CardError:
     if "fewshot-" in name:
         return CardError(
             f"data set '{card.name}' has no split '{name}'",
-            "a few-shot split is fewshot-K@SEED with K from 1 up; -group after K counts patients, -noval leaves"
-            " validation out, and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
+            "a few-shot split is fewshot-K@SEED with K from 1 up; -group after K counts patients, -noval means no "
+            "validation, and RULE+ in front draws from that rule: official+fewshot-5-group-noval@0",
         )
     if "fraction-" in name:
         return CardError(
             f"data set '{card.name}' has no split '{name}'",
-            "a share of the training part is fraction-0.25@SEED, between 0 and 1; RULE+ in front draws from that rule",
+            "a share of train is fraction-0.25@SEED, between 0 and 1; RULE+ in front draws from that rule",
         )
     meant = f"did you mean {' or '.join(f'{rule}{at}{number}' for rule in near)}; " if near else ""
     return CardError(
         f"data set '{card.name}' has no split '{name}'",
-        f"{meant}it has: {', '.join(card.splits.rules)}; or give the path of a CSV with the columns id and split",
+        f"{meant}it has: {', '.join(card.splits.rules)}; or give a CSV file with the columns id and split",
     )

@@ -28,7 +28,7 @@ def official(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assig
     """
     assigned: Assigned = samples["official"].to_numpy(object).copy()
     if not any(assigned):
-        raise DataError(f"{card.name} has no official split on disk", _others(card))
+        raise DataError(f"the data of {card.name} contain no official split", _others(card))
     return assigned if "val" in assigned or not rule.validation else _with_val(card, rule, samples, assigned)
 
 
@@ -55,12 +55,12 @@ def kfold(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assigned
             f"{card.name}: there is no fold {rule.fold} of {rule.folds}", f"folds count from 0 to {rule.folds - 1}"
         )
     if samples["group"].nunique() < rule.folds:
-        raise DataError(f"{card.name}: fewer groups than the {rule.folds} folds", "take fewer folds")
+        raise DataError(f"{card.name}: fewer groups than the {rule.folds} folds", "use fewer folds")
     shares = {str(part): 1 / rule.folds for part in range(rule.folds)}
     try:
         parts = drawn(card, samples, shares, rule.seed, grouped=True)
     except DataError as error:
-        raise DataError(error.message, f"take fewer folds than {rule.folds}; or {error.hint}") from error
+        raise DataError(error.message, f"use fewer folds than {rule.folds}; or {error.hint}") from error
     assigned: Assigned = np.full(len(samples), "train", object)
     assigned[parts == str(rule.fold)] = "test"
     assigned[parts == str((rule.fold + 1) % rule.folds)] = "val"
@@ -109,9 +109,9 @@ def _deal(card: DatasetCard, rule: SplitRule, name: str, rows: list[int], assign
     n = rule.per_class or 0
     if len(rows) < n * len(parts):
         raise DataError(
-            f"{card.name}: {n} rows of each class for {' and '.join(parts)} need {n * len(parts)}, and test leaves"
-            f" {len(rows)} of {name}",
-            "take fewer (per_class), or a smaller share for test",
+            f"{card.name}: {n} rows of each class for {' and '.join(parts)} need {n * len(parts)}, but without test "
+            f"there are {len(rows)} of {name}",
+            "use fewer (per_class), or a smaller share for test",
         )
     for at, part in enumerate(parts):
         assigned[rows[at * n : (at + 1) * n]] = part
@@ -129,7 +129,7 @@ def shuffle(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> Assign
             if parts[split][: len(rows)] != rows:
                 raise DataError(
                     f"{card.name}: the {split} rows {parts[split][: len(rows)]} are not the published {rows}",
-                    "fix the card's check values; if they are right, this Python shuffles differently",
+                    "fix the check values in the card; if they are right, this Python version shuffles differently",
                 )
     assigned: Assigned = np.full(n, "", object)
     for part, rows in parts.items():
@@ -214,7 +214,7 @@ def _others(card: DatasetCard) -> str:
 def _single(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> npt.NDArray[np.int64]:
     if card.task == "multilabel":
         raise DataError(
-            f"{card.name}: {rule.method} needs one class per sample, and this task has several findings",
+            f"{card.name}: {rule.method} needs one class per sample, and this task has several findings per sample",
             "use grouped, stratified or kfold",
         )
     return samples["target"].to_numpy(np.int64)
@@ -223,7 +223,9 @@ def _single(card: DatasetCard, rule: SplitRule, samples: pd.DataFrame) -> npt.ND
 def drawn(card: DatasetCard, samples: pd.DataFrame, shares: dict[str, float], seed: int, *, grouped: bool) -> Assigned:
     """Draw whole groups (or single samples) into splits in the given shares, class by class."""
     if min(shares.values()) < 0 or shares.get("train", 1) <= 0:
-        raise DataError(f"{card.name}: shares of val and test leave nothing for train", "fix val and test in the card")
+        raise DataError(
+            f"{card.name}: the shares of val and test leave nothing for train", "fix val and test in the card"
+        )
     units = samples["group" if grouped else "id"].tolist()
     strict = card.task != "multilabel"
     return draw(units, hot_of(card, samples), card.class_names, shares, seed, where=card.name, strict=strict)

@@ -68,7 +68,7 @@ def _base(card: DatasetCard, name: str) -> str:
         return base
     what = f"'{base}'" if base else "no rule"
     raise CardError(
-        f"{card.name}: the rule '{name}' names {what} as base, from whose training part it could draw",
+        f"{card.name}: the rule '{name}' has {what} as base; it needs one from whose train split it can draw",
         f"give one of these as base: {', '.join(fit)}" if fit else "add a rule to the card, such as grouped",
     )
 
@@ -190,18 +190,19 @@ def read_split(path: Path, ids: Sequence[str], data: str = "", *, frozen: bool =
                 f"{columns.where(row, 'split')}: '{split}' is not a split", "use train, val, test, or nothing"
             )
         if name in found:
-            raise DataError(f"{columns.where(row, 'id')}: '{name}' is in the file twice", "remove one of the rows")
+            raise DataError(f"{columns.where(row, 'id')}: duplicate id '{name}'", "remove one of the rows")
         found[name] = split
     _same_ids(path, found, ids)
     if (promised or frozen) and promised != split_digest(found, found.values()):
         raise DataError(
-            f"{path} was changed: its rows do not fit the digest in its first line",
-            "put the original back; or, to split again, delete the file; if it is intended, copy it without that line",
+            f"{path} was changed: its rows do not match the digest in its first line",
+            "restore the original; or delete the file to split again; or, if the change is intended, remove that "
+            "line in a copy",
         )
     if data and made_for and made_for != data:
         raise DataError(
-            f"{path} was made for other data: the ids are the same, but labels or groups are not",
-            f"make it again for these data; or, if the change is intended, remove the line '{DATA_MARK}…'",
+            f"{path} was made for other data: the ids are the same, but labels or groups differ",
+            f"make the split again for these data; or, if the change is intended, remove the line '{DATA_MARK}…'",
         )
     return np.array([found[name] for name in ids], object)
 
@@ -223,9 +224,13 @@ def _same_ids(path: Path, found: dict[str, str], ids: Sequence[str]) -> None:
     known = set(ids)
     unknown = [name for name in found if name not in known]
     missing = [name for name in ids if name not in found]
-    for what, names in (("names ids that the data set does not have", unknown), ("does not name all samples", missing)):
+    for what, names in (
+        ("contains ids that the data set does not have", unknown),
+        ("does not contain all samples", missing),
+    ):
         if names:
             listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise DataError(
-                f"{path} {what}: {listed}", "make it again for this copy; an empty split leaves a sample out"
+                f"{path} {what}: {listed}",
+                "make the split again for this copy; a sample with an empty split is left out",
             )

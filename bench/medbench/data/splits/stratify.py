@@ -77,7 +77,7 @@ def draw(
         if strict:
             raise DataError(
                 f"{where}: fewer samples or groups than the {len(splits)} splits in class {listed}",
-                "get more of them, merge classes, or take the class out",
+                "add samples, merge classes, or remove the class",
             )
         log.warning("%s: too few groups to be in every split: %s", where, listed)
     weights = [shares[split] for split in splits]
@@ -87,7 +87,7 @@ def draw(
             return np.array(splits, object)[placed[units.of_row]]
     raise DataError(
         f"{where}: no draw of complete groups puts every class into every split",
-        "give a split file, or merge rare classes",
+        "use a split file, or merge rare classes",
     )
 
 

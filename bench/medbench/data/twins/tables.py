@@ -48,7 +48,7 @@ def write_tables(card: DatasetCard, layout: CsvLayout, root: Path, fakes: list[F
             rows.append(cells)
             images += [(path, fake), *_further(layout, cells, fake)]
         if not rows:
-            raise DataError(f"{len(fakes)} images are too few for {len(layout.tables)} tables", "ask for more: --n")
+            raise DataError(f"{len(fakes)} images are too few for {len(layout.tables)} tables", "use more images: --n")
         rows += _left_out(layout, rows[-1])
         if table.join:
             joined[table.join.file] += [_split_off(layout, table, cells) for cells in rows]

@@ -47,14 +47,13 @@ def synthesise(card: DatasetCard, out: Path, n: int | None = None, seed: int = 0
     """
     n = usual_number(card) if n is None else n
     if n < (least := _least(card)):
-        raise DataError(
-            f"{n} images are too few for {len(card.classes)} classes", f"ask for at least {least}: --n {least}"
-        )
+        raise DataError(f"{n} images are too few for {len(card.classes)} classes", f"use at least {least}: --n {least}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is not empty", "choose a folder that does not exist yet")
     if card.toy:
         raise DataError(
-            f"medbench draws the images of '{card.name}': it needs no twin", f"medbench run --dataset {card.name} …"
+            f"medbench itself generates the images of '{card.name}', so it needs no twin",
+            f"medbench run --dataset {card.name} …",
         )
     with files.writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -37,8 +37,8 @@ def measure(metric_id: str, task: str | None = None) -> Measure:
         name = form["name"] if form else metric_id
         if name in METRICS:
             raise CardError(
-                f"the metric '{name}' is computed by runs, of their whole test split and for some tasks alone",
-                f"here choose from: {', '.join(MEASURES)}",
+                f"the metric '{name}' is computed only in runs, on the complete test split, and only for some tasks",
+                f"choose from: {', '.join(MEASURES)}",
             )
         raise unknown("metric", name, dict.fromkeys((*METRICS, *MEASURES)))
     name, base = form["name"], MEASURES[form["name"]]
@@ -50,7 +50,7 @@ def measure(metric_id: str, task: str | None = None) -> Measure:
         fitting = [f"{one}_macro" if task not in MEASURES[one].plain else one for one in MEASURES if _fits(one, task)]
         raise CardError(f"the metric '{metric_id}' is not for {task} tasks", f"choose from: {', '.join(fitting)}")
     if not found.tasks:
-        raise CardError(f"the metric '{metric_id}' has no mean over classes", f"leave out _macro: {name}")
+        raise CardError(f"the metric '{metric_id}' has no mean over classes", f"remove _macro: {name}")
     return found
 
 
@@ -105,7 +105,7 @@ def _details(metric_id: str, name: str, detail: str | None) -> tuple[int, bool, 
     ways = {"bins": "a number of bins, or mass:10 for bins of equal mass"}
     hint = "the highest false positive rate, such as 0.1" if name == "auroc_partial" else ways.get(MEASURES[name].kind)
     raise CardError(
-        f"'{metric_id}': {name} has no detail '{detail}'", f"after the : {hint}" if hint else "leave it out"
+        f"'{metric_id}': {name} does not accept '{detail}'", f"after the : {hint}" if hint else "leave it out"
     )
 
 
@@ -116,8 +116,8 @@ def _choice(metric_id: str, name: str, choice: str | None) -> tuple[Rule | None,
         rule = Rule() if choice is None else rule_of(choice, metric_id)
         if name == "net_benefit" and rule.on_validation:
             raise CardError(
-                f"'{metric_id}': net benefit needs the probability from which one would treat",
-                "give this probability after the @, such as net_benefit@0.1",
+                f"'{metric_id}': net benefit needs the threshold probability of treatment",
+                "give the probability after the @, such as net_benefit@0.1",
             )
         return rule, False
     if choice is None:

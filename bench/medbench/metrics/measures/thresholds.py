@@ -67,7 +67,7 @@ def rule_of(text: str, metric_id: str) -> Rule:
         return Rule("specificity", at)
     if 0 < at < 1 and kind == "sensitivity":
         return Rule("sensitivity", at)
-    raise CardError(f"'{metric_id}': '{text}' is no rule for choosing a threshold", f"after the @: {RULES}")
+    raise CardError(f"'{metric_id}': '{text}' is not a rule for choosing a threshold", f"after the @: {RULES}")
 
 
 def thresholds(rule: Rule, log_odds: Floats, has: NDArray[np.bool_]) -> Array:

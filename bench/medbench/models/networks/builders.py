@@ -47,7 +47,7 @@ def construct(card: ModelCard, image_size: int, in_chans: int) -> nn.Module:
         CardError: The library has no such architecture, or does not accept these arguments.
     """
     if card.library == LIBRARY:
-        raise CardError(f"{card.name} is a file of features: there is no network", "name a model with one")
+        raise CardError(f"{card.name} is a features file and has no network", "name a model with a network")
     if taken := sorted(RESERVED & set(card.args)):
         raise CardError(f"model card {card.name}: args.{taken[0]}: medbench sets it", "remove it from the card")
     try:

@@ -78,7 +78,7 @@ def tower(arch: str, args: dict[str, Any]) -> Tower:
         known = ", ".join(sorted(FAMILIES))
         raise CardError(
             f"torchvision's {arch} is a {type(network).__name__}; medbench supports {known} of torchvision",
-            "use timm: it has most networks of torchvision",
+            "use timm, which has most networks of torchvision",
         )
     if hidden and type(network).__name__ not in ("AlexNet", "VGG"):
         raise ValueError("this network has no hidden layers")

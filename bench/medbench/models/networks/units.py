@@ -119,7 +119,7 @@ def outputs(forward: Callable[[Tensor], Any], modules: Sequence[nn.Module], x: T
         for handle in handles:
             handle.remove()
     if len(found) != len(modules):
-        raise CardError("the network's forward does not call one of its units", "report this card")
+        raise CardError("one of the units is not used in the network's forward pass", "please report this card")
     return found
 
 

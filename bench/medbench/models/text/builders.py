@@ -114,7 +114,7 @@ def _open_clip(text: Text) -> nn.Module:
 
     config = open_clip.get_model_config(text.arch)
     if "hf_model_name" in config["text_cfg"]:
-        raise ValueError("its text configuration is on the hub; use arch `bert` and write the numbers in args")
+        raise ValueError("its text configuration is on the hub; use arch `bert` and give the configuration in args")
     pair = open_clip.CustomTextCLIP(
         text.dim,
         vision_cfg={"layers": 1, "width": 64, "patch_size": 224},  # required by the class, not used

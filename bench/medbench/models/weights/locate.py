@@ -63,14 +63,16 @@ def locate(card: ModelCard, chosen: str | None = None, *, download: bool = True)
     if weights.url is None and weights.hub is None:
         _nowhere(card)
     cached = held(card) or (fetch(card) if download else _absent(card, ""))
-    hint = f"delete it and run: medbench weights download {card.name}; or pass it with --weights if you trust it"
+    hint = (
+        f"delete it and run: medbench weights download {card.name}; or, if you trust the file, pass it with --weights"
+    )
     return WeightsFile(cached, _digest(card, cached, hint), "official")
 
 
 def locate_vocabulary(card: ModelCard, weights: WeightsFile, *, download: bool = True) -> WeightsFile | None:
     """Return the file of a model's tokenizer; None for CLIP's, which open_clip holds.
 
-    It is looked for beside the weights file, then in the places of weights.
+    It is looked for next to the weights file, then in the places of weights.
 
     Args:
         card: The model, with a text tower.
@@ -168,7 +170,7 @@ def _from_url(card: ModelCard, url: str, target: Path) -> None:
     except FetchError as error:
         _absent(card, f"download failed: {error}", UnreachableError)
     try:
-        _digest(card, part, "the address may serve another file now; get the right file and put it there yourself")
+        _digest(card, part, "the file at this address may have changed; get the right file and put it there yourself")
     except WeightsError:
         part.unlink(missing_ok=True)  # complete but wrong: nothing to resume
         raise
@@ -215,7 +217,7 @@ def _verb(weights: Weights) -> str:
 
 
 def _other(weights: Weights) -> str:
-    return "or beside the weights file" if isinstance(weights, Vocabulary) else "or pass --weights FILE"
+    return "or next to the weights file" if isinstance(weights, Vocabulary) else "or pass --weights FILE"
 
 
 def _nowhere(card: ModelCard) -> NoReturn:

@@ -27,7 +27,7 @@ from medbench.storage.archives import require_sound
 from medbench.storage.arrays.tensors import load_tensors
 from medbench.storage.patterns import Expression
 
-GET_ANOTHER = "get the file again; medbench weights check tests whether a file is complete"
+GET_ANOTHER = "get the file again; to check it: medbench weights check"
 COUNTER = "num_batches_tracked"  # a batch norm's counter: old torchvision files lack it, and inference does not use it
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -87,8 +87,8 @@ def _refused(path: Path, text: str) -> WeightsError:
     if found or "Unsupported operand" in text:
         what = f"code ({found[1]})" if found else "code, or is damaged"
         return WeightsError(
-            f"{path} holds {what}; it was not loaded, and no code was run",
-            "ask its authors for a plain state dict or a safetensors file; if it is a weights file, get it again",
+            f"{path} contains {what}; it was not loaded, and no code was run",
+            "ask its authors for a plain state dict or a safetensors file; if it is damaged, get it again",
         )
     return WeightsError(f"{path} is truncated or not a weights file", GET_ANOTHER)
 
@@ -106,16 +106,17 @@ def select(content: Any, key: str | None, path: Path) -> dict[str, Any]:
         if not isinstance(content, dict) or step not in content:
             listed = _few(content) if isinstance(content, dict) else type(content).__name__
             raise WeightsError(
-                f"{path} has nothing under the key '{key}'; it holds {listed}", "fix weights.key in the card"
+                f"{path} has nothing under the key '{key}'; it contains {listed}", "fix weights.key in the card"
             )
         content = content[step]
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
         listed = _few(content) if isinstance(content, dict) else type(content).__name__
         raise WeightsError(
-            f"{path} holds no tensors by name, but {listed}", "set weights.key in the card to their place in the file"
+            f"{path} contains no named tensors, but {listed}",
+            "set weights.key in the card to the key of the tensors in the file",
         )
     if odd := [name for name in content if not isinstance(name, str)]:
-        raise WeightsError(f"{path} holds tensors without a name: {_few(odd)}", "this is not a state dict")
+        raise WeightsError(f"{path} contains tensors without a name: {_few(odd)}", "this is not a state dict")
     return content
 
 
@@ -154,7 +155,7 @@ def _prefix(state: dict[str, Any], weights: Weights, path: Path) -> str:
             return prefix
     listed = "' or '".join(known)
     raise WeightsError(
-        f"{path}: no tensor's name starts with '{listed}'; it holds {_few(state)}",
+        f"{path}: no tensor's name starts with '{listed}'; it contains {_few(state)}",
         "this is another model's file, or weights.prefix of the card is wrong",
     )
 
@@ -209,8 +210,8 @@ def fill(
     ]
     if kinds:
         raise WeightsError(
-            f"{path} holds tensors of a kind that {type(network).__name__} does not have: {_few(kinds)}",
-            "get weights in float32, float16, bfloat16 or float64; quantised ones need the program that made them",
+            f"{path} contains tensors of a type that {type(network).__name__} does not have: {_few(kinds)}",
+            "get weights in float32, float16, bfloat16 or float64; quantised weights are not supported",
         )
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()}

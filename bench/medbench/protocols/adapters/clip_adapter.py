@@ -1,7 +1,7 @@
-"""CLIP-Adapter (Gao et al., IJCV 2024): a small network on the feature; ratio and rate are chosen on validation.
+"""CLIP-Adapter (Gao et al., IJCV 2024): a small network on the feature.
 
-All pairs of a ratio and a rate are trained at once. The last epoch is kept. Of several pairs the one of the least log
-loss on validation is taken, of equal ones the first; without validation the first pair. The test images never choose.
+All pairs of a ratio and a learning rate are trained at once, and the last epoch is kept. The pair with the lowest log
+loss on validation is chosen, of equal ones the first; without validation the first pair. Test images choose nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _seed(context: Context[ClipAdapter], seed: int) -> Outcome:
     )
     chosen = len(pairs) > 1 and may_choose(context)
     values = _values(context, adapters, text, ratios) if chosen else np.full(len(pairs), np.nan)
-    best = int(best_of(values, Criterion(FALL_BACK), "ratio and rate")[0]) if chosen else 0
+    best = int(best_of(values, Criterion(FALL_BACK), "ratio and learning rate")[0]) if chosen else 0
     kept = Adapter(adapters.down[best], adapters.up[best])
     ends = losses[-1].tolist()
     return outcome(
@@ -58,7 +58,7 @@ def _seed(context: Context[ClipAdapter], seed: int) -> Outcome:
         lambda found: kept.logits(found, text, ratios[best], context.words.scale),
         chosen={"ratio": ratios[best], "learning_rate": rates[best], "val": finite(values[best])},
         selection={
-            "by": "log loss on validation" if chosen else "nothing was chosen: the first ratio and rate",
+            "by": "log loss on validation" if chosen else "nothing was chosen: the first ratio and learning rate",
             "epoch": "last",
             "ties": int((values == values[best]).sum()) if chosen else 1,
             "at_edge": _edges(settings, ratios[best], rates[best]) if chosen else [],

@@ -1,4 +1,4 @@
-"""Tip-Adapter and Tip-Adapter-F (Zhang et al., ECCV 2022): a cache of training images beside the texts.
+"""Tip-Adapter and Tip-Adapter-F (Zhang et al., ECCV 2022): a cache of training images in addition to the texts.
 
 Weight and sharpness of the cache are searched on validation alone, by accuracy as in the authors' code. That code also
 searches on the test images of ImageNet, and keeps Tip-Adapter-F's epoch that is best on test. Neither is done here: the
@@ -114,7 +114,7 @@ def _chosen(context: Context[TipAdapter], cache: Cache, text: Tensor, scale: flo
     selection = {
         "by": "accuracy on validation",
         "ties": len(ties),
-        "of_ties": "the first" if settings.ties == "first" else "the least log loss",
+        "of_ties": "the first" if settings.ties == "first" else "the lowest log loss",
         "settings": len(values),
         "at_edge": [
             name

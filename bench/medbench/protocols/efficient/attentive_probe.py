@@ -67,13 +67,13 @@ def _tokens(context: Context[AttentiveProbe]) -> FeatureBank:
         raise CardError(
             f"attentive-probe: {encoder.card.name} gives {number} patch token at {context.inputs.image_size} pixels,"
             " so there is nothing to pool",
-            "give a larger --image-size, or run linear-frozen",
+            "use a larger --image-size, or run linear-frozen",
         )
     bank = context.inputs.bank(token_outputs(()), "tokens", settings.cache_gb, settings.views, settings.augment)
     if bank is None:
         raise MedbenchError(
-            f"{number} tokens for each image and view do not fit into {settings.cache_gb:g} GiB and"
-            " half of the free disk",
-            "give fewer views, --set views=1, or more space, --set cache_gb=N",
+            f"{number} tokens for each image and view need more than {settings.cache_gb:g} GiB, or more than half of "
+            f"the free disk space",
+            "use fewer views, --set views=1, or allow more space, --set cache_gb=N",
         )
     return bank

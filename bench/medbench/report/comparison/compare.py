@@ -105,14 +105,14 @@ def compare(
     )
     both = selectors.protocols(work.a, work.b, ran)
     if work.a.model == work.b.model and both[0][0] == both[0][1] and set(work.a.settings) == set(work.b.settings):
-        raise MedbenchError(f"{a} and {b} are the same", "name another model, protocol or settings on one side")
+        raise MedbenchError(f"{a} and {b} are the same", "name another model, protocol or settings for one of them")
     work.several = len(both) > 1
     with gc_paused():
         sides = [(side.model, name) for pair in both for side, name in zip((work.a, work.b), pair, strict=True)]
         groups = {name: collect(records_of(store, name, sides)) for name in selectors.datasets(dataset, ran)}
     lines = _lines(work, groups, both)
     if not lines:
-        why = "; ".join(_reasons(work)) or "they were run on no data set that is asked for"
+        why = "; ".join(_reasons(work)) or "they have no results on the chosen data sets"
         raise MedbenchError(f"nothing to compare between {a} and {b}", why)
     return compared_table(work.a, work.b, _with_holm(lines), [*_said(work), *_reasons(work)], draws)
 
@@ -182,15 +182,15 @@ def _pairs(work: _Comparison, where: str, groups: list[Group], pair: tuple[str, 
         return []
     for name, found, kept_ in zip("AB", asked, real, strict=True):
         if not kept_:
-            work.refuse(f"{name} was run with random weights alone, which --random lets in", where)
+            work.refuse(f"{name} was run only with random weights; to compare it: --random", where)
         elif len(kept_) < len(found):
-            work.note(where, f"runs of {name} with random weights left out (--random lets them in)")
+            work.note(where, f"runs of {name} with random weights are not compared; to compare them: --random")
     if not all(real):
         return []
     chosen, notes = selectors.pairs(*real)
     work.note(where, *notes)
     if not chosen:
-        work.refuse("both sides are the same records", where)
+        work.refuse("A and B are the same records", where)
     return chosen
 
 
@@ -200,13 +200,13 @@ def _line(work: _Comparison, a: Group, b: Group, asked: str) -> Line | str:
         return f"no stored predictions of {' and '.join(lacks)}"
     metric = _metric(a, b, asked)
     if metric is None:
-        return f"{asked or a.first.metric} is not a metric of both"
+        return f"{asked or a.first.metric} is not a metric of both A and B"
     if isinstance(metric, Measure) and (why := lacking(a, metric) or lacking(b, metric)):
         return f"{metric.id}: {why}"
     if a.content != b.content:
         return (
-            f"other data under the same name: A {a.data}, B {b.data}; images, labels, patients or classes differ, "
-            "so run both on one copy"
+            f"different data with the same name: A {a.data}, B {b.data}; images, labels, patients or classes differ, "
+            f"so run both on the same copy"
         )
     one, two = predicted(a), predicted(b)
     if one is None or two is None:
@@ -277,12 +277,12 @@ def _aligned(one: Predicted, two: Predicted) -> Predicted | str:
     """Return the predictions of B in the order of those of A, or why the two do not compare."""
     if set(one.ids) != set(two.ids):
         common = len(set(one.ids) & set(two.ids))
-        return f"other test images: A {len(one.ids)}, B {len(two.ids)}, {common} of them the same"
+        return f"different test images: A {len(one.ids)}, B {len(two.ids)}, {common} in both"
     places = {name: i for i, name in enumerate(two.ids)}
     order = np.array([places[name] for name in one.ids])
     targets = two.targets[order]
     if one.scores.shape[2] != two.scores.shape[2] or not np.array_equal(one.targets, targets):
-        return "other labels of the same test images"
+        return "the same test images have different labels"
     ranks = None if two.ranks is None else two.ranks[:, order]
     return dataclasses.replace(two, ids=one.ids, scores=two.scores[:, order], targets=targets, ranks=ranks)
 

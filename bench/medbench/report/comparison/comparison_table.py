@@ -270,31 +270,34 @@ def _signed_ranks(parts: Sequence[Sequence[Line]]) -> tuple[list[dict[str, float
         what = f"Wilcoxon signed-rank test over {pairs} (data set, seed) pair{'s' * (pairs != 1)}{of}"
         if test is None:
             tests.append({})
-            few = f"with fewer than {FEWEST} pairs that differ its p cannot reach 0.05"
-            notes.append(f"{what}: not made, for {few if _one_way(part) else 'lower is better in some of them alone'}")
+            few = f"with fewer than {FEWEST} pairs that differ, p cannot reach 0.05"
+            notes.append(
+                f"{what}: not made, because {few if _one_way(part) else 'lower is better in only some of them'}"
+            )
             continue
         tests.append({f"wilcoxon_{name}": value for name, value in (vars(test) | {"p_holm": p}).items()})
         holm = f" (after Holm over these tests: {p_value(p)})" if len(parts) > 1 else ""
         dropped = f", {test.zeros} without a difference dropped" if test.zeros else ""
         notes.append(
             f"{what}: p {p_value(test.p)}{holm}, statistic {test.statistic:g}{dropped}; pairs of one data set share "
-            "its test images, so over few data sets p comes out too small"
+            f"its test images, so with few data sets p is too small"
         )
     return tests, notes
 
 
 def _which_p(lines: Sequence[Line]) -> str:
     """Return which of the p to cite."""
-    own = f"p (Holm), which allows for the {len(lines)} rows that were tested," if len(lines) > 1 else "p"
-    return f"cite {own} with the interval; p (permutation) is a check that takes the training seeds as given"
+    own = f"p (Holm), which corrects for the {len(lines)} tested rows," if len(lines) > 1 else "p"
+    return f"cite {own} with the interval; p (permutation) is a check that treats the training seeds as fixed"
 
 
 def _legend(lines: Sequence[Line], draws: int) -> str:
     return (
-        "test: images, patients in parentheses where they are known; p: paired bootstrap over test patients (images "
-        f"where none are known) and seeds, as the interval; p (Holm): adjusted over {len(lines)} "
-        f"row{'s' * (len(lines) > 1)}; p (permutation): the two swapped patient by patient; {draws} draws each; "
-        "detectable: the true difference that is found in about 80 % of test splits at the 5 % level"
+        "test: number of images (and of patients, if known); p: paired bootstrap over test patients (images if "
+        f"patients are unknown) and seeds, like the interval; p (Holm): adjusted over {len(lines)} "
+        f"row{'s' * (len(lines) > 1)}; p (permutation): A and B swapped at random for each patient; {draws} draws "
+        f"each; detectable: the smallest true difference that would be found in about 80 % of test splits at the 5 % "
+        f"level"
     )
 
 
@@ -304,8 +307,10 @@ def _notes(lines: Sequence[Line]) -> list[str]:
         "lower is better, so a negative difference favours A": [
             line.metric for line in lines if higher_is_better(line.metric) is False
         ],
-        "the two were trained on other splits of the data": [line.dataset for line in lines if _splits_differ(line)],
-        "other seeds on the two sides, so those of each are drawn on their own": [
+        "A and B were trained on different splits of the data": [
+            line.dataset for line in lines if _splits_differ(line)
+        ],
+        "A and B have different seeds, which are therefore drawn independently": [
             line.dataset for line in lines if line.seeds[0] != line.seeds[1]
         ],
         "toy data: generated images that say nothing about medicine": [
@@ -315,10 +320,12 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     notes = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in cases.items() if names]
     measured = [line.metric for line in lines if line.on_demand is not None]
     if measured:
-        notes.append(f"{', '.join(dict.fromkeys(measured))}: no p (permutation), for each run has its own thresholds")
+        notes.append(
+            f"{', '.join(dict.fromkeys(measured))}: no p (permutation), because each run has its own thresholds"
+        )
     notes += [HELD] * any(measure(name).on_validation for name in measured)
     marks = "".join(cell.mark for line in lines for cell in _cells(line))
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
     return notes + ([SEEN] if SEEN_MARK in marks else []) + ([FLAW] if FLAW_MARK in marks else [])
 
 

@@ -1,4 +1,4 @@
-"""The paired difference of two groups in a metric that no record holds, from their stored predictions."""
+"""The paired difference of two groups in a metric that is not in records, from their stored predictions."""
 
 from __future__ import annotations
 

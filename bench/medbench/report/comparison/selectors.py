@@ -66,8 +66,8 @@ def protocols(a: Side, b: Side, ran: Sequence[Place]) -> list[tuple[str, str]]:
     has = [{protocol for _, model, protocol in ran if model == side.model} for side in (a, b)]
     if not (both := sorted(has[0] & has[1])):
         raise MedbenchError(
-            f"{a.model} and {b.model} were run with no protocol in common",
-            f"{a.model}: {', '.join(sorted(has[0]))}; {b.model}: {', '.join(sorted(has[1]))}. Name one for each",
+            f"{a.model} and {b.model} have no protocol in common",
+            f"{a.model}: {', '.join(sorted(has[0]))}; {b.model}: {', '.join(sorted(has[1]))}. Name a protocol for each",
         )
     return [(protocol, protocol) for protocol in both]
 
@@ -87,7 +87,7 @@ def datasets(words: str | None, ran: Iterable[Place]) -> list[str]:
     """
     known = sorted({dataset for dataset, _, _ in ran})
     if words is not None and not words.strip(", "):
-        raise MedbenchError(f"--dataset '{words}' names no data set", WHERE)
+        raise MedbenchError(f"--dataset '{words}' matches no data set", WHERE)
     found: list[str] = []
     for word in known if words is None else filter(None, (word.strip() for word in words.split(","))):
         name = word.replace("/", "--")
@@ -162,7 +162,7 @@ def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Gro
     if shared:
         for name, mine, lacks, other in (("A", one, "B", two), ("B", two, "A", one)):
             if rest := [settings for settings in mine if settings not in other]:
-                notes.append(f"{name} was run under {' | '.join(rest)}, too, and {lacks} was not")
+                notes.append(f"{name} was also run under {' | '.join(rest)}, but {lacks} was not")
         found = [(one[s], two[s]) for s in shared]
         return [(x, y) for x, y in found if x.place != y.place], notes
     pair = max(
@@ -172,8 +172,8 @@ def pairs(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[tuple[Group, Gro
     for name, mine, chosen in (("A", one, pair[0].settings), ("B", two, pair[1].settings)):
         if len(mine) > 1:
             notes.append(
-                f"{name} was run under {' | '.join(mine)}, none of them the other's; shown is the one with most "
-                f"seeds, then the newest: {chosen}"
+                f"{name} was run under {' | '.join(mine)}, and the other under none of these; shown is the one with "
+                f"most seeds, then the newest: {chosen}"
             )
     return [pair], notes
 

@@ -46,7 +46,7 @@ def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
 
 
 def _series(figure: Bars, styles: dict[str, int]) -> dict[str, int]:
-    """Return what bars are told apart by, and its styles: their groups, or else their models."""
+    """Return what bars are distinguished by, and its styles: their groups, or else their models."""
     if any(row.group for row in figure.rows):
         return {name: i for i, name in enumerate(dict.fromkeys(row.group for row in figure.rows))}
     return {row.label: -1 if figure.relative_to else styles[row.label] for row in figure.rows}
@@ -115,15 +115,17 @@ def of_table(table: Table) -> FigureData:
         MedbenchError: The table has no rows, since all runs have random weights.
     """
     if not table.rows:
-        raise MedbenchError(f"{table.name}: all runs have random weights", "add --random to show them, marked")
+        raise MedbenchError(f"{table.name}: all runs have random weights", "to show them, marked: --random")
     rows = [row for row in table.rows if _cell_of(table, row).value is not None]
     found = {(_panel_of(row), model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
     points = [_point_of(table, panel, model, found.get((panel, model))) for panel in panels for model in models]
     metrics = {panel: _metric_of(table, row) for (panel, _), row in found.items()}
     marks = "".join(point.marks for point in points)
-    notes = ["lines: 95 % interval over test patients (images where none are known) and seeds, where scores are stored"]
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    notes = [
+        "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
+    ]
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
     return FigureData(
         name=table.name,
         kind="bars",

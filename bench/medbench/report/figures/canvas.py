@@ -23,7 +23,7 @@ NUMBER = 0.3  # inches from bar to bar at least, if their numbers are to stand s
 LETTER = 0.055  # inches, a letter of an axis
 HANDLE = 0.45  # inches, the symbol of a legend's entry and the space around it
 SHORT = 12  # letters of a name that the height of a panel leaves room for
-MARGIN = 0.04  # inches, beside the small print
+MARGIN = 0.04  # inches, next to the small print
 LINES = 14  # of small print; what is left out is said on the command line
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
@@ -59,7 +59,7 @@ class Page:
         return GROUPS[style % len(GROUPS)]
 
     def grid(self, n: int, columns: int, square: bool = False) -> list[Axes]:
-        """Return n panels, so many beside each other, in reading order."""
+        """Return n panels, so many next to each other, in reading order."""
         rows = math.ceil(n / columns)
         side = (self.width - 1.5) / columns
         self._height = rows * (side + 0.25) + 0.7 if square else rows * 1.55 + 0.5
@@ -178,7 +178,7 @@ class Page:
             axes.set_ylim(low, high + 0.08 * (high - low))
 
     def outer(self, at: int) -> tuple[bool, bool]:
-        """Tell whether panel number `at` of a grid stands on the left, and whether nothing stands below it."""
+        """Tell whether panel number `at` of a grid is in the first column, and whether no panel is below it."""
         return at % self.data.columns == 0, at + self.data.columns >= len(self._axes)
 
     @staticmethod

@@ -34,7 +34,7 @@ def of_table(table: Table) -> FigureData:
         series={name: i for i, name in enumerate(names)},
         points=tuple(points),
         columns=min(3, len(scopes)),
-        notes=(*[f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * marked, *kept),
+        notes=(*[f"{RANDOM_MARK} random weights: a sanity check, not a result"] * marked, *kept),
     )
 
 

@@ -30,7 +30,7 @@ def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
         for point in _line(finder, figure, panel, line, _name(figure, i))
     ]
     if any(_gaps(line) for line in _lines(points)):
-        finder.note("faint: across values that were not run")
+        finder.note("faint lines: values in between were not run")
     notes, commands = finder.closing(any(point.published is not None for point in points))
     return FigureData(
         name=f"{finder.card.name}/{finder.name}",
@@ -104,7 +104,7 @@ def _gaps(line: list[Point]) -> list[tuple[Point, Point]]:
 def draw(page: Page, data: FigureData) -> None:
     """Draw each panel: lines with markers and error bars, faint where values are missing; published values hollow.
 
-    Lines stand a little aside of each other, so that their deviations can be told apart. Panels of one data set have
+    Lines stand a little aside of each other, so that their deviations can be distinguished. Panels of one data set have
     the same y axis.
     """
     panels = page.grid(len(data.panels), data.columns)

@@ -37,18 +37,22 @@ def of_table(table: Table) -> FigureData:
     """
     rows = [row for row in table.rows if row.cells[0].value is not None]
     if not rows:
-        raise MedbenchError(f"{table.name}: no run has a number to show", "random weights: --random shows them, marked")
+        raise MedbenchError(
+            f"{table.name}: no run has a number to show", "to show results of random weights, marked: --random"
+        )
     if len(rows) > LONG:
         raise MedbenchError(
             f"the figure would show {len(rows)} runs, more than {LONG}",
-            "choose some: --model MODEL,MODEL or --protocol PROTOCOL",
+            "select some: --model MODEL,MODEL or --protocol PROTOCOL",
         )
     labels = [_label(row) for row in rows]
     names = names_of(labels)
     points = tuple(_point(row, name) for row, name in zip(rows, names, strict=True))
     marks = "".join(point.marks for point in points)
-    notes = ["lines: 95 % interval over test patients (images where none are known) and seeds, where scores are stored"]
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
+    notes = [
+        "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
+    ]
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
         label.weights == "random" for label in labels
     )
     notes += [f"{BEST} the best of {table.ranking or 'its column'}, as printed"] * (BEST in marks)
@@ -89,7 +93,7 @@ def _point(row: Row, name: str) -> Point:
 
 
 def draw(page: Page, data: FigureData) -> None:
-    """Draw each panel: a row for each label, with its dots below each other; an only dot has its number beside it."""
+    """Draw each panel: a row for each label, with its dots below each other; an only dot has its number next to it."""
     rows = [list(dict.fromkeys(str(point.x) for point in data.of(panel.name))) for panel in data.panels]
     alone = not data.grouped
     high = max(ROW, DOT * len(data.series)) if not alone else ROW

@@ -57,7 +57,7 @@ def list_figures(runs: Path | None = None) -> list[str]:
 
 
 def figures_dir(runs: Path | None = None) -> Path:
-    """Return the folder of the rendered figures, beside the run store."""
+    """Return the folder of the rendered figures, next to the run store."""
     return paths.runs_dir(runs).parent / "figures"
 
 

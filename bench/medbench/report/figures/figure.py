@@ -1,4 +1,4 @@
-"""A figure as data: what is drawn from, and what stands in its CSV file."""
+"""A figure as data: what is drawn, and what its CSV file contains."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FigureData:
         panels: In reading order.
         series: Name -> number of its style: the same model looks the same in all figures of a paper.
         points: The values, in drawing order.
-        columns: Panels beside each other.
+        columns: Panels next to each other.
         width: `column` or `text`.
         reference: The series or label that the others are measured by; empty: none.
         notes: Small print.
@@ -87,7 +87,7 @@ class FigureData:
 
     @property
     def grouped(self) -> bool:
-        """Whether the bars of a label stand side by side, told apart by their series."""
+        """Whether the bars of a label are side by side, one for each series."""
         return any(point.series != point.x for point in self.points)
 
     def csv(self) -> str:

@@ -38,7 +38,7 @@ def collect(finder: FigureRecords, styles: dict[str, int]) -> FigureData:
     points = sorted(points, key=_rank)
     for row, values in zip(table.rows, found, strict=True):
         if any(v.by_seed for v in values) and not all(v.by_seed for v in values):
-            finder.say("no gain is shown, as not all data sets were run", " ".join(row.labels))
+            finder.say("no gain is shown, because not all data sets were run", " ".join(row.labels))
     sizes = [Point(IMAGES, point.series, point.x, published=figure.images.get(str(point.x))) for point in points]
     notes, commands = finder.closing(any(point.published is not None for point in points))
     groups = dict.fromkeys(row.labels[0] for row in table.rows)

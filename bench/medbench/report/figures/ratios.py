@@ -118,7 +118,7 @@ def _point(
     if len(both) == len(panel.datasets):
         mean, std, n = relative([values[d] for d in both], [base[d].mean or 1.0 for d in both])
     elif any(one.by_seed for one in values.values()):
-        finder.say("no ratio is shown, as it or the reference was not run on all data sets", f"{group} {label}")
+        finder.say("no ratio is shown, because it or the reference was not run on all data sets", f"{group} {label}")
     return Point(
         panel=panel.name,
         series=group,

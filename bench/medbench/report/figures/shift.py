@@ -38,9 +38,11 @@ def of_table(table: Table) -> FigureData:
         for cell in [row.cells[at[name]]]
     ]
     metrics = {_panel(row): str(row.about["metric"]) for row in table.rows}
-    notes = ["lines: 95 % interval over test patients (images where none are known) and seeds, where scores are stored"]
+    notes = [
+        "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
+    ]
     marked = any(RANDOM_MARK in point.marks for point in points)
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * marked
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * marked
     return FigureData(
         name=f"dataset/{dataset}/{KIND}",
         kind="bars",

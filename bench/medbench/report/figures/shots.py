@@ -26,8 +26,8 @@ ALL = "all"
 ASIDE = 1.3
 """How far 0 shots and all shots stand from their neighbours, in doublings."""
 HEIGHT = 3.9
-BANDS = "bands: 95 % interval over test patients (images where none are known) and seeds"
-STD = "; without stored scores: one sample standard deviation over seeds to each side"
+BANDS = "bands: 95 % interval over test patients (images if patients are unknown) and seeds"
+STD = "; without stored predictions: ± one sample standard deviation over seeds"
 
 
 def of_records(dataset: str, records: Iterable[Record], include_random: bool = False) -> FigureData:
@@ -49,8 +49,8 @@ def of_records(dataset: str, records: Iterable[Record], include_random: bool = F
     few = [record for record in found if Group((record,)).shots and record.test_on is None]
     if not any(include_random or record.unit.weights != "random" for record in few):
         raise MedbenchError(
-            f"nothing has been run on '{dataset}' with few shots yet" + ", except with random weights" * bool(few),
-            "--random shows them, marked"
+            f"there are no few-shot runs on '{dataset}' yet" + ", except with random weights" * bool(few),
+            "to show them, marked: --random"
             if few
             else f"medbench run --model MODEL --protocol few-shot --dataset {dataset}",
         )
@@ -67,7 +67,7 @@ def _of_table(table: Table) -> FigureData:
     panels = {_panel(row): str(row.about.get("metric", table.columns[0].metric)) for row in rows}
     toy = " (TOY DATA: generated images, no result about medicine)" if any(row.about["toy"] for row in rows) else ""
     groups = all("unit=group" in row.about["options"] for row in rows if row.about["shots"] != "0")
-    x_title = f"shots: training {'patients (or other groups)' if groups else 'samples'} of each class"
+    x_title = f"shots: training {'patients (or other groups)' if groups else 'samples'} per class"
     return FigureData(
         name=f"{table.name}/{KIND}",
         kind=KIND,
@@ -111,7 +111,7 @@ def _point(table: Table, row: Row, name: str) -> Point:
 def _notes(labels: Sequence[Label], points: Sequence[Point]) -> list[str]:
     """Return how to read the figure, and the settings that a protocol's rows share."""
     notes = [BANDS + (STD if any(p.low is None and p.std is not None for p in points) else "")]
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
         label.weights == "random" for label in labels
     )
     return notes + shared_settings(labels)

@@ -79,7 +79,7 @@ def _features(finder: FigureRecords, dataset: str, found: dict[str, Values]) -> 
         record = group.first
         file = record.path / FILE if record.path is not None else None
         if _images(group) != usual:
-            finder.say("not compared, as most models have features of other images", f"{label} on {dataset}")
+            finder.say("not compared, because most models have features of other images", f"{label} on {dataset}")
         elif file is None or not file.is_file():
             finder.say(f"no {FILE} in its record's folder", f"{label} on {dataset}")
         else:
@@ -88,7 +88,7 @@ def _features(finder: FigureRecords, dataset: str, found: dict[str, Values]) -> 
 
 
 def _images(group: Group) -> Images:
-    """Return what tells the images apart: how many, which ids, and the content of the data."""
+    """Return what identifies the images: how many, which ids, and the content of the data."""
     return group.first.chosen.get("images"), group.first.chosen.get("ids"), group.content
 
 

@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one series looks: each of colour, marker, dash and hatch tells it apart."""
+    """Style of one series: colour, marker, dash and hatch."""
 
     colour: str
     marker: str = "o"

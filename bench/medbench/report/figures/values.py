@@ -22,9 +22,9 @@ from medbench.storage import files
 Measure = Callable[[Record], "float | None"]
 SHOWN = 6  # names in one note, before it says how many more there are
 MARKS = {
-    RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity figure, not a result",
+    RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity check, not a result",
     SEEN_MARK: SEEN,
-    SPLIT_MARK: f"{SPLIT_MARK} another split than the paper's, or other data",
+    SPLIT_MARK: f"{SPLIT_MARK} the split or the data differ from the paper's",
     FLAW_MARK: FLAW,
 }
 PUBLISHED = "hollow: from the paper's printed tables"
@@ -108,7 +108,9 @@ class FigureRecords:
         if group is None or not by_seed:
             for other in choice.others:
                 if not self._other_part(other, wanted):
-                    self.say(f"run otherwise ({other.settings}, {other.weights} weights), which is not shown", who)
+                    self.say(
+                        f"run with other settings ({other.settings}, {other.weights} weights), which is not shown", who
+                    )
             self._missing.append((who, wanted))
             return Values()
         for note in choice.notes:
@@ -144,7 +146,7 @@ class FigureRecords:
         if other:
             self.say(other_data(group), who)
         if absent := first.absent.get(wanted.metric):
-            self.say(f"{wanted.metric} leaves out {', '.join(absent)} (absent from test)", wanted.dataset)
+            self.say(f"{wanted.metric} is computed without {', '.join(absent)} (absent from test)", wanted.dataset)
         for line in spoken(group):
             if not line.startswith("contamination:"):
                 self.say(line, who)
@@ -188,9 +190,7 @@ class FigureRecords:
         if self.published:
             lines.append(PUBLISHED if any_published else "the paper prints no number for this figure")
             errors = {table.read_off for table in self.card.tables.values() if table.read_off and any_published}
-            lines += (
-                [f"these numbers are not printed: they were read off a figure, ± {max(errors):g}"] if errors else []
-            )
+            lines += [f"these numbers were read off a figure of the paper, ± {max(errors):g}"] if errors else []
         lines += [text for sign, text in MARKS.items() if sign in self._marks]
         lines += [*self.figure.notes, *self._notes]
         lines += [f"{_listed(who)}: {what}" for what, who in self._said.items()]

@@ -55,7 +55,9 @@ def answer(table: Table, groups: Sequence[Group]) -> Answer:
     rows = [(row, group) for row in table.rows if (group := places.get(_key(row))) is not None]
     ranked = [(row, group) for row, group in rows if row.section == table.rows[0].section and _counts(row, group)]
     if not ranked:
-        return Answer(dataset, warnings=("no run with pre-trained weights that compares with others", *_toy(rows)))
+        return Answer(
+            dataset, warnings=("no run with pre-trained weights that can be compared with others", *_toy(rows))
+        )
     shots = next((row for row, _ in ranked if row.cells[0].rank == "best"), ranked[0][0]).about.get("shots")
     ranked = [(row, group) for row, group in ranked if row.about.get("shots") == shots]
     metric, members = table.columns[0].metric, [group for _, group in ranked]
@@ -108,16 +110,16 @@ def _lead(ranked: Sequence[tuple[Row, Group]], top: int, behind: dict[int, Behin
     rest = [i for i in range(len(ranked)) if i != top]
     others = [i for i in rest if ranked[i][0].about["model"] != model]
     if not rest:
-        return "There is no second run to compare it with."
+        return "There is no second run for comparison."
     second = (others or rest)[0]  # rows stand in the order of the metric
     what = "The best run of another model is" if others else "The second run is"
     said = f"{what} {_title(ranked[second][0])} with {_number(ranked[second][0])}"
     found = behind.get(second)
     if found is None:
-        return f"{said}; the two cannot be compared image by image (no stored predictions, or other images)."
+        return f"{said}. The two cannot be compared image by image (no stored predictions, or different images)."
     ends = "" if math.isnan(found.low) else f" [{signed(found.low)}, {signed(found.high)}]"
     p = "not defined" if math.isnan(found.p_holm) else p_value(found.p_holm)
-    return f"{said}. The best is ahead by {signed(found.difference)}{ends}, p (Holm) {p}."
+    return f"{said}. The difference is {signed(found.difference)}{ends}, p (Holm) {p}."
 
 
 def _ties(ranked: Sequence[tuple[Row, Group]], top: int, behind: dict[int, Behind]) -> str:
@@ -125,14 +127,17 @@ def _ties(ranked: Sequence[tuple[Row, Group]], top: int, behind: dict[int, Behin
     if not behind:
         return ""
     n, unknown = len(behind), len(ranked) - 1 - len(behind)
-    more = f" {_counted(unknown, 'run')} could not be compared with it image by image." if unknown else ""
+    more = f" {_counted(unknown, 'run')} could not be compared with the best image by image." if unknown else ""
     tied = [i for i, one in behind.items() if not one.p_holm <= LEVEL]
     if not tied:
         others = f"{n} other runs" if n > 1 else "the other run"
-        return f"Sure: a paired test separates the best from {others}.{more}"
+        return f"Clear: a paired test separates the best from {others}.{more}"
     models = {str(ranked[i][0].about["model"]) for i in tied} - {str(ranked[top][0].about["model"])}
     of = f", of {len(models)} other model{'s' * (len(models) > 1)}" if models else ", all of the same model"
-    return f"Not sure which run is best: {len(tied)} of {_counted(n, 'other run')} cannot be told from it{of}.{more}"
+    return (
+        f"Unclear which run is best: a paired test cannot separate {len(tied)} of {_counted(n, 'other run')} from "
+        f"it{of}.{more}"
+    )
 
 
 def _counted(n: int, what: str) -> str:
@@ -152,9 +157,9 @@ def _warnings(rows: Sequence[tuple[Row, Group]], best: Group, metric: str) -> li
     who = "patients" if test is not None and test.groups else "images"
     said = {
         f"small test split ({units} {who}): expect wide intervals": 0 < units < SMALL,
-        "a fault of the split, such as a leak between its parts: see the run's warnings": best.flawed,
-        f"left out: {_counted(seen, 'run')} of models that have seen this data set": seen > 0,
+        "an error in the split, such as a leak between train and test: see the warnings of the run": best.flawed,
+        f"left out: {_counted(seen, 'run')} of models that were pre-trained on this data set": seen > 0,
         f"left out: {_counted(random, 'run')} with random weights": random > 0,
-        f"{metric} leaves out classes that the test split lacks": metric in best.first.absent,
+        f"{metric} is computed without the classes that are absent from the test split": metric in best.first.absent,
     }
     return [text for text, holds in said.items() if holds]

@@ -18,7 +18,7 @@ from medbench.report.tables.table import Cell, Column, Row, Table
 from medbench.storage import files, html_pages
 
 HEADS = ("model", "protocol", "settings", "weights", "licence", "seeds", "medbench", "origin")
-SPLIT = "tested on other images than most rows of the data set, so these do not compare"
+SPLIT = "tested on other images than most rows of the data set, so not comparable with them"
 MARKS = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, SPLIT_MARK: f"{SPLIT_MARK} {SPLIT}"}
 Kind = Literal["results", "toy", "random"]
 NUMBERS = "primary metric of each data set, test split, mean ± sample standard deviation over seeds"
@@ -131,7 +131,7 @@ def _board(kind: Kind, entries: Sequence[_Entry]) -> Table:
         columns=columns,
         rows=rows,
         notes=tuple(text for mark, text in MARKS.items() if mark in marks),
-        ranking="its data set among runs that compare",
+        ranking="its data set, among comparable runs",
     )
 
 

@@ -243,9 +243,7 @@ def reliability(found: Predicted, _: Sequence[str]) -> bytes | None:
     if not count.any():
         return None
     several = found.targets.ndim == 2
-    with canvas(
-        "score of the label" if several else "confidence", "share that has it" if several else "share right"
-    ) as m:
+    with canvas("score of the label" if several else "confidence", "observed share" if several else "share right") as m:
         low = np.arange(diagnostics.BINS) / diagnostics.BINS
         m.axes.bar(
             low, count / count.sum(), 1 / diagnostics.BINS, align="edge", color="0.85", label="share of predictions"

@@ -178,8 +178,8 @@ def _badges(group: Group) -> tuple[str, ...]:
     said = {
         "random weights: not a result": unit.weights == "random",
         "toy data: says nothing about medicine": unit.toy,
-        "contamination: the model has seen this data set": group.contaminated,
-        "a fault of the split: see the warnings": group.flawed,
+        "contamination: the model was pre-trained on this data set": group.contaminated,
+        "error in the split: see the warnings": group.flawed,
         "synthetic record": bool(group.first.provenance.get("synthetic")),
     }
     return tuple(text for text, holds in said.items() if holds)

@@ -97,7 +97,7 @@ def _operating(run: Run, numbers: Mapping[str, Measured]) -> Tab:
         (OF_RULE[rule.kind].format(at=rule.at), *(_text(numbers[f"{name}@{rule}"]) for name in AT_THRESHOLD))
         for rule in RECORDED
     ]
-    notes = [] if run.binary else ["mean over the classes, each against the rest and with its own threshold"]
+    notes = [] if run.binary else ["mean over the classes, each against the rest, with one threshold per class"]
     return _table("Operating points", ("threshold on validation", *AT_THRESHOLD), rows, numbers, (*notes, HELD))
 
 
@@ -143,7 +143,7 @@ def _curves(run: Run, numbers: Mapping[str, Measured], found: Predicted, classes
     notes = () if run.binary else ("mean over the classes, each against the rest",)
     draw: dict[str, Draw] = {
         "ROC curves: each class against the rest, mean over seeds": plots.roc,
-        "Precision over recall: each class against the rest, mean over seeds": plots.precision,
+        "Precision-recall curves: each class against the rest, mean over seeds": plots.precision,
     }
     return _table("Curves", ("area", "value"), rows, numbers, notes, _pictures(draw, found, classes))
 

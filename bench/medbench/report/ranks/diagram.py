@@ -1,4 +1,4 @@
-"""The critical-difference diagram of a study (Demšar 2006): mean ranks on an axis, bars over what is not told apart."""
+"""The critical-difference diagram of a study (Demšar 2006): mean ranks on an axis, with bars."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def of_study(study: RankedStudy) -> FigureData:
         points=tuple(points),
         columns=1,
         notes=(
-            "bars join entrants whose mean ranks differ by less than Nemenyi's critical difference (CD) at 0.05; in "
-            "brackets: 95 % interval of the mean rank, for other patients and seeds on these data sets",
+            "bars connect entrants whose mean ranks differ by less than Nemenyi's critical difference (CD) at 0.05; "
+            "in brackets: 95 % interval of the mean rank over patients and seeds on these data sets",
             *study.table.notes,
         ),
         commands=study.table.commands,

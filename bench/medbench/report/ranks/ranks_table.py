@@ -137,29 +137,29 @@ def _notes(card: StudyCard, ranking: Ranking | None) -> list[str]:
         return ["no ranks yet: they need two data sets on which two entrants were run"]
     test, n = ranking.test, len(ranking.columns)
     found = [
-        f"mean rank over {n} columns: 1 is the best, equal numbers share their ranks; wins: columns in which it is the "
-        "best, a shared one counts in part"
+        f"mean rank over {n} columns: 1 is the best, equal numbers share their ranks; wins: number of columns in "
+        f"which it is the best (a tie counts in part)"
     ]
     if ranking.repeats:
         alike = sum(one.alike for one in ranking.repeats)
         found.append(
-            "these data sets, other patients and training seeds: the interval of the mean rank, and first, the share "
-            f"of draws with the best mean rank; not told from the best ({TIE_MARK} and the best itself): {alike} of "
-            f"{test.entrants}"
+            "for other patients and training seeds on these data sets: interval of the mean rank; first: share of "
+            f"bootstrap samples with the best mean rank; not distinguishable from the best ({TIE_MARK}, and the best "
+            f"itself): {alike} of {test.entrants}"
         )
     else:
         found.append("no intervals: not all cells have stored predictions of the same test images")
     p = "all entrants have equal ranks" if test.p != test.p else f"p {_shown(test.p)}"
     found.append(
-        f"other data sets: Friedman test over {n} columns, {p}; Nemenyi's critical difference of two mean ranks at "
+        f"for other data sets: Friedman test over {n} columns, {p}; Nemenyi's critical difference of two mean ranks at "
         f"0.05: {test.difference:.3f}"
     )
     shared = len({card.data[j].dataset for j in ranking.columns}) < n
-    found += ["columns of one data set share its test images, which that test ignores: its p is too small"] * shared
+    found += ["columns of one data set share its test images, which this test ignores, so its p is too small"] * shared
     if test.hopeless:
         found.append(
-            f"so few columns tell no entrants apart: mean ranks of {test.entrants} differ by at most "
-            f"{test.entrants - 1}; what may be said is about these data sets"
+            f"with so few columns this test cannot separate entrants: mean ranks of {test.entrants} differ by at "
+            f"most {test.entrants - 1}; conclusions hold only for these data sets"
         )
     return found
 
@@ -173,10 +173,11 @@ def _left_out(
 ) -> list[str]:
     """Return notes on the entrants and data sets that are not ranked."""
     idle = [i for i, row in enumerate(rows) if all(cell.group is None for cell in row)]
-    notes = [f"not ranked, since no number compares: {', '.join(card.entrants[i].name for i in idle)}"] * bool(idle)
+    names = ", ".join(card.entrants[i].name for i in idle)
+    notes = [f"not ranked, because no number is comparable: {names}"] if idle else []
     for j, lacking in left.items():
         who = [card.entrants[i].name for i in lacking if i not in idle]
-        why = f"no number that compares of {', '.join(who)}" if who else "the test images of entrants differ"
+        why = f"no comparable number of {', '.join(who)}" if who else "the test images of the entrants differ"
         if ranking is not None or who:
             notes.append(f"{card.data[j].head} is not ranked: {why}")
     return notes

@@ -182,7 +182,7 @@ def corruption_table(
     toy = shared.TOY * any(group.first.unit.toy for group in groups)
     return Table(
         name=f"corruption/{dataset}",
-        title=f"{dataset}{toy}: {of} on the test images as they are and corrupted, first over all corruptions",
+        title=f"{dataset}{toy}: {of} on clean and corrupted test images; first rows: over all corruptions",
         heads=("model", "protocol", "settings", "weights", "seeds", "sets", "worst"),
         columns=columns,
         rows=tuple(shown),
@@ -300,12 +300,13 @@ def _difference(value: float | None, ends: cache.Numbers, low: str, high: str) -
 def _notes(lines: Sequence[Sequence[Damage]]) -> list[str]:
     rows = [row for line in lines for row in line]
     notes = [
-        "loss: how much worse the metric gets, on average over corruptions and severities; its interval draws the test"
-        " patients (images where none are known), the same for clean and corrupted images, and the training seeds",
-        "loss over the least: compared with the model that loses least under the same protocol and settings, on the"
-        " same images. A model that is poor on clean images has little to lose: compare what is left, too",
+        "loss: how much worse the metric is, on average over corruptions and severities; its interval resamples the "
+        "test patients (images if patients are unknown), the same for clean and corrupted images, and the training "
+        "seeds",
+        "loss over the least: compared with the model that loses least with the same protocol and settings, on the "
+        "same images. A model that is poor on clean images has little to lose, so compare also the corrupted metric",
     ]
-    notes += ["rows with other numbers of sets are averages over other corruptions"] * (
+    notes += ["rows with different numbers of sets are averages over different corruptions"] * (
         len({frozenset(row.sets) for row in rows}) > 1
     )
     metrics = dict.fromkeys(row.metric for row in rows)

@@ -174,8 +174,8 @@ def shift_table(
     several = len({group.content for group in groups}) > 1
     return Table(
         name=f"shift/{dataset}",
-        title=f"trained on {dataset}{rows.TOY * any(group.first.unit.toy for group in groups)}: on its own test images,"
-        " on those of another data set, and the drop with its 95 % interval",
+        title=f"trained on {dataset}{rows.TOY * any(group.first.unit.toy for group in groups)}: results on its own "
+        "test images and on those of another data set, and the drop with its 95 % interval",
         heads=("tested on", "model", "protocol", "settings", "weights", "seeds"),
         columns=rows.columns_of(HEADS, names, rows.primary_of(groups), dataset),
         rows=tuple(_row(line, several=several) for line in lines),
@@ -209,12 +209,13 @@ def _row(line: Sequence[Drop], *, several: bool) -> Row:
 
 def _notes(found: list[Drop]) -> list[str]:
     notes = [
-        "drop: in domain minus shifted; its interval draws the patients (images where none are known) of each test set"
-        " separately, and the training seeds"
+        "drop: in domain minus shifted; its interval resamples the patients (images if patients are unknown) of each "
+        "test set separately, and the training seeds"
     ]
     if any(drop.shifted.first.unit.options.get("closed") for drop in found):
         notes.append(
-            "closed: both numbers are over the classes that the other set has; in domain on images of these alone"
+            "closed: both numbers are over the classes that both data sets have; in domain, only images of these "
+            "classes are used"
         )
     notes += rows.bias_notes(dict.fromkeys(drop.metric for drop in found), "drop")
     made = [drop for drop in found if not _holds(drop.shifted, drop.metric)]

@@ -28,7 +28,7 @@ MISSING = {"", "na", "n/a", "nan", "null", "unknown", "missing", "?", "-"}
 UNKNOWN = "unknown"
 AGE = re.compile(r"(\d{1,3})Y")
 """An age as DICOM writes it."""
-HOW = "write columns with commas between them, with bins after colons: sex,age:40:60,sex*age:60"
+HOW = "separate columns by commas, and give bins after colons: sex,age:40:60,sex*age:60"
 
 Labels = Callable[[Sequence[str]], "pd.DataFrame"]
 """Columns -> the labels of a data set: id, group, target, and `subgroup_<column>` for each."""
@@ -60,8 +60,8 @@ class Factor:
         value = _number(text)
         if math.isnan(value):
             raise DataError(
-                f"--by {self.column}: '{text}' is not a number, so it is in no bin",
-                f"leave out the bins: {self.column}",
+                f"--by {self.column}: '{text}' is not a number, so it cannot be put in a bin",
+                f"remove the bins: {self.column}",
             )
         return self.bins[int(np.searchsorted(self.cuts, value, "right"))]
 
@@ -150,7 +150,7 @@ class Grouping:
         if len(names) > MOST:
             raise DataError(
                 f"--by {self.name}: the test images have {len(names)} different values, more than {MOST} groups",
-                "choose another column; of a column of numbers, give bins, such as age:40:60",
+                "choose another column; for a column of numbers give bins, such as age:40:60",
             )
         if len(names) < 2:
             held = f"all test images have '{names[0]}'" if names else "no test image has a value"
@@ -198,7 +198,7 @@ class By:
             CardError: The text does not say which.
         """
         if self.fewest < 2:
-            raise CardError(f"--min-group {self.fewest}: a group needs two to have an interval", "give 2 or more")
+            raise CardError(f"--min-group {self.fewest}: an interval needs at least two", "give 2 or more")
         words = [word.strip() for word in self.text.split(",")]
         return list(dict.fromkeys(Grouping(tuple(_factor(part) for part in word.split("*"))) for word in words))
 
@@ -215,7 +215,7 @@ def _factor(text: str) -> Factor:
     except ValueError:
         ends = (math.nan,)
     if not column or not all(map(math.isfinite, ends)):
-        raise CardError(f"--by '{text}' is not a column with bins", HOW)
+        raise CardError(f"--by '{text}' is not a column, or a column with bins", HOW)
     if list(ends) != sorted(set(ends)):
-        raise CardError(f"--by '{text}': the ends of bins must rise", HOW)
+        raise CardError(f"--by '{text}': the bin edges must increase", HOW)
     return Factor(column, ends)

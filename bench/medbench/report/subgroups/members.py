@@ -54,7 +54,7 @@ class Membership:
     def _joined(self, rows: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
         """Return rows of predictions with columns of the labels."""
         ids, labels = rows["id"], self.labels
-        hint = "the labels are not those of the run: name the right ones by --labels, or run again on these data"
+        hint = "the labels are not those of the run: give the right ones with --labels, or run again on these data"
         if len(lone := ids[~ids.isin(labels.index)]):
             raise DataError(f"the labels lack {len(lone)} of {len(ids)} test images, such as '{lone.iloc[0]}'", hint)
         found = labels.loc[ids]
@@ -67,7 +67,9 @@ class Membership:
         for what, places in differ.items():
             if places.any():
                 image = ids[places].iloc[0]
-                raise DataError(f"the labels have another {what} for the test image '{image}' than the run", hint)
+                raise DataError(
+                    f"for the test image '{image}', the labels and the run have different values: {what}", hint
+                )
         return rows.assign(**{name: found[name].to_numpy() for name in wanted})
 
 

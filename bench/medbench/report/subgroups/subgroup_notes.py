@@ -26,14 +26,14 @@ def notes_of(parts: Sequence[Part], names: Sequence[str], by: By) -> list[str]:
     """
     tests = sum(one.p == one.p for part in parts for one in part.metrics.values())
     notes = [
-        f"gap: the best group ({BEST_MARK}) minus the worst ({WORST_MARK}), as a distance, with its interval; "
-        "p: whether groups differ beyond their shares of the classes; patients (images where none are known) move "
-        "between groups at random, within their class"
+        f"gap: difference of the best group ({BEST_MARK}) and the worst ({WORST_MARK}), with its interval; p: "
+        f"permutation test of whether groups differ beyond their class proportions; patients (images if patients are "
+        f"unknown) are permuted between groups within their class"
     ]
     if tests > 1:
         notes.append(
-            f"cite p (Holm): it is adjusted for the {tests} tests of this table; p alone is only for one test that was "
-            "chosen before the results were seen"
+            f"cite p (Holm): it is adjusted for the {tests} tests of this table; use p only for a single test that "
+            f"was chosen before seeing the results"
         )
     shown = [one for part in parts for one in part.metrics.values() if one.gap is not None]
     if any(sum(number.value is not None for number in one.numbers) > 2 for one in shown):
@@ -64,18 +64,30 @@ def _about(part: Part, by: By) -> Iterator[str]:
     unit = "images" if loaded.groups is None else "patients"
     small = [name for g, name in enumerate(members.names) if g not in part.measured]
     if small:
-        yield f"{members.by}: fewer than {by.fewest} {unit} in {'; '.join(small)}: counts alone, not compared"
+        (
+            yield f"{members.by}: fewer than {by.fewest} {unit} in {'; '.join(small)}: only counts are shown, and the "
+            f"groups are not compared"
+        )
     if (members.member < 0).any():
-        yield f"{members.by}: unknown images have no value in the labels and are not compared"
+        yield f"{members.by}: images without a value in the labels are not compared"
     if loaded.groups is not None and (several := in_several(members.member, loaded.groups)):
-        yield f"{members.by}: {several} patients have images in several groups; the test moves these within the patient"
+        (
+            yield f"{members.by}: {several} patients have images in several groups; the test permutes these within the "
+            f"patient"
+        )
     classes = list(part.group.first.n["test"].classes)
     for metric, one in part.metrics.items():
         where = f"{metric} by {members.by}"
         if one.left_out and one.gap is not None:
-            yield f"{where}: the mean leaves out {', '.join(classes[i] for i in one.left_out)}, which a group lacks"
+            (
+                yield f"{where}: the mean is computed without {', '.join(classes[i] for i in one.left_out)}, which a "
+                f"group lacks"
+            )
         if one.unequal:
-            yield f"{where}: no gap, because the groups have other classes and so means over other classes"
+            (
+                yield f"{where}: no gap, because the groups have different classes, so their means are over different "
+                f"classes"
+            )
         undefined = [
             name for g, name in enumerate(members.names) if g in part.measured and one.numbers[g].value is None
         ]
@@ -102,6 +114,6 @@ def _fixed(parts: Sequence[Part], names: Sequence[str]) -> Iterator[str]:
         yield f"{HELD}; all groups of a run have the same"
     if uneven:
         yield (
-            f"{', '.join(uneven)}: higher in small groups by noise alone, so the gap has no interval; the test allows "
-            "for this, since groups keep their sizes"
+            f"{', '.join(uneven)}: noise alone makes these higher in small groups, so the gap has no interval; the "
+            "test is valid, because groups keep their sizes"
         )

@@ -77,7 +77,9 @@ def _shown(dataset: str, records: Iterable[Record], include_random: bool) -> tup
     if not shown:
         raise MedbenchError(
             f"nothing has been run on '{dataset}' yet" + " but with random weights" * bool(groups),
-            "show these: --random" if groups else f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
+            "to show these: --random"
+            if groups
+            else f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
         )
     return shown, notes
 

@@ -16,8 +16,8 @@ from medbench.report.tables.table import Cell, Row, Table
 SETTINGS = ("preset", "options")
 """What CSV has for the column `settings`."""
 HELD = (
-    "thresholds and temperatures are chosen on validation, for each seed and class, and applied to test unchanged; "
-    "intervals cover the test part only and keep them fixed"
+    "thresholds and temperatures are chosen on validation for each seed and class, and applied to test; intervals "
+    "treat them as fixed, so they cover only the sampling of the test split"
 )
 
 

@@ -41,7 +41,9 @@ def class_table(
     if not shown:
         raise MedbenchError(
             f"nothing has been run on '{dataset}' yet" + " but with random weights" * bool(groups),
-            "show these: --random" if groups else f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
+            "to show these: --random"
+            if groups
+            else f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
         )
     known = list(dict.fromkeys(measure(name).id for name in map(str.lower, metrics or USUAL)))
     rows: list[Row] = []

@@ -41,13 +41,16 @@ from medbench.report.tables.table import Cell, Column, Row, Table
 from medbench.storage import files
 from medbench.storage.locks import exclusive
 
-RANDOM = "random weights (sanity rows, not results)"
+RANDOM = "random weights (sanity checks, not results)"
 NUMBER = re.compile(r" \(\d+ of \d+ seeds\)|(?<!\w)\d[\d.,]*(e-?\d+)?")
 """Numbers; two warnings that differ only in these are the same."""
 
 TRAINED = "trainable_parameters"
 COSTS = ("trained", "seconds")
-ABOUT_COSTS = "trained: number of trained parameters; seconds: features and training, for all seeds and candidates"
+ABOUT_COSTS = (
+    "trained: number of trained parameters; seconds: time of feature extraction and training, for all "
+    "seeds and candidates"
+)
 
 
 def dataset_table(
@@ -245,7 +248,7 @@ def write_dataset_tables(runs: Path, tables: Path, dataset: str) -> list[Path]:
         OutputError: The folder is read-only or full.
         MedbenchError: Nothing has been run on the data set.
     """
-    with exclusive(tables / f".{dataset}.lock", f"{dataset}: another process writes its tables; waiting for it"):
+    with exclusive(tables / f".{dataset}.lock", f"{dataset}: another process is writing its tables; waiting for it"):
         with gc_paused():
             table = dataset_table(dataset, records_of(runs, dataset), include_random=True, intervals=True)
         shown = {"md": dataclasses.replace(table, intervals=False), "csv": table}
@@ -344,13 +347,16 @@ def _notes(dataset: str, parts: list[_Part]) -> list[str]:
     groups = [group for part in parts for group in part.groups]
     if len(parts) > 1:
         notes.append(
-            f"{len(parts)} data sets were run under the name {dataset}: images, labels, patients or classes differ, so "
-            "rows of two sections do not compare; a card with a name of its own keeps a data set apart"
+            f"runs named {dataset} used {len(parts)} different data sets (images, labels, patients or classes "
+            f"differ), so rows of different sections are not comparable; to keep data sets apart, give each a card "
+            f"with its own name"
         )
     alike = {place for part in parts for place in part.alike}
     if odd := [group for group in groups if group.place not in alike]:
         who = "; ".join(f"{title(g)}: split {g.split}, {g.first.n['test'].images} images" for g in odd)
-        notes.append(f"{SPLIT_MARK} test images differ from those of most rows, so these do not compare: {who}")
+        notes.append(
+            f"{SPLIT_MARK} test images differ from those of most rows, so these rows are not comparable: {who}"
+        )
     notes += [SEEN] if any(group.contaminated for group in groups) else []
     notes += [FLAW] if any(group.flawed for group in groups) else []
     for line in dict.fromkeys(line for group in groups for line in group.left_out()):

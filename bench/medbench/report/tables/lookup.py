@@ -65,18 +65,20 @@ def table(
     """
     if per_class and not name.startswith("dataset/"):
         raise CardError(
-            f"'{name}' has no table by class", "only data sets have one: medbench table dataset/NAME --per-class"
+            f"'{name}' has no table of classes",
+            "only data sets have such a table: medbench table dataset/NAME --per-class",
         )
     if by is not None and (per_class or not name.startswith("dataset/")):
         if per_class:
-            raise CardError("--by and --per-class are two tables", "give one of the two")
+            raise CardError("--by and --per-class cannot be combined", "remove one of them")
         raise CardError(
-            f"'{name}' has no table by subgroups", "only data sets have one: medbench table dataset/NAME --by COLUMN,…"
+            f"'{name}' has no table of subgroups",
+            "only data sets have such a table: medbench table dataset/NAME --by COLUMN,…",
         )
     if selection is not None and not name.startswith("dataset/"):
         raise CardError(
-            f"'{name}' takes no --model and no --protocol",
-            "only data sets do: medbench table dataset/NAME --model MODEL",
+            f"--model and --protocol have no effect on '{name}'",
+            "they select rows of data sets: medbench table dataset/NAME --model MODEL",
         )
     with gc_paused():  # until `_table` has returned: its records are gone by then
         found = _table(

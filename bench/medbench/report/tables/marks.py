@@ -84,7 +84,7 @@ def interval(group: Group | None, metric: str) -> tuple[float | None, float | No
 
 
 def stored(group: Group) -> bool:
-    """Tell whether all seeds' predictions lie beside their records; without them pandas is not even imported."""
+    """Tell whether all seeds' predictions are next to their records; without them pandas is not even imported."""
     return all(record.has(PREDICTIONS) for record in group.records)
 
 
@@ -108,8 +108,8 @@ def legend(table: Table, words: Words) -> list[str]:
         lines.append(f"{words.best}: the best of {table.ranking or 'its column'}{second}, as printed")
     if any(cell.tied for cell in cells):
         lines.append(
-            f"{TIE_MARK} not separated from the best by a paired test of the stored predictions at the 5 % level, "
-            "adjusted over the column by Holm's method; cite the p (Holm) of medbench compare"
+            f"{TIE_MARK} not distinguishable from the best: paired test of the stored predictions at the 5 % level, "
+            f"adjusted over the column by Holm's method; to cite: the p (Holm) of medbench compare"
         )
     if table.intervals and any(cell.low is not None for cell in cells):
         lines.append("in brackets: 95 % interval")

@@ -164,7 +164,7 @@ def _choose(work: _PaperTable, one: CellSpec) -> Group | None:
 def _otherwise(work: _PaperTable) -> list[str]:
     """Return a note on what was run in other ways than those of the cells that are empty."""
     who = [f"{how} on {', '.join(datasets)}" for how, datasets in work.otherwise.items()]
-    note = "run otherwise than these cells ask for, and so not in them (see medbench table dataset/NAME): "
+    note = "run with other settings than these cells need, so not shown in them (see medbench table dataset/NAME): "
     return [note + "; ".join(who)] if who else []
 
 
@@ -324,9 +324,9 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
     views, epochs = recipe.get("views"), recipe.get("epochs")
     if views and epochs is not None and views < epochs:  # 0 views: the recipe does not augment
         kept = f"{views} augmented views of each training image"
-        work.notes.append(f"{unit.protocol}: epochs draw from {kept}, where the paper augments anew in each epoch")
+        work.notes.append(f"{unit.protocol}: epochs draw from {kept}, whereas the paper augments anew in each epoch")
     if classes := group.first.absent.get(one.metric):
-        work.notes.append(f"{unit.dataset}: {one.metric} leaves out {', '.join(classes)} (absent from test)")
+        work.notes.append(f"{unit.dataset}: {one.metric} is computed without {', '.join(classes)} (absent from test)")
     if group.spread and group.first.metric == one.metric:
         work.notes.append(f"{who}: {one.metric} is {group.spread}")
     for warning in spoken(group):
@@ -356,9 +356,9 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
-    found += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] if RANDOM_MARK in marks else []
+    found += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
     found += [SEEN] if SEEN_MARK in marks else []
-    found += [f"{SPLIT_MARK} another split than the paper's, or other data"] if SPLIT_MARK in marks else []
+    found += [f"{SPLIT_MARK} the split or the data differ from the paper's"] if SPLIT_MARK in marks else []
     found += [FLAW] if FLAW_MARK in marks else []
     return found
 

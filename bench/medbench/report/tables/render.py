@@ -76,7 +76,7 @@ def render_text(table: Table) -> str:
 def _below(table: Table, words: Words) -> list[str]:
     notes = _notes(table, words)
     lines = ["", *(f"note: {note}" for note in notes)] if notes else []
-    return lines + (["", "to fill what is missing:", *(f"  {c}" for c in table.commands)] if table.commands else [])
+    return lines + (["", "to run what is missing:", *(f"  {c}" for c in table.commands)] if table.commands else [])
 
 
 def render_md(table: Table) -> str:
@@ -91,7 +91,7 @@ def render_md(table: Table) -> str:
     if notes := _notes(table, MARKDOWN):
         lines += ["", *(f"- {_md(note)}" for note in notes)]
     if table.commands:
-        lines += ["", "To fill what is missing:", "", "```sh", *table.commands, "```"]
+        lines += ["", "To run what is missing:", "", "```sh", *table.commands, "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -184,9 +184,9 @@ def rich_table(table: Table, width: int = 80, see_all: str = "--format md, csv o
         parts.append(grid(heads, cells, right, fitting.widths, name))
     hidden = [(texts[0][i], texts[1][i] if i in same else "") for i in fitting.hidden]
     if alike := [f"{head} {text}" for head, text in hidden if text]:
-        parts.append(Text(f"the same in all rows: {', '.join(alike)}", style="dim"))
+        parts.append(Text(f"equal in all rows: {', '.join(alike)}", style="dim"))
     if gone := [head for head, text in hidden if not text]:
-        parts.append(Text(f"left out at this width: {', '.join(gone)} (to see all: {see_all})", style="dim"))
+        parts.append(Text(f"columns not shown at this width: {', '.join(gone)} (to see them: {see_all})", style="dim"))
     return Group(*parts, *(Text(line) for line in _below(table, TERMINAL)))
 
 

@@ -154,7 +154,7 @@ def cancel(runs: Path, name: str | None) -> list[str]:
     alive = [task.job for one in chosen for task in one.tasks if _queued(task, queue)]
     if not alive:
         raise MedbenchError(
-            f"no task of {name or runs} that is yours runs or waits", "medbench status --jobs shows what became of them"
+            f"you have no running or waiting task of {name or runs}", "to see their states: medbench status --jobs"
         )
     squeue.cancel(alive)
     return alive

@@ -79,7 +79,7 @@ def thaw(folder: Path, wanted: Iterable[int] | None = None) -> Plan:
         things = json.loads((folder / THINGS).read_text(encoding="utf-8"))
         lines = (folder / JOBS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise MedbenchError(f"{folder} holds no complete plan: {error}", "submit the command again") from error
+        raise MedbenchError(f"{folder} contains no complete plan: {error}", "submit the command again") from error
     if about.get("medbench") != version():
         raise MedbenchError(
             f"{folder} was planned by medbench {about.get('medbench')}, and this is {version()}",
@@ -175,9 +175,7 @@ class _Reader:
             planned, fields = json.loads(self.lines[number])
             job = Job(**{name: self.value(one) for name, one in fields.items()}, texts=self._texts)
             if job.group != planned:
-                raise MedbenchError(
-                    f"{job.name}: the plan in {self.folder} is not the one that was made", "submit the command again"
-                )
+                raise MedbenchError(f"{job.name}: the plan in {self.folder} was changed", "submit the command again")
             self._jobs[number] = job
         return self._jobs[number]
 
@@ -220,5 +218,5 @@ class _Reader:
         found = samples_digest(samples, fields["card"], content), split_digest_of(samples)
         planned = fields["digest"] if not fields["inputs"] else found[0], fields["split_digest"]  # of all inputs there
         if found != planned:
-            raise MedbenchError(f"{self.folder / name} is not what was planned", "submit the command again")
+            raise MedbenchError(f"{self.folder / name} was changed after planning", "submit the command again")
         return {"samples": samples, "content": content}

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 3
 """Lives in a row without new saved state after which a task is ended."""
-HINT = "read medbench logs JOB, give the task's class more minutes or memory in the site file, run the command again"
+HINT = (
+    "read the log (medbench logs JOB), give this class of tasks more minutes or memory in the site file, and run "
+    "the command again"
+)
 
 
 def check(folder: Path, stage: str, number: int) -> None:
@@ -83,7 +86,7 @@ def note(runs: Path, units: Iterable[tuple[Unit, str]], why: str) -> None:
 
 def _refuse(folder: Path, stage: str, number: int, idle: int) -> None:
     if idle >= MOST_IDLE:
-        message = f"{stage} {number}: its last {idle} starts saved nothing new"
+        message = f"{stage} {number}: its last {idle} starts saved no progress"
         end(folder, stage, number, message)
         raise MedbenchError(message, HINT)
 

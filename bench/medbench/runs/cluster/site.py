@@ -42,13 +42,19 @@ models: {"*-giant": {train: {gpus: 4}}}
 class Resources(Strict):
     """What one task of a class gets."""
 
-    partition: str | None = Field(None, description="Slurm's partition; none: the default one.")
-    gpus: int = Field(0, ge=0, le=64, description="GPUs; several (`train` only): one process for each.")
-    cpus: int = Field(4, gt=0, le=1024, description="CPU cores of each process.")
-    memory_gb: float = Field(16, gt=0, description="Memory in GB of all processes together.")
-    minutes: int = Field(120, gt=0, le=43_200, description="Time limit; a requeued task gets it anew.")
-    requeues: int = Field(10, ge=0, le=1_000, description="How often a task that reached the limit is queued again.")
-    constraint: str | None = Field(None, description="Features that the node must have.")
+    partition: str | None = Field(None, description="Slurm partition; default: the cluster's default.")
+    gpus: int = Field(
+        0, ge=0, le=64, description="Number of GPUs; several GPUs (class `train` only) have one process each."
+    )
+    cpus: int = Field(4, gt=0, le=1024, description="Number of CPU cores of each process.")
+    memory_gb: float = Field(16, gt=0, description="Memory of all processes together, in GB.")
+    minutes: int = Field(
+        120, gt=0, le=43_200, description="Time limit in minutes; it starts again when a task is requeued."
+    )
+    requeues: int = Field(
+        10, ge=0, le=1_000, description="How often a task that reached its time limit is queued again."
+    )
+    constraint: str | None = Field(None, description="Slurm features (constraint) that the node must have.")
 
     @property
     def processes(self) -> int:
@@ -64,7 +70,7 @@ def _as_text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
-"""A text; a number counts as one."""
+"""A text; a number is read as a text."""
 
 
 class Site(Card):
@@ -72,27 +78,31 @@ class Site(Card):
 
     checked_by: ClassVar[str] = "medbench doctor --site"
 
-    engine: Literal["slurm"] = Field("slurm", description="Who starts the tasks.")
-    device: Literal["cuda", "cpu"] = Field("cuda", description="Device of the workers, in classes with GPUs.")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(description="What `--precision auto` means on the workers.")
+    engine: Literal["slurm"] = Field("slurm", description="Program that starts the tasks.")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="Device of the workers, in classes of tasks with GPUs.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="Precision of the workers if --precision is auto.")
     env: dict[str, Text] = Field(default_factory=dict, description="Environment variables of the workers.")
-    setup: list[str] = Field(default_factory=list, description="Shell lines before Python starts.")
-    python: str | None = Field(None, description="Command that runs Python there; none: the Python that submits.")
-    extra: dict[str, Text] = Field(default_factory=dict, description="Further options of sbatch, such as account.")
-    srun_args: list[str] = Field(default_factory=list, description="Arguments of srun.")
-    at_once: int = Field(64, gt=0, description="How many tasks of one array may run at once.")
-    signal_seconds: int = Field(120, gt=0, description="Seconds before its time limit at which a task is told to save.")
-    chunk_minutes: float = Field(20, gt=0, description="Small jobs share a task of about this many minutes.")
-    classes: dict[Class, Resources] = Field(description="Class of tasks -> what one task gets.")
+    setup: list[str] = Field(default_factory=list, description="Shell commands before Python starts.")
+    python: str | None = Field(
+        None, description="Command that runs Python on the workers; default: the Python that submits."
+    )
+    extra: dict[str, Text] = Field(default_factory=dict, description="Further options for sbatch, such as account.")
+    srun_args: list[str] = Field(default_factory=list, description="Arguments for srun.")
+    at_once: int = Field(64, gt=0, description="Number of tasks of one array that may run at the same time.")
+    signal_seconds: int = Field(
+        120, gt=0, description="Number of seconds before its time limit at which a task saves its state."
+    )
+    chunk_minutes: float = Field(20, gt=0, description="Small jobs are joined to tasks of about this many minutes.")
+    classes: dict[Class, Resources] = Field(description="Class of tasks -> resources of one task.")
     models: dict[str, dict[Class, Resources]] = Field(
-        default_factory=dict, description="Pattern of model names -> class -> what differs there."
+        default_factory=dict, description="Pattern of model names -> class of tasks -> resources that differ."
     )
 
     @field_validator("precision", mode="before")
     @classmethod
     def _settled(cls, value: Any) -> Any:
         if value == "auto":
-            raise ValueError("'auto' depends on the machine: name the workers' precision (bf16 on new GPUs)")
+            raise ValueError("'auto' depends on the machine: give the precision of the workers (bf16 on new GPUs)")
         return value
 
     @field_validator("classes")

@@ -32,7 +32,7 @@ class NothingToSubmitError(MedbenchError):
     """All requested units are done or queued; `queued` is the number of units that are queued."""
 
     def __init__(self, queued: int) -> None:
-        what = "everything is done" if not queued else f"the {queued} units that are not done are queued"
+        what = "all units are done" if not queued else f"the {queued} unfinished units are already queued"
         super().__init__(f"nothing to submit: {what}", "see: medbench status --jobs")
         self.queued = queued
 
@@ -112,7 +112,7 @@ def prepare(plan: Plan, records: Iterable[Record], device: str, chunk: float, *,
     if plan.options.overwrite != "missing":  # a task that is queued again would start from the beginning each time
         raise MedbenchError(
             f"--overwrite {plan.options.overwrite} does not work with --on",
-            "leave one of them out; to run units again on a cluster, delete their folders first",
+            "remove one of them; to run units again on a cluster, delete their folders first",
         )
     waiting = queued(plan.options.runs)
     there = Listing(plan.options.runs)
@@ -142,7 +142,7 @@ def read_tasks(folder: Path) -> TaskList:
     try:
         return TASKLIST.validate_json((folder / TASKS).read_bytes())
     except (OSError, ValueError) as error:
-        raise MedbenchError(f"{folder} holds no tasks: {error}", "give the folder of a submission") from error
+        raise MedbenchError(f"{folder} contains no tasks: {error}", "give the folder of a submission") from error
 
 
 def with_needs(jobs: Sequence[Job]) -> list[Job]:
@@ -199,8 +199,8 @@ def _alive(*, needed: bool = True) -> set[str]:
     found = squeue.queue()
     if found is None and needed and shutil.which("squeue"):
         raise MedbenchError(
-            "squeue does not answer, so nobody knows what is queued already",
-            "nothing was submitted; try again in some minutes",
+            "squeue does not answer, so medbench cannot know what is already queued",
+            "nothing was submitted; try again in a few minutes",
         )
     return {name for name, (state, _) in (found or {}).items() if state in squeue.ALIVE}
 
@@ -234,7 +234,8 @@ def to_slurm(made: Prepared, site: Site, command: str, worker: Callable[[str, in
                     raise
                 raise MedbenchError(
                     f"{stage.name}: {error.message}; the {len(tasks)} tasks before it are in the queue",
-                    f"{error.hint}; the same command then submits the rest, medbench cancel ends what is queued",
+                    f"{error.hint}; then run the same command to submit the rest; to cancel the queued tasks: "
+                    f"medbench cancel",
                 ) from error
             tasks += [
                 SubmittedTask(stage.name, number, job, units_of(made, stage, number))

@@ -92,7 +92,7 @@ class JobInputs:
             inputs.banks = self.banks
             if inputs.side != self.side:
                 raise DataError(
-                    f"{inputs.dataset.card.name} has images of {inputs.side} pixels, {card.name} of {self.side}",
+                    f"{inputs.dataset.card.name} has images of {inputs.side} pixels, and {card.name} of {self.side}",
                     "fit=centre does not resize: test on images of the same size",
                 )
 

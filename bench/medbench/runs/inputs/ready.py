@@ -29,8 +29,8 @@ class ReadyInputs(JobInputs):
         made_of, name = self.table.about.get("data"), self.dataset.card.name
         if made_of not in (None, self.dataset.digest):
             raise DataError(
-                f"{job.weights.path} has features of other images: {self.table.about.get('dataset')}, not {name}",
-                f"medbench features MODEL {name} --to FILE writes those of {name}",
+                f"{job.weights.path} has features of {self.table.about.get('dataset')}, not of {name}",
+                f"to write those of {name}: medbench features MODEL {name} --to FILE",
             )
 
     def everything(self) -> NDArray[np.float32]:

@@ -50,8 +50,9 @@ class Towers:
         warnings = _cut(tower, asked)
         if known is None and weights.path is not None:
             warnings += (
-                f"the weights have no logit_scale: cosines are multiplied by {FIRST_SCALE:.1f}, where CLIP's training "
-                "starts, so probabilities and metrics of them are not the model's own (--set scale=… sets it)",
+                f"the weights have no logit_scale: cosine similarities are multiplied by {FIRST_SCALE:.1f}, as at "
+                f"the start of CLIP's training, so probabilities are not calibrated by the model (to change it: "
+                f"--set scale=…)",
             )
         embed = functools.partial(self._embed, tower)
         return Language(

@@ -65,7 +65,7 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
     """
     if settings.single_label and data.multilabel:
         raise MedbenchError(
-            f"{recipe.name} has no rule for several findings per sample, which {data.card.name} has",
+            f"{recipe.name} does not support several findings per sample, which {data.card.name} has",
             "run zero-shot, few-shot or linear-probe on it, or choose a data set of one class per sample",
         )
     if (KINDS[recipe.kind].beyond_pooled or settings.language) and (data.inputs or settings.inputs):
@@ -87,25 +87,25 @@ def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, d
     for given, value in (("--weights", options.weights), ("--image-size", options.image_size)):
         if value is not None:
             raise MedbenchError(
-                f"{given} {value}: {model.name} is a file of features, which is not computed again",
-                f"leave out {given}, or name the model that made the file",
+                f"{given} {value}: {model.name} is a features file, so features are not computed",
+                f"remove {given}, or give the model that made the file",
             )
     if KINDS[recipe.kind].beyond_pooled or settings.language or settings.pooled or data.inputs:
         lacking = "samples with several images" if data.inputs else "more than one vector for each image"
         known = [name for name, one in SETTINGS.items() if not one.kind.beyond_pooled and not issubclass(one, Prompted)]
         raise MedbenchError(
-            f"{recipe.name} on {data.card.name} needs {lacking}, and {model.name} is a file of features",
-            f"with a file, run one of {', '.join(known)}",
+            f"{recipe.name} on {data.card.name} needs {lacking}, and {model.name} is a features file",
+            f"with a features file, run one of {', '.join(known)}",
         )
     if options.corrupt:
         raise MedbenchError(
-            f"--corrupt: {model.name} is a file of features, which has none of corrupted images",
-            "name the model itself, or leave out --corrupt",
+            f"--corrupt: {model.name} is a features file and has no features of corrupted images",
+            "give the model itself, or remove --corrupt",
         )
     if views := getattr(settings, "views", 0):
         raise MedbenchError(
-            f"{recipe.name} learns from {views} augmented views of an image, and the file {model.name} has none",
-            "--set views=0 learns from the features that the file has",
+            f"{recipe.name} needs {views} augmented views of each image, and the features file {model.name} has none",
+            "to use the features in the file: --set views=0",
         )
 
 
@@ -117,7 +117,7 @@ def check_parts(recipe: ProtocolCard, settings: Settings, data: Dataset) -> None
     """
     if lacking := [part for part in settings.parts if not data.sizes.get(part)]:
         raise MedbenchError(
-            f"{recipe.name} needs samples in {' and '.join(lacking)}, and the split '{data.split_name}' of"
-            f" {data.card.name} has none",
-            "choose another split; zero-shot needs only a test part, few-shot with val=none needs no val part",
+            f"{recipe.name} needs samples in {' and '.join(lacking)}, but the split '{data.split_name}' of "
+            f"{data.card.name} has none",
+            "choose another split; zero-shot needs only test, and few-shot with val=none needs no val",
         )

@@ -21,7 +21,7 @@ PARTS = ("all", "test")
 
 @dataclass
 class Targets:
-    """The test sets of a request's jobs, beside their own.
+    """The test sets of a request's jobs, next to their own.
 
     Attributes:
         options: The options of the run.
@@ -54,7 +54,7 @@ class Targets:
         if not KINDS[recipe.kind].classifies:
             raise MedbenchError(
                 f"{asked[0]}: {recipe.name} does not classify, so it cannot be tested on other images",
-                f"leave out {' and '.join(asked)}, or run another protocol",
+                f"remove {' and '.join(asked)}, or run another protocol",
             )
         elsewhere = [self._shifted(trained, self._load(other, name)) for other in self._names]
         return (*elsewhere, *self._corrupted(trained))
@@ -102,7 +102,7 @@ def _refuse_inputs(given: str, data: Dataset) -> None:
     if data.inputs:
         raise MedbenchError(
             f"{given} takes one image per sample, but samples of {data.card.name} have several inputs",
-            "name another data set, or a card without `inputs`",
+            "give another data set, or a card without `inputs`",
         )
 
 
@@ -116,4 +116,4 @@ def check_targets(options: Options) -> None:
         raise unknown("value of --test-part", options.test_part, PARTS)
     if not options.test_on and (options.closed or options.test_part != "all"):
         given = "--closed" if options.closed else f"--test-part {options.test_part}"
-        raise MedbenchError(f"{given} has no effect without --test-on", "name the data sets to test on: --test-on NAME")
+        raise MedbenchError(f"{given} has no effect without --test-on", "give the data sets to test on: --test-on NAME")

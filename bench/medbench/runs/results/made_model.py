@@ -35,7 +35,9 @@ def _complete(job: Job, made: ModelCard, digest: str) -> ModelCard:
     changes = {
         "name": made_name(job.model.name, job.protocol.name),
         "title": f"{job.model.name}, trained further by {job.protocol.name} on {job.dataset.card.name}",
-        "notes": "Training started from random weights: a sanity row, not a result." if job.origin == "random" else "",
+        "notes": "Training started from random weights: a sanity check, not a result."
+        if job.origin == "random"
+        else "",
         "weights": (made.weights or Weights()).model_copy(update={"file": store.WEIGHTS, "sha256": digest}),
         "pretraining": made.pretraining.model_copy(update={"data": list(seen), "method": job.protocol.name}),
     }

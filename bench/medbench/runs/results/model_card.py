@@ -13,7 +13,7 @@ from medbench.storage import files
 README = "README.md"
 TASK = "image-classification"
 UNFIT = {
-    "toy": "The data are generated images: the numbers say nothing about medicine.",
+    "toy": "The data are generated images, so the numbers say nothing about medicine.",
     "random": "Training started from random weights: a sanity check, not a result.",
 }
 
@@ -61,7 +61,7 @@ def _text(job: Job, record: Record, name: str, licence: str) -> str:
     ]
     facts = {
         "preset": unit.preset,
-        "licence of the first weights": licence or "unknown",
+        "licence of the initial weights": licence or "unknown",
         "licence of the data": data.licence or "unknown",
         "digest of the data": job.dataset.digest,
         "split": job.dataset.split_name,

@@ -134,17 +134,17 @@ def _warnings_on(job: Job, shift: Shifted, inputs: JobInputs) -> list[str]:
     classes, scored = job.dataset.card.class_names, shift.dataset.card.class_names
     if len(scored) < len(classes):
         left = [name for name in classes if name not in scored]
-        found.append(f"classes that {shift.name} lacks are not scored on it: {listed(left, 8)}")
+        found.append(f"classes that are absent from {shift.name} are not scored on it: {listed(left, 8)}")
     else:
         counts = _count(inputs.dataset, "test").classes
         if lacking := [name for name, n in counts.items() if not n]:
-            found.append(f"{ABSENT}test holds no image of {listed(lacking, 8)}: metrics leave these out")
+            found.append(f"{ABSENT}test has no image of {listed(lacking, 8)}: metrics are computed without these")
     return found
 
 
 def warnings_of(job: Job, inputs: JobInputs | CombinedInputs) -> list[str]:
     """Return the warnings that do not depend on the outcome."""
-    found = ["random weights: this is a sanity row, not a result"] if job.origin == "random" else []
+    found = ["random weights: a sanity check, not a result"] if job.origin == "random" else []
     leaks = [leak for leak in leaks_of(inputs.dataset) if leak.kind in FLAWS]
     if job.kind.pairs:  # it learns from texts: which classes are there does not matter
         leaks = [leak for leak in leaks if not leak.kind.startswith("absent-")]

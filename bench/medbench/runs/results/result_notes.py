@@ -25,7 +25,7 @@ def notes_of(dataset: Dataset, outcome: Outcome, targets: NDArray[np.integer]) -
     names, found = dataset.card.class_names, []
     if dataset.multilabel:
         if len(targets) and not (outcome.log_odds_test >= 0).any():
-            found.append(f"predicts nothing: no finding has a score of 0.5 in any of the {len(targets)} test images")
+            found.append(f"predicts no finding: no score reaches 0.5 in any of the {len(targets)} test images")
     else:
         called = np.unique(outcome.log_odds_test.argmax(axis=1))
         if len(called) == 1 and len(np.unique(targets)) > 1:
@@ -33,7 +33,7 @@ def notes_of(dataset: Dataset, outcome: Outcome, targets: NDArray[np.integer]) -
         found += _below_chance(outcome.log_odds_test, targets)
     validation = len(dataset.targets("val"))
     if _chose(outcome) and 0 < validation < FEW_VALIDATION:
-        found.append(f"validation has {validation} images: what was chosen on it depends on a few of them")
+        found.append(f"validation has only {validation} images: choices on it depend on a few of them")
     per_class = targets.sum(axis=0) if dataset.multilabel else np.bincount(targets, minlength=len(names))
     few = sorted((int(n), name) for n, name in zip(per_class, names, strict=True) if 0 < n < FEW_TEST)
     if few:
@@ -57,7 +57,7 @@ def _below_chance(log_odds: NDArray[np.float64], targets: NDArray[np.integer]) -
         area, pairs = metrics.score("auroc", log_odds, targets), positive * (n - positive)
         spread = math.sqrt((n + 1) / (12 * pairs)) if pairs else math.inf
         if (area - 0.5) / spread < BELOW:
-            return [f"below chance: AUROC {area:.3f}, where random scores give 0.500 ± {spread:.3f}"]
+            return [f"below chance: AUROC {area:.3f}, whereas random scores give 0.500 ± {spread:.3f}"]
         return []
     counts = confusions(log_odds[None], targets)[0]
     right, (truth, called) = int(np.trace(counts)), (counts.sum(axis=1), counts.sum(axis=0))
@@ -66,6 +66,6 @@ def _below_chance(log_odds: NDArray[np.float64], targets: NDArray[np.integer]) -
     variance = (pairs - (truth @ called**2 + called @ truth**2) / n + (pairs / n) ** 2) / (n - 1)
     if variance > 0 and (right - pairs / n) / math.sqrt(variance) < BELOW:
         spread = math.sqrt(variance)
-        return [f"below chance: {right} of {n} right, where random orders of the predictions give "
-                f"{pairs / n:.1f} ± {spread:.1f}"]  # fmt: skip
+        return [f"below chance: {right} of {n} correct, whereas permuted predictions give {pairs / n:.1f} ± "
+        f"{spread:.1f}"]  # fmt: skip
     return []

@@ -53,7 +53,7 @@ def write_records(
 
 
 def _kept(job: Job, part: Part, unit: Unit, key: str, outcome: Outcome | None, *, overwrite: bool) -> Record | None:
-    """Return the record of an earlier run that stays; the weights of this one are kept beside it, where asked for."""
+    """Return the record of an earlier run that stays; the weights of this one are kept next to it, where asked for."""
     runs = job.options.runs
     folder = store.folder_of(runs, unit, key)
     keeps = _keeps(job, part, unit, outcome)

@@ -50,8 +50,8 @@ class FeatureTable:
         at = {name: row for row, name in enumerate(self.ids)}
         if lacking := [name for name in ids if name not in at]:
             raise DataError(
-                f"{file} has no features of {len(lacking)} of {len(ids)} images: {', '.join(lacking[:3])} …",
-                f"its ids must be those of the data set; it has {', '.join(list(self.ids)[:3])} …",
+                f"{file} has no features for {len(lacking)} of {len(ids)} images: {', '.join(lacking[:3])} …",
+                f"its ids must be those of the data set; the file has {', '.join(list(self.ids)[:3])} …",
             )
         return self.values[[at[name] for name in ids]]
 
@@ -80,7 +80,7 @@ def read_table(path: Path) -> FeatureTable:
     if values.ndim != 2 or values.shape[0] != len(ids) or not values.size or not np.issubdtype(values.dtype, np.number):
         raise _no_table(path, f"{len(ids)} ids, features of shape {values.shape} and type {values.dtype}")
     if twice := [name for name, n in Counter(ids).items() if n > 1]:
-        raise DataError(f"{path}: the id {twice[0]} is there more than once", "each image has one row")
+        raise DataError(f"{path}: duplicate id {twice[0]}", "each image must have one row")
     found = values.astype(np.float32)
     if len(odd := np.flatnonzero(~np.isfinite(found).all(axis=1))):
         raise DataError(f"{path}: the features of {ids[odd[0]]} are not all finite", "extract them again")
@@ -91,7 +91,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """Return what a file says of its features; nothing if it does not.
 
     Raises:
-        DataError: It is no file of features.
+        DataError: It is not a features file.
         CardError: Its ending is unknown.
     """
     form = form_of(path)
@@ -99,7 +99,7 @@ def read_about(path: Path) -> dict[str, Any]:
         text = form.about(path)
         found = json.loads(text) if text else {}
     if not isinstance(found, dict):
-        raise _no_table(path, f"'{ABOUT}' is no JSON object")
+        raise _no_table(path, f"'{ABOUT}' is not a JSON object")
     return found
 
 
@@ -113,8 +113,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _no_table(path: Path, why: str) -> DataError:
-    wanted = f"expected '{IDS}' (n texts) and '{VALUES}' (n rows of d numbers); medbench features writes such files"
-    return DataError(f"{path} is no file of features: {why}", wanted)
+    wanted = f"expected '{IDS}' (n texts) and '{VALUES}' (n rows of d numbers); to write such a file: medbench features"
+    return DataError(f"{path} is not a features file: {why}", wanted)
 
 
 Rows = tuple[list[str], NDArray[Any]]
@@ -154,7 +154,7 @@ def _write_parquet(path: Path, table: FeatureTable, about: str) -> None:
 
 def _npz(path: Path) -> NpzFile:
     if not zipfile.is_zipfile(path):  # numpy's own message names an unsafe way to read it
-        raise ValueError("it is no zip archive of arrays")
+        raise ValueError("it is not a zip archive of arrays")
     return cast(NpzFile, np.load(path, allow_pickle=False))
 
 

@@ -44,7 +44,7 @@ def load_tensors(path: Path, *, foreign: bool = False) -> tuple[dict[str, Tensor
         content = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     facts = about.get("facts", "{}")
     if not (foreign and "checksum" not in about) and about.get("checksum") != _checksum(content, facts):
-        raise ValueError("its content is not what was written: the checksum differs")
+        raise ValueError("its content is damaged: the checksum differs")
     return content, json.loads(facts)
 
 

@@ -162,7 +162,7 @@ class Alignment(Training[Tensor]):
         numbers = {f"{self.what}/{name}": self.curve[name][-1] for name in CURVE} | self._probed(epoch)
         self.machine.accelerator.log(numbers, step=epoch - 1)
         shown = "".join(f", {name} {own[-1]:.3f}" for name, own in self.probes.items() if own[-1] == own[-1])
-        advance(0, f"epoch {epoch}/{self.epochs}: loss {loss:.4f}, {loss - floor:.4f} above its floor{shown}")
+        advance(0, f"epoch {epoch}/{self.epochs}: loss {loss:.4f}, {loss - floor:.4f} above its minimum{shown}")
         return False
 
     def state(self) -> State:

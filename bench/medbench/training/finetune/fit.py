@@ -216,7 +216,7 @@ class Fit(Accumulated[Tensor | Undrawn]):
         )
 
     def _fitted(self) -> Fitted:
-        failed = "" if self.best_state else "the validation metric was undefined in every epoch"
+        failed = "" if self.best_state else "the validation metric was undefined in all epochs"
         best = self.sign * float(self.best) if self.best_state else float("nan")
         step = self.curve.step[self.best_epoch]
         return Fitted(

@@ -90,7 +90,7 @@ class Refining(Training[Tensor]):
         if several and self.micro < self.batch:
             raise MedbenchError(
                 f"{what}: micro_batch works only with one process; each of {machine.world} has its share at once",
-                "leave micro_batch out, or use one process",
+                "remove micro_batch, or use one process",
             )
         self.data, self.settings = data, settings
         self.weights = torch.tensor([*settings.loss_weights.values()], device=machine.device)

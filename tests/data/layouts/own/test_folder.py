@@ -29,7 +29,7 @@ def test_what_is_beside_a_split_is_left_out(tmp_path):
     (root / "Train" / "a" / "notes.txt").touch()
     own = card_from_folder(root)
     assert own.card.layout.splits == {"train": "Train", "val": "dev", "test": "test"}
-    assert said(own, "not used") == "d, external, __MACOSX, 1 files that are no images (1 .txt)"
+    assert said(own, "not used") == "d, external, __MACOSX, 1 files that are not images (1 .txt)"
     assert said(own, "split") == "by folder: train = Train, val = dev, test = test"
     assert load_dataset(str(root)).samples["split"].value_counts().to_dict() == {"train": 10, "val": 10, "test": 10}
 
@@ -37,18 +37,18 @@ def test_what_is_beside_a_split_is_left_out(tmp_path):
 def test_validation_alone_is_the_test(tmp_path):
     own = card_from_folder(fill(tmp_path, "train/a", "train/b", "val/a", "val/b"))
     assert own.card.layout.splits == {"train": "train", "test": "val"}
-    assert "there is no test folder, so val is the test; val is cut from train" in said(own, "split")
+    assert "there is no test folder, so val is used as test; val is cut from train" in said(own, "split")
 
 
 @pytest.mark.parametrize(
     ("places", "words"),
     [
         (["train/a", "valid/a", "validation/a"], "the folders valid and validation both mean one split"),
-        (["train/a", "car", "plane"], "which needs train and test; what are car, plane?"),
+        (["train/a", "car", "plane"], "which needs train and test; unclear: car, plane"),
         (["test/a", "val/a"], "the folders test, val are of a split"),
         (["a/train", "a/test", "b/train", "b/test"], "the folders a, b hold folders of a split: test, train"),
-        (["train/a", "train/b", "test"], "test holds no class folders"),
-        (["only"], "it holds only"),
+        (["train/a", "train/b", "test"], "test contains no class folders"),
+        (["only"], "it contains only"),
     ],
 )
 def test_folders_that_are_not_clear(tmp_path, places, words):
@@ -93,11 +93,11 @@ def test_names_like_pairs_are_doubted(tmp_path, form, doubt):
             Image.new("L", (4, 4)).save(tmp_path / kind / f"{kind}{name}")
     doubts = card_from_folder(tmp_path).taken.doubts
     assert bool(doubts) == doubt
-    assert all("begin like another's" in text for text in doubts)
+    assert all("begin like another one" in text for text in doubts)
 
 
 def test_files_that_are_no_images(tmp_path):
     for kind in ("a", "b"):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "x.nii").touch()
-    refused(lambda: card_from_folder(tmp_path), "no file in the class folders a, b ends like an image: 2 .nii")
+    refused(lambda: card_from_folder(tmp_path), "no file in the class folders a, b has an image extension: 2 .nii")

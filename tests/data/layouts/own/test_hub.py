@@ -96,7 +96,7 @@ def test_without_a_network_what_is_there_is_used(hub, read, monkeypatch):
     first = card_from_hub("hf://lab/eyes")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert card_from_hub("hf://lab/eyes").card == first.card
-    with pytest.raises(MissingDataError, match="lab/other is not here, and the hub cannot be reached"):
+    with pytest.raises(MissingDataError, match="lab/other is not in the local cache, and the hub cannot be reached"):
         find_source("hf://lab/other")
 
 

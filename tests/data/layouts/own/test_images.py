@@ -45,7 +45,7 @@ def test_images_that_cannot_be_told(tmp_path):
         (tmp_path / place).mkdir()
         (tmp_path / place / "a.png").touch()
     refused(lambda: find_images(columns(tmp_path, "a"), "image", tmp_path), "t.csv:2", "2 images are called a")
-    refused(lambda: find_images(columns(tmp_path, "b"), "image", tmp_path), "no image is called b")
+    refused(lambda: find_images(columns(tmp_path, "b"), "image", tmp_path), "there is no image b")
     refused(lambda: find_images(columns(tmp_path, "a", name="{x}"), "{x}", tmp_path), "has braces in its name")
 
 

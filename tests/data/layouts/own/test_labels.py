@@ -37,10 +37,10 @@ def test_spellings_of_one_class(texts, names, values):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ("a b nan a NaN", "t.csv:4: column 'y': 'nan' stands for a missing label, it seems (2 such rows)"),
+        ("a b nan a NaN", "t.csv:4: column 'y': 'nan' seems to mean a missing label (2 such rows)"),
         ("a b N/A a", "t.csv:4: column 'y': 'N/A' stands for"),
         ("0 1 -1 0", "t.csv:4: column 'y': '-1' stands for"),
-        ("0 1 -1.0 0 -1", "t.csv:4: column 'y': '-1.0' stands for a missing label, it seems (2 such rows)"),
+        ("0 1 -1.0 0 -1", "t.csv:4: column 'y': '-1.0' seems to mean a missing label (2 such rows)"),
         ("a b  a", "t.csv:4: column 'y': the label is missing"),
         (" ".join(f"{i / 7}" for i in range(40)), "40 different numbers, such as"),
         (" ".join(map(str, range(40))), "40 different labels in 40 rows"),
@@ -59,10 +59,10 @@ def test_one_class_per_column():
     names = hot_candidates(one, list(one.cells))
     assert names == ["A", "B", "C"]
     assert of_hot(one, names, chosen=False, several=False).task == "multiclass"
-    assert of_hot(one, names[:2], chosen=True, several=False).notes == ["rows with none: 1, with several: 0"]
+    assert of_hot(one, names[:2], chosen=True, several=False).notes == ["rows without a class: 1, with several: 0"]
     many = columns(A="1 0 1", B="1 1 0")
     found = of_hot(many, ["A", "B"], chosen=False, several=False)
-    assert (found.task, found.notes) == ("multilabel", ["rows with none: 0, with several: 1"])
+    assert (found.task, found.notes) == ("multilabel", ["rows without a class: 0, with several: 1"])
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,14 @@ def test_one_class_per_column():
         ({"A": "1 0 0", "B": "0 1 "}, "t.csv:4: column 'B': the cell is empty"),
         ({"A": "1 0 0", "B": "0 1 nan"}, "t.csv:4: column 'B': 'nan' is neither 0 nor 1"),
         ({"A": "1 " * 10 + "0 0", "B": "0 " * 10 + "0 1"}, "t.csv:12: none of the columns A, B is 1 (1 such rows)"),
-        ({"A": "1 0 1", "B": "0 1 0", "sex_male": "1 1 0"}, "column 'sex_male' holds 0 and 1 but is no class like A,B"),
-        ({"A": "1 0 0", "B": "0 1 0", "C": "0 0 1", "D": "1 1 0"}, "column 'D' holds 0 and 1 but is no class"),
+        (
+            {"A": "1 0 1", "B": "0 1 0", "sex_male": "1 1 0"},
+            "column 'sex_male' has 0 and 1, but does not seem to be a class like A,B",
+        ),
+        (
+            {"A": "1 0 0", "B": "0 1 0", "C": "0 0 1", "D": "1 1 0"},
+            "column 'D' has 0 and 1, but does not seem to be a class",
+        ),
     ],
 )
 def test_what_is_no_column_of_a_class(cells, words):

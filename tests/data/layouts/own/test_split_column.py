@@ -24,7 +24,7 @@ def table(name: str, cells: str) -> Columns:
         ("mode", "train test", {}, ": train 1, test 1; val is cut from train"),
         ("anything", "train,val,test", {}, ": train 1, val 1, test 1"),
         ("split", "train,,test", {}, ": train 1, test 1; val is cut from train; 1 rows without one are left out"),
-        ("split", "train val", {"train": "train", "val": "test"}, "no row is test, so the val rows are the test"),
+        ("split", "train val", {"train": "train", "val": "test"}, "no row is test, so the val rows are used as test"),
         (
             "fold",
             "1 2 10 3",
@@ -43,14 +43,14 @@ def test_a_split_is_kept_as_it_is_written(name, cells, values, note):
 @pytest.mark.parametrize(
     ("name", "cells", "words"),
     [
-        ("split", "train,test,holdout,holdout", "t.csv:4: column 'split': 'holdout' is no split (2 such rows)"),
-        ("subset", "train,test,external", "t.csv:4: column 'subset': 'external' is no split"),
-        ("split", "0 1 2", "t.csv:2: column 'split': '0' is no split"),
-        ("fold", "-1 0 1 2", "'-1' is no split"),
-        ("fold", "0 1", "'0' is no split"),
-        ("is_train", "1 0 maybe", "t.csv:4: column 'is_train': 'maybe' is no split"),
-        ("split", "val test", "says of no row that it is for train; it holds val, test"),
-        ("split", "train,,", "says of no row that it is for test"),
+        ("split", "train,test,holdout,holdout", "t.csv:4: column 'split': 'holdout' is not a split (2 such rows)"),
+        ("subset", "train,test,external", "t.csv:4: column 'subset': 'external' is not a split"),
+        ("split", "0 1 2", "t.csv:2: column 'split': '0' is not a split"),
+        ("fold", "-1 0 1 2", "'-1' is not a split"),
+        ("fold", "0 1", "'0' is not a split"),
+        ("is_train", "1 0 maybe", "t.csv:4: column 'is_train': 'maybe' is not a split"),
+        ("split", "val test", "has no row for train; it contains val, test"),
+        ("split", "train,,", "has no row for test"),
     ],
 )
 def test_what_is_no_split_is_an_error(name, cells, words):

@@ -76,7 +76,7 @@ def test_images_named_without_extension(make_csv):
     assert dataset.samples["path"][3] == "pics/0003.png"
     assert dataset.card.channels == 1
     (root / "pics" / "0000.png").rename(root / "pics" / "other.png")
-    with pytest.raises(DataError, match="no image is called 0000"):
+    with pytest.raises(DataError, match="there is no image 0000"):
         card_from_csv(root / "labels.csv")
 
 
@@ -155,7 +155,7 @@ def test_folder_with_splits(tmp_path):
 
 def test_folder_that_is_none(tmp_path):
     (tmp_path / "empty" / "only").mkdir(parents=True)
-    with pytest.raises(DataError, match="not a folder of class folders: it holds only"):
+    with pytest.raises(DataError, match="not a folder of class folders: it contains only"):
         load_dataset(str(tmp_path / "empty"))
 
 

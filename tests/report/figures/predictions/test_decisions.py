@@ -41,7 +41,7 @@ def test_intervals_are_those_of_the_table(show):
 
 
 def test_of_several_classes_one_is_named(show):
-    with pytest.raises(MedbenchError, match="is about one class, and multiclass has 3") as error:
+    with pytest.raises(MedbenchError, match="shows one class, and multiclass has 3") as error:
         collect(show("multiclass"))
-    assert error.value.hint == "name it: --class CLASS, one of none, mild, severe"
+    assert error.value.hint == "name the class: --class CLASS, one of none, mild, severe"
     assert "severe against the rest" in collect(show("multiclass"), "severe").title

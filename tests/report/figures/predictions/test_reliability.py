@@ -21,7 +21,7 @@ def two(x: np.ndarray) -> np.ndarray:
 
 
 def fitted(seed: int) -> float:
-    """The temperature with the least log loss on validation, by another method: x[:, 1] is the difference of logits."""
+    """The temperature with the lowest log loss, by another method: x[:, 1] is the difference of logits."""
     truth, x = predicted("binary", 2.0, seed, "val")
 
     def loss(t: float) -> float:

@@ -19,7 +19,10 @@ def names(found) -> list[str]:
 def test_of_each_model_the_best_on_validation(show):
     found = show()
     assert names(found) == ["good · linear-frozen", "poor · knn"], "without validation it cannot be the best"
-    assert "shown: of each model the run with the best auroc on validation; others: --model, --protocol" in found.notes
+    assert (
+        "shown: for each model, the run with the best auroc on validation; to show others: --model, --protocol"
+        in found.notes
+    )
     assert found.title == "binary"
 
 
@@ -43,7 +46,7 @@ def test_what_was_not_run_is_refused(show, selection, match):
 
 
 def test_nothing_is_left(show):
-    with pytest.raises(CardError, match="no run is left"):
+    with pytest.raises(CardError, match="no run matches"):
         show(models="good", protocols="knn")
 
 

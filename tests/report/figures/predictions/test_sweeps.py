@@ -67,7 +67,7 @@ def test_shares_of_the_training_part_and_all_of_it(synthetic):
         "dinov2 · paper": [(0.1, 0.41), (0.5, 0.51), (1, 0.6)],
         "dinov2 · paper; split=other": [(0.25, 0.21), (1, 0.31)],
     }
-    assert data.panels[0].x_title == "share of the training part (all: 400 images)"
+    assert data.panels[0].x_title == "share of the training images (all: 400 images)"
     assert data.kind == EFFICIENCY
     assert draw(data, dpi=40).startswith(b"\x89PNG")
 

@@ -99,7 +99,7 @@ def test_two_commands_at_once_and_a_unit_that_fails_in_the_middle(
     ]
     told = sorted(one.communicate()[1] for one in both)
     assert sorted(one.returncode for one in both) == [0, 0]
-    assert sum("nothing to submit: the 5 units that are not done are queued" in text for text in told) == 1
+    assert sum("nothing to submit: the 5 unfinished units are already queued" in text for text in told) == 1
     done = medbench(*request, "--wait")
     assert done.status == 1
     assert same_as_single(world, apart) == 2, "knn and linear-probe of toy-vit need no weights of others"

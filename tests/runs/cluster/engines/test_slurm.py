@@ -30,8 +30,8 @@ def test_29_units_in_dependent_stages_are_those_of_a_single_process(
     done = medbench(*request)
     assert done.status == 0, done.err
     again = medbench(*request)
-    assert "nothing to submit: the 29 units that are not done are queued" in again.err
+    assert "nothing to submit: the 29 unfinished units are already queued" in again.err
     wait()
     assert same_as_single(world, apart) == 29
     assert tables_of(apart) == tables_of(world.runs)
-    assert "nothing to submit: everything is done" in medbench(*request).err
+    assert "nothing to submit: all units are done" in medbench(*request).err

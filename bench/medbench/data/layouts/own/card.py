@@ -84,12 +84,10 @@ def write_card(card: DatasetCard, data: Path, name: str | None = None, *, force:
     name = name or card.name
     if not re.fullmatch(NAME, name):
         raise CardError(
-            f"'{name}' is no name of a data set", "letters, digits, '.', '_' and '-', a letter or digit first"
+            f"'{name}' is not a valid data set name", "letters, digits, '.', '_' and '-', a letter or digit first"
         )
     if name in cards.names("datasets") and not force:
-        raise CardError(
-            f"there is a data set card '{name}' already", "choose another --name, or replace it with --force"
-        )
+        raise CardError(f"a data set card '{name}' already exists", "choose another --name, or replace it with --force")
     path = Path("datasets") / f"{name}.yaml"
     files.write_text(path, card_yaml(card.model_copy(update={"name": name, "root": root_from_here(data)})))
     return path

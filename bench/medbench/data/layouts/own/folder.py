@@ -35,7 +35,7 @@ class Found:
     splits: dict[Split, str]
     classes: list[str]
     left: list[str] = field(default_factory=list)
-    note: str = "drawn at random, image by image"
+    note: str = "drawn at random, by image"
 
     @property
     def bases(self) -> list[str]:
@@ -72,7 +72,7 @@ def card_from_folder(path: Path, columns: OwnColumns | None = None) -> Own:
     lines = [
         ("image", f"{len(images)} files{inside} ({_endings(images)})"),
         ("label", "; ".join([f"the folder, {classes_line(labels.names)}", *labels.notes])),
-        ("group", "none: each image counts as a patient of its own"),
+        ("group", "unknown: each image counts as a separate patient"),
         ("split", found.note),
         *card_lines(card, looked),
         *([("not used", few(left, 12))] if left else []),
@@ -121,7 +121,7 @@ def _found(root: Path) -> Found:
 
 
 def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> Found:
-    """Return the classes below the folders of a split; other folders beside them are left out.
+    """Return the classes below the folders of a split; other folders next to them are left out.
 
     Raises:
         DataError: Two folders are one split, none is for training or none for testing, or one has no class folders.
@@ -129,27 +129,27 @@ def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> F
     if double := next((names for names in named.values() if len(names) > 1), None):
         raise DataError(
             f"{root}: the folders {' and '.join(double)} both mean one split",
-            "put their images into one, or take one of them away",
+            "put their images into one folder, or remove one of them",
         )
     folders = {split: names[0] for split, names in named.items()}
     others = [name for name in tops if name not in folders.values()]
     if "train" not in folders or len(folders) < 2:
-        beside = f"; what are {few(others)}?" if others else ""
+        beside = f"; unclear: {few(others)}" if others else ""
         raise DataError(
             f"{root}: the folders {', '.join(folders.values())} are of a split, which needs train and test{beside}",
-            "add the folder that is missing, or put the class folders into one folder: then the split is drawn",
+            "add the missing folder, or put all class folders into one folder; then medbench draws the split",
         )
     held = {name: _folders(root / name) for name in folders.values()}
     if bare := next((name for name, below in held.items() if not below), None):
-        raise DataError(f"{root / bare} holds no class folders", EXPECTED)
+        raise DataError(f"{root / bare} contains no class folders", EXPECTED)
     classes = sorted({name for below in held.values() for name in below}, key=natural)
     if any(map(usual_split, classes)):
-        raise DataError(f"{root}: folders of a split lie in folders of a split: {few(classes)}", EXPECTED)
+        raise DataError(f"{root}: folders of a split are inside folders of a split: {few(classes)}", EXPECTED)
     order: tuple[Split, ...] = ("train", "val", "test")
     note = "by folder: " + ", ".join(f"{split} = {folders[split]}" for split in order if split in folders)
     if "test" not in folders:
         folders["test"] = folders.pop("val")
-        note += "; there is no test folder, so val is the test"
+        note += "; there is no test folder, so val is used as test"
     if "val" not in folders:
         note += "; val is cut from train"
     return Found({split: folders[split] for split in order if split in folders}, classes, others, note)
@@ -169,18 +169,18 @@ def _endings(names: Sequence[str]) -> str:
 
 
 def _other_files(root: Path, files: Sequence[str]) -> list[str]:
-    """Return what is said of files that are no images, and of images beside the folders."""
+    """Return what is said of files that are not images, and of images outside the folders."""
     odd = [name for name in files if not name.lower().endswith(ENDINGS)]
     beside = [entry.name for entry in root.iterdir() if entry.is_file() and entry.name.lower().endswith(ENDINGS)]
-    found = [f"{len(odd)} files that are no images ({_endings(odd)})"] if odd else []
-    return found + ([f"{len(beside)} images beside the folders"] if beside else [])
+    found = [f"{len(odd)} files that are not images ({_endings(odd)})"] if odd else []
+    return found + ([f"{len(beside)} images outside the folders"] if beside else [])
 
 
 def _unclear(path: Path, classes: Sequence[str], files: Sequence[str]) -> DataError:
-    held = f"it holds {few(classes)}" if classes else "it holds no folders"
+    held = f"it contains {few(classes)}" if classes else "it contains no folders"
     if len(classes) > 1 and files:
         return DataError(
-            f"{path}: no file in the class folders {few(classes)} ends like an image: {_endings(files)}",
-            f"endings that are read: {' '.join(ENDINGS)}",
+            f"{path}: no file in the class folders {few(classes)} has an image extension: {_endings(files)}",
+            f"extensions that are read: {' '.join(ENDINGS)}",
         )
     return DataError(f"{path} is not a folder of class folders: {held}", EXPECTED)

@@ -68,7 +68,9 @@ def _commit(repo: str, revision: str, home: Path) -> str:
     except FetchError as error:
         if len(here) == 1 and not revision:
             return here[0]
-        raise MissingDataError(f"{repo} is not here, and the hub cannot be reached: {error}", hint) from error
+        raise MissingDataError(
+            f"{repo} is not in the local cache, and the hub cannot be reached: {error}", hint
+        ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingDataError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
 
@@ -85,7 +87,7 @@ def _download(repo: str, commit: str, to: Path) -> None:
         found = datasets.load_dataset(repo, revision=commit)
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"the library datasets cannot read {repo}: {first_line(error)}", "look at its page on the hub"
+            f"the library datasets cannot read {repo}: {first_line(error)}", "see its page on the hub"
         ) from error
     write_folder(found, to, repo)
 
@@ -107,7 +109,9 @@ def write_folder(found: Any, to: Path, repo: str) -> None:
     images = [name for name, one in features.items() if isinstance(one, datasets.Image)]
     if len(images) != 1:
         has = f"several image columns: {', '.join(images)}" if images else f"no image column: {', '.join(features)}"
-        raise DataError(f"{repo} has {has}", "medbench reads data sets with one image a row; write a CSV of your own")
+        raise DataError(
+            f"{repo} has {has}", "medbench reads data sets with one image per row; otherwise write your own CSV"
+        )
     plain = [name for name, one in features.items() if isinstance(one, (datasets.Value, datasets.ClassLabel))]
     head = ["image", *(name for name in plain if name not in ("image", "split")), "split"]
     to.mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,7 @@ def _written(image: dict[str, Any] | None, to: Path, stem: str, repo: str) -> st
     if content is None and path is not None and Path(path).is_file():
         content = Path(path).read_bytes()
     if content is None:
-        raise DataError(f"{repo}: the image {stem} has no bytes", "look at its page on the hub")
+        raise DataError(f"{repo}: the image {stem} has no bytes", "see its page on the hub")
     name = f"images/{stem}{Path(path or '').suffix.lower() or '.png'}"
     (to / name).parent.mkdir(exist_ok=True)
     (to / name).write_bytes(content)

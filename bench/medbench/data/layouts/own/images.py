@@ -51,10 +51,10 @@ def find_images(table: Columns, column: str, folder: Path) -> Images:
     if len(matches) != 1 or FIELD.search(before):
         if not matches and base != named[0]:
             return Images(template, "exact", [])  # the check for missing images names them
-        what = f"{len(matches)} images are called {base}" if matches else f"no image is called {base}"
+        what = f"{len(matches)} images are called {base}" if matches else f"there is no image {base}"
         raise DataError(
             f"{table.where(0, column)}: '{cells[0]}' has no file and {what} below {folder}",
-            "write the file's path below that folder, or pass --data-root, or write a card with an image template",
+            "give paths relative to that folder, or pass --data-root, or write a card with an image template",
         )
     found = [folder / path for name in named for path in below.get(PurePosixPath(stem(name)).name, [])]
     after = matches[0].removeprefix(before + base)

@@ -56,12 +56,12 @@ def of_column(columns: Columns, name: str) -> Labels:
     _refuse_missing(columns, name)
     found = spelled(cells)
     n, what = len(found.names), f"{columns.file}: column '{name}' has"
-    hint = "choose another column by --label, or write a card (medbench show card dataset)"
+    hint = "choose another column with --label, or write a card (medbench show card dataset)"
     numbers = [_number(text) for text in found.names]
     if n > MOST_NUMBERS and all(map(math.isfinite, numbers)) and not all(number.is_integer() for number in numbers):
-        raise DataError(f"{what} {n} different numbers, such as {found.names[n // 2]}: no classes", hint)
+        raise DataError(f"{what} {n} different numbers, such as {found.names[n // 2]}: these are not classes", hint)
     if not 2 <= n <= MOST_CLASSES or (n == len(cells) and n > 2):
-        raise DataError(f"{what} {n} different labels in {len(cells)} rows, which is no classification", hint)
+        raise DataError(f"{what} {n} different labels in {len(cells)} rows: these are not classes", hint)
     return found
 
 
@@ -83,11 +83,11 @@ def _refuse_missing(columns: Columns, name: str) -> None:
         return
     rows = [row for row, cell in enumerate(cells) if cell in gone]
     cell, more = cells[rows[0]], f" ({len(rows)} such rows)" if len(rows) > 1 else ""
-    what = f"'{cell}' stands for a missing label, it seems" if cell else "the label is missing"
+    what = f"'{cell}' seems to mean a missing label" if cell else "the label is missing"
     known = "', '".join(sorted(gone))
     raise DataError(
         f"{columns.where(rows[0], name)}: {what}{more}",
-        f"fill it in, take the rows out, or write a card with layout.leave_out: {{{name}: ['{known}']}}",
+        f"fill it in, remove the rows, or write a card with layout.leave_out: {{{name}: ['{known}']}}",
     )
 
 
@@ -125,9 +125,9 @@ def of_hot(columns: Columns, names: Sequence[str], *, chosen: bool, several: boo
         raise DataError(
             f"{columns.where(sums.index(0))}: none of the columns {', '.join(names)} is 1 ({bare} such rows), and all "
             "other rows have one",
-            "give the row its class or take it out; if rows may have none: --task multilabel",
+            "give the row a class, or remove it; if rows may have no class: --task multilabel",
         )
-    return Labels(list(names), {}, "multilabel", [f"rows with none: {bare}, with several: {many}"])
+    return Labels(list(names), {}, "multilabel", [f"rows without a class: {bare}, with several: {many}"])
 
 
 def _hot(columns: Columns, name: str) -> list[int]:
@@ -138,7 +138,7 @@ def _hot(columns: Columns, name: str) -> list[int]:
         what = f"'{cell}' is neither 0 nor 1" if cell else "the cell is empty, neither 0 nor 1"
         raise DataError(
             f"{columns.where(row, name)}: {what} ({n} such cells)",
-            f"write 0 or 1, leave the column out (--label A,B names the others), {CARD}: layout.values",
+            f"write 0 or 1, name only the other columns (--label A,B), {CARD}: layout.values",
         )
     return found
 
@@ -153,6 +153,6 @@ def _refuse_covariates(columns: Columns, names: Sequence[str], hot: Sequence[Seq
     if odd:
         others = ",".join(name for name in names if name not in odd)
         raise DataError(
-            f"{columns.file}: column '{odd[0]}' holds 0 and 1 but is no class like {others}, it seems",
+            f"{columns.file}: column '{odd[0]}' has 0 and 1, but does not seem to be a class like {others}",
             f"name the columns of the classes: --label {others}",
         )

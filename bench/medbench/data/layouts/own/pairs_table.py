@@ -189,7 +189,7 @@ def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> Non
         for row, cell in enumerate(samples[column]):
             if cell.casefold() in NO_VALUE:
                 raise DataError(
-                    f"{table.where(row, name)}: '{cell}' is a missing value that was written as a word",
+                    f"{table.where(row, name)}: '{cell}' is a word for a missing value",
                     "leave the cell empty, or remove the row",
                 )
     silent = (samples["categories"] == "") & (samples["attributes"] == "") & (samples["text"] == "")
@@ -202,7 +202,7 @@ def _check(meaning: Meaning, samples: pd.DataFrame, names: Sequence[str]) -> Non
     if torn := [str(path) for path in apart.index[apart > 1]]:
         raise DataError(
             f"{table.file}: rows about {torn[0]} name different groups ({len(torn)} such images)",
-            f"correct the column '{meaning.group}': an image belongs to one",
+            f"correct the column '{meaning.group}': an image belongs to one group",
         )
     if len(samples) > 1 and len({(a, b) for a, b in zip(samples["categories"], samples["text"], strict=True)}) == 1:
         what = f"the category '{names[0]}'" if names else "the same text"
@@ -255,7 +255,7 @@ def _lines(meaning: Meaning, names: Sequence[str]) -> list[tuple[str, str]]:
     for what in ("attributes", "text", "source"):
         if name := getattr(meaning, what):
             found.append((what, f"column '{name}'"))
-    drawn = "drawn at random; rows of one image or group stay together"
+    drawn = "drawn at random; rows of the same image or group stay together"
     found += [
         ("group", group_line(meaning.table, meaning.group)),
         ("split", (f"column '{split.column}'" if split.column else drawn) + split.note),

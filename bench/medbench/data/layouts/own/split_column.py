@@ -57,7 +57,7 @@ def find(columns: Columns, others: Sequence[str], chosen: str | None, *, tested:
     counts = Counter(columns.cells[name])
     blank = counts.pop("", 0)
     if not blank and len(counts) == 1:
-        return Splitting(note=f"; column '{name}' holds '{next(iter(counts))}' in every row and is not used")
+        return Splitting(note=f"; column '{name}' has '{next(iter(counts))}' in every row and is not used")
     if not counts and not chosen:
         return Splitting(note=f"; column '{name}' is empty and is not used")
     if plain(name) in TOLD:
@@ -93,7 +93,7 @@ def _folds(columns: Columns, name: str, counts: Counter[str]) -> tuple[dict[str,
         raise _unknown(columns, name, next(iter(counts)))
     first, second, *rest = sorted(counts, key=int)
     values: dict[str, Split] = {first: "test", second: "val", **dict.fromkeys(rest, "train")}
-    other = "for another fold change layout.split_values in the card (medbench data card)"
+    other = "for another fold, change layout.split_values in the card (medbench data card)"
     return values, f": fold {first} is test, {second} is val, {', '.join(rest)} are train; {other}"
 
 
@@ -108,18 +108,18 @@ def _words(columns: Columns, name: str, counts: Counter[str], tested: bool) -> t
     if not n["train"] or len(n) < 2:
         lacks = "train" if not n["train"] else "test"
         raise DataError(
-            f"{columns.file}: column '{name}' says of no row that it is for {lacks}; it holds {', '.join(counts)}",
-            f"write {WORDS}, or take the column out: then the split is drawn",
+            f"{columns.file}: column '{name}' has no row for {lacks}; it contains {', '.join(counts)}",
+            f"write {WORDS}, or remove the column; then medbench draws the split",
         )
     if n["test"] or not tested:
         return {}, shown + ("" if n["val"] else "; val is cut from train")
     values: dict[str, Split] = {text: "train" if split == "train" else "test" for text, split in meant.items()}
-    return values, f"{shown}; no row is test, so the val rows are the test and val is cut from train"
+    return values, f"{shown}; no row is test, so the val rows are used as test, and val is cut from train"
 
 
 def _unknown(columns: Columns, name: str, text: str) -> DataError:
     cells = columns.cells[name]
     return DataError(
-        f"{columns.where(cells.index(text), name)}: '{text}' is no split ({cells.count(text)} such rows)",
-        f"use {WORDS}, or leave the cell empty to leave the row out; --split-column names another column",
+        f"{columns.where(cells.index(text), name)}: '{text}' is not a split ({cells.count(text)} such rows)",
+        f"use {WORDS}; an empty cell leaves the row out; for another column: --split-column",
     )

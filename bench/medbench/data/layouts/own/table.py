@@ -172,7 +172,7 @@ def _labels(meaning: Meaning, given: OwnColumns) -> Labels:
 
 
 def _unclear(table: Columns, what: str, option: str, twice: Sequence[str]) -> DataError:
-    listed = ", ".join(table.cells) + (f"; there twice, so not used: {', '.join(twice)}" if twice else "")
+    listed = ", ".join(table.cells) + (f"; duplicate, so not used: {', '.join(twice)}" if twice else "")
     return DataError(
         f"{table.file}: {what} among its columns: {listed}",
         f"name it ({option}), or write a card (see medbench show aptos) and give that: --dataset my.yaml",
@@ -183,7 +183,7 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
     """Return what is said of the columns."""
     plainly = images.template == f"{{{meaning.image}}}"
     label = f"column '{meaning.label}'" if meaning.label else f"{len(meaning.labels)} columns of 0 and 1"
-    drawn = "drawn at random, whole groups together" if meaning.group else "drawn at random, image by image"
+    drawn = "drawn at random; groups stay together" if meaning.group else "drawn at random, by image"
     split = f"column '{meaning.split.column}'" if meaning.split.column else drawn
     return [
         *([("file", meaning.form.note)] if meaning.form.note else []),
@@ -197,10 +197,10 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
 def group_line(table: Columns, group: str | None) -> str:
     """Return the line that tells the user what the groups are."""
     if group is None:
-        return "none: each image counts as a patient of its own"
+        return "unknown: each image counts as a separate patient"
     cells = table.cells[group]
     alone = cells.count("")
-    more = f"; {alone} rows without one, each on its own" if alone else ""
+    more = f"; {alone} rows without a group count separately" if alone else ""
     return f"column '{group}', {len(set(cells) - {''})} groups in {len(cells)} rows{more}"
 
 
@@ -211,10 +211,12 @@ def _doubts(meaning: Meaning, images: Images, found: Labels) -> list[str]:
         named = [name for name in meaning.unused if any(word in plain(name) for word in ("patient", "subject"))]
         named = [name for name in named if name in meaning.twice or len(set(table.cells[name])) > 1][:1]
         paths = image_paths(table, images.template, {}, Path(), allow_outside=True)
-        unused = [f"column '{name}' is not used; if it tells patients: --group '{name}'" for name in named]
+        unused = [f"column '{name}' is not used; if it identifies patients: --group '{name}'" for name in named]
         return unused + list(filter(None, [paired(paths, found.names)]))
     first: dict[str, str] = {}
     for text in sorted(set(table.cells[group])):
         if (other := first.setdefault(one_class(text), text)) != text:
-            return [f"column '{group}': '{other}' and '{text}' count as two groups; write them alike if they are one"]
+            return [
+                f"column '{group}': '{other}' and '{text}' count as two groups; if they are the same, spell them alike"
+            ]
     return []

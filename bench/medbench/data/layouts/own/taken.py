@@ -34,7 +34,7 @@ class Taken:
 
     def with_rows(self, repeated: int) -> Taken:
         """Return the account with the number of rows that repeat others, if there are any."""
-        said = ("rows", f"{repeated} that repeat another row count once")
+        said = ("rows", f"{repeated} that repeat another row are counted once")
         return replace(self, lines=(*self.lines, said)) if repeated else self
 
 
@@ -93,6 +93,6 @@ def paired(paths: Sequence[str], classes: Sequence[str]) -> str:
         return ""
     name, n = next(iter(shared.items()))
     return (
-        f"{alike} of {len(paths)} file names begin like another's ({name}…: {n}): if these are images of one patient, "
-        "the split cuts patients; give a column of patients (--group), or layout.group in a card"
+        f"{alike} of {len(paths)} file names begin like another one ({name}…: {n}): if these are images of one "
+        f"patient, patients may be in several splits; give a column of patients (--group), or layout.group in a card"
     )

@@ -12,7 +12,10 @@ from medbench.report.measured import by_class
 
 KIND = "per-class"
 USUAL = "auroc"
-ALIKE = "without a line: all draws of the bootstrap are equal, as where all of a few images are right; not certain"
+ALIKE = (
+    "without a line: all bootstrap samples give the same value, for example if all of a few images are right; "
+    "this does not mean that the value is certain"
+)
 MOST = 40
 """Most classes."""
 
@@ -31,11 +34,11 @@ def collect(shown: Shown, metric: str = "") -> FigureData:
     if len(shown.classes) > MOST:
         raise CardError(
             f"the figure would show {len(shown.classes)} classes, more than {MOST}",
-            f"see them as a table: medbench table dataset/{shown.dataset} --per-class",
+            f"show them as a table: medbench table dataset/{shown.dataset} --per-class",
         )
     points = tuple(point for run in shown.runs for point in _points(run, one.id))
     notes = [
-        "lines: 95 % interval over test patients (images where none are known) and seeds; in brackets: test images"
+        "lines: 95 % interval over test patients (images if patients are unknown) and seeds; in brackets: test images"
     ]
     notes += [f"{'temperature fitted' if one.scaled else 'threshold chosen'} on validation"] * one.on_validation
     notes += [ALIKE] * any(point.mean is not None and point.low is None for point in points)

@@ -47,7 +47,7 @@ def collect(shown: Shown) -> FigureData:
     if len(shown.classes) > MOST:
         raise MedbenchError(
             f"a confusion matrix of {len(shown.classes)} classes is not readable",
-            f"see each class: medbench figure dataset/{shown.dataset}/per-class",
+            f"show the classes one by one: medbench figure dataset/{shown.dataset}/per-class",
         )
     make = _of_labels if first.multilabel else of_classes
     points = tuple(point for run in shown.runs for point in make(run))
@@ -55,9 +55,9 @@ def collect(shown: Shown) -> FigureData:
     notes = [
         "each label at the threshold with the highest sensitivity + specificity on validation"
         if first.multilabel
-        else "above: test images, mean over seeds; per cent: of the true class",
-        "in brackets: 95 % interval over test patients (images where none are known; Wilson, Rao-Scott), "
-        "the seeds' predictions together",
+        else "above: number of test images, mean over seeds; per cent: share of the true class",
+        "in brackets: 95 % interval over test patients (images if patients are unknown; Wilson, Rao-Scott), "
+        "predictions of all seeds pooled",
     ]
     return FigureData(
         name=f"dataset/{shown.dataset}/{KIND}",

@@ -40,8 +40,8 @@ def collect(shown: Shown, class_name: str = "") -> FigureData:
     k, first = shown.class_of(class_name), shown.runs[0]
     if k is None and not first.binary:
         raise MedbenchError(
-            f"a decision curve is about one class, and {shown.dataset} has {len(shown.classes)}",
-            f"name it: --class CLASS, one of {', '.join(shown.classes)}",
+            f"a decision curve shows one class, and {shown.dataset} has {len(shown.classes)}",
+            f"name the class: --class CLASS, one of {', '.join(shown.classes)}",
         )
     k = 1 if k is None else k
     points = [point for run in shown.runs for point in _points(run, k)]
@@ -51,7 +51,7 @@ def collect(shown: Shown, class_name: str = "") -> FigureData:
     notes = [
         "net benefit: true positives − false positives · p / (1 − p), per image, at threshold probability p; "
         f"prevalence {share:.3f}",
-        "bands: 95 % interval over test patients (images where none are known) and seeds, at each p alone",
+        "bands: 95 % interval over test patients (images if patients are unknown) and seeds, separately at each p",
     ]
     return FigureData(
         name=f"dataset/{shown.dataset}/{KIND}",

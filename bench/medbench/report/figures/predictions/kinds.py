@@ -76,11 +76,16 @@ def refuse(kind: str, selection: Selection) -> None:
     known = KINDS.get(kind)
     if selection.class_name and not (known and known.by_class):
         fitting = [name for name, one in KINDS.items() if one.by_class]
-        raise MedbenchError(f"--class: the figure '{kind}' does not show one class", f"these do: {', '.join(fitting)}")
+        raise MedbenchError(
+            f"--class: the figure '{kind}' does not show one class", f"figures that do: {', '.join(fitting)}"
+        )
     if selection.metric and not (known and known.by_metric):
         fitting = [name for name, one in KINDS.items() if one.by_metric]
-        raise MedbenchError(f"--metric: the figure '{kind}' has its own", f"these take one: {', '.join(fitting)}")
+        raise MedbenchError(
+            f"--metric: the figure '{kind}' has a fixed metric", f"figures with --metric: {', '.join(fitting)}"
+        )
     if known is None and (selection.models or selection.protocols):
         raise MedbenchError(
-            f"--model and --protocol: the figure '{kind}' shows all runs", f"these choose: {', '.join(KINDS)}"
+            f"--model and --protocol: the figure '{kind}' shows all runs",
+            f"figures with --model and --protocol: {', '.join(KINDS)}",
         )

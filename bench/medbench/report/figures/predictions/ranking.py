@@ -1,4 +1,4 @@
-"""ROC curves and curves of precision over recall: one line for each run, with the area and its interval."""
+"""ROC and precision-recall curves: one line for each run, with the area and its interval."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ranking:
     @property
     def name(self) -> str:
         """What captions call it."""
-        return "ROC curves" if self.kind == "roc" else "precision over recall"
+        return "ROC curves" if self.kind == "roc" else "precision-recall curve"
 
 
 ROC = Ranking("roc", "auroc", FALSE_RATES, roc_at, ("false positive rate (1 − specificity)", "sensitivity"), "chance")
@@ -61,7 +61,7 @@ def collect(shown: Shown, how: Ranking, class_name: str = "") -> FigureData:
     columns = list(range(len(shown.classes))) if one is None else [one]
     points = [point for run in shown.runs for point in _points(run, how, columns, k)]
     what = "mean over classes, each against the rest" if one is None else f"{shown.classes[one]} against the rest"
-    notes = [f"{how.metric} with its 95 % interval over test patients (images where none are known) and seeds"]
+    notes = [f"{how.metric} with its 95 % interval over test patients (images if patients are unknown) and seeds"]
     several = any(run.group.n > 1 for run in shown.runs)
     notes += ["lines: mean over seeds; bands: from the lowest to the highest seed"] * several
     kinds = {point.y for point in points}

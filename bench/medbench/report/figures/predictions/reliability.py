@@ -43,23 +43,22 @@ def collect(shown: Shown, class_name: str = "", metric: str = "") -> FigureData:
     if binning.name != ECE or binning.scaled:
         raise MedbenchError(
             f"--metric {metric}: a reliability diagram shows the bins of a calibration error",
-            "choose one: ece, ece:10 (bins), ece:mass:10 (bins of equal mass)",
+            "choose one of: ece, ece:10 (10 bins), ece:mass:10 (bins with equal numbers of predictions)",
         )
     points = [point for run in shown.runs for point in _points(run, binning, k)]
     what = "the labels" if first.multilabel else "the predicted class"
     what = what if k is None else f"'{shown.classes[k]}'"
-    titles = (
-        ("probability", "share that has it") if k is not None or first.multilabel else ("confidence", "share right")
-    )
+    titles = ("probability", "observed share") if k is not None or first.multilabel else ("confidence", "share right")
     notes = [
-        f"{binning.size} bins of equal {'mass' if binning.mass else 'width'}, the seeds' predictions together; "
+        f"{binning.size} bins of equal {'mass' if binning.mass else 'width'}, predictions of all seeds pooled; "
         f"{_ece(binning, k)}: mean over seeds with its 95 % interval",
-        "lines: 95 % interval of the share, with patients (images where none are known) as units (Wilson, Rao-Scott)",
-        "bars below: share of the predictions in each bin",
+        "lines: 95 % interval of the share, with patients (images if patients are unknown) as sampling units "
+        "(Wilson, Rao-Scott)",
+        "bars at the bottom: share of the predictions in each bin",
     ]
     scaled = any(point.series == SCALED for point in points)
     fitted = "temperature: fitted on validation" + ", one for each label" * first.multilabel
-    notes.append(fitted if scaled else f"no '{SCALED}': these runs store no validation predictions")
+    notes.append(fitted if scaled else f"'{SCALED}' is not shown: these runs have no validation predictions")
     return FigureData(
         name=f"dataset/{shown.dataset}/{KIND}",
         kind=KIND,

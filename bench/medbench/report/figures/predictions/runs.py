@@ -168,13 +168,11 @@ def shown(
     if len(groups) > most:
         raise MedbenchError(
             f"the figure would show {len(groups)} runs, more than {most}",
-            "choose some: --model MODEL,MODEL or --protocol PROTOCOL",
+            "select some: --model MODEL,MODEL or --protocol PROTOCOL",
         )
     loaded = [load_predictions(group) for group in groups]
     lacking = [title(group) for group, found in zip(groups, loaded, strict=True) if found is None]
-    notes += [f"left out, since the predictions of their seeds do not fit together: {'; '.join(lacking)}"] * bool(
-        lacking
-    )
+    notes += [f"left out, because the predictions of their seeds do not match: {'; '.join(lacking)}"] * bool(lacking)
     pairs = [(group, found) for group, found in zip(groups, loaded, strict=True) if found is not None]
     if not pairs:
         raise MedbenchError(f"the stored predictions on '{dataset}' are damaged", "run again with --overwrite always")
@@ -183,7 +181,7 @@ def shown(
     marks = [SEEN_MARK * group.contaminated + FLAW_MARK * group.flawed for group, _ in pairs]
     marked = [name + mark for name, mark in zip(names, marks, strict=True)]
     runs = tuple(Run(group, name, found) for name, (group, found) in zip(marked, pairs, strict=True))
-    notes += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
+    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
         label.weights == "random" for label in labels
     )
     notes += [text for text in (SEEN, FLAW) if any(text[0] in mark for mark in marks)]
@@ -201,7 +199,7 @@ def _candidates(dataset: str, records: Iterable[Record], include_random: bool) -
         raise MedbenchError(f"no predictions are stored with the runs on '{dataset}'", NOT_STORED.partition(": ")[2])
     real = [group for group in held if include_random or group.first.unit.weights != "random"]
     if not real:
-        raise MedbenchError(f"all runs on '{dataset}' have random weights", "show these, marked: --random")
+        raise MedbenchError(f"all runs on '{dataset}' have random weights", "to show them, marked: --random")
     return real, notes
 
 
@@ -279,14 +277,14 @@ def _one_test(groups: Sequence[Group]) -> tuple[list[Group], list[str]]:
     """Return the groups that were tested on the images that most share, and a note on the others."""
     tests = shared_tests(groups)
     if not tests:
-        raise CardError("no run is left", "see what was run: medbench ls runs")
+        raise CardError("no run matches", "to list the runs: medbench ls runs")
     common = Counter(tests).most_common(1)[0][0]
     others = [title(group) for group, test in zip(groups, tests, strict=True) if test != common]
-    notes = [f"left out, since they were tested on other images: {'; '.join(others)}"] * bool(others)
+    notes = [f"left out, because they were tested on other images: {'; '.join(others)}"] * bool(others)
     return [group for group, test in zip(groups, tests, strict=True) if test == common], notes
 
 
 def _about_choice(groups: Sequence[Group], selection: Selection) -> list[str]:
     metric = groups[0].first.metric
     what = "each model" + " and protocol" * bool(selection.protocols or "/" in selection.models)
-    return [f"shown: of {what} the run with the best {metric} on validation; others: --model, --protocol"]
+    return [f"shown: for {what}, the run with the best {metric} on validation; to show others: --model, --protocol"]

@@ -26,7 +26,7 @@ DEPTHS, EFFICIENCY = "depths", "label-efficiency"
 SWEPT = ("frozen", "kept")
 """Settings that are depths."""
 SHARE = b"fraction-"
-"""What the units of records with a share of the training part have."""
+"""What the units of records with a share of the training images have."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def depths(dataset: str, records: Sequence[Record], include_random: bool, select
     options = {place.panel: _swept(place.group) for place in found if _swept(place.group)}
     panels = [Panel(name, name, titles[option]) for name, option in options.items()]
     others = dict.fromkeys(p.group.first.unit.protocol for p in found if p.group.first.unit.protocol != p.panel)
-    ends = [f"ends of lines: {', '.join(others)}, the same training with no unit or all units"] * bool(others)
+    ends = [f"ends of lines: {', '.join(others)}, which is the same training with no unit or with all units"] * bool(
+        others
+    )
     return _figure(dataset, DEPTHS, found, panels, "depth", selection.metric, [*ends, *notes])
 
 
@@ -113,8 +115,8 @@ def efficiency(dataset: str, records: Sequence[Record], include_random: bool, se
         )
     sizes = {place.group.first.n["train"].images for place in found if place.x == 1 and "train" in place.group.first.n}
     whole = f" (all: {', '.join(map(str, sorted(sizes)))} images)" if sizes else ""
-    panels = [Panel("", "", f"share of the training part{whole}")]
-    return _figure(dataset, EFFICIENCY, found, panels, "share of the training part", selection.metric, notes)
+    panels = [Panel("", "", f"share of the training images{whole}")]
+    return _figure(dataset, EFFICIENCY, found, panels, "share of the training images", selection.metric, notes)
 
 
 def _share(group: Group) -> Place | None:
@@ -154,7 +156,7 @@ def _figure(
     marks = "".join(point.marks for point in points)
     toy = TOY * any(place.group.first.unit.toy for place in found)
     lines = [shots.BANDS + shots.STD * any(p.low is None and p.std is not None for p in points)]
-    lines += [f"{RANDOM_MARK} random weights: a sanity figure, not a result"] * any(
+    lines += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
         label.weights == "random" for label in labels
     )
     lines += [text for text in (SEEN, FLAW) if text[0] in marks]

@@ -31,7 +31,7 @@ def check(site: Site | None = None) -> None:
     """
     if absent := [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]:
         raise MedbenchError(
-            f"--on slurm: there is no {absent[0]} on this machine",
+            f"--on slurm: the command {absent[0]} is not on this machine",
             "submit on a login node of the cluster; on one machine with several GPUs use --on node",
         )
     try:
