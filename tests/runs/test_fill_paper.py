@@ -90,7 +90,7 @@ def test_seeds_preset_and_settings_of_a_person(root):
         plan_filling(wanted, (), dataclasses.replace(options, weights="w.pth"))
     odd = Options(data_root=root, changes={"epohcs": 2})
     reasons = [error.message for _, error in plan_filling(adapted(wanted, odd), (), odd).blocked]
-    assert sum("unknown field 'epohcs'" in reason for reason in reasons) == 4, "a slip is told, not passed over"
+    assert sum("unknown field 'epohcs'" in reason for reason in reasons) == 6, "a slip is told, not passed over"
 
 
 def test_another_split_is_not_the_papers(root, isolated):

@@ -271,8 +271,10 @@ def _hours(hours: float) -> str:
 
 def _blocked_lines(filling: Filling) -> Iterator[str]:
     """Yield each reason once, with the cells that cannot be run and what to do about it."""
+    from medbench.errors import parts_of
+
     reasons: dict[tuple[str, str], list[str]] = {}
-    for one, error in filling.blocked:
+    for one, error in ((one, part) for one, whole in filling.blocked for part in parts_of(whole)):
         reasons.setdefault((error.message, error.hint), []).append(one.name)
     for (message, hint), names in reasons.items():
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
