@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from medbench import cards
-from medbench.cards import Settings
+from medbench.cards import ProtocolCard, Settings
 from medbench.cards.find import trained
 from medbench.cards.resolve import dataset_entry, fitting, related, resolve
 from medbench.errors import MedbenchError
@@ -24,6 +24,7 @@ class Commands:
         self.known = {kind: set(cards.names(kind)) for kind in KINDS}
         self._defaults: dict[str, str | None] = {}
         self._weightless: dict[str, bool] = {}
+        self._recipes: dict[str, ProtocolCard] = {}
         self._settings: dict[str, Settings] = {}
 
     def cell(self, one: CellSpec) -> str | None:
@@ -78,6 +79,12 @@ class Commands:
         usual = self._defaults[one.dataset] in (None, one.split) or one.split is None
         return dict(one.set) if usual else {**one.set, "split": one.split}
 
+    def recipe(self, one: CellSpec) -> ProtocolCard:
+        """Return the card of a cell's protocol."""
+        if one.protocol not in self._recipes:
+            self._recipes[one.protocol] = cards.find_protocol(one.protocol)
+        return self._recipes[one.protocol]
+
     def settings(self, one: CellSpec) -> Settings:
         """Return the settings of a cell.
 
@@ -87,7 +94,7 @@ class Commands:
         changes = self.changes(one)
         key = files.canonical([one.protocol, one.preset, one.dataset, changes])
         if key not in self._settings:
-            recipe = cards.find_protocol(one.protocol)
+            recipe = self.recipe(one)
             own = fitting(recipe.kind, changes, related(recipe.kind))
             self._settings[key] = resolve(recipe, one.preset, dataset_entry(one.dataset), own)
         return self._settings[key]

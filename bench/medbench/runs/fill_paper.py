@@ -97,17 +97,18 @@ def plan_filling(
             "leave it out to use the official files, or give --weights random for a trial",
         )
     found = RecordIndex(records if options.overwrite != "always" else ())
+    planner = _Planner(options, seeds)
     filling = Filling(Plan([], options))
     ready: list[CellSpec] = []
     for one in wanted:
         if seeds_there(found, one) >= repeats_of(one):
             filling.there.append(one)
-        elif lack := lacking(one):
+        elif lack := lacking(one, planner.commands.known):
             named = ", ".join(f"{kind.removesuffix('s')} {name}" for kind, name in lack)
             filling.blocked.append((one, CardError(f"not in this version of medbench: {named}")))
         else:
             ready.append(one)
-    jobs = _Planner(options, seeds).jobs(_with_seeds_of_others(ready, repeats), filling)
+    jobs = planner.jobs(_with_seeds_of_others(ready, repeats), filling)
     return dataclasses.replace(filling, plan=Plan(jobs, options))
 
 
@@ -192,7 +193,7 @@ class _Planner:
         return name, lambda: self.commands.settings(one)
 
     def _data(self, one: CellSpec) -> tuple[str, Callable[[], object]]:
-        pairs = KINDS[cards.find_protocol(one.protocol).kind].pairs
+        pairs = KINDS[self.commands.recipe(one).kind].pairs
         read, how = open_pairs if pairs else open_dataset, self.options
         return f"data set {one.dataset} {pairs}", lambda: read(
             one.dataset, how.data_root, allow_outside=how.allow_outside, missing=how.missing
