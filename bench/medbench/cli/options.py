@@ -75,6 +75,12 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Number of loader processes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate", help="With --dry-run: measure models that have not run here, a few seconds each, for the hours."
+    ),
+]
 Fill = Annotated[bool, typer.Option("--fill", help="First run the missing units; see --dry-run.")]
 RandomWeights = Annotated[
     str | None, typer.Option("--weights", metavar="random", help="Fill with random weights, marked: a trial.")

@@ -76,6 +76,7 @@ def table(
     preset: options.Preset = None,
     fill: options.Fill = False,
     dry_run: options.DryRun = False,
+    calibrate: options.Calibrate = False,
     seeds: options.Seeds = None,
     data_root: options.DataRoot = None,
     weights: options.RandomWeights = None,
@@ -88,7 +89,7 @@ def table(
     The options after --fill only have an effect with it; --data-root also with --by.
     """
     runs = runs or out
-    plan_text.check_fill("table", name, fill, dry_run)
+    plan_text.check_fill("table", name, fill, dry_run, calibrate)
     if name is None:
         output.write_rows(listing.table_rows(runs), ("name", "title"), as_json=form == "json")
         return
@@ -99,7 +100,9 @@ def table(
 
         paper, place = placed(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
-        status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        status = plan_text.fill_one(
+            paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run, calibrate=calibrate
+        )
         if status is None:
             return
         random = random or weights == "random"
