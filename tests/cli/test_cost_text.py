@@ -22,9 +22,7 @@ FILES = (
 )
 
 
-@pytest.mark.parametrize(
-    ("hours", "text"), [(2.04, "2.0 hours"), (0.5, "30 min"), (0.001, "1 min"), (6e3, "6,000.0 h")]
-)
+@pytest.mark.parametrize(("hours", "text"), [(2.04, "2.0 hours"), (0.5, "30 min"), (0.001, "1 min"), (6e3, "6,000")])
 def test_the_cost_is_forwards_and_time(hours, text):
     cost = Estimate(12345, hours, ("tiny features at 32 px 90",), ("tiny knn at 40 px",), "cpu (x86_64)")
     first, time, not_included = cost_lines(cost)

@@ -12,7 +12,7 @@ from medbench.cards import DatasetCard, ModelCard
 from medbench.cards.find import dataset_kind, trained
 from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import fitting, related
-from medbench.data.load import find_source
+from medbench.data.load import open_dataset
 from medbench.errors import MissingDataError
 from medbench.papers.cells import CellSpec
 from medbench.papers.commands import Commands
@@ -147,7 +147,7 @@ class _Cards:
 
     def _is_here(self, name: str) -> bool:
         try:
-            find_source(name, self.options.data_root)
+            open_dataset(name, self.options.data_root, missing=self.options.missing)
         except MissingDataError:
             return False
         return True

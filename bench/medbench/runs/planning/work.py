@@ -15,7 +15,7 @@ Speed = tuple[str, str, int, str]
 """(model, kind of protocol or `features`, image size, precision)."""
 NUMBER = 4
 """Bytes of a feature or of a parameter, in single precision."""
-FILE, ROW, SCORE = 10_000, 32, 16
+FILE, ROW, SCORE = 6_000, 32, 16
 """Bytes of a file of predictions: of its own, of a row's id and group, of a class's score and log odds."""
 
 
