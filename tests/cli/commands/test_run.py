@@ -378,7 +378,7 @@ def test_the_plan_of_what_can_be_run_has_its_cost(medbench) -> None:
     assert (done.status, done.err) == (0, "")
     assert "time: unknown" in done.out
     cost = json.loads(medbench(*words, "--json").out)["estimate"]
-    assert (cost["forwards"], cost["hours"]) == (240, None)
+    assert (cost["forwards"], cost["hours"]) == (600, None)
     assert cost["disk"]["features"] > 0
     assert "(calibrated)" in medbench(*words, "--calibrate").out
 
