@@ -166,7 +166,10 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
     assert (plan["cells_done"], len(plan["blocked"]), plan["todo"]) == (2, 6, 2)
     assert sum(not unit["done"] for job in plan["jobs"] for unit in job["units"]) == 2
     assert all(one["cell"] and one["error"] for one in plan["blocked"])
-    assert plan["forwards"] > 0
+    assert plan["forwards"] == plan["estimate"]["forwards"] > 0
+    waiting = plan["waiting"]
+    assert (waiting["units"], waiting["data_sets_not_counted"]) == (4, [])
+    assert [one["what"] for one in waiting["downloads"]] == ["weights of away", "data set elsewhere"]
 
 
 @pytest.mark.parametrize(

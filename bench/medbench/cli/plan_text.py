@@ -142,7 +142,7 @@ def fill(
         later = absent(found.waiting, records, options, calibrate=calibrate) if dry_run and found.waiting else None
         del records
     if dry_run and as_json:
-        output.write_json({**plan_data(found.plan), **_filling_data(found), **cost_data(cost, later)})
+        output.write_json({**plan_data(found.plan), **_filling_data(found, cost), **cost_data(cost, later)})
         return None
     write = output.write if dry_run else output.note
     for line in [*lines(found, cost), *absent_lines(later)] if progress.is_first() else ():
@@ -262,10 +262,10 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return {"jobs": jobs, "units": len(done), "done": sum(done), "todo": len(done) - sum(done)}
 
 
-def _filling_data(filling: Filling) -> dict[str, Any]:
+def _filling_data(filling: Filling, cost: Estimate) -> dict[str, Any]:
     """Return what a paper's plan has besides its jobs, for scripts."""
     blocked = [{"cell": one.name, "error": error.message, "hint": error.hint} for one, error in filling.blocked]
-    return {"cells_done": len(filling.there), "blocked": blocked}
+    return {"cells_done": len(filling.there), "blocked": blocked, "forwards": cost.forwards, "hours": cost.hours}
 
 
 def job_lines(plan: Plan) -> Iterator[str]:

@@ -148,7 +148,6 @@ def run(
     from medbench.cards.resolve import parse_changes
     from medbench.runs.jobs import Options
 
-    plan_text.check_calibrate(calibrate, dry_run and on is None)
     repeats = _repeats(seeds, folds)
     how = Options(
         preset=preset or "paper",
@@ -183,9 +182,8 @@ def run(
     )
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     place = Elsewhere.of(on, site, gpus, per_gpu, wait=wait)
-    shown = Shown(dry_run, calibrate, as_json)
     with progress.quiet(quiet):
-        _run_and_print(how, choose, _cells_of(paper, study), repeats, preset, place, shown)
+        _run_and_print(how, choose, _cells_of(paper, study), repeats, preset, place, Shown(dry_run, calibrate, as_json))
 
 
 def _cells_of(paper: str | None, study: str | None) -> PaperCard | None:
@@ -224,6 +222,7 @@ def _run_and_print(
     from medbench import progress
     from medbench.api import carry_out
 
+    plan_text.check_calibrate(shown.calibrate, shown.dry_run and place is None)
     first = progress.is_first()
     told = plan_text.teller(as_json=shown.as_json) if first else lambda _: None
     carry: Carry = carry_out
