@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What steers a terminal, turns the order of letters or cannot be encoded; not the tab and the end of a line."""
@@ -64,6 +64,20 @@ class OutputError(MedbenchError):
     """A folder that cannot be written."""
 
 
+class JoinedError(MedbenchError):
+    """Several mistakes, said at once.
+
+    Attributes:
+        parts: Each of them.
+    """
+
+    def __init__(self, parts: Sequence[MedbenchError]) -> None:
+        lines = "".join(f"\n  {error.message}" for error in parts)
+        hints = dict.fromkeys(error.hint for error in parts if error.hint)
+        super().__init__(f"{len(parts)} errors:{lines}", "\n      ".join(hints))
+        self.parts = tuple(parts)
+
+
 @contextlib.contextmanager
 def collected(found: dict[str, MedbenchError]) -> Iterator[None]:
     """Add a user's mistake inside this block to `found`, by its text, and go on after the block."""
@@ -76,11 +90,17 @@ def collected(found: dict[str, MedbenchError]) -> Iterator[None]:
 def joined(errors: Iterable[MedbenchError]) -> MedbenchError:
     """Return one error that says all of them."""
     first, *others = errors
-    if not others:
-        return first
-    lines = "".join(f"\n  {error.message}" for error in (first, *others))
-    hints = dict.fromkeys(error.hint for error in (first, *others) if error.hint)
-    return MedbenchError(f"{1 + len(others)} errors:{lines}", "\n      ".join(hints))
+    return JoinedError([first, *others]) if others else first
+
+
+def parts_of(error: MedbenchError) -> tuple[MedbenchError, ...]:
+    """Return each mistake that an error says; of most errors, the error itself."""
+    return error.parts if isinstance(error, JoinedError) else (error,)
+
+
+def is_absence(error: MedbenchError) -> bool:
+    """Tell whether all that an error says is that data or weights are not here yet."""
+    return all(isinstance(part, (MissingDataError, WeightsError)) for part in parts_of(error))
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> CardError:

@@ -63,21 +63,6 @@ def test_the_plan_says_why_cells_cannot_be_run_once_for_all_of_them():
     ]
 
 
-@pytest.mark.parametrize(("hours", "text"), [(2.04, "2.0 hours"), (0.5, "30 min"), (0.001, "1 min")])
-def test_the_cost_is_forwards_and_time(hours, text):
-    cost = Estimate(12345, hours, ("tiny features at 32 px 90",), ("tiny knn at 40 px",), "cpu (x86_64)")
-    assert list(plan_text.cost_lines(cost)) == [
-        "at most 12,345 forward passes of images (fewer if features are cached)",
-        f"time: about {text}, from images/s measured on cpu (x86_64): tiny features at 32 px 90",
-        "  not included, because it has not run here yet: tiny knn at 40 px",
-    ]
-
-
-def test_the_time_is_unknown_without_measurements():
-    last = list(plan_text.cost_lines(Estimate(1, None, (), ("x",), "cpu")))[-1]
-    assert last.startswith("time: unknown, because this model")
-
-
 @pytest.mark.parametrize(
     ("result", "status", "lines"),
     [

@@ -90,7 +90,7 @@ def test_seeds_preset_and_settings_of_a_person(root):
         plan_filling(wanted, (), dataclasses.replace(options, weights="w.pth"))
     odd = Options(data_root=root, changes={"epohcs": 2})
     reasons = [error.message for _, error in plan_filling(adapted(wanted, odd), (), odd).blocked]
-    assert sum("unknown field 'epohcs'" in reason for reason in reasons) == 4, "a slip is told, not passed over"
+    assert sum("unknown field 'epohcs'" in reason for reason in reasons) == 6, "a slip is told, not passed over"
 
 
 def test_another_split_is_not_the_papers(root, isolated):
@@ -166,7 +166,10 @@ def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
     assert (plan["cells_done"], len(plan["blocked"]), plan["todo"]) == (2, 6, 2)
     assert sum(not unit["done"] for job in plan["jobs"] for unit in job["units"]) == 2
     assert all(one["cell"] and one["error"] for one in plan["blocked"])
-    assert plan["forwards"] > 0
+    assert plan["forwards"] == plan["estimate"]["forwards"] > 0
+    waiting = plan["waiting"]
+    assert (waiting["units"], waiting["data_sets_not_counted"]) == (0, ["elsewhere", "stripes"]), "no card tells"
+    assert [one["what"] for one in waiting["downloads"]] == ["weights of away", "data set elsewhere"]
 
 
 @pytest.mark.parametrize(

@@ -86,14 +86,14 @@ def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_all_that_is_missing_is_told_at_once_and_data_come_before_weights(tmp_path: Path, monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(planning, "locate", lambda card, *_, **__: asked.append(card.name))
+    asked: list[bool] = []
+    monkeypatch.setattr(planning, "locate", lambda *_, download: asked.append(download))
     with pytest.raises(MedbenchError) as caught:
         make_plan("dinov2,sam", "knn", "aptos,isic2019", Options(data_root=tmp_path / "none"))
     assert "2 errors" in caught.value.message
     assert "aptos" in caught.value.message
     assert "isic2019" in caught.value.message
-    assert asked == [], "no weights are fetched for a request that cannot run"
+    assert asked == [False, False], "no weights are fetched for a request that cannot run"
 
 
 def test_one_download_without_a_network_is_enough(monkeypatch) -> None:

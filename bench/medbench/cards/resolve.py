@@ -13,7 +13,7 @@ from medbench.cards.find import dataset_kind, find_dataset, is_card, is_file_nam
 from medbench.cards.load import parse_yaml
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import DATASETS, ProtocolCard
-from medbench.cards.recipes import SETTINGS, Settings
+from medbench.cards.recipes import KINDS, SETTINGS, Settings
 from medbench.errors import CardError, MedbenchError, unknown
 
 S = TypeVar("S", bound=Settings)
@@ -80,6 +80,12 @@ def fitting(kind: str, changes: dict[str, Any], kinds: Iterable[str]) -> dict[st
     own = SETTINGS[kind].model_fields
     others = {field for other in kinds for field in SETTINGS[other].model_fields}
     return {key: value for key, value in changes.items() if key.split(".")[0] in own or key.split(".")[0] not in others}
+
+
+def related(kind: str) -> list[str]:
+    """Return the kinds whose settings a request for one kind may hold: itself, and those whose jobs it plans too."""
+    known = KINDS[kind]
+    return [kind, *filter(None, (known.first, known.last)), *known.tunes]
 
 
 def parse_changes(words: Iterable[str]) -> dict[str, Any]:

@@ -39,8 +39,7 @@ class StudyData(Strict):
     dataset: Name = Field(description="Name of the data set's card.")
     metric: str | None = Field(
         None,
-        description="Id of a metric on the test split, of records or on demand; default: the primary metric of the data "
-        "set.",
+        description="Id of a metric on the test split, of records or on demand; default: the data set's primary one.",
     )
     model: Encoder | None = Field(None, description="Model of all entrants, in studies that compare settings.")
     title: str = Field("", description="Column header; default: the data set, and the column's model if it has one.")

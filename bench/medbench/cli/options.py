@@ -86,6 +86,12 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:i
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Number of data loader processes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate", help="With --dry-run: measure the speed of models that have not run here, a few seconds each."
+    ),
+]
 Fill = Annotated[bool, typer.Option("--fill", help="Run the missing units first; to see them: --dry-run.")]
 RandomWeights = Annotated[
     str | None,

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.cli import output
+from medbench.cli.cost_text import absent_lines, cost_data, cost_lines
 from medbench.cli.options import seeds_of
 
 if TYPE_CHECKING:
     from medbench.cards import PaperCard
     from medbench.data.layouts.own.taken import Taken
+    from medbench.errors import MedbenchError
     from medbench.papers.cells import CellSpec
     from medbench.records import Record
     from medbench.runs.estimate import Estimate
     from medbench.runs.fill_paper import Filling
     from medbench.runs.jobs import Options, Plan, Result
-    from medbench.runs.planning.absent import Absent
 
 FEW = 3  # number of cells that are named for each reason
 
@@ -41,11 +42,25 @@ def say_sources(plan: Plan) -> None:
             say_taken(data.card.name, data.taken)
 
 
-def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> None:
-    """Refuse `--fill` without a name or for a data set, and `--dry-run` without `--fill`.
+def check_calibrate(calibrate: bool, dry_run: bool) -> None:
+    """Refuse `--calibrate` where nothing is estimated.
 
     Raises:
-        MedbenchError: One of the three.
+        MedbenchError: It is asked for without a dry run.
+    """
+    from medbench.errors import MedbenchError
+
+    if calibrate and not dry_run:
+        raise MedbenchError(
+            "--calibrate has no effect without --dry-run: a run measures itself", "add --dry-run, or leave it out"
+        )
+
+
+def check_fill(command: str, name: str | None, fill: bool, dry_run: bool, calibrate: bool = False) -> None:
+    """Refuse `--fill` without a name or for a data set, `--dry-run` without `--fill`, `--calibrate` without both.
+
+    Raises:
+        MedbenchError: One of them.
     """
     from medbench.errors import MedbenchError
 
@@ -60,6 +75,7 @@ def check_fill(command: str, name: str | None, fill: bool, dry_run: bool) -> Non
         )
     if dry_run and not fill:
         raise MedbenchError("--dry-run has no effect without --fill", example)
+    check_calibrate(calibrate, dry_run)
 
 
 def fill_one(
@@ -71,6 +87,7 @@ def fill_one(
     seeds: str | None,
     preset: str | None,
     dry_run: bool,
+    calibrate: bool = False,
 ) -> int | None:
     """Run the missing units of one table or figure; return the exit status, or None after a dry run.
 
@@ -80,7 +97,7 @@ def fill_one(
     from medbench.storage import paths
 
     options = Options(runs=paths.runs_dir(runs), download=not dry_run, **how)
-    done = fill(paper, [place], options, seeds=seeds_of(seeds), preset=preset, dry_run=dry_run)
+    done = fill(paper, [place], options, seeds=seeds_of(seeds), preset=preset, dry_run=dry_run, calibrate=calibrate)
     return None if done is None else complain(done[1])
 
 
@@ -93,6 +110,7 @@ def fill(
     preset: str | None = None,
     choose: Sequence[tuple[str, str | None]] = (),
     dry_run: bool = False,
+    calibrate: bool = False,
     as_json: bool = False,
     told: Callable[[list[Record]], None] = lambda _: None,
     carry: Callable[[Plan, Callable[[list[Record]], None]], Result] | None = None,
@@ -102,8 +120,8 @@ def fill(
     The plan goes to standard error, which a pipe does not read; the plan of a dry run goes to standard output, as JSON
     if `as_json`. `places` are names of tables and figures (None: all); `seeds` (a number or a list) and `preset`
     replace the paper's; `choose` has pairs of (`model`, `protocol` or `dataset`; comma list of names and globs) that a
-    cell must match. `told` is called with each job's records when the job ends. `carry` runs the plan; None: this
-    process runs it.
+    cell must match. `calibrate` measures models that have not run here yet. `told` is called with each job's records
+    when the job ends. `carry` runs the plan; None: this process runs it.
     """
     from medbench import progress
     from medbench.api import carry_out
@@ -120,16 +138,54 @@ def fill(
     with gc_paused():
         records = list(store.read_all(options.runs))
         found = cells.plan_filling(wanted, records, options, listed, max(one.seeds for one in every))
-        cost = estimate(found.plan, records)
-        later = absent(found.waiting, records, options) if dry_run and found.waiting else None
+        cost = estimate(found.plan, records, calibrate=calibrate)
+        later = absent(found.waiting, records, options, calibrate=calibrate) if dry_run and found.waiting else None
         del records
     if dry_run and as_json:
-        output.write_json({**plan_data(found.plan), **_filling_data(found, cost)})
+        output.write_json({**plan_data(found.plan), **_filling_data(found, cost), **cost_data(cost, later)})
         return None
     write = output.write if dry_run else output.note
     for line in [*lines(found, cost), *absent_lines(later)] if progress.is_first() else ():
         write(line)
     return None if dry_run else (found.plan, (carry or carry_out)(found.plan, told))
+
+
+def print_plan(plan: Plan, calibrate: bool, as_json: bool) -> None:
+    """Print the plan of a dry run and what it costs; `calibrate` measures models that have not run here yet."""
+    from medbench.records import store
+    from medbench.runs.estimate import estimate
+
+    cost = estimate(plan, store.read_all(plan.options.runs) if plan.todo else (), calibrate=calibrate)
+    if as_json:
+        output.write_json({**plan_data(plan), **cost_data(cost, None)})
+        return
+    for line in [*job_lines(plan), *(cost_lines(cost) if plan.todo else ())]:
+        output.write(line)
+
+
+def print_absent(
+    error: MedbenchError, names: tuple[str, str, str], options: Options, calibrate: bool, as_json: bool
+) -> None:
+    """Print what a request will cost that lacks nothing but data or weights; of other errors, nothing.
+
+    `names` are those of models, protocols and data sets.
+    """
+    from medbench.errors import is_absence, parts_of
+    from medbench.records import store
+    from medbench.runs.jobs import Plan
+    from medbench.runs.planning.absent import absent, cells_of
+
+    if not is_absence(error):
+        return
+    later = absent(cells_of(*names, options), store.read_all(options.runs), options, calibrate=calibrate)
+    if as_json:
+        blocked = [{"error": part.message, "hint": part.hint} for part in parts_of(error)]
+        output.write_json({**plan_data(Plan([], options)), "blocked": blocked, **cost_data(None, later)})
+        return
+    for line in list(absent_lines(later))[1:]:
+        output.write(line)
+    if options.test_on or options.corrupt:
+        output.write("not included: the further test sets of --test-on and --corrupt")
 
 
 def _safe(name: str) -> str:
@@ -170,20 +226,6 @@ def lines(filling: Filling, cost: Estimate) -> Iterator[str]:
     if filling.blocked:
         yield from ("", "cannot run now:")
         yield from (f"  {line}" for line in _blocked_lines(filling))
-
-
-def absent_lines(later: Absent | None) -> Iterator[str]:
-    """Yield what the cells will cost whose data or weights are not here."""
-    if later is None:
-        return
-    yield from ("", "as soon as data and weights are available:")
-    yield f"  {later.units:,} units"
-    if later.files:
-        size = f": {later.size / 1e9:,.1f} GB for the {later.sized} whose cards state a size" if later.sized else ""
-        yield f"  {later.files} weights files to download{size}"
-    yield from (f"  {line}" for line in cost_lines(later.cost))
-    if later.unsized:
-        yield f"  not included, because their cards do not state the number of images: {', '.join(later.unsized)}"
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -255,25 +297,12 @@ def precision_lines(plan: Plan) -> Iterator[str]:
         yield f"precision auto is {here} on this machine, but {there}: {advice}"
 
 
-def cost_lines(cost: Estimate) -> Iterator[str]:
-    """Yield what the plan costs and how that was estimated."""
-    yield f"at most {cost.forwards:,} forward passes of images (fewer if features are cached)"
-    if cost.hours is None:
-        yield "time: unknown, because this model, protocol and image size have not run on this device yet"
-        return
-    yield f"time: about {_hours(cost.hours)}, from images/s measured on {cost.device}: {'; '.join(cost.basis)}"
-    if cost.unknown:
-        yield f"  not included, because it has not run here yet: {'; '.join(cost.unknown)}"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"
-
-
 def _blocked_lines(filling: Filling) -> Iterator[str]:
     """Yield each reason once, with the cells that cannot be run and what to do about it."""
+    from medbench.errors import parts_of
+
     reasons: dict[tuple[str, str], list[str]] = {}
-    for one, error in filling.blocked:
+    for one, error in ((one, part) for one, whole in filling.blocked for part in parts_of(whole)):
         reasons.setdefault((error.message, error.hint), []).append(one.name)
     for (message, hint), names in reasons.items():
         more = f" and {len(names) - FEW} more" if len(names) > FEW else ""

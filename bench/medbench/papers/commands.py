@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from medbench import cards
+from medbench.cards import ProtocolCard, Settings
 from medbench.cards.find import trained
+from medbench.cards.resolve import dataset_entry, fitting, related, resolve
 from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec, lacking
 from medbench.storage import files
@@ -22,6 +24,8 @@ class Commands:
         self.known = {kind: set(cards.names(kind)) for kind in KINDS}
         self._defaults: dict[str, str | None] = {}
         self._weightless: dict[str, bool] = {}
+        self._recipes: dict[str, ProtocolCard] = {}
+        self._settings: dict[str, Settings] = {}
 
     def cell(self, one: CellSpec) -> str | None:
         """Return the command that fills one cell; None if no run can fill it."""
@@ -76,6 +80,26 @@ class Commands:
                 self._defaults[one.dataset] = None
         usual = self._defaults[one.dataset] in (None, one.split) or one.split is None
         return dict(one.set) if usual else {**one.set, "split": one.split}
+
+    def recipe(self, one: CellSpec) -> ProtocolCard:
+        """Return the card of a cell's protocol."""
+        if one.protocol not in self._recipes:
+            self._recipes[one.protocol] = cards.find_protocol(one.protocol)
+        return self._recipes[one.protocol]
+
+    def settings(self, one: CellSpec) -> Settings:
+        """Return the settings of a cell.
+
+        Raises:
+            CardError: A setting or the preset is unknown, or a value does not fit.
+        """
+        changes = self.changes(one)
+        key = files.canonical([one.protocol, one.preset, one.dataset, changes])
+        if key not in self._settings:
+            recipe = self.recipe(one)
+            own = fitting(recipe.kind, changes, related(recipe.kind))
+            self._settings[key] = resolve(recipe, one.preset, dataset_entry(one.dataset), own)
+        return self._settings[key]
 
     def _command(self, cells: list[CellSpec]) -> str:
         first = cells[0]

@@ -1,22 +1,18 @@
-"""The cost of a plan: image forwards, and hours where this machine's records allow an estimate."""
+"""The cost of a plan: image forwards, disk, and hours where this machine was measured."""
 
 from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from medbench.cards import Settings
-from medbench.cards.catalogues.features_file import LIBRARY
-from medbench.cards.recipes import KINDS
 from medbench.records import Record
 from medbench.runs.device import choose_device
 from medbench.runs.jobs import Job, Plan
-from medbench.storage import files
-
-Speed = tuple[str, str, int, str]
-"""(model, kind of protocol or `features`, image size, precision)."""
+from medbench.runs.planning.speeds import calibrate as measure
+from medbench.runs.planning.speeds import stored
+from medbench.runs.planning.work import Disk, Speed, Task, Work, from_features
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class Estimate:
         basis: Measured images per second behind the hours, one text per model and kind.
         unknown: The models and kinds that were not measured.
         device: The device, as records name it.
+        disk: What the jobs leave on disk.
     """
 
     forwards: int
@@ -36,6 +33,7 @@ class Estimate:
     basis: tuple[str, ...]
     unknown: tuple[str, ...]
     device: str
+    disk: Disk = field(default_factory=Disk)
 
 
 @dataclass(frozen=True)
@@ -64,47 +62,48 @@ class Speeds:
         return trained_forwards(job) / speed / 60 if speed else 1.0
 
 
-def estimate(plan: Plan, records: Iterable[Record]) -> Estimate:
+def estimate(plan: Plan, records: Iterable[Record], *, calibrate: bool = False) -> Estimate:
     """Return the cost of a plan's unfinished jobs.
 
     Hours are forwards over images per second, plus the time that the protocol itself took; both are medians over the
-    finished jobs of the same model, kind, size and precision (the latter: kind and data set) on the same device.
+    finished jobs of the same model, kind, size and precision (the latter: kind and data set) on the same device. Where
+    there are none, images per second are those of an earlier calibration.
 
     Args:
         plan: The plan.
         records: Finished units of any machine; those of other devices do not count.
+        calibrate: Measure the models that have no images per second yet.
     """
-    protocols = [(job.protocol.kind, job.dataset.card.name) for job in plan.todo]
-    return priced(_forwards(plan.todo), protocols, records, plan.options.device)
+    return priced(Work.of(map(_task, plan.todo)), records, plan.options.device, calibrate=calibrate)
 
 
-def priced(
-    work: Mapping[Speed, int], protocols: Iterable[tuple[str, str]], records: Iterable[Record], machine: str
-) -> Estimate:
-    """Return the cost of image forwards, and of what protocols do after them.
+def priced(work: Work, records: Iterable[Record], machine: str, *, calibrate: bool = False) -> Estimate:
+    """Return the cost of work, and of what protocols do after image forwards.
 
     Args:
-        work: Image forwards by speed.
-        protocols: (kind, data set) of each job.
+        work: The work.
         records: Finished units of any machine; those of other devices do not count.
         machine: The device, as options name it.
+        calibrate: Measure the models that have no images per second yet.
     """
     device = device_name(machine)
     speeds, heads = _measured(record for record in records if record.provenance.get("device") == device)
-    seconds, forwards = 0.0, 0
-    basis: dict[str, None] = {}
-    unknown: dict[str, None] = {}
-    for speed, number in work.items():
-        forwards += number
-        what = f"{speed[0]} {speed[1]} at {speed[2]} px"
-        if speed in speeds:
-            seconds += number / speeds[speed]
-            basis[f"{what} {speeds[speed]:,.0f}"] = None
-        else:
+    others = {speed: work.models[speed[0]] for speed in work.forwards if speed not in speeds}
+    if calibrate:
+        measure(((card, speed) for speed, card in others.items()), choose_device(machine), device)
+    alone = {speed: found for speed, card in others.items() if (found := stored(card, speed, device)) is not None}
+    seconds, basis, unknown = 0.0, dict[str, None](), dict[str, None]()
+    for speed, number in work.forwards.items():
+        what, rate = f"{speed[0]} {speed[1]} at {speed[2]} px", speeds.get(speed, alone.get(speed))
+        if rate is None:
             unknown[what] = None
-    for place in protocols if basis else ():
+        else:
+            seconds += number / rate
+            basis[f"{what} {rate:,.{1 if rate < 10 else 0}f}{' (calibrated)' * (speed in alone)}"] = None
+    for place in work.protocols if basis else ():
         seconds += heads.get(place, 0.0)
-    return Estimate(forwards, seconds / 3600 if basis else None, tuple(basis), tuple(unknown), device)
+    hours = seconds / 3600 if basis else None
+    return Estimate(sum(work.forwards.values()), hours, tuple(basis), tuple(unknown), device, work.disk)
 
 
 def device_name(asked: str) -> str:
@@ -123,60 +122,27 @@ def trained_forwards(job: Job) -> int:
     Early stopping is ignored. In each epoch the training images (DINO: every crop) and the validation images go through
     once; test images go through once per unit.
     """
-    further = sum(shift.dataset.sizes["test"] for shift in job.shifts)
-    return forwards_of_training(job.settings, job.dataset.sizes, len(job.dataset.samples), len(job.seeds), further)
+    return _task(job).trained
 
 
-def forwards_of_training(
-    settings: Settings, sizes: Mapping[str, int], images: int, seeds: int, further: int = 0
-) -> int:
-    """Return the image forwards of all seeds of a protocol that trains the network.
-
-    Args:
-        settings: Of the protocol.
-        sizes: Part of the split -> number of images.
-        images: In all.
-        seeds: Number of seeds.
-        further: Images of other test sets.
-    """
-    epochs = getattr(settings, "epochs", None)
-    if epochs is None:
-        return images
-    train, val, test = (sizes.get(split, 0) for split in ("train", "val", "test"))
-    crops = 4 + getattr(settings, "local_crops", 0) if hasattr(settings, "local_crops") else 1
-    rates = len(getattr(settings, "learning_rates", (0,)))
-    searched = min(getattr(settings, "lr_search_seeds", seeds), seeds)
-    runs = rates * searched + seeds - searched
-    return int(runs * epochs * (crops * train + val) + seeds * (test + further))
-
-
-def from_features(kind: str) -> bool:
-    """Tell whether a kind's images go through the encoder once per view; their features are stored and shared."""
-    return kind in KINDS and not KINDS[kind].images
-
-
-def _forwards(jobs: Iterable[Job]) -> dict[Speed, int]:
-    """Return the forwards of jobs per speed; features that jobs share are counted once."""
-    found: dict[Speed, int] = {}
-    shared: dict[str, tuple[Speed, int]] = {}
-    for job in jobs:
-        kind = job.protocol.kind
-        speed: Speed = (job.model.name, "features" if from_features(kind) else kind, job.image_size, job.precision)
-        if job.model.library == LIBRARY:
-            continue
-        if from_features(kind):
-            views = getattr(job.settings, "views", 0)
-            number = sum(len(part.samples) for part in job.dataset.inputs.values()) or len(job.dataset.samples)
-            number += views * job.dataset.sizes.get("train", 0)
-            number += sum(shift.extracted for shift in job.shifts)
-            common = job.settings.model_dump(mode="json", include=set(Settings.model_fields))
-            key = files.digest([speed, job.kind.tokens, job.weights.sha256, job.dataset.digest, common])
-            shared[key] = (speed, max(number, shared.get(key, (speed, 0))[1]))
-        else:
-            found[speed] = found.get(speed, 0) + trained_forwards(job)
-    for speed, number in shared.values():
-        found[speed] = found.get(speed, 0) + number
-    return found
+def _task(job: Job) -> Task:
+    inputs, samples = job.dataset.inputs.values(), len(job.dataset.samples)
+    return Task(
+        name=job.model.name,
+        model=job.model,
+        dataset=job.dataset.card,
+        kind=job.protocol.kind,
+        settings=job.settings,
+        image_size=job.image_size,
+        precision=job.precision,
+        sizes=job.dataset.sizes,
+        images=sum(len(part.samples) for part in inputs) or samples,
+        seeds=len(job.seeds),
+        kept=len(job.keep),
+        tested=sum(shift.dataset.sizes["test"] for shift in job.shifts),
+        extracted=sum(shift.extracted for shift in job.shifts),
+        same=(job.weights.sha256, job.dataset.digest),
+    )
 
 
 def _measured(records: Iterable[Record]) -> tuple[dict[Speed, float], dict[tuple[str, str], float]]:

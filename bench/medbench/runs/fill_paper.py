@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from medbench import cards
 from medbench.cards.find import trained
+from medbench.cards.recipes import KINDS
 from medbench.cards.resolve import fitting
-from medbench.data.load import find_source
-from medbench.errors import CardError, MedbenchError, MissingDataError, WeightsError
+from medbench.data.load import open_dataset
+from medbench.data.pairs import open_pairs
+from medbench.errors import CardError, MedbenchError, is_absence, joined
 from medbench.models.weights.locate import locate
 from medbench.papers.cells import CellSpec, lacking
 from medbench.papers.commands import Commands
@@ -40,7 +42,7 @@ class Filling:
     @property
     def waiting(self) -> list[CellSpec]:
         """The cells that can be run as soon as their data or weights are there."""
-        return [one for one, error in self.blocked if isinstance(error, (MissingDataError, WeightsError))]
+        return [one for one, error in self.blocked if is_absence(error)]
 
 
 def adapted(
@@ -95,22 +97,23 @@ def plan_filling(
             "remove it to use the official files, or give --weights random for a trial",
         )
     found = RecordIndex(records if options.overwrite != "always" else ())
+    planner = _Planner(options, seeds)
     filling = Filling(Plan([], options))
     ready: list[CellSpec] = []
     for one in wanted:
         if seeds_there(found, one) >= repeats_of(one):
             filling.there.append(one)
-        elif lack := lacking(one):
+        elif lack := lacking(one, planner.commands.known):
             named = ", ".join(f"{kind.removesuffix('s')} {name}" for kind, name in lack)
             filling.blocked.append((one, CardError(f"not in this version of medbench: {named}")))
         else:
             ready.append(one)
-    jobs = _Planner(options, seeds).jobs(_with_seeds_of_others(ready, repeats), filling)
+    jobs = planner.jobs(_with_seeds_of_others(ready, repeats), filling)
     return dataclasses.replace(filling, plan=Plan(jobs, options))
 
 
 class _Planner:
-    """Makes the jobs of cells; checks each data set and each weights file once."""
+    """Makes the jobs of cells; checks each recipe, each data set and each weights file once."""
 
     def __init__(self, options: Options, seeds: Sequence[int] | None) -> None:
         self.options, self.seeds = options, seeds
@@ -120,8 +123,8 @@ class _Planner:
     def jobs(self, ready: list[CellSpec], filling: Filling) -> list[Job]:
         """Return the jobs of cells, each once; note in `filling` which cells they fill and which cannot be run."""
         batches: dict[str, list[CellSpec]] = {}
-        for one in ready:
-            if (error := self._refusal(one)) is not None:
+        for one, error in self._refusals(ready):
+            if error is not None:
                 filling.blocked.append((one, error))
                 continue
             recipe = [one.dataset, one.preset, one.seeds, self.commands.changes(one)]
@@ -162,21 +165,46 @@ class _Planner:
         models, protocols = ([*dict.fromkeys(getattr(one, part) for one in cells)] for part in ("model", "protocol"))
         return make_plan(models, protocols, first.dataset, options).jobs
 
-    def _refusal(self, one: CellSpec) -> MedbenchError | None:
-        """Return why a cell cannot be run here: its data set or its model's weights are missing."""
-        for name, look in (
-            (f"data set {one.dataset}", lambda: find_source(one.dataset, self.options.data_root)),
-            (f"model {one.model}", lambda: self._weights(one.model)),
-        ):
-            if name not in self.refused:
-                self.refused[name] = _error_of(look)
-            if (error := self.refused[name]) is not None:
-                return error
-        return None
+    def _refusals(self, ready: list[CellSpec]) -> list[tuple[CellSpec, MedbenchError | None]]:
+        """Return each cell with all that keeps it from being run here: settings, data set, weights of its model.
 
-    def _weights(self, model: str) -> None:
-        if not trained(model)[1]:  # medbench trains those itself
-            locate(cards.find_model(model), self.options.weights, download=self.options.download)
+        Settings and labels of all cells are read before the first weights file is downloaded, and only weights that a
+        cell without such a fault needs are downloaded.
+        """
+        faults = [[*self._refused(self._recipe(one)), *self._refused(self._data(one))] for one in ready]
+        for one, found in zip(ready, faults, strict=True):
+            if not found:
+                found += self._refused(self._weights(one, download=self.options.download))
+        for one, found in zip(ready, faults, strict=True):
+            if found:
+                found += self._refused(self._weights(one, download=False))
+        return [(one, joined(found) if found else None) for one, found in zip(ready, faults, strict=True)]
+
+    def _refused(self, look: tuple[str, Callable[[], object]]) -> list[MedbenchError]:
+        """Return the error of a look, by its name; it is taken once."""
+        name, take = look
+        if name not in self.refused:
+            self.refused[name] = _error_of(take)
+        error = self.refused[name]
+        return [] if error is None else [error]
+
+    def _recipe(self, one: CellSpec) -> tuple[str, Callable[[], object]]:
+        name = files.canonical(["recipe", one.protocol, one.preset, one.dataset, self.commands.changes(one)])
+        return name, lambda: self.commands.settings(one)
+
+    def _data(self, one: CellSpec) -> tuple[str, Callable[[], object]]:
+        pairs = KINDS[self.commands.recipe(one).kind].pairs
+        read, how = open_pairs if pairs else open_dataset, self.options
+        return f"data set {one.dataset} {pairs}", lambda: read(
+            one.dataset, how.data_root, allow_outside=how.allow_outside, missing=how.missing
+        )
+
+    def _weights(self, one: CellSpec, *, download: bool) -> tuple[str, Callable[[], object]]:
+        def look() -> None:
+            if not trained(one.model)[1]:  # medbench trains those itself
+                locate(cards.find_model(one.model), self.options.weights, download=download)
+
+        return f"model {one.model} {download}", look
 
 
 def _place(job: Job) -> tuple[str, str]:

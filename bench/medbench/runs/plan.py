@@ -13,7 +13,7 @@ from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
 from medbench.cards.find import trained_first
 from medbench.cards.recipes import KINDS
 from medbench.cards.recipes.kinds import Kind
-from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, resolve, split_of
+from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, related, resolve, split_of
 from medbench.data.dataset import Dataset
 from medbench.data.load import Opened, open_dataset
 from medbench.data.multi_input import choose_inputs
@@ -25,7 +25,7 @@ from medbench.records.store import gc_paused
 from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage, with_digests
-from medbench.runs.planning.checks import check_features, check_inputs, check_options, check_parts, in_folds
+from medbench.runs.planning.checks import check_features, check_inputs, check_options, check_parts, in_folds, named
 from medbench.runs.planning.outline import check_layers, count_units, together
 from medbench.runs.planning.shared import Once, Texts
 from medbench.runs.planning.targets import Targets
@@ -42,9 +42,7 @@ def make_plan(
     Raises:
         MedbenchError: Something in the request is wrong; nothing was computed or written.
     """
-    models = [cards.find_model(name, options.runs) for name in cards.expand("models", model)]
-    protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
-    datasets = cards.expand("datasets", dataset)
+    models, protocols, datasets = named(model, protocol, dataset, options)
     check_options(options, models)
     options = in_folds(options)
     request = _Request(options, [c.kind for c in protocols])
@@ -69,7 +67,7 @@ class _Request:
         kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
         once: What was found.
         texts: What jobs share of the material of their keys.
-        reachable: Whether downloads may work: none has found no network yet.
+        may_fetch: Whether weights may be downloaded: nothing is wrong, and no download has found no network yet.
         targets: Data sets on which jobs are tested in addition to their own.
     """
 
@@ -77,7 +75,7 @@ class _Request:
     kinds: list[str]
     once: Once = field(default_factory=Once)
     texts: Texts = field(default_factory=Texts)
-    reachable: bool = True
+    may_fetch: bool = True
     targets: Targets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,17 +84,23 @@ class _Request:
     def check(self, models: list[ModelCard], protocols: list[ProtocolCard], datasets: list[str]) -> None:
         """Look for all that is wrong or missing: in settings and data first, for weights can be large downloads.
 
+        Once something is found, nothing is downloaded; weights are still looked for, so that all is said at once.
+
         Raises:
             MedbenchError: All of it.
         """
         found: dict[str, MedbenchError] = {}
         for name, recipe in itertools.product(datasets, protocols):
             with collected(found):
+                self._settings(recipe, name, self.options.changes)
+            with collected(found):  # data that are missing are said beside wrong settings
+                self._read(name, pairs=KINDS[recipe.kind].pairs)
                 settings, _, _ = self._settings(recipe, name, self.options.changes)
                 for at in _swept(recipe, settings):
                     data = self._data(recipe, name, _with_split(at, self.options.seed_list[0]))
                     self.targets.of(data, name, recipe)
-        for card in [] if found else models:
+        self.may_fetch = self.options.download and not found
+        for card in models:
             with collected(found):
                 self.weights(card)
         if found:
@@ -112,8 +116,7 @@ class _Request:
     def _resolved(
         self, recipe: ProtocolCard, entry: str, changes: dict[str, Any]
     ) -> tuple[Settings, dict[str, Any], list[str]]:
-        kind = KINDS[recipe.kind]
-        kinds = [*self.kinds, recipe.kind, *filter(None, (kind.first, kind.last)), *kind.tunes]
+        kinds = [*self.kinds, *related(recipe.kind)]
         own = fitting(recipe.kind, changes, kinds)
         return resolve(recipe, self.options.preset, entry, own), own, kinds
 
@@ -270,8 +273,11 @@ class _Request:
         outside, missing, columns = options.allow_outside, options.missing, options.columns
         return read(name, options.data_root, allow_outside=outside, missing=missing, columns=columns)
 
+    def _read(self, name: str, *, pairs: bool) -> Opened:
+        return self.once(("opened", name, pairs), lambda: self._opened(name, pairs=pairs))
+
     def _loaded(self, name: str, split: str | None, *, pairs: bool) -> Dataset:
-        data = self.once(("opened", name, pairs), lambda: self._opened(name, pairs=pairs)).under(split)
+        data = self._read(name, pairs=pairs).under(split)
         metrics.get(data.card.metric, data.card.task)  # refuses a metric of another task before anything is run
         return data
 
@@ -288,13 +294,11 @@ class _Request:
         """Return a model's weights file: `chosen`, else that of the options."""
         if trained_first(card.name)[1]:
             return WeightsFile(None, "", "trained")
-        download = self.options.download and self.reachable
+        chosen = chosen or self.options.weights
         try:
-            return self.once(
-                ("weights", id(card)), lambda: locate(card, chosen or self.options.weights, download=download)
-            )
+            return self.once(("weights", id(card)), lambda: locate(card, chosen, download=self.may_fetch))
         except UnreachableError:
-            self.reachable = False
+            self.may_fetch = False
             raise
 
     def _others(

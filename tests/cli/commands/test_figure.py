@@ -141,14 +141,15 @@ def test_a_new_figure_is_a_card_and_no_code(medbench, made, own_cards, tmp_path)
 def test_fill_runs_the_missing_units_and_draws_the_figure(medbench, made, tmp_path, monkeypatch):
     asked = []
 
-    def fill(paper, places, options, *, seeds, preset, dry_run):
+    def fill(paper, places, options, *, seeds, preset, dry_run, calibrate):
+        assert calibrate is dry_run
         asked.append((paper.name, list(places), options.runs, seeds, preset, dry_run))
         return None if dry_run else (None, None)
 
     monkeypatch.setattr(plan_text, "fill", fill)
     monkeypatch.setattr(plan_text, "complain", lambda result: 1)
     words = ["figure", "wacv2024/fig6", "--fill", "--runs", made[0], "--to", tmp_path, "--seeds", "2"]
-    done = medbench(*words, "--dry-run")
+    done = medbench(*words, "--dry-run", "--calibrate")
     assert (done.status, done.out, list(tmp_path.iterdir())) == (0, "", [])
     done = medbench(*words)
     assert done.status == 1  # a unit failed; the others are drawn

@@ -18,6 +18,7 @@ import timm
 import torch
 from PIL import Image
 
+from medbench.cards import ModelCard
 from medbench.cli import main
 from medbench.records import store
 from medbench.storage import paths
@@ -327,3 +328,87 @@ def test_the_record_has_the_command_line(own: Path, medbench) -> None:
     assert medbench(*words).status == 0
     (record,) = store.read_all(paths.runs_dir())
     assert shlex.split(record.provenance["command"]) == ["medbench", *words]
+
+
+@pytest.fixture
+def nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(card: ModelCard) -> None:
+        raise AssertionError(f"{card.name} was fetched")
+
+    monkeypatch.setattr("medbench.models.weights.locate.fetch", fetch)
+
+
+MISSING = ("--model", "dinov2,resnet18", "--protocol", "linear-frozen,knn", "--dataset", "aptos,isic2019")
+
+
+def test_what_is_missing_has_a_cost_all_the_same(medbench, nothing_is_fetched, tmp_path) -> None:
+    words = ("run", *MISSING, "--data-root", tmp_path, "--seeds", "2", "--dry-run")
+    done = medbench(*words)
+    assert done.status == 2
+    assert f"{2 * 2 * (2 + 1):,} units" in done.out
+    assert "disk: about " in done.out
+    assert "to download: 2 weights files, about " in done.out
+    assert "to download: 2 data sets, sizes unknown" in done.out
+    assert done.err.startswith("error: 4 errors:\n")
+    told = medbench(*words, "--json")
+    assert (told.status, told.err) == (2, done.err)
+    plan = json.loads(told.out)
+    assert (plan["jobs"], plan["estimate"], len(plan["blocked"])) == ([], None, 4)
+    assert plan["waiting"]["units"] == 12
+    assert [one["what"] for one in plan["waiting"]["downloads"]] == [
+        "weights of dinov2",
+        "weights of resnet18",
+        "data set aptos",
+        "data set isic2019",
+    ]
+    further = medbench(*words, "--corrupt", "jpeg")
+    assert "not included: the further test sets" in further.out
+
+
+def test_weights_alone_are_missing(medbench, nothing_is_fetched) -> None:
+    done = medbench("run", "--model", "dinov2", "--protocol", "knn", "--dataset", "toy", "--dry-run")
+    assert done.status == 2
+    assert "to download: 1 weights file" in done.out
+    assert "data set" not in done.out
+
+
+def test_the_plan_of_what_can_be_run_has_its_cost(medbench) -> None:
+    words = ("run", "--model", "toy-vit", "--protocol", "knn", "--dataset", "toy", "--dry-run")
+    done = medbench(*words)
+    assert (done.status, done.err) == (0, "")
+    assert "time: unknown" in done.out
+    cost = json.loads(medbench(*words, "--json").out)["estimate"]
+    assert (cost["forwards"], cost["hours"]) == (600, None)
+    assert cost["disk"]["features"] > 0
+    assert "(calibrated)" in medbench(*words, "--calibrate").out
+
+
+def test_calibrate_is_for_dry_runs(medbench) -> None:
+    for words in (("run", "--model", "toy-vit"), ("table", "wacv2024/table1", "--fill")):
+        done = medbench(*words, "--calibrate")
+        assert done.status == 2
+        assert "--calibrate has no effect without --dry-run" in done.err
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_all_that_is_wrong_or_missing_is_told_at_once_before_a_download(medbench, nothing_is_fetched, dry) -> None:
+    done = medbench("run", *MISSING, "--set", "k=-3", *dry)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: 5 errors:\n")
+    told = ("--set: k", "'aptos'", "'isic2019'", "the weights of dinov2", "the weights of resnet18")
+    assert all(text in done.err for text in told), done.err
+    names = medbench("run", "--model", "dinov9", "--protocol", "knnn", "--dataset", "apots", *dry).err
+    assert all(text in names for text in ("dinov9", "knnn", "apots"))
+
+
+@pytest.mark.parametrize("words", [("run", "--paper", "wacv2024"), ("table", "wacv2024/table1", "--fill")])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_papers_tell_all_at_once_before_a_download(medbench, nothing_is_fetched, words, dry, monkeypatch) -> None:
+    more = ("--set", "epochs=-3") if words[0] == "run" else ("--preset", "papre")
+    done = medbench(*words, *more, *dry)
+    wrong = "epochs" if words[0] == "run" else "unknown preset 'papre'"
+    said = done.out + done.err
+    assert all(text in said for text in (wrong, "data set 'aptos'", "the weights of dino ", "the weights of sam ")), (
+        said
+    )
+    assert "0 to run" in said

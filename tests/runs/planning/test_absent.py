@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from medbench import cards
@@ -9,7 +10,7 @@ from medbench.papers.cells import CellSpec
 from medbench.runs.estimate import estimate
 from medbench.runs.jobs import Options
 from medbench.runs.plan import make_plan
-from medbench.runs.planning.absent import absent, split_sizes
+from medbench.runs.planning.absent import absent, cells_of, split_sizes
 
 
 @pytest.mark.parametrize("protocol", ["knn", "linear-frozen", "linear-unfrozen", "lora", "dino-pretrain"])
@@ -19,20 +20,49 @@ def test_it_is_that_of_the_plan(protocol):
     plan = make_plan("toy-vit", protocol, "toy", options)
     assert found.units == sum(len(job.units) for job in plan.jobs)
     assert found.cost.forwards == pytest.approx(estimate(plan, []).forwards, rel=0.02), "parts are rounded otherwise"
-    assert (found.files, found.size, found.unsized) == (0, 0, ())
+    assert (found.downloads, found.unsized) == ((), ())
+    mine, planned = found.cost.disk, estimate(plan, []).disk
+    assert (mine.images, mine.weights, mine.tokens) == (planned.images, planned.weights, planned.tokens)
+    assert mine.kept == pytest.approx(planned.kept, rel=0.02)
 
 
 def test_protocols_share_features_and_weights_are_counted_once():
     cells = [CellSpec("dinov2", "linear-frozen", "aptos", {"views": 0}), CellSpec("dinov2", "knn", "aptos")]
     found = absent(cells, [], Options())
     assert found.cost.forwards == cards.find_dataset("aptos").counts.images
-    assert (found.units, found.files) == (5 + 1, 1)
-    assert found.size == (cards.find_model("dinov2").weights.bytes or 0)
+    assert found.units == 5 + 1
+    assert [one.what for one in found.downloads] == ["weights of dinov2", "data set aptos"]
 
 
 def test_other_preprocessing_has_features_of_its_own():
     cells = [CellSpec("resnet18", "knn", "medmnist--breastmnist", preset=name) for name in ("paper", "medmnistplus")]
     assert absent(cells, [], Options()).cost.forwards == 2 * 780
+
+
+def test_a_file_of_features_passes_no_network(tmp_path):
+    file = tmp_path / "own.npz"
+    np.savez(file, id=np.array(["a"]), features=np.zeros((1, 3), np.float32))
+    found = absent([CellSpec(str(file), "knn", "aptos")], [], Options())
+    assert (found.units, found.cost.forwards) == (1, 0)
+    assert [one.what for one in found.downloads] == ["data set aptos"]
+
+
+def test_a_request_is_its_cells_each_value_of_a_sweep_one_of_its_own():
+    options = Options(seeds=3, changes={"k": 7, "epochs": 2})
+    cells = cells_of("toy-vit,resnet18", "knn,linear-unfrozen", "toy,aptos", options)
+    assert len(cells) == 8
+    assert {one.protocol: one.set for one in cells} == {"knn": {"k": 7}, "linear-unfrozen": {"epochs": 2}}
+    assert {one.seeds for one in cells} == {3}
+    few = cells_of("clip", "few-shot", "aptos", Options(changes={"shots": [1, 2, 4]}))
+    assert [one.set for one in few] == [{"shots": 1}, {"shots": 2}, {"shots": 4}]
+    (freeze,) = cells_of("toy-vit", "freeze", "toy", Options())
+    assert freeze.sweep == ("frozen", 1 + cards.find_model("toy-vit").units)
+
+
+def test_own_data_and_unknown_numbers_are_named_and_not_counted(tmp_path):
+    (tmp_path / "mine.csv").write_text("image,label\na.png,0\n")
+    found = absent([CellSpec("toy-vit", "knn", str(tmp_path / "mine.csv"))], [], Options())
+    assert (found.units, found.cost.forwards, found.unsized) == (0, 0, (str(tmp_path / "mine.csv"),))
 
 
 def test_sizes_of_splits():

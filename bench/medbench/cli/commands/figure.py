@@ -57,6 +57,7 @@ def figure(
     as_json: Annotated[bool, typer.Option("--json", help="Without a name: print the list as JSON.")] = False,
     fill: options.Fill = False,
     dry_run: options.DryRun = False,
+    calibrate: options.Calibrate = False,
     seeds: options.Seeds = None,
     data_root: options.DataRoot = None,
     weights: options.RandomWeights = None,
@@ -68,7 +69,7 @@ def figure(
 
     Its data are written next to it as a CSV file. The options listed after --fill only have an effect with --fill.
     """
-    plan_text.check_fill("figure", name, fill, dry_run)
+    plan_text.check_fill("figure", name, fill, dry_run, calibrate)
     shows = {"--model": models, "--protocol": protocols, "--class": class_name, "--metric": metric, "--to": to}
     options.check_named("figure", name, shows | {"--published": published, "--random": random, "--preset": preset})
     if name is None:
@@ -84,7 +85,9 @@ def figure(
 
         paper, place = placed(name) if name.startswith("ranks/") else figures.find(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
-        status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        status = plan_text.fill_one(
+            paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run, calibrate=calibrate
+        )
         if status is None:
             return
         random = random or weights == "random"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medbench.cli import complete, options, output, plan_text
+from medbench.cli import complete, options, plan_text
 from medbench.cli.cluster.elsewhere import Elsewhere
 from medbench.storage import paths
 
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
     Carry = Callable[[Plan, Told], Result]
 Choice = tuple[tuple[str, "str | None"], ...]
 """`model`, `protocol` and `dataset`, each with what was given for it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is printed.
+
+    Attributes:
+        dry_run: The plan and its cost, and nothing is run.
+        calibrate: Models that have not run here are measured for the cost.
+        as_json: For scripts.
+    """
+
+    dry_run: bool
+    calibrate: bool
+    as_json: bool
 
 
 def run(
@@ -127,6 +144,7 @@ def run(
         typer.Option("--wait", help="--on slurm: wait until all tasks end; exit status 1 if one fails or is lost."),
     ] = False,
     dry_run: options.DryRun = False,
+    calibrate: options.Calibrate = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the records as JSON lines; with --dry-run, print the plan as JSON.")
@@ -175,7 +193,7 @@ def run(
     choose = (("model", model), ("protocol", protocol), ("dataset", dataset))
     place = Elsewhere.of(on, site, gpus, per_gpu, wait=wait)
     with progress.quiet(quiet):
-        _run_and_print(how, choose, _cells_of(paper, study), repeats, preset, place, dry_run=dry_run, as_json=as_json)
+        _run_and_print(how, choose, _cells_of(paper, study), repeats, preset, place, Shown(dry_run, calibrate, as_json))
 
 
 def _cells_of(paper: str | None, study: str | None) -> PaperCard | None:
@@ -208,45 +226,46 @@ def _run_and_print(
     seeds: int | list[int] | None,
     preset: str | None,
     place: Elsewhere | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
+    shown: Shown,
 ) -> None:
     """Run what is asked for, here or elsewhere; exit with 2 on a user's mistake, with 1 if a job failed."""
     from medbench import progress
     from medbench.api import carry_out
 
+    plan_text.check_calibrate(shown.calibrate, shown.dry_run and place is None)
     first = progress.is_first()
-    told = plan_text.teller(as_json=as_json) if first else lambda _: None
-    carry = carry_out if place is None else functools.partial(place.start, dry_run=dry_run, as_json=as_json)
-    how, dry_run = (how, dry_run) if place is None else (place.options(how), False)
+    told = plan_text.teller(as_json=shown.as_json) if first else lambda _: None
+    carry: Carry = carry_out
+    if place is not None:
+        carry = functools.partial(place.start, dry_run=shown.dry_run, as_json=shown.as_json)
+        how, shown = place.options(how), dataclasses.replace(shown, dry_run=False)
     if paper is not None:
-        done = _paper(paper, how, seeds, preset, choose, dry_run, as_json, told, carry)
+        done = _paper(paper, how, seeds, preset, choose, shown, told, carry)
     else:
-        done = _named(how, choose, dry_run, as_json, told, carry)
+        done = _named(how, choose, shown, told, carry)
     if done is not None and first:
-        if not as_json:
+        if not shown.as_json:
             plan_text.print_summary(*done)
         if status := plan_text.complain(done[1]):
             raise typer.Exit(status)
 
 
-def _named(
-    how: Options, choose: Choice, dry_run: bool, as_json: bool, told: Told, carry: Carry
-) -> tuple[Plan, Result] | None:
+def _named(how: Options, choose: Choice, shown: Shown, told: Told, carry: Carry) -> tuple[Plan, Result] | None:
     """Run the named models, protocols and data sets; or print the plan of a dry run and return None."""
+    from medbench.errors import MedbenchError
     from medbench.runs.plan import make_plan
 
     models, protocols, datasets = (_needed(option, value) for option, value in choose)
-    plan = make_plan(models, protocols, datasets, how)
+    try:
+        plan = make_plan(models, protocols, datasets, how)
+    except MedbenchError as error:
+        if shown.dry_run:
+            plan_text.print_absent(error, (models, protocols, datasets), how, shown.calibrate, shown.as_json)
+        raise
     plan_text.say_sources(plan)
-    if not dry_run:
+    if not shown.dry_run:
         return plan, carry(plan, told)
-    if as_json:
-        output.write_json(plan_text.plan_data(plan))
-        return None
-    for line in plan_text.job_lines(plan):
-        output.write(line)
+    plan_text.print_plan(plan, shown.calibrate, shown.as_json)
     return None
 
 
@@ -256,8 +275,7 @@ def _paper(
     seeds: int | list[int] | None,
     preset: str | None,
     choose: Choice,
-    dry_run: bool,
-    as_json: bool,
+    shown: Shown,
     told: Told,
     carry: Carry,
 ) -> tuple[Plan, Result] | None:
@@ -281,8 +299,8 @@ def _paper(
             f"--image-size {how.image_size} and --{kind} cannot be combined: the {kind}'s card defines the sizes",
             "remove it, or run other sizes with --model, --protocol and --dataset",
         )
-    fill = functools.partial(plan_text.fill, dry_run=dry_run, as_json=as_json, told=told, carry=carry)
-    return fill(paper, None, how, seeds=seeds, preset=preset, choose=choose)
+    fill = functools.partial(plan_text.fill, dry_run=shown.dry_run, calibrate=shown.calibrate, as_json=shown.as_json)
+    return fill(paper, None, how, seeds=seeds, preset=preset, choose=choose, told=told, carry=carry)
 
 
 def _needed(option: str, value: str | None) -> str:

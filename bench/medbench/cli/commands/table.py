@@ -86,6 +86,7 @@ def table(
     preset: options.Preset = None,
     fill: options.Fill = False,
     dry_run: options.DryRun = False,
+    calibrate: options.Calibrate = False,
     seeds: options.Seeds = None,
     data_root: options.DataRoot = None,
     weights: options.RandomWeights = None,
@@ -98,7 +99,7 @@ def table(
     The options listed after --fill only have an effect with --fill; --data-root also with --by.
     """
     runs = runs or out
-    plan_text.check_fill("table", name, fill, dry_run)
+    plan_text.check_fill("table", name, fill, dry_run, calibrate)
     shows = {"--metrics": metrics, "--per-class": per_class, "--by": by, "--min-group": min_group, "--labels": labels}
     shows |= {"--model": models, "--protocol": protocols, "--columns": columns, "--sort": sort, "--preset": preset}
     shows |= {"--published": published, "--intervals": intervals, "--random": random}
@@ -113,7 +114,9 @@ def table(
 
         paper, place = placed(name)
         how = {"data_root": data_root, "weights": weights, "device": device, "precision": precision, "workers": workers}
-        status = plan_text.fill_one(paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run)
+        status = plan_text.fill_one(
+            paper, place, runs, how, seeds=seeds, preset=preset, dry_run=dry_run, calibrate=calibrate
+        )
         if status is None:
             return
         random = random or weights == "random"

@@ -1,17 +1,40 @@
-"""What is refused before anything is computed: options and data sets that do not fit a protocol."""
+"""What is refused before anything is computed: unknown names, options and data sets that do not fit a protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from medbench import cards
 from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.catalogues.features_file import LIBRARY
 from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED
 from medbench.data.dataset import Dataset
-from medbench.errors import MedbenchError, unknown
+from medbench.errors import MedbenchError, collected, joined, unknown
 from medbench.runs.jobs import Options
 from medbench.runs.planning.targets import check_targets
+
+
+def named(
+    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
+) -> tuple[list[ModelCard], list[ProtocolCard], list[str]]:
+    """Return the models, protocols and names of data sets that a request means.
+
+    Raises:
+        MedbenchError: Names that are unknown: all of them.
+    """
+    found: dict[str, MedbenchError] = {}
+    models, protocols, datasets = list[ModelCard](), list[ProtocolCard](), list[str]()
+    with collected(found):
+        models = [cards.find_model(name, options.runs) for name in cards.expand("models", model)]
+    with collected(found):
+        protocols = [cards.find_protocol(name) for name in cards.expand("protocols", protocol)]
+    with collected(found):
+        datasets = cards.expand("datasets", dataset)
+    if found:
+        raise joined(found.values())
+    return models, protocols, datasets
 
 
 def check_options(options: Options, models: list[ModelCard]) -> None:
