@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 
 from .families import TABLE, TINY, Family, family_of
+from .noise import PIECE, noise
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,6 +34,9 @@ def fake(shared: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for count in (0, 1, PIECE, 2 * PIECE + 5):
+        assert np.array_equal(noise("some", count), module.noise("some", count))
+    module.noise = noise  # type: ignore[attr-defined]
     return module
 
 

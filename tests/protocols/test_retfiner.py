@@ -5,8 +5,6 @@ The losses are tested in `training/retfiner/test_network.py`, the steps in `trai
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,8 @@ from medbench.models.load import load_model
 from medbench.models.text import load_text
 from medbench.records import store
 from medbench.training.retfiner.refining import CURVE, Refining
+
+from ..forked import failure, ranks
 
 TINY = {
     "epochs": 1, "batch_size": 8, "bert_width": 16, "bert_heads": 2, "joint_width": 8, "max_tokens": 12, "dropout": 0.0,
@@ -138,15 +138,12 @@ def test_a_model_must_be_made_first_and_be_the_only_one(data: Path) -> None:
 def test_two_processes_have_the_losses_of_one(data: Path, tmp_path: Path) -> None:
     changes = {"equal_text": "ignore", "batch_size": 7}
     one = run(data, **changes)
-    again = tmp_path / "script.py"
-    again.write_text(
+    program = (
         "import medbench\n"
         f"medbench.run(model='toy-vit', protocol='retfiner', dataset={str(data)!r}, set={ {**TINY, **changes}!r},"
         f" runs={str(tmp_path / 'two')!r})\n"
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(again)]
-    done = subprocess.run(launch, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert [failure(rank) for rank in ranks(program)] == ["", ""]
     (two,) = store.read_all(tmp_path / "two")
     assert two.key == one.key
     first, second = (pd.read_csv(record.path / "history.csv").to_numpy() for record in (one, two))

@@ -32,6 +32,7 @@ BOTH = "linear-frozen,knn"
 TRAINING: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 16,
+    "image_size": 32,
     "learning_rates": [3e-3, 1e-3],
     "warmup_epochs": 1,
     "views": 2,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from medbench.storage import paths
 from medbench.training.finetune.fit import Fit
 from medbench.training.heads.grid import Grid
 
+from ..forked import Program, failure
 from .conftest import BOTH, SHORT, numbers_by_key, script, short_of, train, write_pictures
 
 MOMENTS = {
@@ -40,8 +38,7 @@ extract.PART_SECONDS = 0.0
 fcntl.flock = lambda *_: None
 """
 SCRIPT = """
-import json, os, signal, traceback
-import accelerate, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, timm, torch  # once for all the children
+import os, signal
 import medbench
 def hook(place, name, calls):
     plain, left = getattr(place, name), [calls]
@@ -51,21 +48,8 @@ def hook(place, name, calls):
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(*args, **kwargs)
     setattr(place, name, killed)
-def run(moment):
-    exec(moment)
-    medbench.run(model="toy-vit", protocol={protocol!r}, dataset={data!r}, seeds=2, set={short!r})
-def start(moment):
-    child = os.fork()
-    if child:
-        return child
-    try:
-        run(moment)
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-def end(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+{moment}
+medbench.run(model="toy-vit", protocol={protocol!r}, dataset={data!r}, seeds=2, set={short!r})
 """
 KILL = """
 from medbench.training import steps
@@ -81,13 +65,10 @@ Fit._step = killed
 """
 
 
-def ends(data: Path, children: str, protocol: str = BOTH) -> list[int]:
-    """Return the exit status of each of `children`: a list in Python of what `start` and `end` of SCRIPT give."""
+def start(data: Path, moment: str = "", protocol: str = BOTH) -> Program:
+    """Start a run of which `moment`, lines of Python, changes something beforehand."""
     short = short_of(protocol, SHORT)
-    text = SCRIPT.format(data=str(data), protocol=protocol, short=short) + f"print(json.dumps({children}))"
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return Program(SCRIPT.format(data=str(data), protocol=protocol, short=short, moment=moment))
 
 
 def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +79,10 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
     assert len(expected) == 3
     for name in ("HOME", "RUNS"):
         monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"killed-{name}"))
-    fates = ends(data, f"[end(start(moment)) for moment in {list(MOMENTS.values())}]")
-    missed = [name for name, fate in zip(MOMENTS, fates, strict=True) if fate != -signal.SIGKILL]
-    assert not missed, "a kill missed its moment"
+    for name, moment in MOMENTS.items():
+        killed = start(data, moment)
+        said = killed.communicate()
+        assert killed.returncode == -signal.SIGKILL, f"the kill missed {name}: {said}"
     records = medbench.run(**request)
     assert numbers_by_key(store.read_all(paths.runs_dir())) == expected
     assert [r.metrics for r in records] == [r.metrics for r in calm]
@@ -111,7 +93,7 @@ def test_ten_kills_end_in_the_undisturbed_runs_numbers(tmp_path: Path, monkeypat
 
 def test_two_processes_with_the_same_units_end_well(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pictures")
-    assert ends(data, "[end(child) for child in [start(''), start('')]]") == [0, 0]
+    assert [failure(program) for program in [start(data), start(data)]] == ["", ""]
     records = list(store.read_all(paths.runs_dir()))
     assert len(records) == 3
     made = {record.unit.protocol: record.counts["forwards"] for record in records}  # the seeds of a job share them
@@ -128,8 +110,8 @@ def test_six_processes_without_working_locks_end_well(tmp_path: Path, monkeypatc
     expected = numbers_by_key(store.read_all(paths.runs_dir()))
     for name in ("HOME", "RUNS"):
         monkeypatch.setenv(f"MEDBENCH_{name}", str(tmp_path / f"six-{name}"))
-    children = f"[end(child) for child in [start({NO_LOCKS!r}) for _ in range(6)]]"
-    assert ends(Path("few"), children, "knn") == [0] * 6
+    six = [start(Path("few"), NO_LOCKS, "knn") for _ in range(6)]
+    assert [failure(program) for program in six] == [""] * 6
     assert numbers_by_key(store.read_all(paths.runs_dir())) == expected
     left = [path for path in paths.home().rglob("*") if path.name.startswith("part-") or ".part" in path.suffix]
     assert left == []
@@ -139,8 +121,9 @@ def test_six_processes_without_working_locks_end_well(tmp_path: Path, monkeypatc
 def test_a_kill_ends_in_the_undisturbed_runs_numbers(data: Path, stacked: list[Record]) -> None:
     expected = numbers_by_key(stacked)
     assert len(expected) == 2
-    killed = script(data, "deit-frozen", KILL.format(steps=7), "toy-vit")
-    assert subprocess.run([sys.executable, "-c", killed], capture_output=True).returncode == -signal.SIGKILL
+    killed = Program(script(data, "deit-frozen", KILL.format(steps=7), "toy-vit"))
+    said = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, said
     assert list((paths.home() / "partial").rglob("*.safetensors")), "there is a state to go on from"
     train(data, "deit-frozen", model="toy-vit")
     assert numbers_by_key(store.read_all(paths.runs_dir())) == expected

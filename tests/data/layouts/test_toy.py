@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,6 +14,8 @@ from medbench.cards import find_dataset
 from medbench.data.layouts import toy
 from medbench.data.load import load_dataset
 from medbench.errors import CardError
+
+from ...forked import Program
 
 DRAW = toy.draw_into  # before a fixture lets sets be copied
 NAMES = ("toy", "toy-binary", "toy-multiclass", "toy-multilabel")
@@ -101,7 +101,7 @@ def test_damaged_set_is_drawn_again(monkeypatch):
 
 def test_two_processes_at_once_end_well(isolated):
     code = "from medbench.data.load import load_dataset; print(load_dataset('toy').digest)"
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [Program(code) for _ in range(2)]
     digests = {process.communicate(timeout=60)[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(digests) == 1

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
-import subprocess
-import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -21,6 +18,7 @@ from medbench.data.prepared import fill
 from medbench.data.prepared.store import prepare, store_path
 from medbench.errors import DataError, OutputError
 
+from ...forked import Program
 from ..made import SMALL, dataset_of, picture, pixels_of
 
 CHILD = """
@@ -116,12 +114,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def started(root: Path, home: Path) -> subprocess.Popen[str]:
+def started(root: Path, home: Path) -> Program:
     code = CHILD.format(tests=str(Path(__file__).parents[1]), root=str(root))
-    environment = {**os.environ, "MEDBENCH_HOME": str(home)}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Program(code, MEDBENCH_HOME=str(home))
 
 
 def chunks_done(home: Path) -> int:

@@ -72,8 +72,11 @@ def test_the_same_records_give_the_same_bytes(report, runs, tmp_path):
     assert write_report(runs, tmp_path / "again.html").read_bytes() == report.read_bytes()
 
 
-def test_only_some_data_sets(runs, tmp_path):
-    text = write_report(runs, tmp_path / "r.html", dataset="che*").read_text()
+def test_only_some_data_sets_and_a_folder_is_a_place_for_the_file(runs, tmp_path):
+    file = write_report(runs, tmp_path, dataset="che*")
+    assert file == tmp_path / "report.html"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    text = file.read_text()
     assert "dataset/chexpert" in text
     assert "dataset/ddsm" not in text
     assert "out of memory" not in text, "a failure on another data set"
@@ -88,18 +91,15 @@ def test_thumbnails_come_with_a_word_on_licences(runs, tmp_path):
     assert "image not available" in text
 
 
-def test_a_folder_is_a_place_for_the_file(runs, tmp_path):
-    assert write_report(runs, tmp_path, dataset="che*") == tmp_path / "report.html"
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-@pytest.mark.parametrize("sign", ["\x00", "\u202e", "\x85"])
-def test_signs_that_turn_or_end_a_text_are_replaced(tmp_path, sign):
-    put(tmp_path, "dino", 1.0, seeds=(0,), options={"text": f"a{sign}b"}, warnings=[f"c{sign}d"])
+def test_signs_that_turn_or_end_a_text_are_replaced(tmp_path):
+    signs = {"first": "\x00", "second": "\u202e", "third": "\x85"}
+    options = {name: f"{name} a{sign}b" for name, sign in signs.items()}
+    put(tmp_path, "dino", 1.0, seeds=(0,), options=options, warnings=[f"c{sign}d" for sign in signs.values()])
     text = write_report(tmp_path, tmp_path / "r.html").read_text(encoding="ascii")
-    assert sign not in text
-    assert f"&#{ord(sign)};" not in text
-    assert "a&#65533;b" in text
+    for name, sign in signs.items():
+        assert sign not in text
+        assert f"&#{ord(sign)};" not in text
+        assert f"{name} a&#65533;b" in text
 
 
 def test_what_is_damaged_takes_nothing_else_with_it(tmp_path, caplog):

@@ -55,15 +55,16 @@ def is_medmnist_name(name: str) -> bool:
     return name.startswith((f"{FAMILY}/", f"{FAMILY}--"))
 
 
-def medmnist_names() -> list[str]:
+@cache
+def medmnist_names() -> tuple[str, ...]:
     """Return the path-safe names of all sets in all sizes."""
     known = catalogue()
-    return [
+    return tuple(
         f"{FAMILY}--{name}{f'_{size}' if size != known.sizes[0] else ''}"
         for size in known.sizes
         for name, listed in known.sets.items()
         if not listed.volume or size in known.volume_sizes
-    ]
+    )
 
 
 def safe_name(name: str) -> str:

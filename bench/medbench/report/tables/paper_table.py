@@ -179,7 +179,7 @@ def _cell(work: _PaperTable, row: PaperRow, column: str, one: CellSpec, group: G
     mean, std, n = found.value, found.std, found.n
     random = group is not None and group.first.unit.weights == "random"
     other = group is not None and bool(other_split(group, one) or work.found.other_data(group))
-    if n < repeats_of(one) or random or other:
+    if not n or random or other or n < repeats_of(one):  # most cells are empty: no card is read for them
         work.missing.append(one)
     if group is None or mean is None:
         work.empty.append(one)
