@@ -17,7 +17,7 @@ from medbench.data.splits import rules
 from medbench.data.splits.few_shot import fewshot, fraction
 from medbench.data.splits.rule_names import rule_of
 from medbench.data.splits.rules import Assigned
-from medbench.errors import CardError, DataError, MissingDataError
+from medbench.errors import CardError, DataError, MissingDataError, few
 from medbench.storage import files, paths
 from medbench.storage.files import rows_digest
 
@@ -225,7 +225,6 @@ def _same_ids(path: Path, found: dict[str, str], ids: Sequence[str]) -> None:
     missing = [name for name in ids if name not in found]
     for what, names in (("names ids that the data set does not have", unknown), ("does not name all samples", missing)):
         if names:
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise DataError(
-                f"{path} {what}: {listed}", "make it again for this copy; an empty split leaves a sample out"
+                f"{path} {what}: {few(names)}", "make it again for this copy; an empty split leaves a sample out"
             )
