@@ -100,3 +100,35 @@ def test_lists_hold_every_card_of_the_project(repo: Path, monkeypatch: pytest.Mo
     names = listed()
     assert {file.stem for file in (repo / folder).glob("*.yaml")} <= set(names)
     assert names == sorted(names)
+
+
+def test_every_public_name_is_there_and_explained() -> None:
+    for name in set(medbench.__all__) - {"__version__"}:
+        assert (getattr(medbench, name).__doc__ or "").strip(), name
+    assert medbench.ELSEWHERE.keys() <= set(medbench.__all__)
+
+
+def test_results_pass_from_store_to_store_and_to_pages(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    medbench.run("toy-cnn", "knn", "toy-binary", runs=tmp_path / "theirs")
+    capfd.readouterr()
+    found = medbench.merge_results(tmp_path / "theirs", tmp_path / "mine")
+    assert (len(found.new), found.refused) == (1, [])
+    written = medbench.write_leaderboard(tmp_path / "site", tmp_path / "mine", include_random=True)
+    assert [path.name for path in written] == ["toy-binary.html", "index.html"]
+    assert capfd.readouterr().out == "", "functions return, commands print"
+
+
+def test_features_are_written_and_returned(tmp_path: Path) -> None:
+    table = medbench.write_features("toy-cnn", "toy-binary", str(tmp_path / "f.npz"), device="cpu")
+    assert len(table.ids) == table.values.shape[0]
+    assert (tmp_path / "f.npz").is_file()
+    with pytest.raises(MedbenchError, match="unknown option: devise"):
+        medbench.write_features("toy-cnn", "toy-binary", tmp_path / "g.npz", devise="cpu")
+
+
+def test_a_card_is_written_and_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = write_pictures(tmp_path / "pictures")
+    made = medbench.init_dataset(str(table), "mine")
+    assert (made.path, made.card.name) == (Path("datasets/mine.yaml"), "mine")
+    assert medbench.check_dataset("mine").name == "mine"

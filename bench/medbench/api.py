@@ -1,4 +1,4 @@
-"""The public functions: one for each command."""
+"""The public functions, one for each command; those that `medbench.ELSEWHERE` names lie in their own modules."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from medbench.models.text import TextEncoder
     from medbench.records import Record
+    from medbench.storage.arrays.feature_files import FeatureTable
 
 
 class RunFailedError(MedbenchError):
@@ -217,6 +218,23 @@ def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
     from medbench.report.comparison.compare import compare as compared
 
     return compared(a, b, **options).frame()
+
+
+def write_features(model: str, dataset: str, to: Path | str, **options: Any) -> FeatureTable:
+    """Write the pooled features of a data set's images to a file, and return them.
+
+    Args:
+        model: A model, or its card file.
+        dataset: A data set whose samples are single images; as for `run`.
+        to: The file; its ending says how it is written: .parquet, .npz or .safetensors.
+        options: As for `run`: `preset`, `weights`, `image_size`, `data_root`, `device` and so on.
+
+    Raises:
+        MedbenchError: Something in the request is wrong.
+    """
+    from medbench.runs.export_features import export_features
+
+    return export_features(model, dataset, Path(to), _options(options))
 
 
 def write_report(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from medbench.errors import MedbenchError, first_line
-from medbench.records.bundle import SUMMARY, Bundle
-from medbench.storage.fetch import FetchError, reach_hub
+from medbench.progress import say
+from medbench.records.bundle import SUMMARY, Bundle, write_bundle
+from medbench.records.merge import Merged, merge
+from medbench.storage import paths
+from medbench.storage.fetch import ask_hub
 
 PAGE = """---
 configs:
@@ -26,68 +28,62 @@ each file, and `{summary}` one row for each record. There are no images in it.
 """
 
 
-def push(folder: Path, bundle: Bundle, repo: str, *, public: bool = False) -> str:
-    """Upload a bundle as a dataset repository, which is made if there is none; return the commit.
+def push_results(
+    repo: str, dataset: str = "*", runs: Path | None = None, *, public: bool = False, predictions: bool = True
+) -> Bundle:
+    """Upload records and predictions to a dataset repository, which is made if there is none; return what was sent.
 
     Args:
-        folder: The bundle's folder; a page for the repository is written into it.
-        bundle: What is in it.
         repo: OWNER/NAME.
+        dataset: A glob: only data sets of such names.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         public: Whether everybody can see a repository that is made; one that is there stays as it is.
+        predictions: Whether to send the predictions, with the ids of images and patients.
 
     Raises:
-        MedbenchError: There is no token, no right to write, or no network.
+        MedbenchError: Nothing was run, or there is no token, no right to write, or no network.
     """
     from huggingface_hub import HfApi
 
-    sets = sorted({record.unit.dataset for record in bundle.records})
-    text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
-    (folder / "README.md").write_text(text, encoding="utf-8")
-    with _told(repo, "log in with a token that can write: hf auth login"):
-        api = HfApi()
-        api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=f"{len(bundle.records)} records"
-        )
-    return str(done.oid)
+    with tempfile.TemporaryDirectory() as place:
+        made = write_bundle(paths.runs_dir(runs), Path(place), dataset, predictions=predictions)
+        if made.named:
+            say(f"ids of images and patients are in the predictions on: {', '.join(made.named)}")
+        n, sets = len(made.records), sorted({record.unit.dataset for record in made.records})
+        text = PAGE.format(n=n, sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
+        Path(place, "README.md").write_text(text, encoding="utf-8")
+
+        def send() -> str:
+            api = HfApi()
+            api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo, folder_path=place, repo_type="dataset", commit_message=f"{n} records"
+            )
+            return str(done.oid)
+
+        return replace(made, commit=ask_hub(send, repo, "log in with a token that can write: hf auth login"))
 
 
-def pull(repo: str, to: Path) -> str:
-    """Download a repository of results to a folder; return `OWNER/NAME@COMMIT`.
+def pull_results(repo: str, runs: Path | None = None, *, theirs: bool = False) -> Merged:
+    """Download a repository of results, take its records over and say what became of them; see `merge`.
 
     Args:
         repo: OWNER/NAME, or OWNER/NAME@REVISION.
-        to: The folder.
+        runs: The run store that gets them; None: `MEDBENCH_RUNS` or `results/runs`.
+        theirs: Where both have a record with other numbers, take theirs.
 
     Raises:
-        MedbenchError: There is no such repository, no right to read it, or no network.
+        MedbenchError: There is no such repository, no right to read it, or no network; or it holds no records.
     """
     from huggingface_hub import HfApi
 
     name, _, revision = repo.partition("@")
-    with _told(repo, "check the name; for a private one: hf auth login"):
-        commit = HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha
-        HfApi().snapshot_download(name, repo_type="dataset", revision=commit, local_dir=to)
-    return f"{name}@{str(commit)[:12]}"
+    with tempfile.TemporaryDirectory() as place:
 
+        def fetch() -> str:
+            commit = str(HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha)
+            HfApi().snapshot_download(name, repo_type="dataset", revision=commit, local_dir=place)
+            return commit
 
-@contextlib.contextmanager
-def _told(repo: str, hint: str) -> Iterator[None]:
-    """Turn the errors of the hub's library into one of two lines."""
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        reach_hub()
-        yield
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise MedbenchError(
-            f"there is no dataset repository {repo} on the hub, or you may not read it", hint
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, FetchError, OSError) as error:
-        raise MedbenchError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
+        commit = ask_hub(fetch, repo, "check the name: OWNER/NAME; for a private one: hf auth login")
+        return merge(Path(place), paths.runs_dir(runs), f"hf://{name}@{commit[:12]}", theirs=theirs)

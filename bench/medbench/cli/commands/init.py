@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,43 +28,15 @@ def init(
     It says what your labels file or folder was taken for, and writes that as datasets/NAME.yaml where you are. Edit the
     card, then use the data set by its name.
     """
-    from medbench import cards
-    from medbench.cards.base import NAME
-    from medbench.cards.find import dataset_kind
-    from medbench.data.layouts.own.card import card_yaml
-    from medbench.data.load import find_source
-    from medbench.errors import CardError
-    from medbench.storage import files
+    from medbench import init_dataset
 
-    if dataset_kind(dataset) == "card":
-        cards.find_dataset(dataset)
-        raise CardError(
-            f"'{dataset}' is a card already",
-            f"name a labels file or a folder; to see the card: medbench show {dataset}",
-        )
-    source = find_source(dataset, data_root, data.own_columns(image, label, group, split_column, task, metric))
-    plan_text.say_taken(source.card.name, source.taken, output.write)
-    for doubt in source.taken.doubts:
+    columns = data.own_columns(image, label, group, split_column, task, metric)
+    made = init_dataset(dataset, name, force=force, data_root=data_root, columns=columns)
+    plan_text.say_taken(made.card.name, made.taken, output.write)
+    for doubt in made.taken.doubts:
         output.write(f"warning: {doubt}")
-    name = name or source.card.name
-    path = Path("datasets") / f"{name}.yaml"
-    if not re.fullmatch(NAME, name):
-        raise CardError(
-            f"'{name}' is no name of a data set", "letters, digits, '.', '_' and '-', a letter or digit first"
-        )
-    if name in cards.names("datasets") and not force:
-        raise CardError(
-            f"there is a data set card '{name}' already", "choose another --name, or replace it with --force"
-        )
-    root = _root(source.root)
-    card = source.card.model_copy(update={"name": name, "root": root})
-    files.write_text(path, card_yaml(card))
-    where = "" if root else f" --data-root {source.root}"
-    output.write(f"card: {path}")
-    output.note(f"next: medbench data check {name}{where}; then medbench run --dataset {name}{where} …")
-
-
-def _root(data: Path) -> str | None:
-    """Return `root` of a card in the folder datasets; None where the data do not lie below the present folder."""
-    here, place = Path.cwd().resolve(), data.resolve()
-    return f"../{place.relative_to(here).as_posix()}" if place.is_relative_to(here) else None
+    where = "" if made.card.root else f" --data-root {made.root}"
+    output.write(f"card: {made.path}")
+    output.note(
+        f"next: medbench data check {made.card.name}{where}; then medbench run --dataset {made.card.name}{where} …"
+    )

@@ -26,10 +26,12 @@ def features(
 
     One row for each image of a data set: its id and the pooled vector. `--model FILE` of run takes such a file.
     """
-    from medbench.runs.export_features import export_features
-    from medbench.runs.jobs import Options
+    from medbench import write_features
 
-    asked = Options(
+    table = write_features(
+        model,
+        dataset,
+        to,
         preset=preset or "paper",
         data_root=data_root,
         weights=weights,
@@ -38,7 +40,6 @@ def features(
         precision=precision,
         workers=workers,
     )
-    table = export_features(model, dataset, to, asked)
     n, d = table.values.shape
     output.write(f"{to}: {n} images, {d} numbers each")
     output.note(f"use it: medbench run --model {to} --protocol linear-probe --dataset {dataset}")

@@ -20,8 +20,7 @@ def leaderboard(
     The index has a row for each model and protocol and a column for each data set; each data set has a page of its own.
     Any web server can show the folder. The pages load nothing and hold no image.
     """
-    from medbench.report.html.leaderboard import write_leaderboard
-    from medbench.storage import paths
+    from medbench import write_leaderboard
 
-    written = write_leaderboard(paths.runs_dir(runs), to, random)
+    written = write_leaderboard(to, runs, random)
     output.write(f"{written[-1]}; pages of data sets: {len(written) - 1}")

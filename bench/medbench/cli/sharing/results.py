@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,16 +33,10 @@ def push(
 
     No image and no weights file leaves this machine. Predictions name the images and patients of the test set.
     """
-    from medbench.records import hub
-    from medbench.records.bundle import write_bundle
-    from medbench.storage import paths
+    from medbench import push_results
 
-    with tempfile.TemporaryDirectory() as place:
-        made = write_bundle(paths.runs_dir(runs), Path(place), dataset, predictions=not no_predictions)
-        if made.named:
-            output.note(f"ids of images and patients are in the predictions on: {', '.join(made.named)}")
-        commit = hub.push(Path(place), made, repo, public=public)
-    output.write(f"{len(made.records)} records, {made.size / 1e6:,.1f} MB: {repo}@{commit[:12]}")
+    sent = push_results(repo, dataset, runs, public=public, predictions=not no_predictions)
+    output.write(f"{len(sent.records)} records, {sent.size / 1e6:,.1f} MB: {repo}@{sent.commit[:12]}")
     output.note(f"others get them: medbench results pull {repo}")
 
 
@@ -53,13 +46,9 @@ def pull(repo: Repo, theirs: Theirs = False, runs: options.Runs = None) -> None:
 
     A record is refused if it does not match its digest. Tables name the repository.
     """
-    from medbench.records import hub
-    from medbench.records.merge import merge as take_over
-    from medbench.storage import paths
+    from medbench import pull_results
 
-    with tempfile.TemporaryDirectory() as place:
-        origin = hub.pull(repo, Path(place))
-        _say(take_over(Path(place), paths.runs_dir(runs), f"hf://{origin}", theirs=theirs))
+    _say(pull_results(repo, runs, theirs=theirs))
 
 
 @app.command()
@@ -69,10 +58,9 @@ def merge(
     runs: options.Runs = None,
 ) -> None:
     """Take over results of another store."""
-    from medbench.records.merge import merge as take_over
-    from medbench.storage import paths
+    from medbench import merge_results
 
-    _say(take_over(source, paths.runs_dir(runs), str(source), theirs=theirs))
+    _say(merge_results(source, runs, theirs=theirs))
 
 
 def _say(found: Merged) -> None:
@@ -82,6 +70,8 @@ def _say(found: Merged) -> None:
     for record, what in found.conflicts:
         unit = record.unit
         output.write(f"conflict: {unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}: {what}")
+    if found.completed:
+        output.write(f"predictions that were lacking here: added to {len(found.completed)} records")
     if found.conflicts:
         output.note("conflicts: the records here stay; --theirs takes the others")
     counts = {"new": len(found.new), "there already": found.there, "in conflict": len(found.conflicts)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,8 +16,10 @@ from medbench.report.tables.dataset_table import RANDOM, dataset_table
 from medbench.report.tables.marks import SPLIT_MARK
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.table import Cell, Column, Row, Table
-from medbench.storage import files, html_pages
+from medbench.storage import files, html_pages, paths
 
+WRITTEN = "pages.json"
+"""In the folder: the sha256 of each page that was written, so that the next call knows which are medbench's."""
 HEADS = ("model", "protocol", "settings", "weights", "licence", "seeds", "medbench", "origin")
 SPLIT = "tested on other images than most rows of the data set, so these do not compare"
 MARKS = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, SPLIT_MARK: f"{SPLIT_MARK} {SPLIT}"}
@@ -42,18 +45,21 @@ class _Entry:
     records: list[Record] = field(default_factory=list)
 
 
-def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> list[Path]:
+def write_leaderboard(to: Path | str, runs: Path | None = None, include_random: bool = False) -> list[Path]:
     """Write `index.html` and `datasets/NAME.html` to a folder and return the files; same records, same bytes.
 
+    A page that an earlier call wrote is deleted if its data set has no results any more.
+
     Args:
-        runs: The run store.
         to: The folder; other files in it stay.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         include_random: Show random weights too, apart from the others.
 
     Raises:
         MedbenchError: Nothing has been run.
         OutputError: The folder is read-only or full.
     """
+    to, runs = Path(to), paths.runs_dir(runs)
     with gc_paused():
         records = [record for record in store.read_all(runs, selection=False) if record.test_on is None]
     names = sorted({record.unit.dataset for record in records}, key=natural)
@@ -68,7 +74,21 @@ def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> lis
     pages[Path("index.html")] = _index(tables, records)
     for name, text in pages.items():
         files.write_text(to / name, text)
+    _delete_old(to, pages)
+    files.write_json(to / WRITTEN, {name.as_posix(): files.sha256_file(to / name) for name in pages})
     return [to / name for name in pages]
+
+
+def _delete_old(to: Path, pages: Collection[Path]) -> None:
+    """Delete the pages of data sets that an earlier call wrote and this one did not, unless somebody changed them."""
+    try:
+        known = dict(json.loads((to / WRITTEN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return
+    for path in to.glob("datasets/*.html"):
+        name = path.relative_to(to)
+        if name not in pages and known.get(name.as_posix()) == files.sha256_file(path):
+            path.unlink()
 
 
 def _page(table: Table) -> str:

@@ -13,12 +13,22 @@ from medbench.data.layouts.own import labels, split_column
 from medbench.data.layouts.own.card import card_of, grey_of
 from medbench.data.layouts.own.images import Images, find_images
 from medbench.data.layouts.own.labels import Labels
-from medbench.data.layouts.own.spelling import GROUP, IMAGE, IMAGE_IDS, LABEL, is_patient, one_class, pick, plain
+from medbench.data.layouts.own.spelling import (
+    GROUP,
+    IMAGE,
+    IMAGE_IDS,
+    LABEL,
+    is_patient,
+    is_turned,
+    one_class,
+    pick,
+    plain,
+)
 from medbench.data.layouts.own.split_column import Splitting
-from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, few, paired
+from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns, task_of
-from medbench.errors import DataError
+from medbench.errors import DataError, few
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,8 @@ def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | No
     )
     lines = [*_lines(meaning, found, images), *card_lines(card, looked)]
     lines += [("not used", few(meaning.unused, 12))] if meaning.unused else []
-    return Own(card, folder, Taken(tuple(lines), tuple(_doubts(meaning, images, found))))
+    doubts = [*filter(None, [turned(found.names)]), *_doubts(meaning, images, found)]
+    return Own(card, folder, Taken(tuple(lines), tuple(doubts)))
 
 
 def _meaning(path: Path, given: OwnColumns) -> Meaning:
@@ -101,6 +112,8 @@ def _meaning(path: Path, given: OwnColumns) -> Meaning:
     group = group_column(table, used, given.group)
     rest = [name for name in table.cells if name not in (*used, group)]
     hot = list(given.labels) if given.labels or label else _hot(table, rest, twice)
+    if given.negative_first and not given.labels and is_turned(hot):
+        hot.reverse()
     return Meaning(table, form, image, label, hot, group, split, twice)
 
 
@@ -145,7 +158,7 @@ def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str
     if (by_id := pick(table.cells, IMAGE_IDS)) and not ends:
         return by_id
     if ends:
-        raise _unclear(table, f"{len(ends)} columns of images ({few(ends)})", "--image COLUMN", twice)
+        raise _unclear(table, f"{len(ends)} columns of images ({few(ends, 8)})", "--image COLUMN", twice)
     raise _unclear(table, "no image column (image, path, file, filename, …)", "--image COLUMN", twice)
 
 
@@ -166,7 +179,7 @@ def _hot(table: Columns, rest: Sequence[str], twice: Sequence[str]) -> list[str]
 
 def _labels(meaning: Meaning, given: OwnColumns) -> Labels:
     if meaning.label is not None:
-        return labels.of_column(meaning.table, meaning.label)
+        return labels.of_column(meaning.table, meaning.label, negative_first=given.negative_first)
     several = given.task == "multilabel"
     return labels.of_hot(meaning.table, meaning.labels, chosen=bool(given.labels), several=several)
 
