@@ -1,13 +1,16 @@
-"""Write the pages of the reference: cards.md, card-fields.md, settings.md (of protocols) and commands.md."""
+"""Write the pages of the reference: cards, their fields, settings of protocols, commands and Python functions."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import typer
 from click import Command
 
+import medbench
 from medbench.cards.find import SCHEMAS
 from medbench.cards.recipes import SETTINGS, Settings
 from medbench.cli import app
@@ -38,6 +41,20 @@ A setting is changed by `--set NAME=VALUE`, or in a protocol card of your own. P
 COMMANDS = """# Commands
 
 What `medbench COMMAND --help` prints. `make docs` writes this page.
+"""
+PYTHON = """# Python
+
+Each command that makes results or reads them is a function of the package `medbench`. It returns what the command
+prints. A mistake raises `medbench.errors.MedbenchError`, whose text and `hint` are the two lines of the command.
+`make docs` writes this page.
+
+```python
+import medbench
+
+records = medbench.run("toy-cnn", "knn", "toy")
+records[0].metrics["accuracy"]
+medbench.table("dataset/toy", include_random=True)  # a pandas DataFrame
+```
 """
 TITLES = {
     "models": "Model",
@@ -119,7 +136,42 @@ def _help(command: Command) -> list[str]:
     return lines
 
 
-PAGES = {"cards.md": page, "card-fields.md": fields_page, "settings.md": settings_page, "commands.md": commands_page}
+def python_page() -> str:
+    """Return signature and docstring of each public name of the package."""
+    parts = [PYTHON]
+    for name in sorted(set(medbench.__all__) - {"__version__"}, key=str.lower):
+        one = getattr(medbench, name)
+        parts.append(f"\n## medbench.{name}\n")
+        if inspect.isfunction(one):
+            head = inspect.getsource(one).partition('    """')[0].removeprefix("def ").rstrip().removesuffix(":")
+            parts.append(f"```text\n{head}\n```\n")
+        parts += _docstring(inspect.getdoc(one) or "")
+    return "\n".join(parts) + "\n"
+
+
+def _docstring(text: str) -> list[str]:
+    """Return a docstring of Google's style as Markdown: its lists become bullets."""
+    lines, inside = list[str](), False
+    for line in text.splitlines():
+        if head := re.fullmatch(r"(Args|Attributes|Raises|Returns):", line):
+            lines += [f"{head[1]}:", ""]
+            inside = True
+        elif inside and (entry := re.fullmatch(r"    (\w+): (.*)", line)):
+            lines.append(f"- `{entry[1]}`: {entry[2]}")
+        elif inside:
+            lines.append("  " + line.strip() if line else "")
+        else:
+            lines.append(line)
+    return lines
+
+
+PAGES = {
+    "cards.md": page,
+    "card-fields.md": fields_page,
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "python.md": python_page,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 
 import medbench
 from medbench import api
 from medbench.api import RunFailedError
-from medbench.errors import DataError, MedbenchError
+from medbench.cli import app
+from medbench.errors import CardError, DataError, MedbenchError
 from medbench.runs.jobs import Options, Plan, Result
 from medbench.storage import paths
 
+from .hub import Hub
 from .runs.conftest import run, write_pictures
 
 
@@ -102,33 +105,56 @@ def test_lists_hold_every_card_of_the_project(repo: Path, monkeypatch: pytest.Mo
     assert names == sorted(names)
 
 
-def test_every_public_name_is_there_and_explained() -> None:
-    for name in set(medbench.__all__) - {"__version__"}:
-        assert (getattr(medbench, name).__doc__ or "").strip(), name
-    assert medbench.ELSEWHERE.keys() <= set(medbench.__all__)
+def test_each_command_has_a_function() -> None:
+    """Those of a cluster's tasks, of the terminal and of this machine have none."""
+    functions = {
+        "run": medbench.run,
+        "table": medbench.table,
+        "figure": medbench.figure,
+        "compare": medbench.compare,
+        "report": medbench.write_report,
+        "status": medbench.status,
+        "ls": medbench.list_models,
+        "init": medbench.write_card,
+        "features": medbench.write_features,
+        "leaderboard": medbench.write_leaderboard,
+        "data": medbench.check_data,
+        "results": medbench.push_results,
+    }
+    without = {"show", "validate", "doctor", "demo", "logs", "cancel", "work", "weights"}
+    assert {*functions, *without} == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert {function.__name__ for function in functions.values()} <= set(medbench.__all__)
 
 
-def test_results_pass_from_store_to_store_and_to_pages(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    medbench.run("toy-cnn", "knn", "toy-binary", runs=tmp_path / "theirs")
-    capfd.readouterr()
-    found = medbench.merge_results(tmp_path / "theirs", tmp_path / "mine")
-    assert (len(found.new), found.refused) == (1, [])
-    written = medbench.write_leaderboard(tmp_path / "site", tmp_path / "mine", include_random=True)
-    assert [path.name for path in written] == ["toy-binary.html", "index.html"]
-    assert capfd.readouterr().out == "", "functions return, commands print"
-
-
-def test_features_are_written_and_returned(tmp_path: Path) -> None:
-    table = medbench.write_features("toy-cnn", "toy-binary", str(tmp_path / "f.npz"), device="cpu")
-    assert len(table.ids) == table.values.shape[0]
-    assert (tmp_path / "f.npz").is_file()
-    with pytest.raises(MedbenchError, match="unknown option: devise"):
-        medbench.write_features("toy-cnn", "toy-binary", tmp_path / "g.npz", devise="cpu")
-
-
-def test_a_card_is_written_and_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_for_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    table = write_pictures(tmp_path / "pictures")
-    made = medbench.init_dataset(str(table), "mine")
-    assert (made.path, made.card.name) == (Path("datasets/mine.yaml"), "mine")
-    assert medbench.check_dataset("mine").name == "mine"
+    pictures = write_pictures(tmp_path / "pictures")
+    path = medbench.write_card(pictures, "mine", task="multiclass")
+    assert path == Path("datasets/mine.yaml")
+    assert medbench.load_dataset("mine").digest == medbench.load_dataset(str(pictures)).digest
+    with pytest.raises(CardError, match="there is a data set card 'mine' already"):
+        medbench.write_card(pictures, "mine")
+    with pytest.raises(CardError, match="'mine' is a card already"):
+        medbench.write_card("mine")
+    assert medbench.check_data("mine", near_radius=None).name == "mine"
+
+
+def test_features_as_a_file(tmp_path: Path) -> None:
+    written = medbench.write_features("toy-cnn", "toy-binary", tmp_path / "f.npz", image_size=32)
+    samples = medbench.load_dataset("toy-binary").samples
+    assert written.values.shape == (len(samples), medbench.load_model("toy-cnn").dim)
+    (record,) = medbench.run(tmp_path / "f.npz", "knn", "toy-binary", runs=tmp_path / "runs")
+    assert medbench.status(tmp_path / "runs")["done"].tolist() == [1]
+    assert record.unit.weights == "random"
+
+
+def test_results_go_to_the_hub_and_come_back(hub: Hub, tmp_path: Path) -> None:
+    (record,) = medbench.run("toy-cnn", "knn", "toy-binary", runs=tmp_path / "a")
+    pushed = medbench.push_results("lab/eyes", predictions=False, runs=tmp_path / "a")
+    assert [one.key for one in pushed.bundle.records] == [record.key]
+    assert pushed.commit == hub.commit("lab/eyes")
+    pulled = medbench.pull_results("lab/eyes", runs=tmp_path / "b")
+    merged = medbench.merge_results(tmp_path / "a", runs=tmp_path / "b")
+    assert ([one.key for one in pulled.new], merged.there, merged.refused) == ([record.key], 1, [])
+    files = medbench.write_leaderboard(tmp_path / "site", tmp_path / "b", include_random=True)
+    assert [path.name for path in files] == ["toy-binary.html", "index.html"]

@@ -1,4 +1,4 @@
-"""The public functions, one for each command; those that `medbench.ELSEWHERE` names lie in their own modules."""
+"""The public functions: one for each command."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from medbench.data.checks.check import CheckReport
     from medbench.models.text import TextEncoder
     from medbench.records import Record
+    from medbench.records.hub import Pushed
+    from medbench.records.merge import Merged
     from medbench.storage.arrays.feature_files import FeatureTable
 
 
@@ -65,7 +68,10 @@ def _write_tables(plan: Plan, records: list[Record]) -> list[Path]:
 
 
 def run(
-    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], **options: Any
+    model: str | Path | Iterable[str | Path],
+    protocol: str | Path | Iterable[str | Path],
+    dataset: str | Path | Iterable[str | Path],
+    **options: Any,
 ) -> list[Record]:
     """Run models x protocols x data sets and return one record per seed; finished units are read, not run again.
 
@@ -220,23 +226,6 @@ def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
     return compared(a, b, **options).frame()
 
 
-def write_features(model: str, dataset: str, to: Path | str, **options: Any) -> FeatureTable:
-    """Write the pooled features of a data set's images to a file, and return them.
-
-    Args:
-        model: A model, or its card file.
-        dataset: A data set whose samples are single images; as for `run`.
-        to: The file; its ending says how it is written: .parquet, .npz or .safetensors.
-        options: As for `run`: `preset`, `weights`, `image_size`, `data_root`, `device` and so on.
-
-    Raises:
-        MedbenchError: Something in the request is wrong.
-    """
-    from medbench.runs.export_features import export_features
-
-    return export_features(model, dataset, Path(to), _options(options))
-
-
 def write_report(
     runs: Path | None = None,
     to: Path | None = None,
@@ -269,3 +258,142 @@ def write_report(
     for line in pictures.notes() if pictures is not None else ():
         progress.say(f"note: {line}")
     return path
+
+
+def write_leaderboard(to: Path, runs: Path | None = None, include_random: bool = False) -> list[Path]:
+    """Write the results of a run store as static web pages and return the files; the last one is the index.
+
+    Args:
+        to: The folder of the pages.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        include_random: Show results of random weights too, apart from the others.
+
+    Raises:
+        MedbenchError: Nothing has been run, or the folder cannot be written.
+    """
+    from medbench.report.html import leaderboard
+
+    return leaderboard.write_leaderboard(paths.runs_dir(runs), Path(to), include_random)
+
+
+def write_card(
+    dataset: str | Path, name: str | None = None, data_root: Path | None = None, force: bool = False, **columns: Any
+) -> Path:
+    """Write the card `datasets/NAME.yaml` of data of your own, and return its path; the command is `medbench init`.
+
+    Args:
+        dataset: A CSV of labels, or a folder of class folders.
+        name: The data set's name; None: after the folder and the file.
+        data_root: The folder of the images; None: that of the CSV.
+        force: Replace a card that is there.
+        columns: What would be inferred: `image`, `label` (several with commas), `group`, `split_column`, `task`,
+            `metric`.
+
+    Raises:
+        MedbenchError: The data cannot be read, or there is a card of this name already.
+    """
+    from medbench.data.layouts.own.card import write_card
+    from medbench.data.layouts.own_columns import own_columns
+    from medbench.data.load import find_own
+
+    source = find_own(str(dataset), data_root, own_columns(**columns))
+    return write_card(source.card, source.root, name, force=force)
+
+
+def write_features(model: str, dataset: str, to: Path, **options: Any) -> FeatureTable:
+    """Write the pooled features of a data set's images to a file, and return them: ids, and one row for each image.
+
+    Args:
+        model: One model.
+        dataset: One data set whose samples are single images.
+        to: The file: .parquet, .npz or .safetensors.
+        options: Fields of `Options`, as for `run`.
+
+    Raises:
+        MedbenchError: Something in the request is wrong.
+    """
+    from medbench.runs.export_features import export_features
+
+    return export_features(model, dataset, Path(to), _options(options))
+
+
+def push_results(
+    repo: str, dataset: str = "*", public: bool = False, predictions: bool = True, runs: Path | None = None
+) -> Pushed:
+    """Upload records and predictions as a dataset repository of the Hugging Face hub; no image, no weights file.
+
+    Args:
+        repo: OWNER/NAME; it is made if there is none.
+        dataset: A glob: only data sets whose names match.
+        public: Make a new repository public.
+        predictions: Include the predictions. They name the images and patients of the test set.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+
+    Raises:
+        MedbenchError: Nothing has been run, no right to write, or no network.
+    """
+    from medbench.records import hub
+
+    return hub.push(paths.runs_dir(runs), repo, dataset, public=public, predictions=predictions)
+
+
+def pull_results(repo: str, theirs: bool = False, runs: Path | None = None) -> Merged:
+    """Download results from the hub into a run store, and return which are new, conflicting or refused.
+
+    Args:
+        repo: OWNER/NAME, or OWNER/NAME@REVISION.
+        theirs: Where numbers differ, take theirs.
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+
+    Raises:
+        MedbenchError: There is no such repository, no right to read it, no network, or no record in it.
+    """
+    from medbench.records import hub
+
+    return hub.pull(repo, paths.runs_dir(runs), theirs=theirs)
+
+
+def merge_results(source: Path, theirs: bool = False, runs: Path | None = None) -> Merged:
+    """Take over the results of another run store, and return which are new, conflicting or refused.
+
+    Args:
+        source: Another run store, or a folder that was pulled.
+        theirs: Where numbers differ, take theirs.
+        runs: The run store that gets them; None: `MEDBENCH_RUNS` or `results/runs`.
+
+    Raises:
+        MedbenchError: There are no records in the source.
+    """
+    from medbench.records.merge import merge
+
+    return merge(Path(source), paths.runs_dir(runs), str(source), theirs=theirs)
+
+
+def status(runs: Path | None = None) -> pd.DataFrame:
+    """Return what is finished, failed and planned, one row for each row of a table, with the errors of failed units.
+
+    Args:
+        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+    """
+    import pandas as pd
+
+    from medbench.records.status import statuses
+
+    return pd.DataFrame(statuses(paths.runs_dir(runs)))
+
+
+def check_data(dataset: str | Path, data_root: Path | None = None, **options: Any) -> CheckReport:
+    """Check a local copy of a data set against its card: counts, missing, damaged and duplicate images, splits.
+
+    Args:
+        dataset: A data set, its card file, a CSV of labels, or a folder of class folders.
+        data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
+        options: `split_name`, `images` (False: do not decode them), `near_radius` (None: no near duplicates),
+            `missing`, `pairs` and `allow_outside`, as in the command.
+
+    Raises:
+        MedbenchError: There is no such data set, or its labels cannot be read.
+    """
+    from medbench.data.checks.check import check
+
+    return check(str(dataset), data_root, **options)

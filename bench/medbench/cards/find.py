@@ -278,7 +278,7 @@ def _medmnist_sets(word: str) -> list[str]:
     return matches
 
 
-def expand(kind: str, words: str | Iterable[str]) -> list[str]:
+def expand(kind: str, words: str | Path | Iterable[str | Path]) -> list[str]:
     """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
 
     A path that is there is itself, whatever commas or brackets it has.
@@ -286,7 +286,7 @@ def expand(kind: str, words: str | Iterable[str]) -> list[str]:
     Raises:
         CardError: A word is unknown, or a glob matches nothing.
     """
-    listed = [w for word in ([words] if isinstance(words, str) else words) for w in _listed(word)]
+    listed = [w for word in ([words] if isinstance(words, str | Path) else words) for w in _listed(str(word))]
     found: list[str] = []
     known = names(kind)
     for word in filter(None, listed):

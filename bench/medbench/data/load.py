@@ -22,11 +22,11 @@ from medbench.data.layouts.own.folder import card_from_folder
 from medbench.data.layouts.own.hub import card_from_hub
 from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own.taken import NOTHING, Taken
-from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
+from medbench.data.layouts.own_columns import OwnColumns, negative_first, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule, is_told, with_rule
-from medbench.errors import DataError, MissingDataError
+from medbench.errors import CardError, DataError, MissingDataError
 from medbench.storage import files, paths
 
 if TYPE_CHECKING:
@@ -94,6 +94,22 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
         with reader.how_to_get(card):
             place = medmnist_npz.ensure(card, place, SYNTHETIC)
     return Source(card, place, place)
+
+
+def find_own(name: str, root: Path | None = None, columns: OwnColumns | None = None) -> Source:
+    """Find out what a user's own labels file or folder is, as `find_source` does, for a card that is to be written.
+
+    Raises:
+        CardError: `name` is a card, which says that already.
+        MissingDataError: There is no such file or folder.
+        DataError: It cannot be read as labels and images.
+    """
+    if dataset_kind(name) == "card":
+        cards.find_dataset(name)
+        raise CardError(
+            f"'{name}' is a card already", f"name a labels file or a folder; to see the card: medbench show {name}"
+        )
+    return find_source(name, root, negative_first(columns))
 
 
 def _own_source(name: str, kind: str, root: Path | None, columns: OwnColumns | None) -> Source:

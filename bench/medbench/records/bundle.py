@@ -29,13 +29,11 @@ class Bundle:
         records: The records.
         named: Data sets whose predictions are in it: these hold the ids of images and patients.
         size: Bytes of all files.
-        commit: Of the hub, once it is uploaded.
     """
 
     records: tuple[Record, ...]
     named: tuple[str, ...]
     size: int
-    commit: str = ""
 
 
 def write_bundle(runs: Path, to: Path, datasets: str = "*", *, predictions: bool = True) -> Bundle:

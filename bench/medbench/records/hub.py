@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.progress import say
 from medbench.records.bundle import SUMMARY, Bundle, write_bundle
 from medbench.records.merge import Merged, merge
-from medbench.storage import paths
 from medbench.storage.fetch import ask_hub
 
 PAGE = """---
@@ -28,52 +26,60 @@ each file, and `{summary}` one row for each record. There are no images in it.
 """
 
 
-def push_results(
-    repo: str, dataset: str = "*", runs: Path | None = None, *, public: bool = False, predictions: bool = True
-) -> Bundle:
-    """Upload records and predictions to a dataset repository, which is made if there is none; return what was sent.
+@dataclass(frozen=True)
+class Pushed:
+    """Results that were uploaded.
+
+    Attributes:
+        bundle: What was uploaded.
+        commit: Of the repository.
+    """
+
+    bundle: Bundle
+    commit: str
+
+
+def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, predictions: bool = True) -> Pushed:
+    """Upload the finished units of a run store as a dataset repository, which is made if there is none.
 
     Args:
+        runs: The run store.
         repo: OWNER/NAME.
-        dataset: A glob: only data sets of such names.
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
+        datasets: A glob: only data sets of such names.
         public: Whether everybody can see a repository that is made; one that is there stays as it is.
-        predictions: Whether to send the predictions, with the ids of images and patients.
+        predictions: Whether to include the predictions, which name the images and patients of the test set.
 
     Raises:
-        MedbenchError: Nothing was run, or there is no token, no right to write, or no network.
+        MedbenchError: Nothing was run on such data sets; or there is no token, no right to write, or no network.
     """
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory() as place:
-        made = write_bundle(paths.runs_dir(runs), Path(place), dataset, predictions=predictions)
-        if made.named:
-            say(f"ids of images and patients are in the predictions on: {', '.join(made.named)}")
-        n, sets = len(made.records), sorted({record.unit.dataset for record in made.records})
-        text = PAGE.format(n=n, sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
-        Path(place, "README.md").write_text(text, encoding="utf-8")
+        folder = Path(place)
+        bundle = write_bundle(runs, folder, datasets, predictions=predictions)
+        sets = sorted({record.unit.dataset for record in bundle.records})
+        text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
         def send() -> str:
-            api = HfApi()
+            api, told = HfApi(), f"{len(bundle.records)} records"
             api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=repo, folder_path=place, repo_type="dataset", commit_message=f"{n} records"
-            )
+            done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=told)
             return str(done.oid)
 
-        return replace(made, commit=ask_hub(send, repo, "log in with a token that can write: hf auth login"))
+        return Pushed(bundle, ask_hub(send, repo, "log in with a token that can write: hf auth login"))
 
 
-def pull_results(repo: str, runs: Path | None = None, *, theirs: bool = False) -> Merged:
-    """Download a repository of results, take its records over and say what became of them; see `merge`.
+def pull(repo: str, runs: Path, *, theirs: bool = False) -> Merged:
+    """Download a repository of results and take them over, as `merge` does.
 
     Args:
         repo: OWNER/NAME, or OWNER/NAME@REVISION.
-        runs: The run store that gets them; None: `MEDBENCH_RUNS` or `results/runs`.
+        runs: The run store that gets them.
         theirs: Where both have a record with other numbers, take theirs.
 
     Raises:
-        MedbenchError: There is no such repository, no right to read it, or no network; or it holds no records.
+        MedbenchError: There is no such repository, no right to read it, no network, or no record in it.
     """
     from huggingface_hub import HfApi
 
@@ -86,4 +92,4 @@ def pull_results(repo: str, runs: Path | None = None, *, theirs: bool = False) -
             return commit
 
         commit = ask_hub(fetch, repo, "check the name: OWNER/NAME; for a private one: hf auth login")
-        return merge(Path(place), paths.runs_dir(runs), f"hf://{name}@{commit[:12]}", theirs=theirs)
+        return merge(Path(place), runs, f"hf://{name}@{commit[:12]}", theirs=theirs)

@@ -13,7 +13,7 @@ from medbench.errors import DataError
 from medbench.progress import bar
 from medbench.records import bundle, store
 from medbench.records.schema import ORIGIN, Record
-from medbench.storage import files, paths
+from medbench.storage import files
 
 
 @dataclass
@@ -33,20 +33,6 @@ class Merged:
     completed: list[Record] = field(default_factory=list)
     conflicts: list[tuple[Record, str]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
-
-
-def merge_results(source: Path | str, runs: Path | None = None, *, theirs: bool = False) -> Merged:
-    """Take over the records of another run store, or of a folder that was pulled; see `merge`.
-
-    Args:
-        source: The store or the folder.
-        runs: The run store that gets them; None: `MEDBENCH_RUNS` or `results/runs`.
-        theirs: Where both have a record with other numbers, take theirs.
-
-    Raises:
-        DataError: There are no records in the source.
-    """
-    return merge(Path(source), paths.runs_dir(runs), str(source), theirs=theirs)
 
 
 def merge(source: Path, runs: Path, origin: str, *, theirs: bool = False) -> Merged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from medbench import cards, metrics
@@ -31,7 +32,10 @@ from medbench.runs.planning.targets import Targets
 
 
 def make_plan(
-    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
+    model: str | Path | Iterable[str | Path],
+    protocol: str | Path | Iterable[str | Path],
+    dataset: str | Path | Iterable[str | Path],
+    options: Options,
 ) -> Plan:
     """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is checked here.
 

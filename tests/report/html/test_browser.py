@@ -147,7 +147,7 @@ def test_it_fits_a_phone(page):
 
 
 def test_the_leaderboard_filters_its_rows(browser, runs, tmp_path):
-    index = write_leaderboard(tmp_path, runs, include_random=True)[-1]
+    index = write_leaderboard(runs, tmp_path, include_random=True)[-1]
     opened = browser.new_page()
     faults: list[str] = []
     opened.on("console", lambda message: faults.append(message.text))

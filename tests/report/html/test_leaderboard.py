@@ -19,7 +19,7 @@ from .conftest import EVIL, put
 
 
 def pages(runs: Path, to: Path, include_random: bool = False) -> dict[str, str]:
-    written = write_leaderboard(to, runs, include_random)
+    written = write_leaderboard(runs, to, include_random)
     return {path.relative_to(to).as_posix(): path.read_text(encoding="ascii") for path in written}
 
 
@@ -131,9 +131,9 @@ def test_the_same_records_give_the_same_bytes(runs, tmp_path):
 
 def test_a_store_without_results_is_told(tmp_path):
     with pytest.raises(MedbenchError, match="no results in"):
-        write_leaderboard(tmp_path / "site", tmp_path)
+        write_leaderboard(tmp_path, tmp_path / "site")
     put(tmp_path, "sam", 1.0, seeds=(0,), weights="random")
     with pytest.raises(MedbenchError) as error:
-        write_leaderboard(tmp_path / "site", tmp_path)
+        write_leaderboard(tmp_path, tmp_path / "site")
     assert error.value.hint == "--random shows results of random weights"
     assert not (tmp_path / "site").exists()

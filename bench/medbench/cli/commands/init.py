@@ -28,15 +28,14 @@ def init(
     It says what your labels file or folder was taken for, and writes that as datasets/NAME.yaml where you are. Edit the
     card, then use the data set by its name.
     """
-    from medbench import init_dataset
+    from medbench.data.layouts.own.card import root_from_here, write_card
+    from medbench.data.load import find_own
 
-    columns = data.own_columns(image, label, group, split_column, task, metric)
-    made = init_dataset(dataset, name, force=force, data_root=data_root, columns=columns)
-    plan_text.say_taken(made.card.name, made.taken, output.write)
-    for doubt in made.taken.doubts:
+    source = find_own(dataset, data_root, data.own_columns(image, label, group, split_column, task, metric))
+    plan_text.say_taken(source.card.name, source.taken, output.write)
+    for doubt in source.taken.doubts:
         output.write(f"warning: {doubt}")
-    where = "" if made.card.root else f" --data-root {made.root}"
-    output.write(f"card: {made.path}")
-    output.note(
-        f"next: medbench data check {made.card.name}{where}; then medbench run --dataset {made.card.name}{where} …"
-    )
+    path = write_card(source.card, source.root, name, force=force)
+    where = "" if root_from_here(source.root) else f" --data-root {source.root}"
+    output.write(f"card: {path}")
+    output.note(f"next: medbench data check {path.stem}{where}; then medbench run --dataset {path.stem}{where} …")

@@ -35,8 +35,10 @@ def push(
     """
     from medbench import push_results
 
-    sent = push_results(repo, dataset, runs, public=public, predictions=not no_predictions)
-    output.write(f"{len(sent.records)} records, {sent.size / 1e6:,.1f} MB: {repo}@{sent.commit[:12]}")
+    done = push_results(repo, dataset, public=public, predictions=not no_predictions, runs=runs)
+    if named := done.bundle.named:
+        output.note(f"ids of images and patients are in the predictions on: {', '.join(named)}")
+    output.write(f"{len(done.bundle.records)} records, {done.bundle.size / 1e6:,.1f} MB: {repo}@{done.commit[:12]}")
     output.note(f"others get them: medbench results pull {repo}")
 
 
@@ -48,7 +50,7 @@ def pull(repo: Repo, theirs: Theirs = False, runs: options.Runs = None) -> None:
     """
     from medbench import pull_results
 
-    _say(pull_results(repo, runs, theirs=theirs))
+    _say(pull_results(repo, theirs=theirs, runs=runs))
 
 
 @app.command()
@@ -60,7 +62,7 @@ def merge(
     """Take over results of another store."""
     from medbench import merge_results
 
-    _say(merge_results(source, runs, theirs=theirs))
+    _say(merge_results(source, theirs=theirs, runs=runs))
 
 
 def _say(found: Merged) -> None:

@@ -16,7 +16,7 @@ from medbench.report.tables.dataset_table import RANDOM, dataset_table
 from medbench.report.tables.marks import SPLIT_MARK
 from medbench.report.tables.render_html import render_html
 from medbench.report.tables.table import Cell, Column, Row, Table
-from medbench.storage import files, html_pages, paths
+from medbench.storage import files, html_pages
 
 WRITTEN = "pages.json"
 """In the folder: the sha256 of each page that was written, so that the next call knows which are medbench's."""
@@ -45,21 +45,20 @@ class _Entry:
     records: list[Record] = field(default_factory=list)
 
 
-def write_leaderboard(to: Path | str, runs: Path | None = None, include_random: bool = False) -> list[Path]:
+def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> list[Path]:
     """Write `index.html` and `datasets/NAME.html` to a folder and return the files; same records, same bytes.
 
     A page that an earlier call wrote is deleted if its data set has no results any more.
 
     Args:
+        runs: The run store.
         to: The folder; other files in it stay.
-        runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         include_random: Show random weights too, apart from the others.
 
     Raises:
         MedbenchError: Nothing has been run.
         OutputError: The folder is read-only or full.
     """
-    to, runs = Path(to), paths.runs_dir(runs)
     with gc_paused():
         records = [record for record in store.read_all(runs, selection=False) if record.test_on is None]
     names = sorted({record.unit.dataset for record in records}, key=natural)

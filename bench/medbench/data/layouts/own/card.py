@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medbench import cards
+from medbench.cards.base import NAME
 from medbench.cards.dataset import METRICS, Access, CsvLayout, DatasetCard, FolderLayout, SplitRule, Splits, Task
 from medbench.data.layouts.own_columns import OwnColumns
+from medbench.errors import CardError
+from medbench.storage import files
 
 
 def card_of(
@@ -63,3 +67,35 @@ def card_yaml(card: DatasetCard) -> str:
     content = card.model_dump(mode="json", exclude_defaults=True)
     content["classes"] = [c["name"] if set(c) == {"name"} else c for c in content["classes"]]
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def write_card(card: DatasetCard, data: Path, name: str | None = None, *, force: bool = False) -> Path:
+    """Write the card of a user's own files as `datasets/NAME.yaml` in the present folder, and return that path.
+
+    Args:
+        card: What the files were taken for.
+        data: The data folder; the card names it if it lies below the present folder.
+        name: The data set's name; None: the card's.
+        force: Whether a card of this name may be replaced.
+
+    Raises:
+        CardError: No data set can have this name, or another card has it.
+    """
+    name = name or card.name
+    if not re.fullmatch(NAME, name):
+        raise CardError(
+            f"'{name}' is no name of a data set", "letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    if name in cards.names("datasets") and not force:
+        raise CardError(
+            f"there is a data set card '{name}' already", "choose another --name, or replace it with --force"
+        )
+    path = Path("datasets") / f"{name}.yaml"
+    files.write_text(path, card_yaml(card.model_copy(update={"name": name, "root": root_from_here(data)})))
+    return path
+
+
+def root_from_here(data: Path) -> str | None:
+    """Return `root` of a card in the folder `datasets`; None where the data do not lie below the present folder."""
+    here, place = Path.cwd().resolve(), data.resolve()
+    return f"../{place.relative_to(here).as_posix()}" if place.is_relative_to(here) else None
