@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.progress import say
 from medbench.records.bundle import SUMMARY, Bundle, write_bundle
 from medbench.records.merge import Merged, merge
 from medbench.storage.fetch import ask_hub
@@ -57,6 +58,8 @@ def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, pr
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         bundle = write_bundle(runs, folder, datasets, predictions=predictions)
+        if bundle.named:  # said before anything is sent, so that there is time to stop
+            say(f"ids of images and patients are in the predictions on: {', '.join(bundle.named)}")
         sets = sorted({record.unit.dataset for record in bundle.records})
         text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
         (folder / "README.md").write_text(text, encoding="utf-8")

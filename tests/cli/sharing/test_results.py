@@ -42,7 +42,7 @@ def test_predictions_that_were_left_out_come_later(medbench, hub, runs, tmp_path
     assert not list(mine.rglob("predictions.parquet"))
     assert medbench("results", "push", "lab/eyes", "--runs", runs).status == 0
     assert medbench("results", "pull", "lab/eyes", "--runs", mine).out.splitlines() == [
-        "predictions that were lacking here: added to 2 records",
+        "missing predictions added: 2 records",
         "0 new, 2 there already, 0 in conflict, 0 refused",
     ]
     assert len(list(mine.rglob("predictions.parquet"))) == 2
@@ -94,6 +94,7 @@ def test_without_a_token_or_a_network(medbench, hub, runs, monkeypatch):
     hub.token = "hf_other"
     done = medbench("results", "push", "lab/eyes", "--runs", runs)
     assert done.status == 2
+    assert "ids of images and patients are in the predictions on: " in done.err, "said before anything is sent"
     assert done.err.splitlines()[-1] == "hint: log in with a token that can write: hf auth login"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     done = medbench("results", "pull", "lab/eyes", "--runs", runs)

@@ -18,7 +18,8 @@ def leaderboard(
     """Write results as web pages.
 
     The index has a row for each model and protocol and a column for each data set; each data set has a page of its own.
-    Any web server can show the folder. The pages load nothing and hold no image.
+    Any web server can show the folder. The pages load nothing and hold no image. A page of an earlier call is deleted
+    if its data set has no results any more.
     """
     from medbench import write_leaderboard
 

@@ -36,8 +36,6 @@ def push(
     from medbench import push_results
 
     done = push_results(repo, dataset, public=public, predictions=not no_predictions, runs=runs)
-    if named := done.bundle.named:
-        output.note(f"ids of images and patients are in the predictions on: {', '.join(named)}")
     output.write(f"{len(done.bundle.records)} records, {done.bundle.size / 1e6:,.1f} MB: {repo}@{done.commit[:12]}")
     output.note(f"others get them: medbench results pull {repo}")
 
@@ -73,7 +71,7 @@ def _say(found: Merged) -> None:
         unit = record.unit
         output.write(f"conflict: {unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}: {what}")
     if found.completed:
-        output.write(f"predictions that were lacking here: added to {len(found.completed)} records")
+        output.write(f"missing predictions added: {len(found.completed)} records")
     if found.conflicts:
         output.note("conflicts: the records here stay; --theirs takes the others")
     counts = {"new": len(found.new), "there already": found.there, "in conflict": len(found.conflicts)}
