@@ -28,6 +28,7 @@ from medbench.data.layouts.own.split_column import Splitting
 from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns, task_of
+from medbench.data.layouts.targets import HOT
 from medbench.errors import DataError, few
 
 
@@ -109,7 +110,7 @@ def _meaning(path: Path, given: OwnColumns) -> Meaning:
     if split.column and split.blank:
         table = table.picked([row for row, cell in enumerate(table.cells[split.column]) if cell])
     used += [split.column] if split.column else []
-    group = group_column(table, used, given.group)
+    group = group_column(table, used, given.group, drawn=split.column is None)
     rest = [name for name in table.cells if name not in (*used, group)]
     hot = list(given.labels) if given.labels or label else _hot(table, rest, twice)
     if given.negative_first and not given.labels and is_turned(hot):
@@ -162,10 +163,14 @@ def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str
     raise _unclear(table, "no image column (image, path, file, filename, …)", "--image COLUMN", twice)
 
 
-def group_column(table: Columns, others: Sequence[str], chosen: str | None) -> str | None:
-    """Return the column of what a split keeps together: patients before all others, and none that tells nothing."""
+def group_column(table: Columns, others: Sequence[str], chosen: str | None, *, drawn: bool = False) -> str | None:
+    """Return the column of what a split keeps together: patients before all others, and none that tells nothing.
+
+    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding.
+    """
     left = [name for name, cells in table.cells.items() if name not in others and len(set(cells)) > 1]
-    return chosen or next((name for name in left if is_patient(name)), None) or pick(left, GROUP)
+    usual = [name for name in left if not (drawn and set(table.cells[name]) <= set(HOT))]
+    return chosen or next((name for name in left if is_patient(name)), None) or pick(usual, GROUP)
 
 
 def _hot(table: Columns, rest: Sequence[str], twice: Sequence[str]) -> list[str]:
