@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medbench import errors
-from medbench.errors import CardError, MedbenchError, collected, first_line, joined, unknown, visible
+from medbench.errors import CardError, MedbenchError, collected, few, first_line, joined, unknown, visible
 
 
 def test_an_error_has_a_message_and_a_hint():
@@ -63,3 +63,9 @@ def test_an_error_of_a_library_is_one_line(error: Exception, line: str) -> None:
 def test_control_characters_are_spelled_out() -> None:
     assert visible("a\x1b[31m\x07\r\u202e\x9b\ud800 é\t\n") == r"a\u001b[31m\u0007\u000d\u202e\u009b\ud800 é" + "\t\n"
     assert MedbenchError("\x1b", "\x1b").message == r"\u001b"
+
+
+def test_long_lists_are_cut():
+    assert few("abc") == "a, b, c"
+    assert few(name for name in "abcde") == "a, b, c and 2 more"
+    assert few(range(5), 1) == "0 and 4 more"

@@ -265,7 +265,7 @@ def write_leaderboard(to: Path, runs: Path | None = None, include_random: bool =
     """Write the results of a run store as static web pages and return the files; the last one is the index.
 
     Args:
-        to: The folder of the pages.
+        to: The folder; pages of an earlier call are deleted if their data set has no results any more.
         runs: The run store; None: `MEDBENCH_RUNS` or `results/runs`.
         include_random: Show results of random weights too, apart from the others.
 
@@ -283,7 +283,8 @@ def write_card(
     """Write the card `datasets/NAME.yaml` of data of your own, and return its path; the command is `medbench init`.
 
     Args:
-        dataset: A CSV of labels, or a folder of class folders.
+        dataset: A CSV of labels, or a folder of class folders. Of two classes, the positive one is not `none`, `normal`
+            or the like.
         name: The data set's name; None: after the folder and the file.
         data_root: The folder of the images; None: that of the CSV.
         force: Replace a card that is there.
@@ -355,7 +356,7 @@ def pull_results(repo: str, theirs: bool = False, runs: Path | None = None) -> M
 
 
 def merge_results(source: Path, theirs: bool = False, runs: Path | None = None) -> Merged:
-    """Take over the results of another run store, and return which are new, conflicting or refused.
+    """Take over results, and missing predictions, of another run store; return which are new, conflicting or refused.
 
     Args:
         source: Another run store, or a folder that was pulled.

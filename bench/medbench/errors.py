@@ -23,6 +23,12 @@ def first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def few(names: Iterable[object], n: int = 3) -> str:
+    """Return the first `n` names and how many more there are."""
+    texts = list(map(str, names))
+    return ", ".join(texts[:n]) + (f" and {len(texts) - n} more" if len(texts) > n else "")
+
+
 class MedbenchError(Exception):
     """A user's mistake: shown as two lines, without a traceback.
 

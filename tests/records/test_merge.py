@@ -159,6 +159,37 @@ def test_other_numbers_of_one_unit_are_a_conflict(made, tmp_path):
     assert store.read(records(mine)[0].parent).metrics["auroc"] == 0.75
 
 
+def without_predictions(made, mine):
+    shutil.copytree(made, mine)
+    for record in records(mine):
+        record.with_name(store.PREDICTIONS).unlink()
+
+
+def test_predictions_that_are_lacking_are_added_to_the_own_record(made, bundle, tmp_path):
+    mine = tmp_path / "mine"
+    without_predictions(made, mine)
+    before = [path.read_bytes() for path in records(mine)]
+    found = merge(bundle, mine, "lab")
+    assert (found.new, found.there, len(found.completed)) == ([], 3, 3)
+    assert [path.read_bytes() for path in records(mine)] == before, "the own record stays"
+    for theirs, own in zip(records(made), records(mine), strict=True):
+        assert theirs.with_name(store.PREDICTIONS).read_bytes() == own.with_name(store.PREDICTIONS).read_bytes()
+    assert merge(bundle, mine, "lab").completed == []
+
+
+def test_predictions_are_not_added_if_they_are_not_those_of_the_manifest_or_of_other_numbers(made, bundle, tmp_path):
+    mine = tmp_path / "mine"
+    without_predictions(made, mine)
+    spoil_predictions(records(bundle)[0])
+    other = records(mine)[1]
+    content = json.loads(other.read_text())
+    content["metrics"][content["metric"]] = 0.123
+    other.write_text(json.dumps(content))
+    found = merge(bundle, mine, "lab")
+    assert (len(found.refused), len(found.conflicts), len(found.completed)) == (1, 1, 1)
+    assert [path.with_name(store.PREDICTIONS).is_file() for path in records(mine)] == [False, False, True]
+
+
 def test_a_record_taken_instead_of_the_own_one_does_not_keep_its_files(made, tmp_path):
     plain, mine = tmp_path / "plain", tmp_path / "mine"
     shutil.copytree(made, mine)

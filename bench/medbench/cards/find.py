@@ -57,6 +57,9 @@ LABEL_FILES = (".csv", ".tsv", ".parquet")
 """Endings of label files of the user's own."""
 HUB_DATA = "hf://"
 """How the name of a data set on the Hugging Face hub begins."""
+Words = str | Path | Iterable[str | Path]
+"""Names, comma lists, globs and card files, as the command line and `medbench.run` take them."""
+
 ENDINGS = (".yaml", ".yml")
 """How the names of card files end."""
 
@@ -279,7 +282,7 @@ def _medmnist_sets(word: str) -> list[str]:
     return matches
 
 
-def expand(kind: str, words: str | Path | Iterable[str | Path]) -> list[str]:
+def expand(kind: str, words: Words) -> list[str]:
     """Expand names, comma lists, globs (`dinov2*`) and card files to names and files, in order, each once.
 
     A path that is there is itself, whatever commas or brackets it has.

@@ -267,6 +267,7 @@ def card(
     from medbench import cards
     from medbench.cards.find import dataset_kind
     from medbench.data.layouts.own.card import card_yaml
+    from medbench.data.layouts.own_columns import negative_first
 
     own = own_columns(image, label, group, split_column, task, metric)
     if dataset_kind(dataset) == "card" and own is None:
@@ -275,7 +276,7 @@ def card(
         from medbench import metrics
         from medbench.data.load import find_source
 
-        source = find_source(dataset, data_root, own)
+        source = find_source(dataset, data_root, negative_first(own))
         found = source.card
         plan_text.say_taken(found.name, source.taken)
         metrics.get(found.metric, found.task)

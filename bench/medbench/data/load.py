@@ -22,7 +22,7 @@ from medbench.data.layouts.own.folder import card_from_folder
 from medbench.data.layouts.own.hub import card_from_hub
 from medbench.data.layouts.own.table import card_from_csv
 from medbench.data.layouts.own.taken import NOTHING, Taken
-from medbench.data.layouts.own_columns import OwnColumns, refuse_columns
+from medbench.data.layouts.own_columns import OwnColumns, negative_first, refuse_columns
 from medbench.data.multi_input import further_inputs
 from medbench.data.splits import split_file
 from medbench.data.splits.rule_names import has_rule, is_told, with_rule
@@ -97,7 +97,7 @@ def find_source(name: str, root: Path | None = None, columns: OwnColumns | None 
 
 
 def find_own(name: str, root: Path | None = None, columns: OwnColumns | None = None) -> Source:
-    """Find out what a user's own labels file or folder is, as `find_source` does.
+    """Find out what a user's own labels file or folder is, as `find_source` does, for a card that is to be written.
 
     Raises:
         CardError: `name` is a card, which says that already.
@@ -109,7 +109,7 @@ def find_own(name: str, root: Path | None = None, columns: OwnColumns | None = N
         raise CardError(
             f"'{name}' is already a card", f"name a labels file or a folder; to see the card: medbench show {name}"
         )
-    return find_source(name, root, columns)
+    return find_source(name, root, negative_first(columns))
 
 
 def _own_source(name: str, kind: str, root: Path | None, columns: OwnColumns | None) -> Source:

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard
-from medbench.data.checks.findings import listed
 from medbench.data.dataset import Dataset, split_digest_of
 from medbench.data.images.corruption import Corruption
 from medbench.data.splits.rules import hot_of
-from medbench.errors import CardError, DataError
+from medbench.errors import CardError, DataError, few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +163,7 @@ def class_map(trained: DatasetCard, other: DatasetCard) -> Classes:
     strange += [name for name in asked.values() if written and name is not None and name.lower() not in there]
     if strange:
         raise CardError(
-            f"data set card {other.name}: shift: {trained.name}: unknown class {listed(strange)}",
+            f"data set card {other.name}: shift: {trained.name}: unknown class {few(strange)}",
             f"classes here: {', '.join(own)}; classes there: {', '.join(there.values())}",
         )
     found: Classes = {}
@@ -174,7 +173,7 @@ def class_map(trained: DatasetCard, other: DatasetCard) -> Classes:
     if lost := [name for name, target in found.items() if target == ""]:
         raise CardError(
             f"{len(lost)} class{'es' * (len(lost) > 1)} of {other.name} {'are' if len(lost) > 1 else 'is'} no class of"
-            f" {trained.name}: {listed(lost, 8)}",
+            f" {trained.name}: {few(lost, 8)}",
             f"map each class in the card of {other.name} to one of {', '.join(there.values())}, or to null, which "
             f"leaves its images out: shift: {{{trained.name}: {{{lost[0]}: null}}}}",
         )
@@ -237,7 +236,7 @@ def refuse_shared(trained: Dataset, other: Dataset) -> None:
     if trained.grouped and other.grouped and _one_release(trained, other) and (both := groups[0] & groups[1]):
         raise DataError(
             f"{name}: {len(both)} of its {len(groups[1])} groups (patients) are also in {trained.card.name}:"
-            f" {listed(sorted(both))}",
+            f" {few(sorted(both))}",
             "leave their images out of one of the data sets: `exclude` in its card",
         )
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.errors import MedbenchError, first_line
+from medbench.progress import say
 from medbench.records.bundle import SUMMARY, Bundle, write_bundle
 from medbench.records.merge import Merged, merge
-from medbench.storage.fetch import FetchError, reach_hub
+from medbench.storage.fetch import ask_hub
 
 PAGE = """---
 configs:
@@ -60,16 +58,19 @@ def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, pr
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         bundle = write_bundle(runs, folder, datasets, predictions=predictions)
+        if bundle.named:  # said before anything is sent, so that there is time to stop
+            say(f"predictions with ids of images and patients are uploaded for: {', '.join(bundle.named)}")
         sets = sorted({record.unit.dataset for record in bundle.records})
         text = PAGE.format(n=len(bundle.records), sets=", ".join(sets), summary=SUMMARY, repo=repo, first=sets[0])
         (folder / "README.md").write_text(text, encoding="utf-8")
-        with _told(repo, "log in with a token that has write access: hf auth login"):
-            api = HfApi()
+
+        def send() -> str:
+            api, told = HfApi(), f"{len(bundle.records)} records"
             api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=f"{len(bundle.records)} records"
-            )
-    return Pushed(bundle, str(done.oid))
+            done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", commit_message=told)
+            return str(done.oid)
+
+        return Pushed(bundle, ask_hub(send, repo, "log in with a token that has write access: hf auth login"))
 
 
 def pull(repo: str, runs: Path, *, theirs: bool = False) -> Merged:
@@ -87,29 +88,11 @@ def pull(repo: str, runs: Path, *, theirs: bool = False) -> Merged:
 
     name, _, revision = repo.partition("@")
     with tempfile.TemporaryDirectory() as place:
-        with _told(repo, "check the name; for a private one: hf auth login"):
-            commit = HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha
+
+        def fetch() -> str:
+            commit = str(HfApi().repo_info(name, revision=revision or None, repo_type="dataset").sha)
             HfApi().snapshot_download(name, repo_type="dataset", revision=commit, local_dir=place)
-        return merge(Path(place), runs, f"hf://{name}@{str(commit)[:12]}", theirs=theirs)
+            return commit
 
-
-@contextlib.contextmanager
-def _told(repo: str, hint: str) -> Iterator[None]:
-    """Turn the errors of the hub's library into one of two lines."""
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        reach_hub()
-        yield
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise MedbenchError(
-            f"the dataset repository {repo} does not exist on the hub, or you have no access", hint
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, FetchError, OSError) as error:
-        raise MedbenchError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
+        commit = ask_hub(fetch, repo, "check the name: OWNER/NAME; for a private one: hf auth login")
+        return merge(Path(place), runs, f"hf://{name}@{commit[:12]}", theirs=theirs)

@@ -23,12 +23,14 @@ class Merged:
     Attributes:
         new: Those that were taken over.
         there: How many were there already, with equal numbers.
+        completed: Those of them that lacked predictions here and got them.
         conflicts: (record, what differs) of those of which the own one has other numbers.
         refused: (folder, why) of those that were not taken over.
     """
 
     new: list[Record] = field(default_factory=list)
     there: int = 0
+    completed: list[Record] = field(default_factory=list)
     conflicts: list[tuple[Record, str]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
@@ -37,7 +39,8 @@ def merge(source: Path, runs: Path, origin: str, *, theirs: bool = False) -> Mer
     """Take over the records of a run store or a bundle.
 
     A record is refused if its file, or that of its predictions, does not have the digest of the manifest; if its key is
-    not that of its content; or if it lies in another place than its unit says.
+    not that of its content; or if it lies in another place than its unit says. A record that is here with equal numbers
+    stays; if only the other one has predictions, it gets these.
 
     Args:
         source: A bundle (with a manifest), or a run store.
@@ -104,6 +107,9 @@ def _take(record: Record, runs: Path, origin: str, found: Merged, *, theirs: boo
     if own is not None:
         if not (differs := difference(own, record)):
             found.there += 1
+            if not own.has(store.PREDICTIONS) and record.has(store.PREDICTIONS):
+                _copy_predictions(record, runs)
+                found.completed.append(own)
             return
         if not theirs:
             found.conflicts.append((record, differs))
@@ -117,11 +123,16 @@ def _take(record: Record, runs: Path, origin: str, found: Merged, *, theirs: boo
         for path in filter(Path.is_file, list(target.iterdir())):
             path.unlink()
     if record.has(store.PREDICTIONS):
-        with files.atomic(target / store.PREDICTIONS) as part:
-            part.write_bytes((record.path / store.PREDICTIONS).read_bytes())
+        _copy_predictions(record, runs)
     files.write_text(target / store.RECORD, taken.model_dump_json(indent=1) + "\n")
     (target / store.FAILURE).unlink(missing_ok=True)
     found.new.append(taken)
+
+
+def _copy_predictions(record: Record, runs: Path) -> None:
+    assert record.path is not None
+    with files.atomic(store.folder_of(runs, record.unit, record.key) / store.PREDICTIONS) as part:
+        part.write_bytes((record.path / store.PREDICTIONS).read_bytes())
 
 
 def difference(own: Record, other: Record) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from medbench import cards, metrics
 from medbench.cards import DatasetCard, ModelCard, ProtocolCard, Settings
-from medbench.cards.find import trained_first
+from medbench.cards.find import Words, trained_first
 from medbench.cards.recipes import KINDS
 from medbench.cards.recipes.kinds import Kind
 from medbench.cards.resolve import dataset_entry, fitting, native, per_seed, related, resolve, split_of
@@ -31,12 +29,7 @@ from medbench.runs.planning.shared import Once, Texts
 from medbench.runs.planning.targets import Targets
 
 
-def make_plan(
-    model: str | Path | Iterable[str | Path],
-    protocol: str | Path | Iterable[str | Path],
-    dataset: str | Path | Iterable[str | Path],
-    options: Options,
-) -> Plan:
+def make_plan(model: Words, protocol: Words, dataset: Words, options: Options) -> Plan:
     """Expand names, lists and globs to jobs. Every card, setting, label file and weights file is checked here.
 
     Raises:

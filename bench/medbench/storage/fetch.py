@@ -6,15 +6,20 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from medbench.errors import MedbenchError, first_line
 from medbench.progress import bar
 from medbench.storage import files
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
 SLOW, WINDOW = 1_000, 10.0  # fewer bytes in so many seconds: the server holds the line and sends nothing of use
+
+
+T = TypeVar("T")
 
 
 class FetchError(Exception):
@@ -66,6 +71,45 @@ def reach_hub() -> None:
 
     if not constants.HF_HUB_OFFLINE:
         reach(constants.ENDPOINT)
+
+
+def ask_hub(
+    ask: Callable[[], T],
+    repo: str,
+    hint: str,
+    kind: type[MedbenchError] = MedbenchError,
+    held: Callable[[], T | None] = lambda: None,
+) -> T:
+    """Return what the Hugging Face hub answers, or what this machine holds if the hub cannot be reached.
+
+    Args:
+        ask: Calls the hub's library.
+        repo: The repository, for messages.
+        hint: What to do if the hub refuses.
+        kind: The error to raise.
+        held: Returns the answer without the hub; None: there is none.
+
+    Raises:
+        MedbenchError: There is no such repository, no right to use it, or no network; of the given kind.
+    """
+    from huggingface_hub import constants, errors
+
+    kept = None
+    try:
+        kept = held()
+        reach_hub()
+        return ask()
+    except (FetchError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
+        if kept is not None:
+            return kept
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error)
+        raise kind(f"{repo}: the Hugging Face hub cannot be reached: {reason}", hint) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise kind(
+            f"the repository {repo} does not exist on the Hugging Face hub, or you have no access", hint
+        ) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        raise kind(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
 
 
 def _reason(error: Exception) -> str:

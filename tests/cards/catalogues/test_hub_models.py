@@ -51,9 +51,15 @@ def test_what_is_there_is_read_without_a_network(hub, network, monkeypatch):
     card = find_model("hf-hub:lab/eye")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert find_model("hf-hub:lab/eye") == card
-    with pytest.raises(
-        CardError, match="lab/other is not in the local cache of the hub, and the hub cannot be reached"
-    ):
+    with pytest.raises(CardError, match="lab/other: the Hugging Face hub cannot be reached: HF_HUB_OFFLINE is set"):
+        find_model("hf-hub:lab/other")
+
+
+def test_a_hub_that_does_not_answer_is_like_none(hub, network, monkeypatch):
+    card = find_model("hf-hub:lab/eye")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    assert find_model("hf-hub:lab/eye") == card
+    with pytest.raises(CardError, match="lab/other: the Hugging Face hub cannot be reached: Connection refused"):
         find_model("hf-hub:lab/other")
 
 
@@ -74,6 +80,10 @@ def test_repositories_of_something_else(hub, config, said):
 
 def test_repositories_that_are_not_there(hub):
     hub.files["lab/empty"] = {}
-    for name in ("lab/none", "lab/empty", "a/b/c"):
-        with pytest.raises(CardError, match=f"{name} on the Hugging Face hub: "):
+    for name, said in (
+        ("lab/none", "the repository lab/none does not exist on the Hugging Face hub, or you have no access"),
+        ("lab/empty", "lab/empty on the Hugging Face hub: "),
+        ("a/b/c", "a/b/c on the Hugging Face hub: Repo id must be"),
+    ):
+        with pytest.raises(CardError, match=said):
             find_model(f"hf-hub:{name}")

@@ -85,3 +85,40 @@ def test_what_is_refused(medbench, here, words, said):
     assert done.status == 2
     assert said in done.err
     assert not (here / "datasets").exists()
+
+
+def targets(data):
+    return dict(zip(data.samples["id"], data.samples["target"], strict=True))
+
+
+def plain(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("given", ["column", "columns", "folder"])
+def test_the_finding_is_the_positive_class(medbench, here, given):
+    if given == "folder":
+        for old, new in (("a", "cyst"), ("b", "none")):
+            (here.parent / "scans" / old).rename(here.parent / "scans" / new)
+        data, root = str(here.parent / "scans"), here.parent / "scans"
+    else:
+        data, root = "clinic/two.csv", None
+        head = "image,label\n" if given == "column" else "image,cyst,none\n"
+        cells = ("cyst", "none") if given == "column" else ("1,0", "0,1")
+        (here / data).write_text(head + "".join(f"{i}.png,{cells[i % 2]}\n" for i in range(12)))
+    checked = medbench("data", "check", data)
+    assert "cyst, none (none is positive)" in plain(checked.out), "without a card, the order is that of the names"
+    assert "warning: doubt: 'none' is the positive class" in plain(checked.out)
+    said = "none, cyst (cyst is positive)"
+    shown = medbench("data", "card", data)
+    assert said in plain(shown.err)
+    made = medbench("init", data, "--name", "mine")
+    assert made.status == 0
+    assert said in plain(made.out)
+    assert "warning" not in made.out
+    card = cards.find_dataset("mine")
+    assert (card.class_names, card.task) == (["none", "cyst"], "binary")
+    assert load_dataset(data).card.class_names == ["cyst", "none"]
+    by_card, by_file = targets(load_dataset("mine", root)), targets(load_dataset(data))
+    assert by_card == {name: 1 - target for name, target in by_file.items()}
+    assert set(by_card.values()) == {0, 1}

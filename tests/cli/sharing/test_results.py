@@ -35,6 +35,19 @@ def test_push_and_pull(medbench, hub, runs, tmp_path):
     assert medbench("results", "pull", "lab/eyes", "--runs", mine).out.startswith("0 new, 1 there already")
 
 
+def test_predictions_that_were_left_out_come_later(medbench, hub, runs, tmp_path):
+    mine = tmp_path / "mine"
+    assert medbench("results", "push", "lab/eyes", "--runs", runs, "--no-predictions").status == 0
+    assert medbench("results", "pull", "lab/eyes", "--runs", mine).out.startswith("2 new")
+    assert not list(mine.rglob("predictions.parquet"))
+    assert medbench("results", "push", "lab/eyes", "--runs", runs).status == 0
+    assert medbench("results", "pull", "lab/eyes", "--runs", mine).out.splitlines() == [
+        "missing predictions added: 2 records",
+        "0 new, 2 there already, 0 in conflict, 0 refused",
+    ]
+    assert len(list(mine.rglob("predictions.parquet"))) == 2
+
+
 def test_what_was_changed_on_the_hub_is_refused(medbench, hub, runs, tmp_path):
     assert medbench("results", "push", "lab/eyes", "--runs", runs).status == 0
     files = hub.files["lab/eyes"]
@@ -65,7 +78,7 @@ def test_a_conflict_is_shown_and_settled(medbench, runs, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["pull", "lab/none"], "the dataset repository lab/none does not exist on the hub, or you have no access"),
+        (["pull", "lab/none"], "the repository lab/none does not exist on the Hugging Face hub, or you have no access"),
         (["pull", "a/b/c"], "a/b/c on the Hugging Face hub: Repo id must be"),
         (["push", "lab/eyes"], "nothing has been run"),
         (["merge", "nowhere"], "there are no records in nowhere"),
@@ -81,8 +94,9 @@ def test_without_a_token_or_a_network(medbench, hub, runs, monkeypatch):
     hub.token = "hf_other"
     done = medbench("results", "push", "lab/eyes", "--runs", runs)
     assert done.status == 2
+    assert "predictions with ids of images and patients are uploaded for: " in done.err, "said before anything is sent"
     assert done.err.splitlines()[-1] == "hint: log in with a token that has write access: hf auth login"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     done = medbench("results", "pull", "lab/eyes", "--runs", runs)
     assert done.status == 2
-    assert "lab/eyes on the Hugging Face hub: " in done.err
+    assert "lab/eyes: the Hugging Face hub cannot be reached: Connection refused" in done.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medbench.data.checks.findings import duplicates, listed, unreadable
+from medbench.data.checks.findings import duplicates, unreadable
 
 from .made import CARD, checked
 
@@ -59,9 +59,3 @@ def test_reasons_that_are_known_are_not_looked_up_again(make_card, tmp_path):
     (finding,) = unreadable(make_card(), tmp_path, rows(["p"] * 4), True, {"2.png": "cut off", "other": "gone"})
     assert (finding.severity, finding.ids) == ("error", ["2.png"])
     assert finding.text == "1 images cannot be read: 2.png (cut off)"
-
-
-def test_long_lists_are_cut():
-    assert listed("abc") == "a, b, c"
-    assert listed("abcde") == "a, b, c and 2 more"
-    assert listed("abcde", 1) == "a and 4 more"

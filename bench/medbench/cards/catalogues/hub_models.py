@@ -12,8 +12,8 @@ from typing import Any
 
 from medbench.cards.catalogues.libraries import timm_fields
 from medbench.cards.model import ModelCard
-from medbench.errors import CardError, first_line
-from medbench.storage.fetch import FetchError, reach_hub
+from medbench.errors import CardError
+from medbench.storage.fetch import ask_hub
 
 STARTS = ("hf-hub:", "hf-hub--")
 CONFIG = "config.json"
@@ -55,19 +55,16 @@ def hub_card(name: str) -> ModelCard:
 
 def _config(place: str, revision: str) -> Path:
     """Return the configuration file in the hub's cache, in a folder that is named after the commit."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     hint = "check the name: hf-hub:OWNER/NAME; for a private or gated one: hf auth login"
-    try:
-        reach_hub()
-        return Path(hf_hub_download(place, CONFIG, revision=revision or None))
-    except (FetchError, LocalEntryNotFoundError) as error:
-        raise CardError(
-            f"{place} is not in the local cache of the hub, and the hub cannot be reached: {error}", hint
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise CardError(f"{place} on the Hugging Face hub: {first_line(error)}", hint) from error
+    wanted = revision or None
+
+    def held() -> Path | None:
+        found = try_to_load_from_cache(place, CONFIG, revision=wanted)
+        return Path(found) if isinstance(found, str) else None
+
+    return ask_hub(lambda: Path(hf_hub_download(place, CONFIG, revision=wanted)), place, hint, CardError, held)
 
 
 def _read(path: Path, place: str) -> tuple[str, Any, dict[str, Any]]:

@@ -16,7 +16,8 @@ def leaderboard(
     """Write results as web pages.
 
     The index has one row for each model and protocol and one column for each data set. Each data set has its own page.
-    Any web server can serve the folder. The pages load nothing from elsewhere and contain no images of the data.
+    Any web server can serve the folder. The pages load nothing from elsewhere and contain no images of the data. A
+    page of an earlier call is deleted if its data set no longer has results.
     """
     from medbench import write_leaderboard
 

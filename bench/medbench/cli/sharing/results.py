@@ -39,8 +39,6 @@ def push(
     from medbench import push_results
 
     done = push_results(repo, dataset, public=public, predictions=not no_predictions, runs=runs)
-    if named := done.bundle.named:
-        output.note(f"predictions with ids of images and patients were uploaded for: {', '.join(named)}")
     output.write(f"{len(done.bundle.records)} records, {done.bundle.size / 1e6:,.1f} MB: {repo}@{done.commit[:12]}")
     output.note(f"to download them: medbench results pull {repo}")
 
@@ -75,6 +73,8 @@ def _say(found: Merged) -> None:
     for record, what in found.conflicts:
         unit = record.unit
         output.write(f"conflict: {unit.model} · {unit.protocol} · {unit.dataset} · seed {unit.seed}: {what}")
+    if found.completed:
+        output.write(f"missing predictions added: {len(found.completed)} records")
     if found.conflicts:
         output.note("conflicts: your records are kept; to use the others: --theirs")
     counts = {"new": len(found.new), "there already": found.there, "in conflict": len(found.conflicts)}

@@ -13,7 +13,7 @@ import numpy as np
 
 from medbench.cards.dataset import SPLITS, DatasetCard
 from medbench.cards.find import dataset_kind
-from medbench.data.checks.findings import ORDER, Finding, duplicates, listed, near_duplicates, unreadable
+from medbench.data.checks.findings import ORDER, Finding, duplicates, near_duplicates, unreadable
 from medbench.data.checks.leaks import absent_classes, groups_across
 from medbench.data.checks.near_duplicates import RADIUS, near_clusters, pictures
 from medbench.data.checks.texts import of_texts
@@ -26,7 +26,7 @@ from medbench.data.load import Missing, Source, absent_files, choose_split, find
 from medbench.data.pairs import open_pairs
 from medbench.data.prepared.store import Store
 from medbench.data.splits.rules import hot_of
-from medbench.errors import DataError, MedbenchError
+from medbench.errors import DataError, MedbenchError, few
 from medbench.storage import files
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _counts(card: DatasetCard, samples: pd.DataFrame, *, twin: bool) -> list[Fin
 def _missing(samples: pd.DataFrame, gone: list[int], *, left_out: bool) -> list[Finding]:
     if not gone:
         return []
-    text = f"{len(gone)} of {len(samples)} images are missing: {listed(samples['path'].iloc[gone])}"
+    text = f"{len(gone)} of {len(samples)} images are missing: {few(samples['path'].iloc[gone])}"
     some = left_out and len(gone) < len(samples)
     return [Finding("missing", "warning" if some else "error", text, samples["id"].iloc[gone].tolist())]
 

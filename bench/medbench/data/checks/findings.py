@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from medbench import progress
 from medbench.cards.dataset import DatasetCard
 from medbench.data import dataset
-from medbench.errors import MedbenchError
+from medbench.errors import MedbenchError, few
 from medbench.storage.files import open_regular
 
 if TYPE_CHECKING:
@@ -71,12 +71,6 @@ class Finding:
     sets: list[list[Member]] = field(default_factory=list)
 
 
-def listed(names: Iterable[str], n: int = 3) -> str:
-    """Return the first `n` names and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
 def unreadable(
     card: DatasetCard, root: Path, samples: pd.DataFrame, decode: bool, known: dict[str, str] | None = None
 ) -> list[Finding]:
@@ -96,7 +90,7 @@ def unreadable(
         faults = [(at, known[name]) for at, name in enumerate(ids) if name in known]
     if not faults:
         return []
-    text = f"{len(faults)} images cannot be read: " + listed(f"{paths[at]} ({reason})" for at, reason in faults)
+    text = f"{len(faults)} images cannot be read: " + few(f"{paths[at]} ({reason})" for at, reason in faults)
     return [Finding("unreadable", "error", text, [ids[at] for at, _ in faults])]
 
 

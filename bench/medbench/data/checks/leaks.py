@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.cards.dataset import SPLITS, DatasetCard, Split
-from medbench.data.checks.findings import Finding, duplicates_across, listed
+from medbench.data.checks.findings import Finding, duplicates_across
 from medbench.data.dataset import Dataset
 from medbench.data.splits.rules import hot_of
+from medbench.errors import few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def groups_across(samples: pd.DataFrame) -> list[Finding]:
         return []
     ids = used.loc[used["group"].isin(cut), "id"].tolist()
     what = "1 group is" if len(cut) == 1 else f"{len(cut)} groups are"
-    text = f"{what} in more than one split: {listed(cut)}; --set split=grouped keeps them together"
+    text = f"{what} in more than one split: {few(cut)}; --set split=grouped keeps them together"
     return [Finding("groups-across", "warning", text, ids)]
 
 
@@ -72,4 +73,4 @@ def _named(card: DatasetCard, chosen: npt.NDArray[np.bool_]) -> list[str]:
 
 
 def _classes(names: list[str]) -> str:
-    return f"class{'es' * (len(names) > 1)} {listed(names, 8)}"
+    return f"class{'es' * (len(names) > 1)} {few(names, 8)}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import DatasetCard, FolderLayout
 from medbench.data.layouts import image_paths
-from medbench.errors import DataError, MissingDataError
+from medbench.errors import DataError, MissingDataError, few
 from medbench.storage.patterns import Expression
 
 
@@ -188,13 +188,10 @@ def require_files(card: DatasetCard, root: Path, paths: Sequence[str], command: 
     missing = missing_files(root, paths)
     if not missing:
         return
-    first = ", ".join(paths[p] for p in missing[:3])
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    first = few(paths[at] for at in missing)
     if len(missing) == len(paths):
-        raise MissingDataError(
-            f"none of the {len(paths)} images of {card.name} is below {root} (looked for {first}{more})"
-        )
+        raise MissingDataError(f"none of the {len(paths)} images of {card.name} is below {root} (looked for {first})")
     raise DataError(
-        f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}{more}",
+        f"{len(missing)} of the {len(paths)} images of {card.name} are missing below {root}: {first}",
         f"for the complete list: {command} --list missing.csv; to run without them: --missing leave-out",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from medbench.cards.dataset import Task
-from medbench.errors import DataError, MedbenchError, unknown
+from medbench.errors import DataError, MedbenchError, few, unknown
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class OwnColumns:
         split: Column of train, val and test.
         task: What the labels are.
         metric: Id of the primary metric.
+        negative_first: Whether, of two classes, one that means that nothing was found comes first.
     """
 
     image: str | None = None
@@ -32,6 +33,7 @@ class OwnColumns:
     split: str | None = None
     task: Task | None = None
     metric: str | None = None
+    negative_first: bool = False
 
     @property
     def named(self) -> list[str]:
@@ -77,6 +79,14 @@ def own_columns(
     return found if found.as_options() else None
 
 
+def negative_first(columns: OwnColumns | None) -> OwnColumns:
+    """Return the choices for a card that is to be written: its second class, the positive one, is the finding.
+
+    Without a card, classes stay in the order of their names, since keys of records depend on it.
+    """
+    return replace(columns or OwnColumns(), negative_first=True)
+
+
 def refuse_columns(given: OwnColumns | None, name: str, *, card: bool) -> None:
     """Refuse choices that a card makes itself, or columns of a folder, which has none.
 
@@ -109,7 +119,7 @@ def task_of(given: OwnColumns, inferred: Task, classes: Sequence[str], where: Pa
     Raises:
         DataError: The labels are not of that task.
     """
-    task, listed = given.task or inferred, f"{', '.join(classes[:8])}{' …' if len(classes) > 8 else ''}"
+    task, listed = given.task or inferred, f"{few(classes, 8)}"
     if task == "binary" and len(classes) != 2:
         fault = f"there are {len(classes)} classes: {listed}"
     elif task == "multilabel" and not several:

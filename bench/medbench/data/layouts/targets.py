@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medbench.cards.dataset import CsvLayout, DatasetCard
 from medbench.data.layouts.csv_table import Columns
-from medbench.errors import CardError, DataError
+from medbench.errors import CardError, DataError, few
 
 REST = "*"
 """Key of `values` for every text that is not named."""
@@ -160,7 +160,7 @@ class _Unknown:
         """Raise a `DataError` that names each label that was noted, its rows and the first line; none: do nothing."""
         if not self.rows:
             return
-        shown = f"Known labels: {_few(self.known)}"
+        shown = f"Known labels: {few(self.known, MOST)}"
         near = [match for raw in self.rows for match in difflib.get_close_matches(raw, self.known, n=1)]
         lead = f"did you mean {' or '.join(repr(one) for one in dict.fromkeys(near))}? " if near else ""
         if len(self.rows) == 1:
@@ -175,7 +175,7 @@ class _Unknown:
         total = sum(map(len, self.rows.values()))
         raise DataError(
             f"{self.columns.file}: column '{self.column}': {len(texts)} labels are not classes, in {total} rows:"
-            f" {_few(texts)}",
+            f" {few(texts, MOST)}",
             f"{lead}{shown}. In a card, layout.values maps texts to classes, and '*' stands for all other texts",
         )
 
@@ -200,11 +200,7 @@ def _refuse_neither(columns: Columns, names: Sequence[str], found: npt.NDArray[n
         f"column '{name}': '{cell}' ({len(rows)}, first in line {columns.lines[rows[0]]})"
         for (name, cell), rows in wrong.items()
     ]
-    raise DataError(f"{columns.where(rows[0], name)}: {len(texts)} texts are neither 0 nor 1: {_few(texts)}", hint)
-
-
-def _few(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:MOST]) + (f" and {len(texts) - MOST} more" if len(texts) > MOST else "")
+    raise DataError(f"{columns.where(rows[0], name)}: {len(texts)} texts are neither 0 nor 1: {few(texts, MOST)}", hint)
 
 
 def _number(raw: str) -> int | None:

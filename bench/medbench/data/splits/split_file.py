@@ -17,7 +17,7 @@ from medbench.data.splits import rules
 from medbench.data.splits.few_shot import fewshot, fraction
 from medbench.data.splits.rule_names import rule_of
 from medbench.data.splits.rules import Assigned
-from medbench.errors import CardError, DataError, MissingDataError
+from medbench.errors import CardError, DataError, MissingDataError, few
 from medbench.storage import files, paths
 from medbench.storage.files import rows_digest
 
@@ -229,8 +229,7 @@ def _same_ids(path: Path, found: dict[str, str], ids: Sequence[str]) -> None:
         ("does not contain all samples", missing),
     ):
         if names:
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise DataError(
-                f"{path} {what}: {listed}",
+                f"{path} {what}: {few(names)}",
                 "make the split again for this copy; a sample with an empty split is left out",
             )

@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from medbench.cards.model import Weights
-from medbench.errors import DataError, WeightsError, first_line
+from medbench.errors import DataError, WeightsError, few, first_line
 from medbench.models.weights.torchscript import is_torchscript, read_torchscript
 from medbench.storage.archives import require_sound
 from medbench.storage.arrays.tensors import load_tensors
@@ -104,19 +104,19 @@ def select(content: Any, key: str | None, path: Path) -> dict[str, Any]:
     """Return the state dict at the dotted `key` of a file's content."""
     for step in (key or "").split(".") if key else ():
         if not isinstance(content, dict) or step not in content:
-            listed = _few(content) if isinstance(content, dict) else type(content).__name__
+            listed = few(content, 4) if isinstance(content, dict) else type(content).__name__
             raise WeightsError(
                 f"{path} has nothing under the key '{key}'; it contains {listed}", "fix weights.key in the card"
             )
         content = content[step]
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
-        listed = _few(content) if isinstance(content, dict) else type(content).__name__
+        listed = few(content, 4) if isinstance(content, dict) else type(content).__name__
         raise WeightsError(
             f"{path} contains no named tensors, but {listed}",
             "set weights.key in the card to the key of the tensors in the file",
         )
     if odd := [name for name in content if not isinstance(name, str)]:
-        raise WeightsError(f"{path} contains tensors without a name: {_few(odd)}", "this is not a state dict")
+        raise WeightsError(f"{path} contains tensors without a name: {few(odd, 4)}", "this is not a state dict")
     return content
 
 
@@ -155,7 +155,7 @@ def _prefix(state: dict[str, Any], weights: Weights, path: Path) -> str:
             return prefix
     listed = "' or '".join(known)
     raise WeightsError(
-        f"{path}: no tensor's name starts with '{listed}'; it contains {_few(state)}",
+        f"{path}: no tensor's name starts with '{listed}'; it contains {few(state, 4)}",
         "this is another model's file, or weights.prefix of the card is wrong",
     )
 
@@ -195,7 +195,7 @@ def fill(
     ]
     if missing or extra or odd:
         parts = [
-            f"{len(m)} {what}: {_few(m)}"
+            f"{len(m)} {what}: {few(m, 4)}"
             for m, what in ((missing, "missing"), (extra, "unknown"), (odd, "of another shape"))
             if m
         ]
@@ -210,7 +210,7 @@ def fill(
     ]
     if kinds:
         raise WeightsError(
-            f"{path} contains tensors of a type that {type(network).__name__} does not have: {_few(kinds)}",
+            f"{path} contains tensors of a type that {type(network).__name__} does not have: {few(kinds, 4)}",
             "get weights in float32, float16, bfloat16 or float64; quantised weights are not supported",
         )
     network.load_state_dict(
@@ -218,9 +218,4 @@ def fill(
     )
     bad = [name for name, value in network.named_parameters() if not torch.isfinite(value.sum())]
     if bad:
-        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinity: {_few(bad)}", GET_ANOTHER)
-
-
-def _few(names: Iterable[str], n: int = 4) -> str:
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:n]) + (f" and {len(listed) - n} more" if len(listed) > n else "")
+        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinity: {few(bad, 4)}", GET_ANOTHER)

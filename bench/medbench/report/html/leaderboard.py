@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from medbench.report.tables.render_html import render_html
 from medbench.report.tables.table import Cell, Column, Row, Table
 from medbench.storage import files, html_pages
 
+WRITTEN = "pages.json"
+"""In the folder: the sha256 of each page that was written, so that the next call knows which are medbench's."""
 HEADS = ("model", "protocol", "settings", "weights", "licence", "seeds", "medbench", "origin")
 SPLIT = "tested on other images than most rows of the data set, so not comparable with them"
 MARKS = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, SPLIT_MARK: f"{SPLIT_MARK} {SPLIT}"}
@@ -45,6 +48,8 @@ class _Entry:
 def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> list[Path]:
     """Write `index.html` and `datasets/NAME.html` to a folder and return the files; same records, same bytes.
 
+    A page that an earlier call wrote is deleted if its data set has no results any more.
+
     Args:
         runs: The run store.
         to: The folder; other files in it stay.
@@ -68,7 +73,21 @@ def write_leaderboard(runs: Path, to: Path, include_random: bool = False) -> lis
     pages[Path("index.html")] = _index(tables, records)
     for name, text in pages.items():
         files.write_text(to / name, text)
+    _delete_old(to, pages)
+    files.write_json(to / WRITTEN, {name.as_posix(): files.sha256_file(to / name) for name in pages})
     return [to / name for name in pages]
+
+
+def _delete_old(to: Path, pages: Collection[Path]) -> None:
+    """Delete the pages of data sets that an earlier call wrote and this one did not, unless somebody changed them."""
+    try:
+        known = dict(json.loads((to / WRITTEN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return
+    for path in to.glob("datasets/*.html"):
+        name = path.relative_to(to)
+        if name not in pages and known.get(name.as_posix()) == files.sha256_file(path):
+            path.unlink()
 
 
 def _page(table: Table) -> str:

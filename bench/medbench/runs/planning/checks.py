@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from medbench import cards
 from medbench.cards import ModelCard, ProtocolCard, Settings
 from medbench.cards.catalogues.features_file import LIBRARY
+from medbench.cards.find import Words
 from medbench.cards.recipes import KINDS, SETTINGS, Prompted
 from medbench.cards.resolve import SEED
 from medbench.data.dataset import Dataset
@@ -17,7 +17,7 @@ from medbench.runs.planning.targets import check_targets
 
 
 def named(
-    model: str | Iterable[str], protocol: str | Iterable[str], dataset: str | Iterable[str], options: Options
+    model: Words, protocol: Words, dataset: Words, options: Options
 ) -> tuple[list[ModelCard], list[ProtocolCard], list[str]]:
     """Return the models, protocols and names of data sets that a request means.
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from medbench import metrics
 from medbench.cards.model import seen
-from medbench.data.checks.findings import listed
 from medbench.data.checks.leaks import leaks_of
 from medbench.data.dataset import Dataset
 from medbench.data.shift import Shifted
+from medbench.errors import few
 from medbench.protocols.context import Outcome
 from medbench.records import SplitCount, Unit
 from medbench.records.groups import ABSENT, LACK, LEAK
@@ -129,16 +129,16 @@ def _warnings_on(job: Job, shift: Shifted, inputs: JobInputs) -> list[str]:
     found = [*_about(job, data), *_left_out(data, inputs.left_out)]
     if gone := sum(shift.dropped.values()):
         order = sorted(shift.dropped.items(), key=lambda pair: -pair[1])
-        why = listed([f"{name}: {n}" for name, n in order], 4)
+        why = few([f"{name}: {n}" for name, n in order], 4)
         found.append(f"{gone} images of {shift.name} have no class of {job.dataset.card.name} and were left out: {why}")
     classes, scored = job.dataset.card.class_names, shift.dataset.card.class_names
     if len(scored) < len(classes):
         left = [name for name in classes if name not in scored]
-        found.append(f"classes that are absent from {shift.name} are not scored on it: {listed(left, 8)}")
+        found.append(f"classes that are absent from {shift.name} are not scored on it: {few(left, 8)}")
     else:
         counts = _count(inputs.dataset, "test").classes
         if lacking := [name for name, n in counts.items() if not n]:
-            found.append(f"{ABSENT}test has no image of {listed(lacking, 8)}: metrics are computed without these")
+            found.append(f"{ABSENT}test has no image of {few(lacking, 8)}: metrics are computed without these")
     return found
 
 

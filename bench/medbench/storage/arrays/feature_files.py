@@ -16,7 +16,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from medbench.errors import DataError, first_line, unknown
+from medbench.errors import DataError, few, first_line, unknown
 from medbench.storage import files
 
 IDS, VALUES = "id", "features"
@@ -50,8 +50,8 @@ class FeatureTable:
         at = {name: row for row, name in enumerate(self.ids)}
         if lacking := [name for name in ids if name not in at]:
             raise DataError(
-                f"{file} has no features for {len(lacking)} of {len(ids)} images: {', '.join(lacking[:3])} …",
-                f"its ids must be those of the data set; the file has {', '.join(list(self.ids)[:3])} …",
+                f"{file} has no features for {len(lacking)} of {len(ids)} images: {few(lacking)}",
+                f"its ids must be those of the data set; the file has {few(self.ids)}",
             )
         return self.values[[at[name] for name in ids]]
 

@@ -49,6 +49,9 @@ def names(n=24, form="{}.png"):
             lambda i: ("xy"[i % 2], "", f"g{i}"),
             ("binary", ["x", "y"], "auroc", "grouped"),
         ),
+        ("image,lesion,none", lambda i: (i % 2, 1 - i % 2), ("binary", ["lesion", "none"], "auroc", "stratified")),
+        ("image,label,lesion", lambda i: ("xy"[i % 2], i % 3 // 2), ("binary", ["x", "y"], "auroc", "stratified")),
+        ("image,label,lesion", lambda i: ("xy"[i % 2], i // 2), ("binary", ["x", "y"], "auroc", "grouped")),
     ],
 )
 def test_columns_are_understood(make_csv, head, cells, expected):
@@ -59,6 +62,12 @@ def test_columns_are_understood(make_csv, head, cells, expected):
     dataset = load_dataset(str(root / "labels.csv"))
     assert {"train", "val", "test"} == set(dataset.samples["split"])
     assert dataset.grouped == (expected[3] == "grouped")
+
+
+def test_two_patients_are_not_passed_over(make_csv):
+    root = make_csv("image,label,patient", [(name, "xy"[i % 2], i // 2 % 2) for i, name in enumerate(names())])
+    with pytest.raises(DataError, match="fewer samples or groups than the 3 splits"):
+        load_dataset(str(root / "labels.csv"))
 
 
 def test_label_values_survive_as_names(make_csv):

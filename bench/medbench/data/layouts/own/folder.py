@@ -14,9 +14,9 @@ from medbench.data.layouts.own.card import card_of, grey_of
 from medbench.data.layouts.own.images import PEEK
 from medbench.data.layouts.own.labels import MOST_CLASSES, spelled
 from medbench.data.layouts.own.spelling import natural, usual_split
-from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, few, paired
+from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own_columns import OwnColumns, task_of
-from medbench.errors import DataError
+from medbench.errors import DataError, few
 
 EXPECTED = "expected a folder of images per class (perhaps below train/, val/, test/), a CSV of labels, or a card"
 
@@ -59,7 +59,8 @@ def card_from_folder(path: Path, columns: OwnColumns | None = None) -> Own:
     images = [name for name in files if name.lower().endswith(ENDINGS)]
     if len(found.classes) < 2 or not images:
         raise _unclear(path, found.classes, files)
-    given, labels = columns or OwnColumns(), spelled(found.classes)
+    given = columns or OwnColumns()
+    labels = spelled(found.classes, negative_first=given.negative_first)
     task = task_of(given, labels.task, labels.names, path)
     folders = {name: labels.values[name] for name in found.classes} if labels.notes else {}
     layout = FolderLayout(kind="folders", splits=found.splits, folders=folders)
@@ -77,8 +78,8 @@ def card_from_folder(path: Path, columns: OwnColumns | None = None) -> Own:
         *card_lines(card, looked),
         *([("not used", few(left, 12))] if left else []),
     ]
-    doubt = paired(images, labels.names)
-    return Own(card, root, Taken(tuple(lines), (doubt,) if doubt else ()))
+    doubts = filter(None, (turned(labels.names), paired(images, labels.names)))
+    return Own(card, root, Taken(tuple(lines), tuple(doubts)))
 
 
 def _unwrapped(path: Path) -> Path:
@@ -111,7 +112,7 @@ def _found(root: Path) -> Found:
         below = {name for top in tops[:MOST_CLASSES] for name in _folders(root / top)}
         if below and all(map(usual_split, below)):
             raise DataError(
-                f"{root}: the folders {few(tops)} hold folders of a split: {few(sorted(below))}",
+                f"{root}: the folders {few(tops, 8)} hold folders of a split: {few(sorted(below), 8)}",
                 "put the split above the class, as in train/benign and test/benign, or write a card",
             )
         copies = [name for name in tops if name == root.name and set(tops) - {name} <= set(_folders(root / name))]
@@ -134,7 +135,7 @@ def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> F
     folders = {split: names[0] for split, names in named.items()}
     others = [name for name in tops if name not in folders.values()]
     if "train" not in folders or len(folders) < 2:
-        beside = f"; unclear: {few(others)}" if others else ""
+        beside = f"; unclear: {few(others, 8)}" if others else ""
         raise DataError(
             f"{root}: the folders {', '.join(folders.values())} are of a split, which needs train and test{beside}",
             "add the missing folder, or put all class folders into one folder; then medbench draws the split",
@@ -144,7 +145,7 @@ def _by_split(root: Path, tops: Sequence[str], named: dict[str, list[str]]) -> F
         raise DataError(f"{root / bare} contains no class folders", EXPECTED)
     classes = sorted({name for below in held.values() for name in below}, key=natural)
     if any(map(usual_split, classes)):
-        raise DataError(f"{root}: folders of a split are inside folders of a split: {few(classes)}", EXPECTED)
+        raise DataError(f"{root}: folders of a split are inside folders of a split: {few(classes, 8)}", EXPECTED)
     order: tuple[Split, ...] = ("train", "val", "test")
     note = "by folder: " + ", ".join(f"{split} = {folders[split]}" for split in order if split in folders)
     if "test" not in folders:
@@ -177,10 +178,10 @@ def _other_files(root: Path, files: Sequence[str]) -> list[str]:
 
 
 def _unclear(path: Path, classes: Sequence[str], files: Sequence[str]) -> DataError:
-    held = f"it contains {few(classes)}" if classes else "it contains no folders"
+    held = f"it contains {few(classes, 8)}" if classes else "it contains no folders"
     if len(classes) > 1 and files:
         return DataError(
-            f"{path}: no file in the class folders {few(classes)} has an image extension: {_endings(files)}",
+            f"{path}: no file in the class folders {few(classes, 8)} has an image extension: {_endings(files)}",
             f"extensions that are read: {' '.join(ENDINGS)}",
         )
     return DataError(f"{path} is not a folder of class folders: {held}", EXPECTED)

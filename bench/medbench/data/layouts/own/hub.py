@@ -19,7 +19,7 @@ from medbench.data.layouts.own_columns import OwnColumns
 from medbench.errors import DataError, MissingDataError, first_line
 from medbench.progress import bar
 from medbench.storage import files, paths
-from medbench.storage.fetch import FetchError, reach_hub
+from medbench.storage.fetch import ask_hub
 
 LABELS = "labels.csv"
 COMMIT = 40
@@ -53,26 +53,19 @@ def card_from_hub(name: str, columns: OwnColumns | None = None) -> Own:
 
 def _commit(repo: str, revision: str, home: Path) -> str:
     """Return the full id of the commit; without a network, of the one that is here."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub import HfApi
 
     here = sorted(path.name for path in home.glob("*") if (path / LABELS).is_file())
     if len(revision) == COMMIT and revision in here:
         return revision
     hint = f"check the name: {HUB_DATA}OWNER/NAME; for a private or gated one: hf auth login"
-    try:
-        if constants.HF_HUB_OFFLINE:
-            raise FetchError("HF_HUB_OFFLINE is set")
-        reach_hub()
-        return str(HfApi().dataset_info(repo, revision=revision or None).sha)
-    except FetchError as error:
-        if len(here) == 1 and not revision:
-            return here[0]
-        raise MissingDataError(
-            f"{repo} is not in the local cache, and the hub cannot be reached: {error}", hint
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise MissingDataError(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
+    return ask_hub(
+        lambda: str(HfApi().dataset_info(repo, revision=revision or None).sha),
+        repo,
+        hint,
+        MissingDataError,
+        lambda: here[0] if len(here) == 1 and not revision else None,
+    )
 
 
 def _download(repo: str, commit: str, to: Path) -> None:

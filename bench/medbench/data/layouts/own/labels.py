@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from medbench.cards.dataset import Task
 from medbench.data.layouts.csv_table import Columns
-from medbench.data.layouts.own.spelling import is_covariate, natural, one_class
+from medbench.data.layouts.own.spelling import is_covariate, is_turned, natural, one_class
 from medbench.data.layouts.targets import HOT
 from medbench.errors import DataError
 
@@ -30,10 +30,11 @@ class Labels:
     notes: list[str]
 
 
-def spelled(texts: Sequence[str]) -> Labels:
+def spelled(texts: Sequence[str], *, negative_first: bool = False) -> Labels:
     """Return the classes of texts, one for all spellings of a number or a word, in natural order.
 
-    A class is called as it is spelled most often, and a number as an integer.
+    A class is called as it is spelled most often, and a number as an integer. `negative_first`: of two classes, one
+    that means that nothing was found comes first.
     """
     counts = Counter(texts)
     together: dict[str, list[str]] = {}
@@ -41,20 +42,22 @@ def spelled(texts: Sequence[str]) -> Labels:
         together.setdefault(one_class(text), []).append(text)
     names = {key: key if key.lstrip("-").isdigit() and key in found else found[0] for key, found in together.items()}
     order = sorted(together, key=lambda key: natural(names[key]))
+    if negative_first and is_turned([names[key] for key in order]):
+        order.reverse()
     values = {text: index for index, key in enumerate(order) for text in together[key]}
     notes = [f"{' = '.join(found)} (one class)" for found in together.values() if len(found) > 1]
     return Labels([names[key] for key in order], values, "binary" if len(order) == 2 else "multiclass", notes)
 
 
-def of_column(columns: Columns, name: str) -> Labels:
-    """Return the classes of a label column.
+def of_column(columns: Columns, name: str, *, negative_first: bool = False) -> Labels:
+    """Return the classes of a label column; see `spelled`.
 
     Raises:
         DataError: A label is missing, the labels are measurements, or there are too few or too many.
     """
     cells = columns.cells[name]
     _refuse_missing(columns, name)
-    found = spelled(cells)
+    found = spelled(cells, negative_first=negative_first)
     n, what = len(found.names), f"{columns.file}: column '{name}' has"
     hint = "choose another column with --label, or write a card (medbench show card dataset)"
     numbers = [_number(text) for text in found.names]

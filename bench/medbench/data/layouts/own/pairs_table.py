@@ -21,10 +21,10 @@ from medbench.data.layouts.own.images import Images, find_images
 from medbench.data.layouts.own.spelling import LABEL, pick, usual_split
 from medbench.data.layouts.own.split_column import Splitting
 from medbench.data.layouts.own.table import group_column, group_line, image_column, require_columns
-from medbench.data.layouts.own.taken import Own, Taken, card_lines, few
+from medbench.data.layouts.own.taken import Own, Taken, card_lines
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns
-from medbench.errors import DataError
+from medbench.errors import DataError, few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,7 +251,7 @@ def _lines(meaning: Meaning, names: Sequence[str]) -> list[tuple[str, str]]:
     found = [("file", meaning.form.note)] if meaning.form.note else []
     found.append(("image", f"column '{meaning.image}'"))
     if meaning.categories:
-        found.append(("category", f"column '{meaning.categories}', {len(names)} categories: {few(names)}"))
+        found.append(("category", f"column '{meaning.categories}', {len(names)} categories: {few(names, 8)}"))
     for what in ("attributes", "text", "source"):
         if name := getattr(meaning, what):
             found.append((what, f"column '{name}'"))

@@ -30,6 +30,11 @@ MAY_SPLIT = ("set", "subset", "dataset", "phase", "usage", "mode", "stage", "coh
 """A column called so is a split if it holds the word of one."""
 COVARIATE = {"sex", "gender", "male", "female", "age", "smoker", "smoking", "ethnicity", "race"}
 """What a column of 0 and 1 is called that is no finding."""
+NEGATIVE = {
+    *("none", "normal", "normals", "healthy", "negative", "neg", "no", "false", "absent", "control", "controls"),
+    *("nofinding", "nofindings", "nolesion", "nodisease", "nondiseased", "unaffected", "unremarkable"),
+}
+"""What a class is called if nothing was found."""
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
@@ -68,6 +73,11 @@ def is_patient(column: str) -> bool:
 def is_covariate(column: str) -> bool:
     """Tell whether a column's name says that its 0 and 1 are no finding (`sex_male`)."""
     return not COVARIATE.isdisjoint(word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column))
+
+
+def is_turned(names: Sequence[str]) -> bool:
+    """Tell whether, of two classes, the second means that nothing was found and the first does not."""
+    return len(names) == 2 and plain(names[1]) in NEGATIVE and plain(names[0]) not in NEGATIVE
 
 
 def natural(text: str) -> tuple[int, float, list[tuple[int, int, str]]]:

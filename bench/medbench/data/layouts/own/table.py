@@ -13,12 +13,23 @@ from medbench.data.layouts.own import labels, split_column
 from medbench.data.layouts.own.card import card_of, grey_of
 from medbench.data.layouts.own.images import Images, find_images
 from medbench.data.layouts.own.labels import Labels
-from medbench.data.layouts.own.spelling import GROUP, IMAGE, IMAGE_IDS, LABEL, is_patient, one_class, pick, plain
+from medbench.data.layouts.own.spelling import (
+    GROUP,
+    IMAGE,
+    IMAGE_IDS,
+    LABEL,
+    is_patient,
+    is_turned,
+    one_class,
+    pick,
+    plain,
+)
 from medbench.data.layouts.own.split_column import Splitting
-from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, few, paired
+from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns, task_of
-from medbench.errors import DataError
+from medbench.data.layouts.targets import HOT
+from medbench.errors import DataError, few
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,8 @@ def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | No
     )
     lines = [*_lines(meaning, found, images), *card_lines(card, looked)]
     lines += [("not used", few(meaning.unused, 12))] if meaning.unused else []
-    return Own(card, folder, Taken(tuple(lines), tuple(_doubts(meaning, images, found))))
+    doubts = [*filter(None, [turned(found.names)]), *_doubts(meaning, images, found)]
+    return Own(card, folder, Taken(tuple(lines), tuple(doubts)))
 
 
 def _meaning(path: Path, given: OwnColumns) -> Meaning:
@@ -98,9 +110,11 @@ def _meaning(path: Path, given: OwnColumns) -> Meaning:
     if split.column and split.blank:
         table = table.picked([row for row, cell in enumerate(table.cells[split.column]) if cell])
     used += [split.column] if split.column else []
-    group = group_column(table, used, given.group)
+    group = group_column(table, used, given.group, drawn=split.column is None)
     rest = [name for name in table.cells if name not in (*used, group)]
     hot = list(given.labels) if given.labels or label else _hot(table, rest, twice)
+    if given.negative_first and not given.labels and is_turned(hot):
+        hot.reverse()
     return Meaning(table, form, image, label, hot, group, split, twice)
 
 
@@ -145,14 +159,18 @@ def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str
     if (by_id := pick(table.cells, IMAGE_IDS)) and not ends:
         return by_id
     if ends:
-        raise _unclear(table, f"{len(ends)} columns of images ({few(ends)})", "--image COLUMN", twice)
+        raise _unclear(table, f"{len(ends)} columns of images ({few(ends, 8)})", "--image COLUMN", twice)
     raise _unclear(table, "no image column (image, path, file, filename, …)", "--image COLUMN", twice)
 
 
-def group_column(table: Columns, others: Sequence[str], chosen: str | None) -> str | None:
-    """Return the column of what a split keeps together: patients before all others, and none that tells nothing."""
+def group_column(table: Columns, others: Sequence[str], chosen: str | None, *, drawn: bool = False) -> str | None:
+    """Return the column of what a split keeps together: patients before all others, and none that tells nothing.
+
+    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding.
+    """
     left = [name for name, cells in table.cells.items() if name not in others and len(set(cells)) > 1]
-    return chosen or next((name for name in left if is_patient(name)), None) or pick(left, GROUP)
+    usual = [name for name in left if not (drawn and set(table.cells[name]) <= set(HOT))]
+    return chosen or next((name for name in left if is_patient(name)), None) or pick(usual, GROUP)
 
 
 def _hot(table: Columns, rest: Sequence[str], twice: Sequence[str]) -> list[str]:
@@ -166,7 +184,7 @@ def _hot(table: Columns, rest: Sequence[str], twice: Sequence[str]) -> list[str]
 
 def _labels(meaning: Meaning, given: OwnColumns) -> Labels:
     if meaning.label is not None:
-        return labels.of_column(meaning.table, meaning.label)
+        return labels.of_column(meaning.table, meaning.label, negative_first=given.negative_first)
     several = given.task == "multilabel"
     return labels.of_hot(meaning.table, meaning.labels, chosen=bool(given.labels), several=several)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from medbench.cards.dataset import DatasetCard
-from medbench.data.layouts.own.spelling import plain
+from medbench.data.layouts.own.spelling import is_turned, plain
+from medbench.errors import few
 
 SIDE = re.compile(r"^(?P<who>.*\w)[-_. ](left|right|od|os|l|r|[a-d]|\d{1,4})$", re.IGNORECASE)
 """The end of a file name that may tell one picture of a patient from the next."""
@@ -55,16 +56,21 @@ class Own:
     taken: Taken
 
 
-def few(names: Sequence[str], n: int = 8) -> str:
-    """Return the first `n` names and how many more there are."""
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
 def classes_line(names: Sequence[str]) -> str:
     """Return the classes in order, and which of two is positive."""
     if len(names) == 2:
         return f"2 classes in this order: {names[0]}, {names[1]} ({names[1]} is positive)"
-    return f"{len(names)} classes in this order: {few(names)}"
+    return f"{len(names)} classes in this order: {few(names, 8)}"
+
+
+def turned(names: Sequence[str]) -> str:
+    """Return the doubt that the positive class of two is the one without a finding; empty if there is none."""
+    if not is_turned(names):
+        return ""
+    return (
+        f"'{names[1]}' is the positive class, by the order of the names; if '{names[0]}' is the finding, use a card: "
+        "medbench init writes one with the classes in the other order"
+    )
 
 
 def card_lines(card: DatasetCard, looked: int) -> list[tuple[str, str]]:
