@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from medbench import errors
-from medbench.errors import CardError, MedbenchError, collected, few, first_line, joined, unknown, visible
+from medbench.errors import (
+    CardError,
+    MedbenchError,
+    MissingDataError,
+    WeightsError,
+    collected,
+    few,
+    first_line,
+    joined,
+    parts_of,
+    unknown,
+    visible,
+)
 
 
 def test_an_error_has_a_message_and_a_hint():
@@ -51,6 +65,17 @@ def test_several_mistakes_are_told_together() -> None:
     assert error.message == "2 errors:\n  one\n  two"
     assert error.hint == "do this"
     assert joined([MedbenchError("one")]).message == "one"
+    both = joined([error, MedbenchError("two", "do this"), MedbenchError("three", "first\nthen")])
+    assert both.message == "3 errors:\n  one\n  two\n  three"
+    assert both.hint == "do this\n      first\n      then"
+
+
+def test_several_mistakes_pass_between_processes() -> None:
+    error = joined([MissingDataError("one", "do this"), WeightsError("two")])
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error)
+    assert [type(part) for part in parts_of(copy)] == [MissingDataError, WeightsError]
+    assert parts_of(copy)[0].hint == "do this"
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,13 @@ class JoinedError(MedbenchError):
     def __init__(self, parts: Sequence[MedbenchError]) -> None:
         lines = "".join(f"\n  {error.message}" for error in parts)
         hints = dict.fromkeys(error.hint for error in parts if error.hint)
-        super().__init__(f"{len(parts)} errors:{lines}", "\n      ".join(hints))
+        hint = "\n".join(hints).replace("\n", "\n      ")
+        super().__init__(f"{len(parts)} errors:{lines}", hint)
         self.parts = tuple(parts)
+
+    def __reduce__(self) -> tuple[type[JoinedError], tuple[tuple[MedbenchError, ...]]]:
+        """Tell how to make a copy in another process: of the parts, not of the text, as other errors."""
+        return type(self), (self.parts,)
 
 
 @contextlib.contextmanager
@@ -94,8 +99,8 @@ def collected(found: dict[str, MedbenchError]) -> Iterator[None]:
 
 
 def joined(errors: Iterable[MedbenchError]) -> MedbenchError:
-    """Return one error that says all of them."""
-    first, *others = errors
+    """Return one error that says all of them; what some of them say in common is said once."""
+    first, *others = {str(part): part for error in errors for part in parts_of(error)}.values()
     return JoinedError([first, *others]) if others else first
 
 

@@ -290,7 +290,7 @@ def test_a_data_set_is_read_once_for_all_its_splits(pictures: Path, monkeypatch)
 @pytest.mark.parametrize("protocol", ["linear-frozen", "knn"])
 def test_what_chooses_on_validation_refuses_a_split_without_it(pictures: Path, protocol: str) -> None:
     options = Options(changes={"split": "fewshot-2-noval@0"})
-    with pytest.raises(MedbenchError, match=f"{protocol} needs samples in val, and the split 'fewshot-2-noval@0' of"):
+    with pytest.raises(MedbenchError, match=f"{protocol} needs samples in val, but the split 'fewshot-2-noval@0' of"):
         make_plan("toy-vit", protocol, str(pictures), Options(changes={**options.changes, **auto(protocol)}))
     make_plan("toy-vit", "linear-probe,nearest-mean", str(pictures), options)
 

@@ -17,13 +17,13 @@ FEW = 3  # number of files that are named for each place
 def cost_lines(cost: Estimate) -> Iterator[str]:
     """Yield what the plan costs and how that was estimated."""
     yield f"at most {cost.forwards:,} forward passes of images (fewer if features are cached)"
-    if cost.hours is None:
-        yield "time: unknown, because this model, protocol and image size have not run on this device yet"
-        yield "  to measure each for a few seconds with random images: --calibrate"
-    else:
+    if cost.hours is not None:
         yield f"time: about {_hours(cost.hours)}, from images/s measured on {cost.device}: {'; '.join(cost.basis)}"
         if cost.unknown:
-            yield f"  not included, because it has not run here yet: {'; '.join(cost.unknown)}"
+            yield f"  not included, because not measured on this device yet: {'; '.join(cost.unknown)}"
+    elif cost.unknown:
+        yield "time: unknown, because nothing like it has run on this device yet"
+        yield "  to measure each model and image size for a few seconds with random images: add --calibrate"
     yield from _disk_lines(cost.disk)
 
 

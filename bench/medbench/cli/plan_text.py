@@ -42,17 +42,28 @@ def say_sources(plan: Plan) -> None:
             say_taken(data.card.name, data.taken)
 
 
-def check_calibrate(calibrate: bool, dry_run: bool) -> None:
+def check_calibrate(calibrate: bool, dry_run: bool, on: str | None = None, example: str = "") -> None:
     """Refuse `--calibrate` where nothing is estimated.
 
+    Args:
+        calibrate: Whether it is asked for.
+        dry_run: Whether there is a dry run.
+        on: Who runs the jobs; None: this process.
+        example: A command that works; empty: none is named.
+
     Raises:
-        MedbenchError: It is asked for without a dry run.
+        MedbenchError: There is no dry run, or the jobs run elsewhere.
     """
     from medbench.errors import MedbenchError
 
+    if calibrate and on is not None:
+        raise MedbenchError(
+            f"--calibrate and --on {on} cannot be combined: it measures this machine", "remove one of them"
+        )
     if calibrate and not dry_run:
         raise MedbenchError(
-            "--calibrate has no effect without --dry-run: a run measures itself", "add --dry-run, or leave it out"
+            "--calibrate has no effect without --dry-run: a run measures itself",
+            example or "add --dry-run, or remove --calibrate",
         )
 
 
@@ -75,7 +86,7 @@ def check_fill(command: str, name: str | None, fill: bool, dry_run: bool, calibr
         )
     if dry_run and not fill:
         raise MedbenchError("--dry-run has no effect without --fill", example)
-    check_calibrate(calibrate, dry_run)
+    check_calibrate(calibrate, dry_run, example=f"{example} --calibrate")
 
 
 def fill_one(
@@ -178,13 +189,15 @@ def print_absent(
     if not is_absence(error):
         return
     later = absent(cells_of(*names, options), store.read_all(options.runs), options, calibrate=calibrate)
+    further = bool(options.test_on or options.corrupt)
     if as_json:
         blocked = [{"error": part.message, "hint": part.hint} for part in parts_of(error)]
-        output.write_json({**plan_data(Plan([], options)), "blocked": blocked, **cost_data(None, later)})
+        more = {"blocked": blocked, "further_test_sets_not_counted": further}
+        output.write_json({**plan_data(Plan([], options)), **more, **cost_data(None, later)})
         return
     for line in list(absent_lines(later))[1:]:
         output.write(line)
-    if options.test_on or options.corrupt:
+    if further:
         output.write("not included: the further test sets of --test-on and --corrupt")
 
 

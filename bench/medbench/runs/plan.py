@@ -24,8 +24,9 @@ from medbench.runs.device import choose_precision
 from medbench.runs.jobs import Job, Options, Plan
 from medbench.runs.language import JobLanguage, with_digests
 from medbench.runs.planning.checks import check_features, check_inputs, check_options, check_parts, in_folds, named
-from medbench.runs.planning.outline import check_layers, count_units, together
+from medbench.runs.planning.outline import check_layers, together
 from medbench.runs.planning.shared import Once, Texts
+from medbench.runs.planning.sweeps import sweep_of
 from medbench.runs.planning.targets import Targets
 
 
@@ -124,16 +125,12 @@ class _Request:
         settings, own, kinds = self._settings(recipe, dataset, changes)
         if not kind.sweep:
             return self._folds(model, recipe, settings, dataset, changes if kind.tunes else own)
-        asked = getattr(settings, kind.sweep)
-        values, n = _classifiers(asked), -1
-        if kind.last:
-            values, n = _depths(model, kind.sweep, asked, least=0 if kind.first else 1)
-        first = kind.first if getattr(settings, "train_stem", True) else ""
-        inner = tuple(v for v in values if isinstance(v, int) and v != n and not (first and v == 0))
+        values, ends = sweep_of(model, kind, settings)
+        inner = tuple(value for value in values if isinstance(value, int) and value not in ends)
         found = []
         for value in values:
-            if (first and value == 0) or (kind.last and value == n):
-                other = self._protocol(first if value == 0 and first else kind.last)
+            if value in ends:
+                other = self._protocol(ends[value])
                 rest = {key: v for key, v in changes.items() if key != kind.sweep}
                 found += self.jobs(model, other, dataset, fitting(other.kind, rest, kinds))
                 continue
@@ -331,24 +328,6 @@ def _swept(recipe: ProtocolCard, settings: Settings) -> list[Settings]:
 def _with_channels(data: Dataset, channels: int) -> Dataset:
     """Return a data set whose images are read with so many channels."""
     return replace(data, card=data.card.model_copy(update={"channels": channels, "mean": None, "std": None}))
-
-
-def _classifiers(asked: str | list[str] | None) -> list[Any]:
-    return ["linear", "deit"] if asked is None else asked if isinstance(asked, list) else [asked]
-
-
-def _depths(model: ModelCard, sweep: str, asked: int | list[int] | None, least: int) -> tuple[list[Any], int]:
-    """Return the depths of a sweep, and the number of units.
-
-    Raises:
-        MedbenchError: The model has fewer units.
-    """
-    n = model.units or count_units(model)
-    listed = list(range(least, n + 1)) if asked is None else asked if isinstance(asked, list) else [asked]
-    for value in listed:
-        if not least <= value <= n:
-            raise MedbenchError(f"{sweep}={value}: {model.name} has {n} units", f"give {least} to {n}")
-    return listed, n
 
 
 def _of(job: Job) -> WeightsFile:

@@ -65,8 +65,11 @@ def test_a_speed_is_that_of_one_card_size_precision_and_device() -> None:
     assert speeds.stored(card, ("toy-vit", "features", 32, "fp32"), "cpu") is None
     assert speeds.stored(card, ("toy-vit", "lora", 64, "fp32"), "cpu") is None
     (file,) = (paths.home() / "speeds").iterdir()
-    file.write_text("{")
-    assert speeds.stored(card, SPEED, "cpu") is None, "a damaged file is none"
+    for text in ("{", "3", '{"images_per_second": 0}', '{"images_per_second": NaN}', '{"images_per_second": 1e999}'):
+        file.write_text(text)
+        assert speeds.stored(card, SPEED, "cpu") is None, "a damaged file is none"
+    speeds.calibrate([(card, SPEED)], "cpu", "cpu")
+    assert speeds.stored(card, SPEED, "cpu") > 0, "and is measured again"
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved() -> None:

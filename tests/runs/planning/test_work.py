@@ -61,6 +61,22 @@ def test_what_tasks_share_is_counted_once() -> None:
     assert views.disk.features == views.forwards[one.speed] * 768 * 4 > alone.disk.features
 
 
+def test_splits_share_the_features_of_all_images_and_have_views_of_their_own() -> None:
+    settings = task("linear-frozen").settings
+    folds = [
+        task("linear-frozen", settings=settings.model_copy(update={"split": f"kfold@{fold}"})) for fold in range(5)
+    ]
+    views = settings.views * 60
+    assert folds[0].dataset.mean is not None
+    assert list(Work.of(folds).forwards.values()) == [100 + 5 * views]
+    alone = folds[0].dataset.model_copy(update={"mean": None, "std": None})  # normalised by each fold's training part
+    own = [dataclasses.replace(fold, dataset=alone) for fold in folds]
+    assert list(Work.of(own).forwards.values()) == [5 * (100 + views)]
+    augment = settings.augment.model_copy(update={"hue": 0.3})
+    other = dataclasses.replace(folds[0], settings=folds[0].settings.model_copy(update={"augment": augment}))
+    assert list(Work.of([folds[0], other]).forwards.values()) == [100 + 2 * views]
+
+
 def test_weights_are_kept_and_patch_tokens_are_not() -> None:
     card = cards.find_model("dinov2")
     assert Work.of([task("linear-unfrozen", kept=5)]).disk.weights == 5 * round(card.parameters * 1e6) * 4

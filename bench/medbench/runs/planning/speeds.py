@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,7 +33,7 @@ TRAINING_BATCH = 64
 
 
 def stored(card: ModelCard, speed: Speed, device: str) -> float | None:
-    """Return the images per second that `calibrate` has measured; None: it has not.
+    """Return the images per second that `calibrate` has measured; None: it has not, or the file is damaged.
 
     Args:
         card: The model, as resolved.
@@ -41,9 +42,10 @@ def stored(card: ModelCard, speed: Speed, device: str) -> float | None:
     """
     try:
         found = json.loads(_file(card, speed, device).read_text(encoding="utf-8"))
-        return float(found["images_per_second"])
+        rate = float(found["images_per_second"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return rate if 0 < rate < math.inf else None
 
 
 def calibrate(wanted: Iterable[tuple[ModelCard, Speed]], device: str, name: str) -> None:
@@ -58,8 +60,7 @@ def calibrate(wanted: Iterable[tuple[ModelCard, Speed]], device: str, name: str)
         name: The device, as records name it.
     """
     for card, speed in wanted:
-        file = _file(card, speed, name)
-        if file.exists():  # another kind of protocol that trains has the same steps
+        if stored(card, speed, name) is not None:  # another kind of protocol that trains has the same steps
             continue
         what = "training steps" if _trains(speed) else "forward passes"
         say(f"measuring {what} of {card.name} at {speed[2]} px in {speed[3]}, with random weights and images")
@@ -68,7 +69,9 @@ def calibrate(wanted: Iterable[tuple[ModelCard, Speed]], device: str, name: str)
         except (MedbenchError, ImportError, RuntimeError) as error:
             say(f"  not measured: {error}")
             continue
-        files.write_json(file, {"images_per_second": found, "device": name, **_material(card, speed)})
+        files.write_json(
+            _file(card, speed, name), {"images_per_second": found, "device": name, **_material(card, speed)}
+        )
 
 
 def _file(card: ModelCard, speed: Speed, device: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from medbench.cards import DatasetCard, ModelCard, Settings
@@ -60,7 +60,6 @@ class Task:
         sizes: Part of the split -> number of samples.
         images: Images in all, of all inputs.
         seeds: Number of seeds.
-        jobs: Number of jobs that differ only by one setting.
         kept: Number of trained networks that are kept.
         tested: Images of further test sets.
         extracted: How many of these have features of their own.
@@ -77,7 +76,6 @@ class Task:
     sizes: Mapping[str, int]
     images: int
     seeds: int
-    jobs: int = 1
     kept: int = 0
     tested: int = 0
     extracted: int = 0
@@ -120,7 +118,7 @@ class Work:
         for task in tasks:
             found.protocols.append((task.kind, task.dataset.name))
             predictions += _predictions(task)
-            weights += task.jobs * task.kept * _parameters(task.model)
+            weights += task.kept * _parameters(task.model)
             tokens = max(tokens, round(getattr(task.settings, "cache_gb", 0) * 2**30))
             if task.model.library == LIBRARY:
                 continue
@@ -130,11 +128,10 @@ class Work:
             lacks = task.kept and task.model.parameters is None
             if from_features(task.kind):
                 lacks = lacks or task.model.features.dim is None
-                number = task.images + getattr(task.settings, "views", 0) * task.sizes.get("train", 0) + task.extracted
-                key = files.digest([task.speed, KINDS[task.kind].tokens, task.same, _preprocessing(task.settings)])
-                shared[key] = task, max(number, shared.get(key, (task, 0))[1])
+                for key, number in _features(task):
+                    shared[key] = task, max(number, shared.get(key, (task, 0))[1])
             else:
-                found._add(task.speed, task.jobs * task.trained)
+                found._add(task.speed, task.trained)
             unknown |= {task.name: None} if lacks else {}
         for task, number in shared.values():
             found._add(task.speed, number)
@@ -174,9 +171,20 @@ def forwards_of_training(
     return int(runs * epochs * (crops * train + val) + seeds * (test + further))
 
 
-def _preprocessing(settings: Settings) -> dict[str, object]:
-    """Return the settings that all kinds have: those that decide what an encoder sees."""
-    return settings.model_dump(mode="json", include=set(Settings.model_fields))
+def _features(task: Task) -> Iterator[tuple[str, int]]:
+    """Yield what tasks must have in common to share features, and their number.
+
+    Features of all images are shared by all splits, unless images are normalised by statistics of the training part.
+    Those of augmented training images and of further test sets are the split's own.
+    """
+    settings, split = task.settings, task.settings.split_name
+    seen = settings.model_dump(mode="json", include=set(Settings.model_fields) - {"split"})
+    drawn = split if settings.normalise == "dataset" and task.dataset.mean is None else None
+    place = [task.speed, KINDS[task.kind].tokens, task.same, seen, drawn]
+    yield files.digest(place), task.images
+    augment = settings.model_dump(mode="json", include={"augment"})
+    yield files.digest([*place, split, augment]), getattr(settings, "views", 0) * task.sizes.get("train", 0)
+    yield files.digest([*place, split, "further"]), task.extracted
 
 
 def _pixels(task: Task) -> tuple[str, int]:
@@ -199,4 +207,4 @@ def _predictions(task: Task) -> int:
     if not KINDS[task.kind].classifies:
         return 0
     rows = task.sizes.get("val", 0) + task.sizes.get("test", 0) + task.tested
-    return task.jobs * task.seeds * (FILE + rows * (ROW + SCORE * len(task.dataset.classes)))
+    return task.seeds * (FILE + rows * (ROW + SCORE * len(task.dataset.classes)))
