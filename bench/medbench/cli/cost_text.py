@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medbench.errors import few
+
 if TYPE_CHECKING:
     from medbench.runs.estimate import Estimate
     from medbench.runs.planning.absent import Absent
     from medbench.runs.planning.downloads import Download
     from medbench.runs.planning.work import Disk
-
-FEW = 3  # number of files that are named for each place
 
 
 def cost_lines(cost: Estimate) -> Iterator[str]:
@@ -122,8 +122,7 @@ def _listed(files: Sequence[Download]) -> Iterator[str]:
         else:
             yield f"{one.what}: {'' if one.exact else 'about '}{_size(one.size)}, from {_place(one)}"
     for text, names in alike.items():
-        more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-        yield f"{', '.join(names[:FEW])}{more}: {text}"
+        yield f"{few(names)}: {text}"
 
 
 def _place(one: Download) -> str:

@@ -138,7 +138,7 @@ def _task(job: Job) -> Task:
         sizes=job.dataset.sizes,
         images=sum(len(part.samples) for part in inputs) or samples,
         seeds=len(job.seeds),
-        kept=len(job.keep),
+        kept=len({*job.keep} & {*job.seeds}),  # with folds, a job has one of the seeds
         tested=sum(shift.dataset.sizes["test"] for shift in job.shifts),
         extracted=sum(shift.extracted for shift in job.shifts),
         same=(job.weights.sha256, job.dataset.digest),

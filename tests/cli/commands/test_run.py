@@ -388,6 +388,11 @@ def test_calibrate_is_for_dry_runs(medbench) -> None:
         done = medbench(*words, "--calibrate")
         assert done.status == 2
         assert "--calibrate has no effect without --dry-run" in done.err
+    done = medbench("run", "--model", "toy-vit", "--dry-run", "--calibrate", "--on", "node")
+    assert (done.status, done.err.splitlines()[0]) == (
+        2,
+        "error: --calibrate and --on node cannot be combined: it measures this machine",
+    )
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

@@ -20,7 +20,7 @@ from medbench.runs.planning.absent import absent, cells_of, split_sizes
         ("toy-vit", "knn,linear-frozen,linear-unfrozen,lora", Options(seeds=3)),
         ("toy-vit", "dino-pretrain", Options(seeds=3)),
         ("toy-vit", "freeze,decapitate-frozen,timing", Options(seeds=2)),  # sweeps, two of them with ends
-        ("toy-vit", "cka", Options(seeds=2)),  # fine-tunes the network first
+        ("toy-vit", "cka,knn", Options(seeds=2, changes={"epochs": 3, "k": 5})),  # cka fine-tunes the network first
         ("toy-vit@dino-pretrain,toy-vit@linear-unfrozen", "linear-frozen", Options(seeds=2)),
         ("toy-vit", "few-shot", Options(seeds=3)),  # each seed has its own split
         ("toy-vit", "linear-frozen,linear-unfrozen", Options(folds=4, keep_weights=True)),
@@ -32,7 +32,7 @@ def test_it_is_that_of_the_plan(model, protocol, options):
     plan = make_plan(model, protocol, "toy", options)
     cost = estimate(plan, [])
     assert found.units == sum(len(job.units) for job in plan.jobs)
-    assert found.cost.forwards == pytest.approx(cost.forwards, rel=0.02), "parts are rounded otherwise"
+    assert found.cost.forwards == pytest.approx(cost.forwards, rel=0.03), "parts are rounded otherwise"
     assert (found.downloads, found.unsized) == ((), ())
     mine, planned = found.cost.disk, cost.disk
     assert (mine.images, mine.weights, mine.tokens) == (planned.images, planned.weights, planned.tokens)
@@ -42,7 +42,7 @@ def test_it_is_that_of_the_plan(model, protocol, options):
 def test_a_network_that_several_cells_use_is_trained_once():
     cells = [CellSpec("toy-vit", name, "toy", seeds=2) for name in ("linear-unfrozen", "cka", "cka-models")]
     alone = absent(cells[:1], [], Options()).cost.forwards
-    assert absent(cells, [], Options()).cost.forwards == alone + 600, "and one pass for the features of both"
+    assert absent(cells, [], Options()).cost.forwards == alone + 2 * 600, "and one pass for each comparison"
 
 
 def test_further_models_and_test_sets_are_downloads(monkeypatch):
@@ -50,8 +50,8 @@ def test_further_models_and_test_sets_are_downloads(monkeypatch):
     options = Options(test_on="aptos")
     (data,) = absent(cells_of("toy-vit", "knn", "toy", options), [], options).downloads
     assert data.what == "data set aptos"
-    downloads = absent([CellSpec("toy-vit", "timing", "toy", {"classifier": "deit"})], [], Options()).downloads
-    assert [one.what for one in downloads] == ["weights of imagenet"]
+    downloads = absent([CellSpec("toy-vit", "deit-frozen", "aptos")], [], Options()).downloads
+    assert [one.what for one in downloads] == ["weights of imagenet", "data set aptos"]
 
 
 def test_protocols_share_features_and_weights_are_counted_once():

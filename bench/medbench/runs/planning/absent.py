@@ -80,7 +80,8 @@ def cells_of(models: str, protocols: str, datasets: str, options: Options) -> li
     kinds = [kind for recipe in recipes for kind in related(recipe.kind)]
     names, sets = cards.expand("models", models), cards.expand("datasets", datasets)
     for dataset, model, recipe in itertools.product(sets, names, recipes):
-        changes, seeds = fitting(recipe.kind, options.changes, kinds), len(options.seed_list)
+        own = [fitting(kind, options.changes, kinds) for kind in (recipe.kind, *KINDS[recipe.kind].tunes)]
+        changes, seeds = dict(itertools.chain.from_iterable(map(dict.items, own))), len(options.seed_list)
         cell = CellSpec(model, recipe.name, dataset, changes, options.preset, seeds)
         cells += _swept(cell, KINDS[recipe.kind], commands, options.runs)
     return cells
