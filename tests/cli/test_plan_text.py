@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medbench.cli import plan_text
+from medbench.cli import options, plan_text
 from medbench.errors import DataError, MedbenchError
 from medbench.papers.cells import CellSpec
 from medbench.runs.estimate import Estimate
@@ -29,13 +29,13 @@ PLAN = Plan([], Options(runs=Path("somewhere")))
 )
 def test_fill_needs_a_name_and_dry_run_needs_fill(name, fill, dry_run, error):
     with pytest.raises(MedbenchError, match=error) as found:
-        plan_text.check_fill("figure", name, fill, dry_run)
+        options.check_fill("figure", name, fill, dry_run)
     assert f"medbench figure {name or 'wacv2024/figure1'} --fill --dry-run" in found.value.hint
 
 
 def test_other_uses_of_fill_are_fine():
-    plan_text.check_fill("table", None, False, False)
-    plan_text.check_fill("table", "wacv2024/table1", True, True)
+    options.check_fill("table", None, False, False)
+    options.check_fill("table", "wacv2024/table1", True, True)
 
 
 def test_cells_are_chosen_by_names_and_globs():

@@ -137,3 +137,50 @@ def check_named(command: str, name: str | None, given: Mapping[str, object]) -> 
             f"{', '.join(options)} need{'s' * (not many)} the name of a {command}",
             f"medbench {command} dataset/NAME {options[0]} …; all names: medbench {command}",
         )
+
+
+def check_calibrate(calibrate: bool, dry_run: bool, on: str | None = None, example: str = "") -> None:
+    """Refuse `--calibrate` where nothing is estimated.
+
+    Args:
+        calibrate: Whether it is asked for.
+        dry_run: Whether there is a dry run.
+        on: Who runs the jobs; None: this process.
+        example: A command that works; empty: none is named.
+
+    Raises:
+        MedbenchError: There is no dry run, or the jobs run elsewhere.
+    """
+    from medbench.errors import MedbenchError
+
+    if calibrate and on is not None:
+        raise MedbenchError(
+            f"--calibrate and --on {on} cannot be combined: it measures this machine", "remove one of them"
+        )
+    if calibrate and not dry_run:
+        raise MedbenchError(
+            "--calibrate has no effect without --dry-run: a run measures itself",
+            example or "add --dry-run, or remove --calibrate",
+        )
+
+
+def check_fill(command: str, name: str | None, fill: bool, dry_run: bool, calibrate: bool = False) -> None:
+    """Refuse `--fill` without a name or for a data set, `--dry-run` without `--fill`, `--calibrate` without both.
+
+    Raises:
+        MedbenchError: One of them.
+    """
+    from medbench.errors import MedbenchError
+
+    example = f"e.g. medbench {command} {name or f'wacv2024/{command}1'} --fill --dry-run"
+    if fill and name is None:
+        raise MedbenchError(f"--fill needs the name of a {command}", example)
+    kind, _, dataset = (name or "").partition("/")
+    if fill and kind == "dataset":
+        raise MedbenchError(
+            f"--fill: {name} shows all finished runs, so nothing is missing in it",
+            f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset}",
+        )
+    if dry_run and not fill:
+        raise MedbenchError("--dry-run has no effect without --fill", example)
+    check_calibrate(calibrate, dry_run, example=f"{example} --calibrate")

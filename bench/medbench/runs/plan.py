@@ -39,7 +39,7 @@ def make_plan(model: Words, protocol: Words, dataset: Words, options: Options) -
     models, protocols, datasets = named(model, protocol, dataset, options)
     check_options(options, models)
     options = in_folds(options)
-    request = _Request(options, [c.kind for c in protocols])
+    request = _Request(options, [kind for card in protocols for kind in related(card.kind)])
     request.check(models, protocols, datasets)
     with gc_paused():
         jobs = [
@@ -58,7 +58,7 @@ class _Request:
 
     Attributes:
         options: The options of the run.
-        kinds: Kinds of all named protocols; `changes` may hold settings of any of them.
+        kinds: Kinds of all named protocols and of those that they plan; `changes` may hold settings of any of them.
         once: What was found.
         texts: What jobs share of the material of their keys.
         may_fetch: Whether weights may be downloaded: nothing is wrong, and no download has found no network yet.

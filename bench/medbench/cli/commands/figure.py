@@ -69,7 +69,7 @@ def figure(
 
     Its data are written next to it as a CSV file. The options listed after --fill only have an effect with --fill.
     """
-    plan_text.check_fill("figure", name, fill, dry_run, calibrate)
+    options.check_fill("figure", name, fill, dry_run, calibrate)
     shows = {"--model": models, "--protocol": protocols, "--class": class_name, "--metric": metric, "--to": to}
     options.check_named("figure", name, shows | {"--published": published, "--random": random, "--preset": preset})
     if name is None:

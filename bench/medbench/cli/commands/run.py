@@ -232,7 +232,7 @@ def _run_and_print(
     from medbench import progress
     from medbench.api import carry_out
 
-    plan_text.check_calibrate(shown.calibrate, shown.dry_run, None if place is None else place.engine)
+    options.check_calibrate(shown.calibrate, shown.dry_run, None if place is None else place.engine)
     first = progress.is_first()
     told = plan_text.teller(as_json=shown.as_json) if first else lambda _: None
     carry: Carry = carry_out

@@ -99,7 +99,7 @@ def table(
     The options listed after --fill only have an effect with --fill; --data-root also with --by.
     """
     runs = runs or out
-    plan_text.check_fill("table", name, fill, dry_run, calibrate)
+    options.check_fill("table", name, fill, dry_run, calibrate)
     shows = {"--metrics": metrics, "--per-class": per_class, "--by": by, "--min-group": min_group, "--labels": labels}
     shows |= {"--model": models, "--protocol": protocols, "--columns": columns, "--sort": sort, "--preset": preset}
     shows |= {"--published": published, "--intervals": intervals, "--random": random}
