@@ -136,7 +136,7 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     assert out.startswith("0 cells done, 2 to run, 6 cannot run now\n")
     assert "tiny · quick · stripes [paper, 32 px, fp32]" in out
     assert "2 jobs, 3 units, 0 done, 3 to do" in out
-    assert "time: unknown, because this model, protocol and image size have not run" in out
+    assert "time: unknown, because nothing like it has run on this device yet" in out
     assert "not in this version of medbench: protocol later" in out
     assert not list(Options().runs.rglob("record.json"))
     status, out, err = run(capsys, "table", "mini/t1", "--fill", "--format", "csv", *how)
