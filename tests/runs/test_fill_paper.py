@@ -149,7 +149,7 @@ def test_fill_on_the_command_line(root, isolated, capsys):
     status, out, _ = run(capsys, "run", "--paper", "mini", "--dry-run", *how)
     assert "2 cells done, 2 to run" in out
     assert "images/s measured on cpu" in out
-    assert "not included, because it has not run here yet: tiny features at 40 px" in out
+    assert "not included, because not measured on this device yet: tiny features at 40 px" in out
 
 
 def test_a_whole_paper_on_the_command_line(root, isolated, capsys):
