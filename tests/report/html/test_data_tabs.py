@@ -68,6 +68,8 @@ def test_corruptions_are_those_of_the_command(tmp_path):
     clean = base.summary("auroc")[0]
     assert tab.rows[0][tab.heads.index("loss")] == f"{clean - 0.7:+.3f}"
     assert len(tab.pictures) == 1
+    assert "loss over the least" not in tab.heads
+    assert not any(note.startswith("loss over the least") for note in tab.notes)
     assert "Corruptions" not in tabs["sam"]
 
 
