@@ -88,7 +88,10 @@ def _corruptions(group: Group, table: Table) -> Tab | None:
 def _tab(
     title: str, table: Table, rows: Iterable[Row], notes: Iterable[str], pictures: tuple[Picture, ...] = ()
 ) -> Tab:
-    """Return a table as a tab, without head columns that say the same in all rows and columns without a number, and without their notes."""
+    """Return a table as a tab: no head columns that say the same in all rows, no columns without a number.
+
+    Notes on columns that are left out are left out, too.
+    """
     lines = [(*row.heads, *map(_text, row.cells)) for row in rows]
     heads = (*table.heads, *(column.title for column in table.columns))
     kept = [i for i, texts in enumerate(zip(*lines, strict=True)) if len({*texts}) > 1 or not 0 < i < len(table.heads)]
