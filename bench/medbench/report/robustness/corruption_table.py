@@ -197,7 +197,7 @@ def corruption_table(
         heads=("model", "protocol", "settings", "weights", "seeds", "sets", "worst"),
         columns=columns,
         rows=tuple(shown),
-        notes=(*notes, *_notes(lines)),
+        notes=(*notes, *(_notes(lines) if lines else ())),
         intervals=True,
         lead=3,
     )

@@ -179,7 +179,7 @@ def shift_table(
         heads=("tested on", "model", "protocol", "settings", "weights", "seeds"),
         columns=rows.columns_of(HEADS, names, rows.primary_of(groups), dataset, _low_first),
         rows=tuple(_row(line, several=several) for line in lines),
-        notes=(*notes, *_notes([drop for line in lines for drop in line])),
+        notes=(*notes, *(_notes([drop for line in lines for drop in line]) if lines else ())),
         intervals=True,
     )
 
