@@ -10,7 +10,9 @@ from medbench import stats
 from medbench.metrics import score
 from medbench.records.groups import Group, collect
 from medbench.records.store import PREDICTIONS, read_all
-from medbench.report.inference import DRAWS, against_best, interval_of, predicted, ties
+from medbench.report.inference import DRAWS, Predicted, against_best, interval_of, predicted, ties
+from medbench.report.measured import measured
+from medbench.report.weighted_metric import among, weighted_metric
 
 
 @pytest.fixture
@@ -114,3 +116,21 @@ def test_metrics_rank_by_log_odds_where_the_file_has_them(groups):
     assert score("auroc", found.of("auroc")[0], found.targets) == 1
     assert score("auroc", found.of("accuracy")[0], found.targets) == 0.5
     assert interval_of(group, "auroc").low == pytest.approx(1)
+
+
+def test_the_calibration_error_of_records_has_the_interval_of_that_on_demand(groups):
+    own, on_demand = interval_of(groups["dino"], "ece_15"), measured(groups["dino"], ["ece"], True)["ece"]
+    assert (own.low, own.high) == pytest.approx((on_demand.low, on_demand.high))
+    found = weighted_metric(groups["dino"], "ece_15")
+    ends = found.interval(found.term())
+    assert (ends.low, ends.high) == pytest.approx((own.low, own.high))
+
+
+def test_among_some_classes_scores_of_older_files_are_no_log_odds():
+    scores = np.array([[[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]])
+    found = among(Predicted(("a", "b"), scores, np.array([0, 2]), None), [0, 2])
+    assert found.scores[0] == pytest.approx(np.array([[6 / 7, 1 / 7], [1 / 4, 3 / 4]]))
+
+
+def test_a_file_without_log_odds_has_no_ranks(groups):
+    assert predicted(groups["dino"]).ranks is None

@@ -55,16 +55,15 @@ def under(study: StudyCard, names: Sequence[str]) -> StudyCard:
     """
     if not names:
         return study
-    places = {(column.dataset, column.model): column for column in reversed(study.data)}
-    data = []
-    for column in reversed(places.values()):
-        task = cards.find_dataset(column.dataset).task if column.dataset in cards.names("datasets") else None
+    data: dict[str, StudyData] = {}
+    for dataset, model in dict.fromkeys((column.dataset, column.model) for column in study.data):
+        task = cards.find_dataset(dataset).task if dataset in cards.names("datasets") else None
         for name in map(str.lower, names):
             fitting = [m for m in sorted({name} | spellings(name)) if m in METRICS and task in METRICS[m].tasks]
             metric = name if name in fitting else next(iter(fitting), name)
-            head = " · ".join(filter(None, (column.dataset, column.model)))
-            data.append(StudyData(dataset=column.dataset, metric=metric, model=column.model, title=f"{head} {metric}"))
-    return study.model_copy(update={"data": list({column.title: column for column in data}.values())})
+            title = " · ".join(filter(None, (dataset, model))) + f" {metric}"
+            data.setdefault(title, StudyData(dataset=dataset, metric=metric, model=model, title=title))
+    return study.model_copy(update={"data": [*data.values()]})
 
 
 def placed(name: str) -> tuple[PaperCard, str]:

@@ -20,7 +20,7 @@ from medbench.records.groups import Group
 from medbench.records.store import PREDICTIONS
 from medbench.storage import files, paths
 
-STATISTICS = 4
+STATISTICS = 5
 """Version of what is computed; raise it with every change of `stats` or `metrics` that alters an interval or a p."""
 
 Numbers = Mapping[str, float]

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from medbench import stats
 from medbench.metrics import METRICS, Scores
-from medbench.metrics.log_odds import RANKED
+from medbench.metrics.log_odds import RANKED, log_odds_of
+from medbench.metrics.measures import Predictions, measure
+from medbench.metrics.measures.ids import ECE
 from medbench.records.groups import Group, summaries
 from medbench.records.store import PREDICTIONS
 from medbench.report import cache
 from medbench.stats import Interval
+from medbench.stats.gaps import Gaps
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Predicted:
         scores: (s, n, c) probabilities, one a seed.
         targets: (n,) or (n, c).
         groups: (n,) patients, or None where no sample shares one.
-        ranks: (s, n, c) log-odds, by which metrics rank; None: by the scores.
+        ranks: (s, n, c) log-odds, by which metrics rank; None: older files have none, and the scores take their place.
     """
 
     ids: tuple[str, ...]
@@ -51,6 +54,19 @@ class Predicted:
     def of(self, metric: str) -> NDArray[np.float64]:
         """Return what a metric is computed from: `ranks` where it ranks, else `scores`."""
         return self.ranks if self.ranks is not None and metric in RANKED else self.scores
+
+    @property
+    def log_odds(self) -> NDArray[np.float64]:
+        """(s, n, c) log-odds: the stored ones, or else those of the scores."""
+        return log_odds_of(self.scores) if self.ranks is None else self.ranks
+
+    def gaps(self, metric: str) -> Gaps | None:
+        """Return the signed gaps of the ECE that records hold, as of `ece` on demand; None for other metrics."""
+        if metric != ECE:
+            return None
+        plans = [measure("ece").gaps(Predictions(one, self.targets)) for one in self.log_odds]
+        known = [plan for plan in plans if plan is not None]
+        return lambda weights: np.stack([plan(weights) for plan in known], axis=1)
 
     def compares(self, other: Predicted) -> bool:
         """Tell whether the other's samples, in their order, and their targets are the same."""
@@ -78,7 +94,8 @@ def predicted(group: Group) -> Predicted | None:
         return None
     shared = len(set(members)) < len(members)
     scores, ranks = (np.stack([frame[place] for frame in frames]) for place in (3, 4))
-    return Predicted(ids, scores, targets, members if shared else None, ranks)
+    old = any(frame[4] is frame[3] for frame in frames)
+    return Predicted(ids, scores, targets, members if shared else None, None if old else ranks)
 
 
 Part = tuple[tuple[str, ...], NDArray[np.generic], NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]
@@ -120,6 +137,8 @@ def interval_of(group: Group, metric: str) -> Interval | None:
         found = predicted(group)
         if found is None:
             return {}
+        if (gaps := found.gaps(metric)) is not None:
+            return vars(stats.gap_intervals(gaps, found.targets, found.groups, DRAWS)[0])
         return vars(stats.bootstrap(metric, found.of(metric), found.targets, found.groups, draws=DRAWS).interval())
 
     found = cache.cached_numbers("interval", INTERVAL, metric, DRAWS, [group], computed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medbench import metrics, stats
 from medbench.errors import CardError
-from medbench.metrics import METRICS, log_odds_of
+from medbench.metrics import METRICS
 from medbench.metrics.measures import Measure, Predictions, measure
 from medbench.metrics.scores import Ints
 from medbench.metrics.weighted import Weighted, weighted
@@ -94,7 +94,8 @@ def weighted_metric(
 
 def of_records(found: Predicted, metric: str) -> WeightedMetric:
     """Return one of `METRICS` on predictions."""
-    return WeightedMetric(found.ids, found.targets, found.groups, weighted(metric, found.of(metric), found.targets))
+    values = weighted(metric, found.of(metric), found.targets)
+    return WeightedMetric(found.ids, found.targets, found.groups, values, found.gaps(metric))
 
 
 def _on_demand(loaded: Loaded, one: Measure) -> WeightedMetric:
@@ -115,15 +116,14 @@ def among(found: Predicted, columns: Sequence[int]) -> Predicted:
 
     In a multilabel task all images stay, and the other findings are left out.
     """
-    ranks = found.scores if found.ranks is None else found.ranks
-    if len(columns) == ranks.shape[2]:
+    if len(columns) == found.scores.shape[2]:
         return found
     at, targets = _rows_among(found.targets, columns)
     if found.targets.ndim == 2:
-        kept, scores = ranks[:, :, columns], found.scores[:, :, columns]
+        kept = None if found.ranks is None else found.ranks[:, :, columns]
+        scores = found.scores[:, :, columns]
     else:
-        log_odds = log_odds_of(found.scores) if found.ranks is None else found.ranks
-        kept = metrics.among(log_odds[:, at], columns)
+        kept = metrics.among(found.log_odds[:, at], columns)
         scores = metrics.probabilities(kept)
     return Predicted(tuple(np.array(found.ids)[at]), scores, targets, _chosen(found.groups, at), kept)
 

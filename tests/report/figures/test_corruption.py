@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from medbench.cli import listing
+from medbench.errors import MedbenchError
 from medbench.report.figures.corruption import of_table
 from medbench.report.figures.own import find, list_own
 from medbench.report.figures.style import context
@@ -59,7 +62,17 @@ def test_protocols_are_named_where_there_are_several(synthetic):
 def test_random_weights_are_marked(synthetic):
     records = corrupted(synthetic, "a", {None: 0.8, "jpeg:1": 0.7}, weights="random")
     notes = figure(records, include_random=True).notes
-    assert notes[0].startswith("† random weights: a sanity figure")
+    assert sum(note.startswith("† random weights: a sanity check") for note in notes) == 1
+    with pytest.raises(MedbenchError, match="all runs have random weights") as caught:
+        figure(records)
+    assert caught.value.hint == "to show them, marked: --random"
+
+
+def test_without_rows_the_table_tells_why(synthetic):
+    records = corrupted(synthetic, "a", {None: 0.8, "jpeg:1": 0.7})
+    with pytest.raises(MedbenchError, match="there are no results to draw") as caught:
+        figure(records[1:])
+    assert caught.value.hint == "to see why: medbench table corruption/aptos"
 
 
 def test_it_is_listed_where_something_was_corrupted(tmp_path, synthetic, save):

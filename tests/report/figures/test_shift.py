@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from medbench.errors import MedbenchError
 from medbench.report.figures.shift import of_table
 from medbench.report.figures.style import context
 from medbench.report.robustness.shift_table import shift_table
@@ -50,3 +53,5 @@ def test_random_weights_are_marked(synthetic):
     data = figure(records, include_random=True)
     assert [point.marks for point in data.points] == ["†", "†"]
     assert sum(note.startswith("†") for note in data.notes) == 1
+    with pytest.raises(MedbenchError, match="all runs have random weights"):
+        figure(records)

@@ -68,4 +68,14 @@ def test_corruptions_are_those_of_the_command(tmp_path):
     clean = base.summary("auroc")[0]
     assert tab.rows[0][tab.heads.index("loss")] == f"{clean - 0.7:+.3f}"
     assert len(tab.pictures) == 1
+    assert "loss over the least" not in tab.heads
+    assert not any(note.startswith("loss over the least") for note in tab.notes)
     assert "Corruptions" not in tabs["sam"]
+
+
+def test_records_without_those_on_the_clean_images_do_not_stop_a_report(tmp_path):
+    put(tmp_path, "dino", 1.5)
+    more = {"options": {"test_on": "aptos", "corrupt": "jpeg:1"}, "provenance": {"test_on": {"in_domain": "gone"}}}
+    save(tmp_path, synthetic("dino", dataset="aptos", seeds=(0,), values={"auroc": [0.7]}, **more))
+    content = collected(tmp_path, "*", False, None, 0)
+    assert [table.name for table, _ in content.tables] == ["dataset/ddsm", "corruption/aptos"]

@@ -100,7 +100,7 @@ def test_marks_and_their_notes_stay(tmp_path):
     index = tables(page)[0]["ddsm: auroc"]
     assert index["dinov2"].endswith("‡")
     assert index["sam"].endswith("¶")
-    assert "contamination: the model&#x27;s pre-training has seen" in page
+    assert "contamination: the model was pre-trained on" in page
     assert re.search("<b>(.*?)</b>", page).group(1) == index["sam"].rstrip("¶"), "who has seen the data is not the best"
 
 

@@ -199,7 +199,9 @@ def test_random_weights_are_left_out_or_marked(made: Made, tmp_path: Path) -> No
     records = records_of(tmp_path, "aptos")
     hidden, shown = corruption_table("aptos", records), corruption_table("aptos", records, True)
     assert not hidden.rows
-    assert "1 row with random weights left out" in hidden.notes
+    assert hidden.notes == ("1 row with random weights left out",)
+    assert hidden.title.startswith("aptos: recall_macro on clean"), "the metric is known without rows, too"
+    assert corruption_table("aptos", records, metrics=["ece"]).columns[0].id == "ece_clean"
     assert shown.rows[0].cells[0].mark
 
 
@@ -274,3 +276,40 @@ def test_nothing_was_corrupted(synthetic: Any) -> None:
     with pytest.raises(MedbenchError, match="corrupted images of 'aptos'") as caught:
         corruption_table("aptos", synthetic("dinov2"))
     assert "--corrupt all" in caught.value.hint
+
+
+def test_what_has_no_clean_records_is_told(made: Made, tmp_path: Path) -> None:
+    made()
+    away = [record for record in records_of(tmp_path, "aptos") if record.corruption is not None]
+    rows, notes = damages(away)
+    assert (rows, notes) == ([], ["3 corrupted test sets left out: the records on the clean images are missing"])
+    assert not corruption_table("aptos", away).rows
+
+
+def test_a_model_without_a_common_seed_is_left_out(made: Made, tmp_path: Path) -> None:
+    made()
+    records = records_of(tmp_path, "aptos")
+    apart = [r for r in records if (r.corruption, r.unit.seed) not in (("jpeg:1", 0), ("jpeg:2", 1))]
+    rows, notes = damages(apart)
+    assert not rows
+    assert notes == ["dinov2 · linear-frozen (paper) left out: no seed was tested on all of its corrupted test sets"]
+
+
+def test_a_metric_without_a_best_value_has_no_loss(made: Made, tmp_path: Path) -> None:
+    made()
+    content = table("corruption/aptos", tmp_path, metrics=["calibration_slope"])
+    found = cells(content.rows[0], [column.id.removeprefix("calibration_slope_") for column in content.columns])
+    assert found["clean"].value is not None
+    assert found["severity1"].value is not None
+    assert [found[name].value for name in ("loss", "share", "more")] == [None] * 3
+    assert content.rows[0].about["worst"] == ""
+    assert "calibration_slope: neither low nor high values are best, so there is no loss" in content.notes
+
+
+@pytest.mark.parametrize(("metric", "by"), [("recall_macro", "loss"), ("brier", "brier_loss")])
+def test_sorting_puts_the_smallest_loss_first(made: Made, tmp_path: Path, metric: str, by: str) -> None:
+    made("dinov2", sets={"noise:1": 0.2})
+    made("sam", sets={"noise:1": 1.5})
+    content = table("corruption/aptos", tmp_path, metrics=[metric])
+    assert [row.heads[0] for row in chosen(content, sort=by).rows if not row.section] == ["sam", "dinov2"]
+    assert [row.heads[0] for row in chosen(content, sort=f"-{by}").rows if not row.section] == ["dinov2", "sam"]

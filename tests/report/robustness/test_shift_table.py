@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from medbench.records import Record, SplitCount
 from medbench.records.groups import FLAW, FLAW_MARK
 from medbench.records.store import PREDICTIONS, folder_of, records_of
 from medbench.report.robustness.shift_table import drops, shift_table
+from medbench.report.tables.choose import chosen
 from medbench.report.tables.dataset_table import dataset_table
 from medbench.report.tables.lookup import table
 
@@ -187,7 +189,7 @@ def test_random_weights_stay_out_unless_asked(made: Made, tmp_path: Path) -> Non
     made(weights="random")
     content = shift_table("aptos", records_of(tmp_path, "aptos"))
     assert not content.rows
-    assert "1 row with random weights left out" in content.notes
+    assert content.notes == ("1 row with random weights left out",)
     assert len(shift_table("aptos", records_of(tmp_path, "aptos"), include_random=True).rows) == 1
 
 
@@ -209,3 +211,24 @@ def test_where_nothing_was_tested_elsewhere_the_command_is_told(synthetic: Any, 
     with pytest.raises(MedbenchError, match="has been tested on another data set yet") as caught:
         table("shift/aptos", tmp_path)
     assert "--test-on" in caught.value.hint
+
+
+@pytest.mark.parametrize("metric", ["recall_macro", "brier"])
+def test_sorting_by_the_drop_puts_what_gets_least_worse_first(made: Made, tmp_path: Path, metric: str) -> None:
+    made("dinov2")
+    made("sam")
+    content = table("shift/aptos", tmp_path, metrics=[metric])
+    place = next(i for i, column in enumerate(content.columns) if column.id.endswith("drop"))
+    drops = [-0.2, 0.1] if metric == "brier" else [0.1, -0.2]  # of the Brier score, low is better
+    rows = [
+        replace(row, cells=tuple(cell._replace(value=drop) if i == place else cell for i, cell in enumerate(row.cells)))
+        for row, drop in zip(content.rows, drops, strict=True)
+    ]
+    found = chosen(replace(content, rows=tuple(rows)), sort=content.columns[place].id)
+    assert [row.cells[place].value for row in found.rows] == drops[::-1]
+
+
+def test_the_metric_is_known_without_rows(made: Made, tmp_path: Path) -> None:
+    made(weights="random")
+    first = table("shift/aptos", tmp_path, metrics=["brier"]).columns[0]
+    assert first.title == "brier in domain"

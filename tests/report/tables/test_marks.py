@@ -86,7 +86,7 @@ def test_a_legend_names_what_the_table_shows() -> None:
     table = Table("t", "title", ("head",), (Column("c", "c", "accuracy", ""),), rows, ranking="its column")
     best, tie = legend(table, Words("bold", "underlined"))
     assert best == "bold: the best of its column, as printed", "there is no second"
-    assert tie.startswith("≈ not separated from the best")
+    assert tie.startswith("≈ not distinguishable from the best")
     with_intervals = dataclasses.replace(table, intervals=True)
     assert legend(with_intervals, Words("bold", "underlined"))[-1] == "in brackets: 95 % interval"
 

@@ -116,7 +116,7 @@ def test_marks_in_text(ranked):
         "0.950 ± 0.040†",
     ]
     assert "note: ¹: the best of its column, ²: the second, as printed" in lines
-    assert any(line.startswith("note: ≈ not separated from the best") for line in lines)
+    assert any(line.startswith("note: ≈ not distinguishable from the best") for line in lines)
 
 
 def test_marks_in_md(ranked):

@@ -18,6 +18,8 @@ from medbench.metrics.measures.measure import BINS, MEASURES, RATE, Measure
 from medbench.metrics.measures.thresholds import Rule, rule_of
 from medbench.metrics.registry import METRICS, NOMINAL
 
+ECE = "ece_15"
+"""The calibration error that records hold; on demand it is `ece`."""
 BIASED = ("ece", "brier_reliability", "brier_resolution")
 FORM = re.compile(r"(?P<name>[a-z_]+?)(?P<macro>_macro)?(?::(?P<detail>[^@]*))?(?:@(?P<choice>.*))?")
 
@@ -85,7 +87,7 @@ def biased(metric_id: str) -> bool:
     A difference of such a metric between two sets of images then has no interval that can be trusted.
     """
     form = FORM.fullmatch(metric_id)
-    return metric_id == "ece_15" or (form is not None and form["name"] in BIASED)
+    return metric_id == ECE or (form is not None and form["name"] in BIASED)
 
 
 def _fits(name: str, task: str) -> bool:

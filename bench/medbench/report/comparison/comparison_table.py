@@ -16,7 +16,7 @@ from medbench.metrics.measures import higher_is_better, measure
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.comparison.selectors import Side
 from medbench.report.tables.choose import HELD
-from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.marks import RANDOM_MARK, SANITY
 from medbench.report.tables.table import Cell, Column, Form, Row, Table, p_value
 from medbench.stats.significance import FEWEST
 
@@ -325,7 +325,7 @@ def _notes(lines: Sequence[Line]) -> list[str]:
         )
     notes += [HELD] * any(measure(name).on_validation for name in measured)
     marks = "".join(cell.mark for line in lines for cell in _cells(line))
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
+    notes += [SANITY] if RANDOM_MARK in marks else []
     return notes + ([SEEN] if SEEN_MARK in marks else []) + ([FLAW] if FLAW_MARK in marks else [])
 
 

@@ -13,7 +13,7 @@ from medbench.errors import MedbenchError
 from medbench.papers.cells import CellSpec
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.values import FigureRecords, Values, relative
-from medbench.report.tables.marks import RANDOM_MARK, Words, legend
+from medbench.report.tables.marks import RANDOM_MARK, SANITY, Words, legend
 from medbench.report.tables.table import TIE_MARK, Cell, Row, Table
 
 if TYPE_CHECKING:
@@ -105,6 +105,20 @@ def _printed_change(value: float | None, reference: float | None) -> float | Non
     return None if value is None or not reference else 100 * (value / reference - 1)
 
 
+def check_rows(table: Table) -> None:
+    """Refuse to draw a table without rows.
+
+    Raises:
+        MedbenchError: The table has none, mostly because all runs have random weights.
+    """
+    if not table.rows:
+        random = any(note.endswith("random weights left out") for note in table.notes)
+        raise MedbenchError(
+            f"{table.name}: " + ("all runs have random weights" if random else "there are no results to draw"),
+            "to show them, marked: --random" if random else f"to see why: medbench table {table.name}",
+        )
+
+
 def of_table(table: Table) -> FigureData:
     """Return the figure of a data set's table: its primary metric with 95 % intervals.
 
@@ -112,10 +126,9 @@ def of_table(table: Table) -> FigureData:
     out, unless no row has it.
 
     Raises:
-        MedbenchError: The table has no rows, since all runs have random weights.
+        MedbenchError: The table has no rows.
     """
-    if not table.rows:
-        raise MedbenchError(f"{table.name}: all runs have random weights", "to show them, marked: --random")
+    check_rows(table)
     rows = [row for row in table.rows if _cell_of(table, row).value is not None]
     found = {(_panel_of(row), model_of(row)): row for row in rows or table.rows}
     panels, models = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
@@ -125,7 +138,7 @@ def of_table(table: Table) -> FigureData:
     notes = [
         "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
     ]
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
+    notes += [SANITY] if RANDOM_MARK in marks else []
     return FigureData(
         name=table.name,
         kind="bars",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from medbench.report.figures.bars import model_of
+from medbench.report.figures.bars import check_rows, model_of
 from medbench.report.figures.figure import FigureData, Panel, Point
-from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Row, Table
 
 KIND = "corruption"
@@ -13,7 +12,12 @@ START = "severity"
 
 
 def of_table(table: Table) -> FigureData:
-    """Return the figure of a table of corruptions. The intervals of the losses are in the table."""
+    """Return the figure of a table of corruptions. The intervals of the losses are in the table.
+
+    Raises:
+        MedbenchError: The table has no rows.
+    """
+    check_rows(table)
     dataset = table.columns[0].dataset
     rows = [row for row in table.rows if row.section]
     protocols = {_settings(row) for row in rows}
@@ -22,8 +26,6 @@ def of_table(table: Table) -> FigureData:
     points = [
         point for scope in scopes for name in names for point in _points(table, found.get((scope, name)), scope, name)
     ]
-    marked = any(RANDOM_MARK in point.marks for point in points)
-    kept = [note for note in table.notes if not note.startswith(("loss", RANDOM_MARK))]
     return FigureData(
         name=f"dataset/{dataset}/{KIND}",
         kind="curves",
@@ -34,7 +36,7 @@ def of_table(table: Table) -> FigureData:
         series={name: i for i, name in enumerate(names)},
         points=tuple(points),
         columns=min(3, len(scopes)),
-        notes=(*[f"{RANDOM_MARK} random weights: a sanity check, not a result"] * marked, *kept),
+        notes=tuple(note for note in table.notes if not note.startswith("loss")),
     )
 
 

@@ -8,7 +8,7 @@ from medbench.errors import MedbenchError
 from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.names import Label, names_of, shared_settings, styles_of
 from medbench.report.figures.style import SMALL
-from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.marks import SANITY
 from medbench.report.tables.table import TIE_MARK, Row, Table
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def of_table(table: Table) -> FigureData:
     notes = [
         "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
     ]
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
-        label.weights == "random" for label in labels
-    )
+    notes += [SANITY] * any(label.weights == "random" for label in labels)
     notes += [f"{BEST} the best of {table.ranking or 'its column'}, as printed"] * (BEST in marks)
     tied = f"{TIE_MARK} not distinguishable from the best: paired test at the 5 % level, adjusted by Holm's method"
     panels = dict.fromkeys(point.panel for point in points)

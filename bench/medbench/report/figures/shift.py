@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from medbench.report.figures.bars import model_of
+from medbench.report.figures.bars import check_rows, model_of
 from medbench.report.figures.figure import FigureData, Panel, Point
-from medbench.report.tables.marks import RANDOM_MARK
 from medbench.report.tables.table import Row, Table
 
 KIND = "shift"
@@ -17,7 +16,11 @@ def of_table(table: Table) -> FigureData:
 
     There is one panel for each other data set, protocol and settings. The interval of the drop is in the table: two
     bars whose intervals overlap can still differ.
+
+    Raises:
+        MedbenchError: The table has no rows.
     """
+    check_rows(table)
     dataset = table.columns[0].dataset
     at = {name: [column.id for column in table.columns].index(name) for name in SIDES}
     points = [
@@ -41,8 +44,6 @@ def of_table(table: Table) -> FigureData:
     notes = [
         "lines: 95 % interval over test patients (images if patients are unknown) and seeds, if predictions are stored"
     ]
-    marked = any(RANDOM_MARK in point.marks for point in points)
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * marked
     return FigureData(
         name=f"dataset/{dataset}/{KIND}",
         kind="bars",
@@ -51,7 +52,7 @@ def of_table(table: Table) -> FigureData:
         series={side: i for i, side in enumerate(SIDES.values())},
         points=tuple(points),
         columns=min(2, len(metrics)),
-        notes=(*notes, *(note for note in table.notes if not note.startswith(RANDOM_MARK))),
+        notes=(*notes, *table.notes),
     )
 
 

@@ -13,7 +13,7 @@ from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.names import Label, names_of, shared_settings, styles_of
 from medbench.report.figures.style import SMALL, Look
 from medbench.report.tables.dataset_table import dataset_table
-from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.marks import SANITY
 from medbench.report.tables.table import Row, Table
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def _point(table: Table, row: Row, name: str) -> Point:
 def _notes(labels: Sequence[Label], points: Sequence[Point]) -> list[str]:
     """Return how to read the figure, and the settings that a protocol's rows share."""
     notes = [BANDS + (STD if any(p.low is None and p.std is not None for p in points) else "")]
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
-        label.weights == "random" for label in labels
-    )
+    notes += [SANITY] * any(label.weights == "random" for label in labels)
     return notes + shared_settings(labels)
 
 

@@ -16,13 +16,13 @@ from medbench.papers.matching import RecordIndex, alike, fits, other_split, repe
 from medbench.records import Record
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, Group
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, other_data
+from medbench.report.tables.marks import RANDOM_MARK, SANITY, SPLIT_MARK, other_data
 from medbench.storage import files
 
 Measure = Callable[[Record], "float | None"]
 SHOWN = 6  # names in one note, before it says how many more there are
 MARKS = {
-    RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity check, not a result",
+    RANDOM_MARK: SANITY,
     SEEN_MARK: SEEN,
     SPLIT_MARK: f"{SPLIT_MARK} the split or the data differ from the paper's",
     FLAW_MARK: FLAW,

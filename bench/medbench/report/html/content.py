@@ -113,7 +113,8 @@ def collected(runs: Path, dataset: str, include_random: bool, pictures: Pictures
         of = "" if dataset == "*" else f" on data sets called '{dataset}'"
         raise MedbenchError(f"nothing has been run{of} in {runs}", "medbench run …, or name the run store with --runs")
     groups = collect(record for record in records if record.corruption is None)  # the others are too many for pages
-    tables = tuple(dataset_table(name, records, True, True) for name in sorted({r.unit.dataset for r in records}))
+    own = {record.unit.dataset for record in records if record.test_on is None}
+    tables = tuple(dataset_table(name, records, True, True) for name in sorted(own))
     corrupted = {record.unit.dataset for record in records if record.corruption is not None}
     elsewhere = {record.unit.dataset for record in records if record.test_on is not None and record.corruption is None}
     damage = {name: corruption_table(name, records, True) for name in sorted(corrupted)}

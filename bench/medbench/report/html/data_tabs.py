@@ -55,7 +55,12 @@ def _subgroups(group: Group) -> Tab | None:
         return None
     table = _table(group, fitting)
     title = f"medbench table {table.name} {','.join(fitting)}"
-    return _tab("Subgroups", table, table.rows, (f"as in {title}", *left, *table.notes))
+    return _tab(
+        "Subgroups",
+        table,
+        table.rows,
+        (f"as in {title}, but p (Holm) is adjusted for the tests of this run only", *left, *table.notes),
+    )
 
 
 def _table(group: Group, columns: Sequence[str]) -> Table:
@@ -83,13 +88,18 @@ def _corruptions(group: Group, table: Table) -> Tab | None:
 def _tab(
     title: str, table: Table, rows: Iterable[Row], notes: Iterable[str], pictures: tuple[Picture, ...] = ()
 ) -> Tab:
-    """Return a table as a tab, without head columns that say the same in all rows and columns without a number."""
+    """Return a table as a tab: no head columns that say the same in all rows, no columns without a number.
+
+    Notes on columns that are left out are left out, too.
+    """
     lines = [(*row.heads, *map(_text, row.cells)) for row in rows]
     heads = (*table.heads, *(column.title for column in table.columns))
     kept = [i for i, texts in enumerate(zip(*lines, strict=True)) if len({*texts}) > 1 or not 0 < i < len(table.heads)]
     kept = [i for i in kept if any(line[i] not in ("", DASH) for line in lines)]
     texts = tuple(tuple(line[i] for i in kept) for line in lines)
-    return Tab(title, tuple(heads[i] for i in kept), texts, tuple(notes), pictures)
+    gone = {head for i, head in enumerate(heads) if i not in kept}
+    said = tuple(note for note in notes if note.partition(":")[0] not in gone)
+    return Tab(title, tuple(heads[i] for i in kept), texts, said, pictures)
 
 
 def _text(cell: Cell) -> str:

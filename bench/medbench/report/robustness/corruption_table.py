@@ -12,7 +12,7 @@ import numpy as np
 from medbench.errors import MedbenchError
 from medbench.metrics.measures import biased, higher_is_better
 from medbench.records import Record
-from medbench.records.groups import Group, GroupKey
+from medbench.records.groups import Group, GroupKey, title
 from medbench.report import cache
 from medbench.report.inference import DRAWS
 from medbench.report.measured import Measured
@@ -78,9 +78,11 @@ class Damage:
 
     @property
     def loss(self) -> float | None:
-        """By how much the metric gets worse, on average over the corruptions."""
+        """By how much the metric gets worse, on average over the corruptions; None: unknown, or no value is best."""
         clean, left = self.numbers[None].value, self.value()
-        return None if clean is None or left is None else _sign(self.metric) * (clean - left)
+        if clean is None or left is None or higher_is_better(self.metric) is None:
+            return None
+        return _sign(self.metric) * (clean - left)
 
     @functools.cached_property
     def evaluated(self) -> Evaluated | None:
@@ -126,14 +128,22 @@ def damages(records: Iterable[Record], include_random: bool = False) -> tuple[li
         include_random: Include random weights.
     """
     pairs, notes = tested(records, corrupted=True)
+    gone = sum(base is None for _, base in pairs)
+    notes += [f"{gone} corrupted test sets left out: the records on the clean images are missing"] * (gone > 0)
     found: dict[GroupKey, tuple[Group, dict[Set, Group]]] = {}
     for group, base in pairs:
         if base is not None:
             name, severity = str(group.first.corruption).split(":")
             found.setdefault(base.place, (base, {}))[1][name, int(severity)] = group
     rows = [_of_common_seeds(*row) for row in found.values()]
+    notes += [
+        f"{title(found[place][0])} left out: no seed was tested on all of its corrupted test sets"
+        for place, row in zip(found, rows, strict=True)
+        if not row.clean.records
+    ]
+    rows = [row for row in rows if row.clean.records]
     rows = shared.without_random(rows, lambda row: row.clean, notes, include_random=include_random)
-    return [row.under(row.metric) for row in rows if row.clean.records], notes
+    return [row.under(row.metric) for row in rows], notes
 
 
 def _of_common_seeds(clean: Group, sets: Mapping[Set, Group]) -> Damage:
@@ -163,13 +173,14 @@ def corruption_table(
         CardError: A metric is unknown, or not for the task.
         MedbenchError: Nothing was tested on corrupted images.
     """
-    rows, notes = damages((record for record in records if record.unit.dataset == dataset), include_random)
-    if not rows and not notes:
+    own = [record for record in records if record.unit.dataset == dataset]
+    rows, notes = damages(own, include_random)
+    groups = [row.clean for row in rows] or [pair.group for pair in tested(own, corrupted=True)[0]]
+    if not groups:
         raise MedbenchError(
             f"no model has been tested on corrupted images of '{dataset}' yet",
             f"medbench run --model MODEL --protocol PROTOCOL --dataset {dataset} --corrupt all",
         )
-    groups = [row.clean for row in rows]
     names = shared.metrics_of(metrics, groups)
     lines = [[row.under(name) if name else row for name in names] for row in rows]
     severities = sorted({severity for row in rows for _, severity in row.sets})
@@ -177,7 +188,7 @@ def corruption_table(
     scopes = [ALL, *sorted({name for row in rows for name, _ in row.sets})]
     with cache.counted("losses", 2 * len(scopes) * len(rows) * len(names)):
         shown = [row for scope in scopes for row in _section(lines, scope, severities)]
-    columns = shared.columns_of(heads, names, shared.primary_of(groups), dataset)
+    columns = shared.columns_of(heads, names, shared.primary_of(groups), dataset, _low_first)
     of = ", ".join(dict.fromkeys(column.metric for column in columns))
     toy = shared.TOY * any(group.first.unit.toy for group in groups)
     return Table(
@@ -186,10 +197,15 @@ def corruption_table(
         heads=("model", "protocol", "settings", "weights", "seeds", "sets", "worst"),
         columns=columns,
         rows=tuple(shown),
-        notes=(*notes, *_notes(lines)),
+        notes=(*notes, *(_notes(lines) if lines else ())),
         intervals=True,
         lead=3,
     )
+
+
+def _low_first(name: str, _: str) -> bool | None:
+    """Tell that a small loss is the best, whatever the metric."""
+    return True if name in ("loss", "share", "more") else None
 
 
 def _section(lines: Sequence[Sequence[Damage]], scope: str, severities: Sequence[int]) -> Iterator[Row]:
@@ -249,7 +265,7 @@ def _losses(row: Damage, part: Damage, scope: str) -> tuple[Cell, Cell]:
         return dict(zip(NUMBERS, (lost.value, one.low, one.high, two.low, two.high), strict=True))
 
     ends: cache.Numbers = {}
-    if not biased(row.metric):
+    if loss is not None and not biased(row.metric):
         ends = cache.cached_numbers(f"corruption {scope}", NUMBERS, row.metric, DRAWS, row.groups, computed)
     share = None if loss is None or not clean else loss / clean
     return _difference(loss, ends, "low", "high"), _difference(share, ends, "share_low", "share_high")
@@ -310,6 +326,8 @@ def _notes(lines: Sequence[Sequence[Damage]]) -> list[str]:
         len({frozenset(row.sets) for row in rows}) > 1
     )
     metrics = dict.fromkeys(row.metric for row in rows)
+    aimless = [metric for metric in metrics if higher_is_better(metric) is None]
+    notes += [f"{', '.join(aimless)}: neither low nor high values are best, so there is no loss"] * bool(aimless)
     notes += shared.bias_notes(metrics, "loss")
     found = [(group, {row.metric: row.numbers[key]}) for row in rows for key, group in row.tests.items()]
     on_demand = [metric for metric in metrics if any(metric not in row.clean.first.metrics for row in rows)]

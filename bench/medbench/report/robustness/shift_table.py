@@ -170,18 +170,23 @@ def shift_table(
     made = [drops(own, include_random, metric=name) for name in names]
     notes, lines = made[0][1], list(zip(*(found for found, _ in made), strict=True))
     lines.sort(key=lambda line: (line[0].on, _order(line[0]), line[0].shifted.label))
-    groups = [line[0].shifted for line in lines]
+    groups = [line[0].shifted for line in lines] or [pair.group for pair in pairs]
     several = len({group.content for group in groups}) > 1
     return Table(
         name=f"shift/{dataset}",
         title=f"trained on {dataset}{rows.TOY * any(group.first.unit.toy for group in groups)}: results on its own "
         "test images and on those of another data set, and the drop with its 95 % interval",
         heads=("tested on", "model", "protocol", "settings", "weights", "seeds"),
-        columns=rows.columns_of(HEADS, names, rows.primary_of(groups), dataset),
+        columns=rows.columns_of(HEADS, names, rows.primary_of(groups), dataset, _low_first),
         rows=tuple(_row(line, several=several) for line in lines),
-        notes=(*notes, *_notes([drop for line in lines for drop in line])),
+        notes=(*notes, *(_notes([drop for line in lines for drop in line]) if lines else ())),
         intervals=True,
     )
+
+
+def _low_first(name: str, metric: str) -> bool | None:
+    """Tell whether a low drop is the best: not of a metric that rises as the model gets worse."""
+    return higher_is_better(metric) is not False if name == "drop" else None
 
 
 def _order(drop: Drop) -> float:

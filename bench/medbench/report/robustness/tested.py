@@ -10,7 +10,7 @@ from medbench.metrics.measures import biased
 from medbench.records import Record
 from medbench.records.groups import FLAW, FLAW_MARK, SEEN, SEEN_MARK, TESTED, Group, collect, pick, spelt
 from medbench.report.tables.choose import Asked
-from medbench.report.tables.marks import RANDOM_MARK
+from medbench.report.tables.marks import RANDOM_MARK, SANITY
 from medbench.report.tables.table import Column
 
 T = TypeVar("T")
@@ -72,7 +72,11 @@ def primary_of(groups: Iterable[Group]) -> str:
 
 
 def columns_of(
-    heads: Sequence[tuple[str, str]], metrics: Sequence[str], primary: str, dataset: str
+    heads: Sequence[tuple[str, str]],
+    metrics: Sequence[str],
+    primary: str,
+    dataset: str,
+    low_first: Callable[[str, str], bool | None],
 ) -> tuple[Column, ...]:
     """Return the columns of each metric.
 
@@ -81,13 +85,14 @@ def columns_of(
         metrics: Of `metrics_of`.
         primary: The metric that an empty text stands for; its columns have plain ids.
         dataset: The data set's name.
+        low_first: Id of `heads`, metric -> whether low numbers of the column are the best, as for `Column`.
     """
     found = []
     for metric in (name or primary for name in metrics):
         before = "" if metric == primary else f"{metric}_"
         for name, title in heads:
             lead = f"{metric} " if len(metrics) > 1 and "{}" not in title else ""
-            found.append(Column(before + name, lead + title.format(metric), metric, dataset))
+            found.append(Column(before + name, lead + title.format(metric), metric, dataset, low_first(name, metric)))
     return tuple(found)
 
 
@@ -99,7 +104,7 @@ def marks_of(group: Group) -> str:
 def mark_notes(groups: Sequence[Group]) -> list[str]:
     """Return what the marks mean, of those that the groups have."""
     marks = "".join(map(marks_of, groups))
-    said = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, RANDOM_MARK: f"{RANDOM_MARK} random weights: a sanity row, not a result"}
+    said = {SEEN_MARK: SEEN, FLAW_MARK: FLAW, RANDOM_MARK: SANITY}
     return [note for mark, note in said.items() if mark in marks]
 
 

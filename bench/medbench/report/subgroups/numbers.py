@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medbench import stats
 from medbench.metrics import METRICS, Scores, probabilities, scores_for
 from medbench.metrics.measures import Measure, Predictions, biased, higher_is_better, measure
+from medbench.metrics.measures.ids import ECE
 from medbench.metrics.scores import Array, Ints
 from medbench.metrics.weighted import weighted
 from medbench.metrics.weighted_ranking import Weights
@@ -25,7 +26,7 @@ from medbench.stats.bootstrap import combine, evaluate_many
 from medbench.stats.subgroups import Gap, gap, group_design, permutation_p
 from medbench.storage import files
 
-SAME = {"ece_15": "ece", "auroc_macro": "auroc_macro", "ap_macro": "ap_macro"}
+SAME = {ECE: "ece", "auroc_macro": "auroc_macro", "ap_macro": "ap_macro"}
 """Metrics of records -> the same metric on demand, whose parts are known: classes, or bins."""
 
 ByClass = Callable[[Weights], Array]

@@ -83,8 +83,9 @@ def _sorted(table: Table, by: str) -> Table:
     at = _places(table, by.removeprefix("-"), "column")[0] - len(table.heads)
     if at < 0:
         return replace(table, rows=tuple(sorted(table.rows, key=lambda row: natural(row.heads[at]), reverse=back)))
-    low_first = {row.cells[at].form for row in table.rows} <= {"rank", "p"}
-    falls = (higher_is_better(table.columns[at].metric) is not False and not low_first) != back
+    column, forms = table.columns[at], {row.cells[at].form for row in table.rows}
+    low_first = column.low_first if column.low_first is not None else higher_is_better(column.metric) is False
+    falls = (low_first or forms <= {"rank", "p"}) == back
 
     def rank(row: Row) -> float:
         value = row.cells[at].value
@@ -149,7 +150,7 @@ def only_asked(name: str, *, rows: bool) -> bool:
         name: The table's.
         rows: Whether it has a row for each class or subgroup.
     """
-    return rows or name.startswith("ranks/")
+    return rows or name.startswith(("ranks/", "shift/", "corruption/"))
 
 
 def number_of(group: Group, metric: str, intervals: bool = False, held: Group | None = None) -> Measured:

@@ -14,6 +14,7 @@ from medbench.report import inference
 from medbench.report.tables.table import TIE_MARK, Cell, Table
 
 RANDOM_MARK, SPLIT_MARK = "†", "§"
+SANITY = f"{RANDOM_MARK} random weights: a sanity check, not a result"
 UNRANKED = (RANDOM_MARK, SEEN_MARK, SPLIT_MARK)
 """Cells with one of these do not compare: they are neither best nor second."""
 DECIMALS = 3

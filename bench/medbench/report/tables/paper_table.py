@@ -23,7 +23,7 @@ from medbench.report.cache import counted
 from medbench.report.measured import Measured, task_of
 from medbench.report.tables.choose import cell_of, notes_of, number_of
 from medbench.report.tables.dataset_table import spoken
-from medbench.report.tables.marks import RANDOM_MARK, SPLIT_MARK, UNRANKED, other_data, ranked
+from medbench.report.tables.marks import RANDOM_MARK, SANITY, SPLIT_MARK, UNRANKED, other_data, ranked
 from medbench.report.tables.table import Cell, Column, Row, Table
 
 
@@ -356,7 +356,7 @@ def _legend(work: _PaperTable, lines: list[_Line]) -> list[str]:
     if few := sum(0 < c.n < repeats_of(one) for line in _wanted(work, lines) for c, one in line):
         found.append(f"{few} cell{'s' * (few > 1)} with fewer than the paper's {content.seeds} seeds")
     marks = "".join(cell.mark for cell in cells)
-    found += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] if RANDOM_MARK in marks else []
+    found += [SANITY] if RANDOM_MARK in marks else []
     found += [SEEN] if SEEN_MARK in marks else []
     found += [f"{SPLIT_MARK} the split or the data differ from the paper's"] if SPLIT_MARK in marks else []
     found += [FLAW] if FLAW_MARK in marks else []

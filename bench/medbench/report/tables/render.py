@@ -25,6 +25,7 @@ NAMES, WORD = 2, 12
 PRINTED = {"_published": 3, "_published_std": 3, "_published_gain": 1}
 JSON = Words("rank best", "rank second")
 SIGNS = {"best": "¹", "second": "²"}
+COLUMN = ("id", "title", "metric", "dataset")
 FIELDS = (
     "text", "style", "value", "std", "n", "low", "high", "gain", "published", "published_std", "published_gain",
     "difference", "mark", "rank", "tied", "command",
@@ -146,7 +147,7 @@ def render_json(table: Table) -> str:
     found = {
         "name": table.name,
         "title": table.title,
-        "columns": [vars(column) for column in table.columns],
+        "columns": [{name: getattr(column, name) for name in COLUMN} for column in table.columns],
         "rows": rows,
         "notes": [*legend(table, JSON), *table.notes],
         "commands": list(table.commands),

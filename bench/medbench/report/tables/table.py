@@ -118,12 +118,14 @@ class Column:
         title: Its head.
         metric: The metric's id.
         dataset: The data set's name.
+        low_first: Whether low numbers are the best; None: as the metric says.
     """
 
     id: str
     title: str
     metric: str
     dataset: str
+    low_first: bool | None = None
 
 
 @dataclass(frozen=True)

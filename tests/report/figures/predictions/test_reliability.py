@@ -72,7 +72,7 @@ def test_several_labels_and_classes(show):
 def test_without_validation_there_is_no_scaling(show):
     data = collect(show(models="poor/linear-frozen"))
     assert list(data.series) == [RAW]
-    assert any(note.startswith("no 'after temperature scaling'") for note in data.notes)
+    assert any(note.startswith("'after temperature scaling' is not shown") for note in data.notes)
 
 
 def test_what_is_no_calibration_error(show):

@@ -18,7 +18,7 @@ from medbench.report.comparison import selectors
 from medbench.report.figures.figure import Point
 from medbench.report.figures.names import label_of, names_of, shared_settings, styles_of
 from medbench.report.measured import NOT_STORED, Loaded, Measured, by_class, load_predictions, measured, task_of
-from medbench.report.tables.marks import RANDOM_MARK, stored
+from medbench.report.tables.marks import SANITY, stored
 
 MOST = 10
 """Most runs of a figure: there are no more looks that readers tell apart."""
@@ -181,9 +181,7 @@ def shown(
     marks = [SEEN_MARK * group.contaminated + FLAW_MARK * group.flawed for group, _ in pairs]
     marked = [name + mark for name, mark in zip(names, marks, strict=True)]
     runs = tuple(Run(group, name, found) for name, (group, found) in zip(marked, pairs, strict=True))
-    notes += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
-        label.weights == "random" for label in labels
-    )
+    notes += [SANITY] * any(label.weights == "random" for label in labels)
     notes += [text for text in (SEEN, FLAW) if any(text[0] in mark for mark in marks)]
     styles = styles_of(labels, names)
     series = {own: styles[name] for own, name in zip(marked, names, strict=True)}

@@ -17,7 +17,7 @@ from medbench.report.figures.figure import FigureData, Panel, Point
 from medbench.report.figures.names import Label, label_of, names_of, shared_settings, styles_of
 from medbench.report.figures.predictions.runs import TOY, Selection, records_of
 from medbench.report.measured import measured
-from medbench.report.tables.marks import RANDOM_MARK, interval
+from medbench.report.tables.marks import SANITY, interval
 
 if TYPE_CHECKING:
     from medbench.report.figures.canvas import Page
@@ -156,9 +156,7 @@ def _figure(
     marks = "".join(point.marks for point in points)
     toy = TOY * any(place.group.first.unit.toy for place in found)
     lines = [shots.BANDS + shots.STD * any(p.low is None and p.std is not None for p in points)]
-    lines += [f"{RANDOM_MARK} random weights: a sanity check, not a result"] * any(
-        label.weights == "random" for label in labels
-    )
+    lines += [SANITY] * any(label.weights == "random" for label in labels)
     lines += [text for text in (SEEN, FLAW) if text[0] in marks]
     return FigureData(
         name=f"dataset/{dataset}/{kind}",
