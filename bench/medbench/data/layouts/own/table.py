@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.cards.dataset import ENDINGS, CsvLayout, LabelTable
+from medbench.cards.dataset import ENDINGS, CsvLayout, LabelTable, Task
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.image_paths import image_paths
 from medbench.data.layouts.own import labels, split_column
@@ -93,9 +93,9 @@ def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | No
         official=meaning.split.column is not None,
         grouped=meaning.group is not None,
     )
-    lines = [*_lines(meaning, found, images), *card_lines(card, looked)]
+    lines = [*_lines(meaning, found, images, task), *card_lines(card, looked)]
     lines += [("not used", few(meaning.unused, 12))] if meaning.unused else []
-    doubts = [*filter(None, [turned(found.names)]), *_doubts(meaning, images, found)]
+    doubts = [*filter(None, [turned(found.names, task, chosen=bool(given.labels))]), *_doubts(meaning, images, found)]
     return Own(card, folder, Taken(tuple(lines), tuple(doubts)))
 
 
@@ -197,7 +197,7 @@ def _unclear(table: Columns, what: str, option: str, twice: Sequence[str]) -> Da
     )
 
 
-def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, str]]:
+def _lines(meaning: Meaning, found: Labels, images: Images, task: Task) -> list[tuple[str, str]]:
     """Return what is said of the columns."""
     plainly = images.template == f"{{{meaning.image}}}"
     label = f"column '{meaning.label}'" if meaning.label else f"{len(meaning.labels)} columns of 0 and 1"
@@ -206,7 +206,7 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
     return [
         *([("file", meaning.form.note)] if meaning.form.note else []),
         ("image", f"column '{meaning.image}'" + ("" if plainly else f", as {images.template}")),
-        ("label", "; ".join([f"{label}, {classes_line(found.names)}", *found.notes])),
+        ("label", "; ".join([f"{label}, {classes_line(found.names, task)}", *found.notes])),
         ("group", group_line(meaning.table, meaning.group)),
         ("split", split + meaning.split.note),
     ]
