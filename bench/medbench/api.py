@@ -289,8 +289,7 @@ def write_card(
     """Write the card `datasets/NAME.yaml` of data of your own, and return its path; the command is `medbench init`.
 
     Args:
-        dataset: A CSV of labels, or a folder of class folders. Of two classes, the positive one is not `none`, `normal`
-            or the like.
+        dataset: A CSV of labels, or a folder of class folders. Of two, a class such as `normal` is the negative one.
         name: The data set's name; None: after the folder and the file.
         data_root: The folder of the images; None: that of the CSV.
         force: Replace a card that is there.

@@ -34,7 +34,7 @@ def test_the_cost_is_forwards_and_time(hours, text):
 
 def test_the_time_is_unknown_without_measurements():
     time, hint = list(cost_lines(Estimate(1, None, (), ("x",), "cpu")))[1:]
-    assert time.startswith("time: unknown, because no such model")
+    assert time.startswith("time: unknown, because this model")
     assert "--calibrate" in hint
 
 
@@ -42,7 +42,7 @@ def test_the_disk_is_told_by_what_fills_it():
     assert list(cost_lines(Estimate(1, 1, (), (), "cpu", DISK)))[2:] == [
         "disk: about 2.5 GB: prepared images 2.0 GB, features 500.0 MB, predictions 10 kB",
         "  not included: patch tokens, at most 64 GiB (cache_gb) for a job, removed at the end",
-        "  not included, because their cards do not tell the sizes: own",
+        "  not included, because their cards do not state the sizes: own",
     ]
 
 

@@ -208,7 +208,7 @@ def test_split_of_a_number_is_that_of_the_seed_or_the_fold(medbench, own, tmp_pa
     assert (done.status, done.err.splitlines()[0]) == (2, "error: 'grouped@1' and --seed both set the seed")
     done = medbench("data", "split", own / "labels.csv", "--name", "contiguous@1")
     assert done.status == 2
-    assert "draws nothing" in done.err
+    assert "does not draw at random" in done.err
 
 
 def test_a_split_file_of_other_labels_is_refused(medbench, own, tmp_path):
@@ -269,4 +269,4 @@ def test_what_is_said_of_own_data_is_in_its_card(medbench, own):
     assert medbench("data", "check", own / "labels.csv", *said, "--no-images").status == 0
     assert "unknown metric 'auc'" in medbench("data", "check", own / "labels.csv", "--metric", "auc").err
     assert "not for binary tasks" in medbench("data", "card", own / "labels.csv", "--metric", "auroc_macro").err
-    assert "edit the card" in medbench("data", "card", "toy", "--task", "ordinal").err
+    assert "edit its card" in medbench("data", "card", "toy", "--task", "ordinal").err

@@ -75,7 +75,7 @@ def test_a_file_that_carries_code_is_not_run(medbench, folder, tmp_path, monkeyp
     Path("trap.pth").write_bytes(pickle.dumps({"state": Trap()}, protocol=2))
     done = medbench("weights", "check", "small", "--weights", "trap.pth")
     assert done.status == 2
-    assert "holds code" in done.err
+    assert "contains code" in done.err
     assert not Path("sprung").exists()
 
 

@@ -125,7 +125,7 @@ def test_a_data_set_with_classes_gives_its_terms() -> None:
         ("image,patient", ["0.png,p", "1.png,q"], "neither a column of texts nor one of categories"),
         ("image,categories", ["0.png,a", "1.png,a"], "all 2 rows have the category 'a'"),
         ("image,text", ["0.png,eye", "1.png,eye"], "all 2 rows have the same text"),
-        ("image,text", ["0.png,nan", "1.png,eye"], ":2: column 'text': 'nan' is a missing value"),
+        ("image,text", ["0.png,nan", "1.png,eye"], ":2: column 'text': 'nan' is a word for a missing value"),
         ("image,text,categories", ["0.png,eye,a", "1.png,,"], ":3: neither a text nor a category"),
         ("image,text", ["0.png,a", "gone.png,b"], "1 of 2 images are missing"),
         ("image,text,patient", ["0.png,a,p", "0.png,b,q", "1.png,c,q"], "rows about 0.png name different groups"),

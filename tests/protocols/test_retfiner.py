@@ -125,7 +125,7 @@ def test_zero_shot_compares_what_the_contrast_has_aligned(
 
 
 def test_a_model_must_be_made_first_and_be_the_only_one(data: Path) -> None:
-    with pytest.raises(MedbenchError, match=r"no run .* has made toy-vit@retfiner") as caught:
+    with pytest.raises(MedbenchError, match=r"there is no finished run of toy-vit@retfiner") as caught:
         medbench.run(model="toy-vit@retfiner", protocol="knn", dataset="toy")
     assert "--protocol retfiner" in str(caught.value.hint)
     one, two = run(data), run(data, temperature=0.1)

@@ -120,12 +120,12 @@ def changed(field, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (changed(["unit", "dataset"], "../../../x"), "another place"),
-        (changed(["unit", "model"], "toy-vit"), "another place"),
+        (changed(["unit", "dataset"], "../../../x"), "does not match its unit and key"),
+        (changed(["unit", "model"], "toy-vit"), "does not match its unit and key"),
         (changed(["unit", "seed"], 7), "its key does not match its content"),
         (changed(["material", "image_size"], 7), "its key does not match its content"),
-        (changed(["key"], "0" * 64), "another place"),
-        (changed(["metrics"], "high"), "is no record"),
+        (changed(["key"], "0" * 64), "does not match its unit and key"),
+        (changed(["metrics"], "high"), "is not a record"),
     ],
 )
 def test_what_does_not_fit_its_key_is_refused_without_a_manifest_too(made, tmp_path, change, said):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from medbench.storage import paths
 from medbench.storage.locks import exclusive
 from medbench.training.finetune import fit
 
+from ..forked import Program, failure
 from .conftest import QUICK, forwards, numbers, run, script, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -128,9 +127,8 @@ def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> No
     (one,) = train(data, "linear-unfrozen", seeds=1, changes={"epochs": 1}, runs=tmp_path / "one")
     file = tmp_path / "script.py"
     file.write_text(script(data, "linear-unfrozen", seeds=1, changes={"epochs": 1}))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(file)]
-    done = subprocess.run(launch, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    words = ["--standalone", "--nproc_per_node", "2", str(file)]
+    assert not failure(Program(f"from torch.distributed.run import main\nmain({words!r})"))  # torchrun itself
     (two,) = store.read_all(paths.runs_dir())
     assert two.key == one.key, "the number of processes is no part of a unit"
     assert {k: v for k, v in two.chosen.items() if k != "val"} == {k: v for k, v in one.chosen.items() if k != "val"}

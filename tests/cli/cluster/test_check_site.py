@@ -74,7 +74,7 @@ def test_without_slurm_it_says_so(tmp_path: Path, medbench: Callable, monkeypatc
     monkeypatch.setattr(shutil, "which", lambda name: None)
     done = medbench("doctor", "--site", site)
     assert done.status == 1
-    assert "there is no sbatch on this machine" in done.out
+    assert "the command sbatch is not on this machine" in done.out
 
 
 def test_a_node_with_a_cache_of_its_own_is_told(

@@ -87,7 +87,7 @@ def test_a_task_that_there_is_not(
         ((folder, "heads", "1"), "heads has no task 1"),
         ((folder, "head", "0"), "unknown stage 'head'"),
         ((folder, "heads"), "no task number is given, and no environment variable of a scheduler has it"),
-        ((apart, "heads", "0"), "holds no tasks"),
+        ((apart, "heads", "0"), "contains no tasks"),
     ):
         done = medbench("work", *words)
         assert done.status == 2

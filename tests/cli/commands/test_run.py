@@ -246,7 +246,7 @@ WEIGHTS = {
         lambda o: torch.save(timm.create_model("resnet34").state_dict(), o / "weights.pth"),
         ["does not fit", "unknown", "layer1.2"],
     ),
-    "code": (code_weights, ["holds code", "was run"]),
+    "code": (code_weights, ["contains code", "was run"]),
     "wrong sha256": (
         lambda o: edit(o / "net.yaml", "file: weights.pth", f"file: weights.pth, sha256: '{'0' * 64}'"),
         ["sha256"],

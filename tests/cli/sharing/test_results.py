@@ -20,7 +20,7 @@ def test_push_and_pull(medbench, hub, runs, tmp_path):
     done = medbench("results", "push", "lab/eyes", "--runs", runs, "--dataset", "toy-b*")
     assert done.status == 0
     assert done.out.startswith("1 records, ")
-    assert "predictions with ids of images and patients were uploaded for: toy-binary" in done.err
+    assert "predictions with ids of images and patients are uploaded for: toy-binary" in done.err
     files = hub.files["lab/eyes"]
     assert {path.split("/")[-1] for path in files} == {
         "README.md", "manifest.json", "records.parquet", "record.json", "predictions.parquet",

@@ -25,7 +25,7 @@ def test_labels_that_disagree_within_a_patient_are_a_note(alike):
     (alike / "25.png").unlink()
     found = checked(alike)[1]
     assert found["near-duplicate-labels"].severity == "note"
-    assert "whose labels disagree, each in one group: 0.png" in found["near-duplicate-labels"].text
+    assert "with different labels, each in one group: 0.png" in found["near-duplicate-labels"].text
 
 
 def test_unreadable_images_are_found_on_the_way(alike):

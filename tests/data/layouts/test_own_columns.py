@@ -67,7 +67,7 @@ def test_one_column_per_class(make_csv):
         ({"label": "dx", "group": "pid"}, ("no column 'dx', 'pid'", "it has: image, scan, label")),
         ({"label": "stage", "task": "binary"}, ("--task binary, but there are 3 classes: 0, 1, 2",)),
         ({"task": "multilabel"}, ("do not have one column each", "--label A,B,C")),
-        ({"task": "ordinal"}, ("the order of the classes  is unknowna, b", "a card")),
+        ({"task": "ordinal"}, ("the order of the classes a, b is unknown", "a card")),
     ],
 )
 def test_what_the_labels_are_not(table, said, words):

@@ -85,7 +85,7 @@ def test_faults(card_of):
     with pytest.raises(DataError, match=r"complete groups leave 5 samples of c for (train|val), not 9"):
         made(official, lumps)
     for base in (None, "nowhere", "it"):
-        with pytest.raises(CardError, match=r"'it' names .* as base") as caught:
+        with pytest.raises(CardError, match=r"'it' has .* as base") as caught:
             made(card_of("fewshot", base=base), frame)
         assert caught.value.hint.endswith(": base")
 

@@ -117,7 +117,7 @@ def test_the_name_stands_in_the_data_set(make_csv):
 
 @pytest.mark.parametrize("name", ["official@1", "chexpert@0"])
 def test_what_is_not_drawn_has_no_number(card, frame, name):
-    with pytest.raises(CardError, match=f"no split '{name}': the rule .* draws nothing") as caught:
+    with pytest.raises(CardError, match=f"no split '{name}': the rule .* does not draw at random") as caught:
         choose_split(card, frame, name)
     assert "flair-holdout, k, few" in caught.value.hint
     assert "official," not in caught.value.hint
@@ -212,8 +212,8 @@ def test_what_tells_no_few_shots(card, frame, name):
 
 @pytest.mark.parametrize(
     ("name", "match"),
-    [("nowhere+fewshot-5", "nowhere"), ("official@1+fewshot-5", "draws nothing"),
-     ("few+fewshot-5", "'few.fewshot-5' names 'few' as base"), ("fewshot-2+fewshot-5", "names 'fewshot-2' as base")],
+    [("nowhere+fewshot-5", "nowhere"), ("official@1+fewshot-5", "does not draw at random"),
+     ("few+fewshot-5", "'few.fewshot-5' has 'few' as base"), ("fewshot-2+fewshot-5", "has 'fewshot-2' as base")],
 )  # fmt: skip
 def test_few_shots_over_what_gives_no_training_part(card, frame, name, match):
     with pytest.raises(CardError, match=match) as caught:

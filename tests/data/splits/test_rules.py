@@ -303,7 +303,7 @@ def test_whole_tests_every_sample_and_takes_no_seed(card_of):
     assert sizes(made(card_of("whole"), frame_of([0, 1, 2, 0]))) == (0, 0, 4, 0)
     card = card_of("whole", task="multilabel")
     assert split_file.frozen_split(card, frame_of(np.eye(3)), "it").tolist() == ["test"] * 3
-    with pytest.raises(CardError, match=r"the rule 'it' \(whole\) draws nothing"):
+    with pytest.raises(CardError, match=r"the rule 'it' \(whole\) does not draw at random"):
         split_file.make_split(card_of("whole"), frame_of([0, 1]), "it@1")
 
 

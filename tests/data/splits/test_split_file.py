@@ -129,7 +129,7 @@ def test_own_split_file(tmp_path):
         ("id,split\na,train\n", "does not contain all samples: b"),
         ("id,split\na,train\nb,test\nz,val\n", "does not have: z"),
         ("id,split\na,train\nb,holdout\n", "my.csv:3: column 'split': 'holdout' is not a split"),
-        ("id,split\na,train\na,test\n", "my.csv:3: column duplicate id 'id': 'a'"),
+        ("id,split\na,train\na,test\n", "my.csv:3: column 'id': duplicate id 'a'"),
         ("name,split\na,train\n", "no column 'id'"),
         (f"{split_file.MARK}abc\nid,split\na,train\nb,test\n", "was changed"),
     ],

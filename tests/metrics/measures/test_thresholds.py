@@ -40,5 +40,5 @@ def test_a_rule_is_read_as_it_is_written():
 
 @pytest.mark.parametrize("text", ["", "best", "1.5", "0", "specificity=1", "youden=0.5", "f1=0.5", "specificity=high"])
 def test_another_rule_is_refused(text):
-    with pytest.raises(CardError, match="is no rule for choosing a threshold"):
+    with pytest.raises(CardError, match="is not a rule for choosing a threshold"):
         rule_of(text, f"sensitivity@{text}")

@@ -88,7 +88,7 @@ def test_replaced_units_run_instead_of_the_first() -> None:
 
 def test_a_module_that_does_not_run_is_an_error() -> None:
     one, two = nn.Identity(), nn.Identity()
-    with pytest.raises(CardError, match="does not call one of its units"):
+    with pytest.raises(CardError, match="one of the units is not used"):
         outputs(one, [one, two], torch.zeros(1))
     assert not one._forward_hooks, "no hook is left"
     assert not two._forward_hooks

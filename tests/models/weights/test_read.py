@@ -136,7 +136,7 @@ def test_another_architecture_is_told(tmp_path: Path) -> None:
 def test_a_wrong_key_or_prefix_shows_what_the_file_holds(net: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     wrong = refused({"state_dict": net.state_dict(), "epoch": 3}, path, key="model")  # type: ignore[dict-item]
-    assert "nothing under the key 'model'; it holds state_dict, epoch" in wrong
+    assert "nothing under the key 'model'; it contains state_dict, epoch" in wrong
     assert "no named tensors, but state_dict" in refused({"state_dict": net.state_dict()}, path)  # type: ignore[dict-item]
     assert "starts with 'visual.'; it contains cls_token, pos_embed" in refused(
         net.state_dict(), path, prefix="visual."
@@ -227,7 +227,7 @@ def trapped(how: str, trap: Trap, path: Path, protocol: int) -> None:
 def test_code_in_a_file_is_never_run(how: str, protocol: int, tmp_path: Path) -> None:
     path, mark = tmp_path / "trap.pth", tmp_path / "sprung"
     trapped(how, Trap(mark), path, protocol)
-    with pytest.raises(WeightsError, match="holds code") as caught:
+    with pytest.raises(WeightsError, match="contains code") as caught:
         read_state(path, Weights(key="model"))
     assert not mark.exists()
     assert protocol == 4 or re.search(r"code \((io\.)?open\)", caught.value.message)

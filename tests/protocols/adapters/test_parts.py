@@ -66,6 +66,6 @@ def test_all_adapters_run_from_their_cards(tmp_path):
 @pytest.mark.parametrize("protocol", [*ALL, "few-shot"])
 def test_several_findings_are_refused_before_anything_is_computed(protocol):
     more = {"head": "zs-lp"} if protocol == "few-shot" else {}
-    with pytest.raises(MedbenchError, match="no rule for several findings per sample") as caught:
+    with pytest.raises(MedbenchError, match="does not support several findings per sample") as caught:
         medbench.run(model="toy-clip", protocol=protocol, dataset="toy-multilabel", changes={"shots": 2, **more})
     assert "zero-shot" in caught.value.hint

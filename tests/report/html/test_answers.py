@@ -29,7 +29,7 @@ def test_a_clear_winner_is_called_sure_with_the_paired_numbers(runs, groups):
     a, b = predicted(first), predicted(second)
     drawn = stats.paired("auroc", a.of("auroc"), b.of("auroc"), a.targets, a.groups, draws=DRAWS)
     ends = drawn.interval()
-    assert f"ahead by {signed(drawn.value)} [{signed(ends.low)}, {signed(ends.high)}]" in found.lead
+    assert f"The difference is {signed(drawn.value)} [{signed(ends.low)}, {signed(ends.high)}]" in found.lead
     assert found.lead.endswith(f"p (Holm) {p_value(drawn.p())}.")
     assert f"{first.summary('auroc')[0]:.3f} [" in found.score
     assert found.ties == "Clear: a paired test separates the best from the other run."

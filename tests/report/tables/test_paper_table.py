@@ -491,7 +491,7 @@ def test_the_papers_split_comes_before_more_seeds(card, synthetic):
 def test_views_of_a_bank_are_a_footnote(card, synthetic):
     def notes(**recipe):
         made = paper_table(card, "table1", synthetic(material={"protocol": {"epochs": 100, **recipe}}))
-        return [note for note in made.notes if "augments anew" in note]
+        return [note for note in made.notes if "makes new ones" in note]
 
     assert "16 augmented views" in notes(views=16)[0]
     assert notes(views=100) == notes(views=None) == notes(views=0) == []

@@ -261,7 +261,7 @@ def test_the_note_holds_what_was_submitted(queue: dict) -> None:
 
 def test_there_is_no_submitting_without_sbatch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(MedbenchError, match="there is no sbatch on this machine"):
+    with pytest.raises(MedbenchError, match="the command sbatch is not on this machine"):
         slurm.check()
 
 

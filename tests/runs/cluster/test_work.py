@@ -35,7 +35,7 @@ def test_a_machine_whose_images_have_changed(root: Path, tmp_path: Path) -> None
     ((job, error),) = work(made.folder, "prepare", 0).mistakes
     assert job.startswith("tiny")
     assert f"{first.name} changed while the data set was in use" in error.message
-    assert "medbench run again" in error.hint
+    assert "run the command again" in error.hint
 
 
 def test_an_error_of_one_job_does_not_stop_the_others(

@@ -324,7 +324,7 @@ def _footnotes(work: _PaperTable, group: Group, one: CellSpec) -> None:
     views, epochs = recipe.get("views"), recipe.get("epochs")
     if views and epochs is not None and views < epochs:  # 0 views: the recipe does not augment
         kept = f"{views} augmented views of each training image"
-        work.notes.append(f"{unit.protocol}: epochs draw from {kept}, whereas the paper augments anew in each epoch")
+        work.notes.append(f"{unit.protocol}: epochs draw from {kept}; the paper makes new ones in each epoch")
     if classes := group.first.absent.get(one.metric):
         work.notes.append(f"{unit.dataset}: {one.metric} is computed without {', '.join(classes)} (absent from test)")
     if group.spread and group.first.metric == one.metric:

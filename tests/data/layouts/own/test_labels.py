@@ -38,8 +38,8 @@ def test_spellings_of_one_class(texts, names, values):
     ("cells", "words"),
     [
         ("a b nan a NaN", "t.csv:4: column 'y': 'nan' seems to mean a missing label (2 such rows)"),
-        ("a b N/A a", "t.csv:4: column 'y': 'N/A' stands for"),
-        ("0 1 -1 0", "t.csv:4: column 'y': '-1' stands for"),
+        ("a b N/A a", "t.csv:4: column 'y': 'N/A' seems to mean"),
+        ("0 1 -1 0", "t.csv:4: column 'y': '-1' seems to mean"),
         ("0 1 -1.0 0 -1", "t.csv:4: column 'y': '-1.0' seems to mean a missing label (2 such rows)"),
         ("a b  a", "t.csv:4: column 'y': the label is missing"),
         (" ".join(f"{i / 7}" for i in range(40)), "40 different numbers, such as"),

@@ -62,7 +62,7 @@ def test_what_is_no_split_is_an_error(name, cells, words):
 
 @pytest.mark.parametrize(
     ("name", "cells", "note"),
-    [("set", "A B A", ""), ("note", "train x test", ""), ("split", "train train", "holds 'train' in every row")],
+    [("set", "A B A", ""), ("note", "train x test", ""), ("split", "train train", "has 'train' in every row")],
 )
 def test_what_says_nothing_is_not_used(name, cells, note):
     found = find(table(name, cells), ["image"], None)
