@@ -137,7 +137,9 @@ def test_a_card_for_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(CardError, match="'mine' is already a card"):
         medbench.write_card("mine")
     assert medbench.check_data("mine", near_radius=None).name == "mine"
-    assert medbench.check_data(pictures, task="ordinal", images=False).failed
+    assert ("task", "ordinal, metric kappa_linear") in medbench.check_data(
+        pictures, task="ordinal", metric="kappa_linear", images=False
+    ).taken.lines
 
 
 def test_features_as_a_file(tmp_path: Path) -> None:
@@ -171,13 +173,14 @@ def test_paths_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert medbench.write_leaderboard("site", "a/runs", include_random=True)[-1] == Path("site/index.html")
     assert len(medbench.merge_results("a/runs", runs="b/runs").new) == 1
     pictures = write_pictures(tmp_path / "pictures")
-    assert medbench.write_card("pictures", "mine") == Path("datasets/mine.yaml")
-    assert medbench.load_dataset(pictures).digest == medbench.load_dataset("pictures").digest
+    Path("labels.csv").write_text(pictures.read_text())
+    assert medbench.write_card("labels.csv", "mine", data_root=str(pictures.parent)) == Path("datasets/mine.yaml")
+    assert medbench.load_dataset(pictures).digest == medbench.load_dataset("mine").digest
 
 
 def test_a_card_has_a_metric_of_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_pictures(tmp_path / "pictures")
+    pictures = write_pictures(tmp_path / "pictures")
     with pytest.raises(MedbenchError, match="unknown metric 'aurok'"):
-        medbench.write_card("pictures", metric="aurok")
+        medbench.write_card(pictures, metric="aurok")
     assert not Path("datasets").exists()

@@ -166,9 +166,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics, also ones that no record holds, such as `sensitivity@specificity=0.9`; for a
             study: rank by these), `models` and `protocols` (for a data set: only these, comma lists as in the
-            command), `per_class` (for a data set: one row for each class of each run), `by` (for
-            a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
-            as in the command.
+            command), `per_class` (for a data set: one row for each class of each run), `by` (for a data set: one row
+            for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels`, `data_root`, as in the command.
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.
@@ -387,8 +386,7 @@ def check_data(dataset: str | Path, data_root: str | Path | None = None, **optio
         dataset: A data set, its card file, a CSV of labels, or a folder of class folders.
         data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
         options: `split_name`, `images` (False: do not decode them), `near_radius` (None: no near duplicates),
-            `missing`, `pairs` and `allow_outside`, as in the command; for your own data also what `write_card` takes as
-            `columns`.
+            `missing`, `pairs` and `allow_outside`, as in the command; for your own data, the `columns` of `write_card`.
 
     Raises:
         MedbenchError: There is no such data set, or its labels cannot be read.
