@@ -39,8 +39,8 @@ def merge(source: Path, runs: Path, origin: str, *, theirs: bool = False) -> Mer
     """Take over the records of a run store or a bundle.
 
     A record is refused if its file, or that of its predictions, does not have the digest of the manifest, or is missing
-    though the manifest names it; if its key is not that of its content; or if it lies in another place than its unit says. A record that is here with equal numbers
-    stays; if only the other one has predictions, it gets these.
+    though the manifest names it; if its key is not that of its content; or if it lies in another place than its unit
+    says. A record that is here with equal numbers stays; if only the other one has predictions, it gets these.
 
     Args:
         source: A bundle (with a manifest), or a run store.

@@ -166,3 +166,16 @@ def test_several_labels_have_no_positive_class(medbench, here):
     done = medbench("data", "check", "clinic/two.csv")
     assert "task      multilabel" in done.out
     assert "positive" not in done.out
+
+
+def test_a_card_is_not_written_among_the_classes(medbench, here, monkeypatch):
+    scans = here.parent / "scans"
+    monkeypatch.chdir(scans)
+    done = medbench("init", ".")
+    assert done.status == 2
+    assert "its folder, datasets, would be taken for a class of the data" in done.err
+    assert sorted(path.name for path in scans.iterdir()) == ["a", "b"]
+    monkeypatch.chdir(here / "clinic")
+    assert medbench("init", "labels.csv", "--name", "eyes").status == 0
+    assert cards.find_dataset("eyes").root == ".."
+    assert len(load_dataset("eyes").samples) == 12

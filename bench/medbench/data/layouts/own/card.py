@@ -86,7 +86,8 @@ def write_card(card: DatasetCard, data: Path, tables: Path, name: str | None = N
         force: Whether a card of this name may be replaced.
 
     Raises:
-        CardError: No data set can have this name, or another card has it.
+        CardError: No data set can have this name, or another card has it; or the card's folder would be taken for a
+            class.
     """
     name = name or card.name
     means_other = is_file_name(name) or dataset_kind(name) == "labels" or is_medmnist_name(name)
@@ -97,9 +98,15 @@ def write_card(card: DatasetCard, data: Path, tables: Path, name: str | None = N
         )
     if name in cards.names("datasets") and not force:
         raise CardError(f"a data set card '{name}' already exists", "choose another --name, or replace it with --force")
+    place = root_from_here(data)
+    if place == ".." and isinstance(card.layout, FolderLayout) and not card.layout.splits:
+        raise CardError(
+            "the card cannot be written here: its folder, datasets, would be taken for a class of the data",
+            "go to another folder, such as the one above, and give the data folder from there",
+        )
     path = Path("datasets") / f"{name}.yaml"
     found = with_tables(card, data, tables)
-    files.write_text(path, card_yaml(found.model_copy(update={"name": name, "root": root_from_here(data)})))
+    files.write_text(path, card_yaml(found.model_copy(update={"name": name, "root": place})))
     return path
 
 
@@ -116,4 +123,4 @@ def with_tables(card: DatasetCard, data: Path, tables: Path) -> DatasetCard:
 def root_from_here(data: Path) -> str | None:
     """Return `root` of a card in the folder `datasets`; None where the data do not lie below the present folder."""
     here, place = Path.cwd().resolve(), data.resolve()
-    return f"../{place.relative_to(here).as_posix()}" if place.is_relative_to(here) else None
+    return (Path("..") / place.relative_to(here)).as_posix() if place.is_relative_to(here) else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.cards.dataset import ENDINGS, CsvLayout, LabelTable, Task
+from medbench.cards.dataset import ENDINGS, SPLITS, CsvLayout, LabelTable, Task
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.image_paths import image_paths
 from medbench.data.layouts.own import labels, split_column
@@ -28,7 +28,6 @@ from medbench.data.layouts.own.split_column import Splitting
 from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns, task_of
-from medbench.data.layouts.targets import HOT
 from medbench.errors import DataError, few
 
 
@@ -166,10 +165,12 @@ def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str
 def group_column(table: Columns, others: Sequence[str], chosen: str | None, *, drawn: bool = False) -> str | None:
     """Return the column of what a split keeps together: patients before all others, and none that tells nothing.
 
-    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding.
+    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding,
+    and a column `eye` of L and R a side.
     """
-    left = [name for name, cells in table.cells.items() if name not in others and len(set(cells)) > 1]
-    usual = [name for name in left if not (drawn and set(table.cells[name]) <= set(HOT))]
+    kinds = {name: set(cells) for name, cells in table.cells.items() if name not in others}
+    left = [name for name, found in kinds.items() if len(found) > 1]
+    usual = [name for name in left if not drawn or len(kinds[name]) >= len(SPLITS) or "" in kinds[name]]
     return chosen or next((name for name in left if is_patient(name)), None) or pick(usual, GROUP)
 
 
