@@ -197,8 +197,8 @@ def figure(name: str, to: str | Path | None = None, formats: str | Sequence[str]
         name: The figure, such as `wacv2024/figure4` or `ranks/<study>`; `medbench ls figures` lists them.
         to: The folder to write to; None: `figures`, next to the run store.
         formats: `png`, `svg`, `pdf`: one, several, or a comma list.
-        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as in the command. `out` is
-            an old name for `to`.
+        options: `runs` (the run store), `published`, `include_random`, `ref`, `preset`, `models`, `protocols`,
+            `class_name` and `metric`, as in the command. `out` is an old name for `to`.
 
     Raises:
         MedbenchError: There is no such figure or format, or the folder cannot be written.
