@@ -176,7 +176,7 @@ def test_paths_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Path("labels.csv").write_text(pictures.read_text())
     assert medbench.write_card("labels.csv", "mine", data_root=str(pictures.parent)) == Path("datasets/mine.yaml")
     assert medbench.load_dataset(pictures).digest == medbench.load_dataset("mine").digest
-    with pytest.raises(MedbenchError, match="none.csv"):
+    with pytest.raises(MedbenchError, match=r"none\.csv"):
         medbench.load_dataset("mine", split=Path("none.csv"))
 
 
