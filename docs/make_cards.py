@@ -45,8 +45,8 @@ What `medbench COMMAND --help` prints. `make docs` writes this page.
 PYTHON = """# Python
 
 Each command that makes results or reads them is a function of the package `medbench`. It returns what the command
-prints. A mistake raises `medbench.errors.MedbenchError`, whose text and `hint` are the two lines of the command.
-`make docs` writes this page.
+prints. Paths may be strings or `pathlib.Path`. A mistake raises `medbench.errors.MedbenchError`, whose text and `hint`
+are the two lines of the command. `make docs` writes this page.
 
 ```python
 import medbench

@@ -137,6 +137,9 @@ def test_a_card_for_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(CardError, match="'mine' is already a card"):
         medbench.write_card("mine")
     assert medbench.check_data("mine", near_radius=None).name == "mine"
+    assert ("task", "ordinal, metric kappa_linear") in medbench.check_data(
+        pictures, task="ordinal", metric="kappa_linear", images=False
+    ).taken.lines
 
 
 def test_features_as_a_file(tmp_path: Path) -> None:
@@ -158,3 +161,28 @@ def test_results_go_to_the_hub_and_come_back(hub: Hub, tmp_path: Path) -> None:
     assert ([one.key for one in pulled.new], merged.there, merged.refused) == ([record.key], 1, [])
     files = medbench.write_leaderboard(tmp_path / "site", tmp_path / "b", include_random=True)
     assert [path.name for path in files] == ["toy-binary.html", "index.html"]
+
+
+def test_paths_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(medbench.run("toy-cnn", "knn", "toy-binary", runs="a/runs")) == 1
+    assert medbench.status("a/runs")["done"].tolist() == [1]
+    assert len(medbench.table("dataset/toy-binary", runs="a/runs", include_random=True)) == 1
+    assert medbench.figure("dataset/toy-binary", "drawn", runs="a/runs", include_random=True)[0].is_file()
+    assert medbench.write_report("a/runs", "page.html", thumbnails=0) == Path("page.html")
+    assert medbench.write_leaderboard("site", "a/runs", include_random=True)[-1] == Path("site/index.html")
+    assert len(medbench.merge_results("a/runs", runs="b/runs").new) == 1
+    pictures = write_pictures(tmp_path / "pictures")
+    Path("labels.csv").write_text(pictures.read_text())
+    assert medbench.write_card("labels.csv", "mine", data_root=str(pictures.parent)) == Path("datasets/mine.yaml")
+    assert medbench.load_dataset(pictures).digest == medbench.load_dataset("mine").digest
+    with pytest.raises(MedbenchError, match=r"none\.csv"):
+        medbench.load_dataset("mine", split=Path("none.csv"))
+
+
+def test_a_card_has_a_metric_of_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = write_pictures(tmp_path / "pictures")
+    with pytest.raises(MedbenchError, match="unknown metric 'aurok'"):
+        medbench.write_card(pictures, metric="aurok")
+    assert not Path("datasets").exists()

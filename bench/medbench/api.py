@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medbench import cards, metrics
+from medbench.data.layouts.own.card import write_card as write_own_card
+from medbench.data.layouts.own_columns import own_columns
+from medbench.data.load import find_own, read_labels
 from medbench.data.load import load_dataset as load_dataset
-from medbench.data.load import read_labels
 from medbench.errors import MedbenchError
 from medbench.models.load import load_model as load_model
-from medbench.records import store
+from medbench.records import hub, merge, store
 from medbench.runs.jobs import Options as Options
 from medbench.runs.jobs import Plan, Result
 from medbench.runs.plan import make_plan
@@ -117,24 +122,22 @@ def _options(words: dict[str, Any]) -> Options:
     return Options(**found, changes=changes | extra)
 
 
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
 def list_models() -> list[str]:
     """Return the names of all model cards on the search path, sorted."""
-    from medbench import cards
-
     return cards.names("models")
 
 
 def list_protocols() -> list[str]:
     """Return the names of all protocol cards on the search path, sorted."""
-    from medbench import cards
-
     return cards.names("protocols")
 
 
 def list_datasets() -> list[str]:
     """Return the names of all data set cards on the search path, sorted."""
-    from medbench import cards
-
     return cards.names("datasets")
 
 
@@ -163,15 +166,12 @@ def table(name: str, **options: Any) -> pd.DataFrame:
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics, also ones that no record holds, such as `sensitivity@specificity=0.9`; for a
             study: rank by these), `models` and `protocols` (for a data set: only these, comma lists as in the
-            command), `per_class` (for a data set: one row for each class of each run), `by` (for
-            a data set: one row for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels` and `data_root`,
-            as in the command.
+            command), `per_class` (for a data set: one row for each class of each run), `by` (for a data set: one row
+            for each subgroup, such as `sex,age:40:60`) with `min_group`, `labels`, `data_root`, as in the command.
 
     Raises:
         MedbenchError: There is no such table, or nothing has been run on the data set.
     """
-    from functools import partial
-
     from medbench.report.figures.predictions.runs import Selection
     from medbench.report.subgroups.by import FEWEST, By
     from medbench.report.tables import lookup
@@ -181,7 +181,7 @@ def table(name: str, **options: Any) -> pd.DataFrame:
         options.pop(key, usual) for key, usual in (("labels", None), ("data_root", None), ("min_group", FEWEST))
     )
     if (by := options.get("by")) is not None:
-        read = partial(read_labels, labels or name.partition("/")[2], root)
+        read = partial(read_labels, str(labels or name.partition("/")[2]), _path(root))
         options["by"] = By(by, read, fewest, stored=labels is None)
     models, protocols = options.pop("models", ""), options.pop("protocols", "")
     options["selection"] = Selection(models, protocols) if models or protocols else None
@@ -190,15 +190,15 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     return (found if only_asked(name, rows=rows) else chosen(found, options.get("metrics", ()))).frame()
 
 
-def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
+def figure(name: str, to: str | Path | None = None, formats: str | Sequence[str] = "png", **options: Any) -> list[Path]:
     """Draw a figure, write it and its data (CSV), and return the paths of the files.
 
     Args:
         name: The figure, such as `wacv2024/figure4` or `ranks/<study>`; `medbench ls figures` lists them.
         to: The folder to write to; None: `figures`, next to the run store.
         formats: `png`, `svg`, `pdf`: one, several, or a comma list.
-        options: `runs` (the run store), `published`, `include_random`, `ref` and `preset`, as in the command. `out` is
-            an old name for `to`.
+        options: `runs` (the run store), `published`, `include_random`, `ref`, `preset`, `models`, `protocols`,
+            `class_name` and `metric`, as in the command. `out` is an old name for `to`.
 
     Raises:
         MedbenchError: There is no such figure or format, or the folder cannot be written.
@@ -208,7 +208,7 @@ def figure(name: str, to: Path | None = None, formats: str | Sequence[str] = "pn
     to = options.pop("out", to)
     data = figures.figure_data(name, **options)
     wanted = formats.split(",") if isinstance(formats, str) else formats
-    return figures.write_figure(data, to or figures.figures_dir(options.get("runs")), wanted)
+    return figures.write_figure(data, _path(to) or figures.figures_dir(options.get("runs")), wanted)
 
 
 def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
@@ -228,13 +228,13 @@ def compare(a: str, b: str, **options: Any) -> pd.DataFrame:
 
 
 def write_report(
-    runs: Path | None = None,
-    to: Path | None = None,
+    runs: str | Path | None = None,
+    to: str | Path | None = None,
     dataset: str = "*",
     include_random: bool = False,
     thumbnails: int = 8,
-    data_root: Path | None = None,
-    data: Sequence[str] = (),
+    data_root: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] = (),
 ) -> Path:
     """Write one HTML file with everything in a run store and return its path. The file needs no network.
 
@@ -245,7 +245,7 @@ def write_report(
         include_random: Show results of random weights in papers' tables and figures too, marked.
         thumbnails: How many of the worst-classified images each page shows, if the data are on this machine.
         data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
-        data: Your own data sets: a CSV of labels, a folder of class folders, or a card file each.
+        data: Your own data sets, one or several: a CSV of labels, a folder of class folders, or a card file each.
 
     Raises:
         MedbenchError: Nothing has been run, one of `data` is missing, or the folder cannot be written.
@@ -254,14 +254,15 @@ def write_report(
     from medbench.data.checks.thumbnails import Thumbnails
     from medbench.report.html import report
 
-    pictures = Thumbnails(data_root, data) if thumbnails else None
-    path = report.write_report(runs, to, dataset, include_random, pictures, thumbnails)
+    own = [str(one) for one in ([data] if isinstance(data, (str, Path)) else data)]
+    pictures = Thumbnails(_path(data_root), own) if thumbnails else None
+    path = report.write_report(_path(runs), _path(to), dataset, include_random, pictures, thumbnails)
     for line in pictures.notes() if pictures is not None else ():
         progress.say(f"note: {line}")
     return path
 
 
-def write_leaderboard(to: Path, runs: Path | None = None, include_random: bool = False) -> list[Path]:
+def write_leaderboard(to: str | Path, runs: str | Path | None = None, include_random: bool = False) -> list[Path]:
     """Write the results of a run store as static web pages and return the files; the last one is the index.
 
     Args:
@@ -278,7 +279,11 @@ def write_leaderboard(to: Path, runs: Path | None = None, include_random: bool =
 
 
 def write_card(
-    dataset: str | Path, name: str | None = None, data_root: Path | None = None, force: bool = False, **columns: Any
+    dataset: str | Path,
+    name: str | None = None,
+    data_root: str | Path | None = None,
+    force: bool = False,
+    **columns: Any,
 ) -> Path:
     """Write the card `datasets/NAME.yaml` of data of your own, and return its path; the command is `medbench init`.
 
@@ -293,15 +298,12 @@ def write_card(
     Raises:
         MedbenchError: The data cannot be read, or there is a card of this name already.
     """
-    from medbench.data.layouts.own.card import write_card
-    from medbench.data.layouts.own_columns import own_columns
-    from medbench.data.load import find_own
-
-    source = find_own(str(dataset), data_root, own_columns(**columns))
-    return write_card(source.card, source.root, name, force=force)
+    source = find_own(str(dataset), _path(data_root), own_columns(**columns))
+    metrics.get(source.card.metric, source.card.task)  # refuses one that does not go with the labels
+    return write_own_card(source.card, source.root, source.tables, name, force=force)
 
 
-def write_features(model: str, dataset: str, to: Path, **options: Any) -> FeatureTable:
+def write_features(model: str | Path, dataset: str | Path, to: str | Path, **options: Any) -> FeatureTable:
     """Write the pooled features of a data set's images to a file, and return them: ids, and one row for each image.
 
     Args:
@@ -315,11 +317,11 @@ def write_features(model: str, dataset: str, to: Path, **options: Any) -> Featur
     """
     from medbench.runs.export_features import export_features
 
-    return export_features(model, dataset, Path(to), _options(options))
+    return export_features(str(model), str(dataset), Path(to), _options(options))
 
 
 def push_results(
-    repo: str, dataset: str = "*", public: bool = False, predictions: bool = True, runs: Path | None = None
+    repo: str, dataset: str = "*", public: bool = False, predictions: bool = True, runs: str | Path | None = None
 ) -> Pushed:
     """Upload records and predictions as a dataset repository of the Hugging Face hub; no image, no weights file.
 
@@ -333,12 +335,10 @@ def push_results(
     Raises:
         MedbenchError: Nothing has been run, no right to write, or no network.
     """
-    from medbench.records import hub
-
     return hub.push(paths.runs_dir(runs), repo, dataset, public=public, predictions=predictions)
 
 
-def pull_results(repo: str, theirs: bool = False, runs: Path | None = None) -> Merged:
+def pull_results(repo: str, theirs: bool = False, runs: str | Path | None = None) -> Merged:
     """Download results from the hub into a run store, and return which are new, conflicting or refused.
 
     Args:
@@ -349,12 +349,10 @@ def pull_results(repo: str, theirs: bool = False, runs: Path | None = None) -> M
     Raises:
         MedbenchError: There is no such repository, no right to read it, no network, or no record in it.
     """
-    from medbench.records import hub
-
     return hub.pull(repo, paths.runs_dir(runs), theirs=theirs)
 
 
-def merge_results(source: Path, theirs: bool = False, runs: Path | None = None) -> Merged:
+def merge_results(source: str | Path, theirs: bool = False, runs: str | Path | None = None) -> Merged:
     """Take over results, and missing predictions, of another run store; return which are new, conflicting or refused.
 
     Args:
@@ -365,12 +363,10 @@ def merge_results(source: Path, theirs: bool = False, runs: Path | None = None) 
     Raises:
         MedbenchError: There are no records in the source.
     """
-    from medbench.records.merge import merge
-
-    return merge(Path(source), paths.runs_dir(runs), str(source), theirs=theirs)
+    return merge.merge(Path(source), paths.runs_dir(runs), str(source), theirs=theirs)
 
 
-def status(runs: Path | None = None) -> pd.DataFrame:
+def status(runs: str | Path | None = None) -> pd.DataFrame:
     """Return what is finished, failed and planned, one row for each row of a table, with the errors of failed units.
 
     Args:
@@ -383,18 +379,21 @@ def status(runs: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(statuses(paths.runs_dir(runs)))
 
 
-def check_data(dataset: str | Path, data_root: Path | None = None, **options: Any) -> CheckReport:
+def check_data(dataset: str | Path, data_root: str | Path | None = None, **options: Any) -> CheckReport:
     """Check a local copy of a data set against its card: counts, missing, damaged and duplicate images, splits.
 
     Args:
         dataset: A data set, its card file, a CSV of labels, or a folder of class folders.
         data_root: The folder of the data sets; None: `MEDBENCH_DATA`.
         options: `split_name`, `images` (False: do not decode them), `near_radius` (None: no near duplicates),
-            `missing`, `pairs` and `allow_outside`, as in the command.
+            `missing`, `pairs` and `allow_outside`, as in the command; for your own data, the `columns` of `write_card`.
 
     Raises:
         MedbenchError: There is no such data set, or its labels cannot be read.
     """
     from medbench.data.checks.check import check
 
-    return check(str(dataset), data_root, **options)
+    named = {key: options.pop(key) for key in signature(own_columns).parameters if key in options}
+    if (metric := named.get("metric")) is not None:
+        metrics.get(metric, named.get("task"))
+    return check(str(dataset), data_root, columns=own_columns(**named), **options)

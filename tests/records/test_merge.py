@@ -87,6 +87,10 @@ def spoil_predictions(record):
     path.write_bytes(path.read_bytes() + b" ")
 
 
+def lose_predictions(record):
+    record.with_name(store.PREDICTIONS).unlink()
+
+
 def move(record):
     folder = record.parent
     shutil.move(folder, folder.parents[1] / "knn-2" / folder.name)
@@ -97,6 +101,7 @@ def move(record):
     [
         (spoil_record, "record.json is not the file of the manifest"),
         (spoil_predictions, "predictions.parquet is not the file of the manifest"),
+        (lose_predictions, "predictions.parquet is missing, though the manifest names it"),
         (move, "record.json is not in the manifest"),
     ],
 )

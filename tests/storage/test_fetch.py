@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from medbench.errors import OutputError
-from medbench.storage.fetch import FetchError, fetch_part, reach
+from medbench.errors import MedbenchError, OutputError
+from medbench.storage.fetch import FetchError, ask_hub, fetch_part, reach
 
 
 def test_the_complete_part_file_is_returned(server: Any, tmp_path: Path) -> None:
@@ -69,3 +69,23 @@ def test_a_server_that_answers_is_reached_and_another_is_tried_once(server: Any)
     reach(server.url)  # it knows no HEAD and says so
     with pytest.raises(FetchError, match="refused"):
         reach("http://127.0.0.1:9/")
+
+
+def test_a_hub_that_breaks_off_is_like_none(hub: Any) -> None:
+    from huggingface_hub.errors import HTTPError
+
+    def ask() -> str:
+        raise HTTPError("Server disconnected")
+
+    assert ask_hub(ask, "lab/eye", "", held=lambda: "kept") == "kept"
+    with pytest.raises(MedbenchError, match="lab/eye: the Hugging Face hub cannot be reached: Server disc") as caught:
+        ask_hub(ask, "lab/eye", "check the name")
+    assert caught.value.hint == "check the network, then try again"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a b", "../..", "a/b/c"])
+def test_names_are_checked_without_the_hub(hub: Any, name: str) -> None:
+    with pytest.raises(MedbenchError, match="on the Hugging Face hub: Repo id must") as caught:
+        ask_hub(lambda: "", name, "check the name")
+    assert caught.value.hint == "check the name"
+    assert hub.asked == []

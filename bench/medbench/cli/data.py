@@ -266,7 +266,7 @@ def card(
     """
     from medbench import cards
     from medbench.cards.find import dataset_kind
-    from medbench.data.layouts.own.card import card_yaml
+    from medbench.data.layouts.own.card import card_yaml, with_tables
     from medbench.data.layouts.own_columns import negative_first
 
     own = own_columns(image, label, group, split_column, task, metric)
@@ -277,7 +277,7 @@ def card(
         from medbench.data.load import find_source
 
         source = find_source(dataset, data_root, negative_first(own))
-        found = source.card
+        found = with_tables(source.card, source.root, source.tables)
         plan_text.say_taken(found.name, source.taken)
         metrics.get(found.metric, found.task)
     output.write(card_yaml(found).rstrip())

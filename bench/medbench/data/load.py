@@ -149,9 +149,9 @@ def _existing(card: DatasetCard, place: Path | None) -> Path:
 
 
 def load_dataset(
-    name: str,
+    name: str | Path,
     root: Path | str | None = None,
-    split: str | None = None,
+    split: str | Path | None = None,
     *,
     allow_outside: bool = False,
     missing: Missing = "stop",
@@ -174,7 +174,8 @@ def load_dataset(
         CardError: No such card, or no such split rule.
         DataError: Labels, images or split are missing or wrong; the message names file, line and value.
     """
-    return open_dataset(name, root, allow_outside=allow_outside, missing=missing, columns=columns).under(split)
+    opened = open_dataset(str(name), root, allow_outside=allow_outside, missing=missing, columns=columns)
+    return opened.under(None if split is None else str(split))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.errors import MedbenchError
 from medbench.progress import say
 from medbench.records.bundle import SUMMARY, Bundle, write_bundle
 from medbench.records.merge import Merged, merge
@@ -51,10 +52,13 @@ def push(runs: Path, repo: str, datasets: str = "*", *, public: bool = False, pr
         predictions: Whether to include the predictions, which name the images and patients of the test set.
 
     Raises:
-        MedbenchError: Nothing was run on such data sets; or there is no token, no right to write, or no network.
+        MedbenchError: Nothing was run on such data sets; or the name has no owner, there is no token, no right to
+            write, or no network.
     """
     from huggingface_hub import HfApi
 
+    if "/" not in repo:  # the hub would make a repository of the token's owner, and not find it by this name
+        raise MedbenchError(f"'{repo}' has no owner", "give OWNER/NAME")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         bundle = write_bundle(runs, folder, datasets, predictions=predictions)

@@ -38,9 +38,9 @@ class Merged:
 def merge(source: Path, runs: Path, origin: str, *, theirs: bool = False) -> Merged:
     """Take over the records of a run store or a bundle.
 
-    A record is refused if its file, or that of its predictions, does not have the digest of the manifest; if its key is
-    not that of its content; or if it lies in another place than its unit says. A record that is here with equal numbers
-    stays; if only the other one has predictions, it gets these.
+    A record is refused if its file, or that of its predictions, does not have the digest of the manifest, or is missing
+    though the manifest names it; if its key is not that of its content; or if it lies in another place than its unit
+    says. A record that is here with equal numbers stays; if only the other one has predictions, it gets these.
 
     Args:
         source: A bundle (with a manifest), or a run store.
@@ -78,9 +78,11 @@ def _checked(folder: Path, source: Path, digests: Mapping[str, str] | None) -> R
     """
     for name in (store.RECORD, store.PREDICTIONS):
         path = folder / name
-        if digests is not None and path.is_file():
+        if digests is not None:
             known = digests.get(path.relative_to(source).as_posix())
-            if known != files.sha256_file(path):
+            if known and not path.is_file():
+                raise ValueError(f"{name} is missing, though the manifest names it")
+            if path.is_file() and known != files.sha256_file(path):
                 raise ValueError(
                     f"{name} is not the file of the manifest" if known else f"{name} is not in the manifest"
                 )

@@ -72,7 +72,8 @@ def read(folder: Path | str, selection: bool = True) -> Record | None:
         what = visible(
             f"{file} is not a record of schema {SCHEMA} and is ignored; to run the unit again: --overwrite always"
         )
-        log.warning("%s: %s: %s", what, visible(".".join(map(str, fault["loc"]))), visible(fault["msg"]))
+        where = ".".join(map(str, fault["loc"]))
+        log.warning("%s: %s", what, visible(": ".join(filter(None, (where, fault["msg"])))))
         return None
     record._folder = str(folder)
     return record

@@ -85,7 +85,7 @@ def ask_hub(
     Args:
         ask: Calls the hub's library.
         repo: The repository, for messages.
-        hint: What to do if the hub refuses.
+        hint: What to do if the hub answers and refuses.
         kind: The error to raise.
         held: Returns the answer without the hub; None: there is none.
 
@@ -93,23 +93,29 @@ def ask_hub(
         MedbenchError: There is no such repository, no right to use it, or no network; of the given kind.
     """
     from huggingface_hub import constants, errors
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+    lost = errors.HTTPError  # type: ignore[attr-defined]  # of the library that the hub's own library uses: no answer
     kept = None
     try:
+        validate_repo_id(repo.partition("@")[0])
         kept = held()
         reach_hub()
         return ask()
-    except (FetchError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        if kept is not None:
-            return kept
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error)
-        raise kind(f"{repo}: the Hugging Face hub cannot be reached: {reason}", hint) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise kind(
             f"the repository {repo} does not exist on the Hugging Face hub, or you have no access", hint
         ) from error
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        raise kind(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
+    except (FetchError, errors.HFValidationError, OSError, lost) as error:
+        away = isinstance(error, (FetchError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError))
+        if not away and isinstance(error, (errors.HFValidationError, OSError)):
+            raise kind(f"{repo} on the Hugging Face hub: {first_line(error)}", hint) from error
+        if kept is not None:
+            return kept
+        offline = constants.HF_HUB_OFFLINE
+        reason = "HF_HUB_OFFLINE is set" if offline else first_line(error)
+        todo = "unset HF_HUB_OFFLINE" if offline else "check the network"
+        raise kind(f"{repo}: the Hugging Face hub cannot be reached: {reason}", f"{todo}, then try again") from error
 
 
 def _reason(error: Exception) -> str:

@@ -23,12 +23,12 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("medbench")
 
 
-def runs_dir(chosen: Path | None = None) -> Path:
+def runs_dir(chosen: str | Path | None = None) -> Path:
     """Return the run store: `chosen`, `MEDBENCH_RUNS`, or `results/runs` in the current folder."""
-    return chosen or Path(os.environ.get("MEDBENCH_RUNS") or "results/runs").expanduser()
+    return Path(chosen or os.environ.get("MEDBENCH_RUNS") or "results/runs").expanduser()
 
 
-def tables_dir(runs: Path | None = None) -> Path:
+def tables_dir(runs: str | Path | None = None) -> Path:
     """Return the folder of the rendered tables, next to the run store."""
     return runs_dir(runs).parent / "tables"
 

@@ -36,7 +36,7 @@ def test_a_model_of_timm() -> None:
     assert (found.input.mean, found.input.std) == (list(config.mean), list(config.std))
     assert (found.input.interpolation, found.input.crop) == (config.interpolation, config.crop_pct)
     assert (found.features.pooled, found.position, found.text) == ("head", None, None)
-    assert "nothing in it has been checked" in found.notes
+    assert "own list of models, unchecked" in found.notes
 
 
 def test_a_name_without_a_tag_means_timms_default() -> None:

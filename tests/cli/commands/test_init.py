@@ -122,3 +122,60 @@ def test_the_finding_is_the_positive_class(medbench, here, given):
     by_card, by_file = targets(load_dataset("mine", root)), targets(load_dataset(data))
     assert by_card == {name: 1 - target for name, target in by_file.items()}
     assert set(by_card.values()) == {0, 1}
+
+
+def test_labels_and_images_in_two_folders(medbench, here):
+    (here / "tables").mkdir()
+    (here / "clinic" / "labels.csv").rename(here / "tables" / "labels.csv")
+    apart = ("tables/labels.csv", "--data-root", "clinic")
+    assert medbench("init", *apart, "--name", "apart").status == 0
+    assert medbench("data", "check", "apart", "--no-near").status == 0
+    by_file = load_dataset("tables/labels.csv", "clinic")
+    assert load_dataset("apart").samples.equals(by_file.samples)
+    printed = medbench("data", "card", *apart).out.replace("name: tables-labels", "name: printed")
+    (here / "printed.yaml").write_text(printed)
+    assert load_dataset("printed.yaml", "clinic").digest == by_file.digest
+
+
+@pytest.mark.parametrize("name", ["eyes.csv", "eyes.yaml", "medmnist--eyes", ".eyes", "a/b", "e" * 81])
+def test_a_name_that_would_not_find_the_card(medbench, here, name):
+    done = medbench("init", "clinic/labels.csv", "--name", name)
+    assert done.status == 2
+    assert f"'{name}' is not a valid data set name" in done.err
+    assert not (here / "datasets").exists()
+
+
+def test_the_metric_goes_with_the_task(medbench, here):
+    done = medbench("init", "clinic/labels.csv", "--metric", "kappa_quadratic")
+    assert done.status == 2
+    assert "the metric 'kappa_quadratic' is not for binary tasks" in done.err
+
+
+def test_the_order_of_named_columns_is_the_users(medbench, here):
+    rows = [f"{i}.png,{i % 2},{1 - i % 2}\n" for i in range(12)]
+    (here / "clinic" / "two.csv").write_text("image,cyst,none\n" + "".join(rows))
+    done = medbench("init", "clinic/two.csv", "--label", "cyst,none")
+    assert "'none' is the positive class, by the order of --label" in done.out
+    assert "turn it: --label none,cyst" in done.out
+    assert "warning" not in medbench("init", "clinic/two.csv", "--label", "none,cyst", "--force").out
+
+
+def test_several_labels_have_no_positive_class(medbench, here):
+    rows = [f"{i}.png,{i % 2},{int(i % 3 == 0)}\n" for i in range(12)]
+    (here / "clinic" / "two.csv").write_text("image,cyst,none\n" + "".join(rows))
+    done = medbench("data", "check", "clinic/two.csv")
+    assert "task      multilabel" in done.out
+    assert "positive" not in done.out
+
+
+def test_a_card_is_not_written_among_the_classes(medbench, here, monkeypatch):
+    scans = here.parent / "scans"
+    monkeypatch.chdir(scans)
+    done = medbench("init", ".")
+    assert done.status == 2
+    assert "its folder, datasets, would be taken for a class of the data" in done.err
+    assert sorted(path.name for path in scans.iterdir()) == ["a", "b"]
+    monkeypatch.chdir(here / "clinic")
+    assert medbench("init", "labels.csv", "--name", "eyes").status == 0
+    assert cards.find_dataset("eyes").root == ".."
+    assert len(load_dataset("eyes").samples) == 12

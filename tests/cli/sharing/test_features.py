@@ -90,11 +90,11 @@ def test_what_other_programs_say_of_a_model_is_no_fault_of_medbench(medbench, tm
     [
         (["--protocol", "linear-frozen"], "--set views=0"),
         (["--protocol", "knn", "--corrupt", "jpeg"], "has no features of corrupted images"),
-        (["--protocol", "lora"], "needs more than one vector for each image, and toy-features is a file of features"),
+        (["--protocol", "lora"], "needs more than one vector for each image, and toy-features is a features file"),
         (["--protocol", "zero-shot"], "zero-shot on toy-binary needs more than one vector"),
         (["--protocol", "knn", "--set", "pooled=cls"], "needs more than one vector"),
-        (["--protocol", "knn", "--weights", "random"], "--weights random: toy-features is a file of features"),
-        (["--protocol", "knn", "--image-size", "64"], "--image-size 64: toy-features is a file of features"),
+        (["--protocol", "knn", "--weights", "random"], "--weights random: toy-features is a features file"),
+        (["--protocol", "knn", "--image-size", "64"], "--image-size 64: toy-features is a features file"),
     ],
 )
 @pytest.mark.parametrize("file", [".npz"], indirect=True)

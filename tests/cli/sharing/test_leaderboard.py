@@ -29,9 +29,12 @@ def test_pages_of_data_sets_that_left_the_store_are_deleted_and_nothing_else(med
         shutil.rmtree(runs / dataset)
     (site / "datasets" / "three.html").write_text("changed by somebody")
     (site / "datasets" / "own.html").write_text("of somebody")
+    (site / "datasets" / "folder.html").mkdir()
     for _ in range(2):
         assert medbench("leaderboard", "--runs", runs, "--to", site).status == 0
-        assert sorted(path.name for path in (site / "datasets").iterdir()) == ["one.html", "own.html", "three.html"]
+        assert sorted(path.name for path in (site / "datasets").iterdir()) == [
+            *("folder.html", "one.html", "own.html", "three.html")
+        ]
     (site / "pages.json").write_text("[1]")
     assert medbench("leaderboard", "--runs", runs, "--to", site).status == 0
 

@@ -81,6 +81,7 @@ def test_a_conflict_is_shown_and_settled(medbench, runs, tmp_path):
         (["pull", "lab/none"], "the repository lab/none does not exist on the Hugging Face hub, or you have no access"),
         (["pull", "a/b/c"], "a/b/c on the Hugging Face hub: Repo id must be"),
         (["push", "lab/eyes"], "nothing has been run"),
+        (["push", "eyes"], "'eyes' has no owner"),
         (["merge", "nowhere"], "there are no records in nowhere"),
     ],
 )

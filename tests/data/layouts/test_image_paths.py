@@ -23,7 +23,7 @@ def test_endings_on_disk_may_differ(make_csv, make_card):
     write_image(root / "w.png", 1)
     assert read_samples(card, root)["path"].tolist()[-1] == "w.tif", "what the table names is meant"
     write_image(root / "a/x.png", 1)
-    refused(lambda: read_samples(card, root), "labels.csv:2: 'a/x.jpg' may be x.JPG or x.png")
+    refused(lambda: read_samples(card, root), "labels.csv:2: 'a/x.jpg' is ambiguous: x.JPG or x.png")
     for name in ("a/x.png", "a/x.JPG"):
         (root / name).unlink()
     assert read_samples(card, root)["path"].tolist()[0] == "a/x.jpg"
@@ -41,7 +41,9 @@ def test_image_paths_are_replaced(make_csv, make_card):
     assert frame["group"].tolist() == ["patient1", "patient2"]
     refused(lambda: read_samples(make_card(layout={"replace": {"^C": "../C"}}), root), ":2", "leaves the data folder")
     refused(
-        lambda: read_samples(make_card(layout={"group_pattern": "(?P<group>study)"}), root), "labels.csv:2", "its group"
+        lambda: read_samples(make_card(layout={"group_pattern": "(?P<group>study)"}), root),
+        "labels.csv:2",
+        "contains no group",
     )
 
 

@@ -33,12 +33,12 @@ def library_card(name: str) -> ModelCard:
     """
     library, _, rest = name.replace("--", "/").partition("/")
     fields = _timm(rest) if library == "timm" else _open_clip(rest)
-    notes = f"Made from {library}'s own list of models: nothing in it has been checked, and what it was trained on is"
+    notes = f"Generated from {library}'s own list of models, unchecked; medbench does not know the training data."
     return ModelCard.model_validate(
         {
             "name": name.replace("/", "--"),
             "title": f"{rest}, as {library} lists it",
-            "notes": f"{notes} not known to medbench. No commit of the file is pinned.",
+            "notes": f"{notes} No commit of the file is pinned.",
             **fields,
         }
     )

@@ -28,14 +28,16 @@ def init(
     Prints how medbench reads your labels file or folder, and writes this to datasets/NAME.yaml in the current folder.
     Edit the card, then use the data set by its name.
     """
+    from medbench import metrics
     from medbench.data.layouts.own.card import root_from_here, write_card
     from medbench.data.load import find_own
 
     source = find_own(dataset, data_root, data.own_columns(image, label, group, split_column, task, metric))
     plan_text.say_taken(source.card.name, source.taken, output.write)
+    metrics.get(source.card.metric, source.card.task)
     for doubt in source.taken.doubts:
         output.write(f"warning: {doubt}")
-    path = write_card(source.card, source.root, name, force=force)
+    path = write_card(source.card, source.root, source.tables, name, force=force)
     where = "" if root_from_here(source.root) else f" --data-root {source.root}"
     output.write(f"card: {path}")
     output.note(f"next: medbench data check {path.stem}{where}; then medbench run --dataset {path.stem}{where} …")

@@ -86,7 +86,8 @@ def _delete_old(to: Path, pages: Collection[Path]) -> None:
         return
     for path in to.glob("datasets/*.html"):
         name = path.relative_to(to)
-        if name not in pages and known.get(name.as_posix()) == files.sha256_file(path):
+        written = known.get(name.as_posix())
+        if name not in pages and written is not None and path.is_file() and written == files.sha256_file(path):
             path.unlink()
 
 

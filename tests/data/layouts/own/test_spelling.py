@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench.data.layouts.own.spelling import IMAGE, LABEL, is_covariate, is_patient, pick, usual_split
+from medbench.data.layouts.own.spelling import IMAGE, LABEL, is_covariate, is_patient, is_turned, pick, usual_split
 
 PATIENTS = (
     *("PatientID", "patientId", "patient-id", "Patient ID", "patient", "subjectID", "pid", "MRN", "Participant"),
@@ -53,3 +53,20 @@ def test_covariates():
         "patientSex",
         "female",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "turned"),
+    [
+        (("cyst", "none"), True),
+        (("DR", "No_DR"), True),
+        (("Cancer", "non-cancer"), True),
+        (("infected", "uninfected"), True),
+        (("none", "cyst"), False),
+        (("none", "normal"), False),
+        (("benign", "malignant"), False),
+        (("a", "b", "none"), False),
+    ],
+)
+def test_the_second_class_means_that_nothing_was_found(names, turned):
+    assert is_turned(names) is turned

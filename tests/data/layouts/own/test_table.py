@@ -51,6 +51,7 @@ def names(n=24, form="{}.png"):
         ),
         ("image,lesion,none", lambda i: (i % 2, 1 - i % 2), ("binary", ["lesion", "none"], "auroc", "stratified")),
         ("image,label,lesion", lambda i: ("xy"[i % 2], i % 3 // 2), ("binary", ["x", "y"], "auroc", "stratified")),
+        ("image,label,eye", lambda i: ("xy"[i % 2], "LR"[i % 3 // 2]), ("binary", ["x", "y"], "auroc", "stratified")),
         ("image,label,lesion", lambda i: ("xy"[i % 2], i // 2), ("binary", ["x", "y"], "auroc", "grouped")),
     ],
 )

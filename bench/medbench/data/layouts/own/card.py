@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 
 from medbench import cards
 from medbench.cards.base import NAME
+from medbench.cards.catalogues.medmnist import is_medmnist_name
 from medbench.cards.dataset import METRICS, Access, CsvLayout, DatasetCard, FolderLayout, SplitRule, Splits, Task
+from medbench.cards.find import dataset_kind, is_file_name
 from medbench.data.layouts.own_columns import OwnColumns
 from medbench.errors import CardError
 from medbench.storage import files
+
+LONGEST = 80
+"""Characters of a card's name."""
 
 
 def card_of(
@@ -40,7 +46,7 @@ def card_of(
     """
     method = "official" if official else "grouped" if grouped else "stratified"
     content: dict[str, Any] = {
-        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:80] or "own",
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:LONGEST] or "own",
         "access": Access(kind="own"),
         "layout": layout,
         "task": task,
@@ -69,31 +75,52 @@ def card_yaml(card: DatasetCard) -> str:
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
 
 
-def write_card(card: DatasetCard, data: Path, name: str | None = None, *, force: bool = False) -> Path:
+def write_card(card: DatasetCard, data: Path, tables: Path, name: str | None = None, *, force: bool = False) -> Path:
     """Write the card of a user's own files as `datasets/NAME.yaml` in the present folder, and return that path.
 
     Args:
         card: What the files were taken for.
         data: The data folder; the card names it if it lies below the present folder.
+        tables: The folder of the labels file, which the card names from the data folder.
         name: The data set's name; None: the card's.
         force: Whether a card of this name may be replaced.
 
     Raises:
-        CardError: No data set can have this name, or another card has it.
+        CardError: No data set can have this name, or another card has it; or the card's folder would be taken for a
+            class.
     """
     name = name or card.name
-    if not re.fullmatch(NAME, name):
+    means_other = is_file_name(name) or dataset_kind(name) == "labels" or is_medmnist_name(name)
+    if means_other or not re.fullmatch(NAME, name) or len(name) > LONGEST:
         raise CardError(
-            f"'{name}' is not a valid data set name", "letters, digits, '.', '_' and '-', a letter or digit first"
+            f"'{name}' is not a valid data set name",
+            f"up to {LONGEST} letters, digits, '.', '_' and '-', a letter or digit first; no ending like .csv",
         )
     if name in cards.names("datasets") and not force:
         raise CardError(f"a data set card '{name}' already exists", "choose another --name, or replace it with --force")
+    place = root_from_here(data)
+    if place == ".." and isinstance(card.layout, FolderLayout) and not card.layout.splits:
+        raise CardError(
+            "the card cannot be written here: its folder, datasets, would be taken for a class of the data",
+            "go to another folder, such as the one above, and give the data folder from there",
+        )
     path = Path("datasets") / f"{name}.yaml"
-    files.write_text(path, card_yaml(card.model_copy(update={"name": name, "root": root_from_here(data)})))
+    found = with_tables(card, data, tables)
+    files.write_text(path, card_yaml(found.model_copy(update={"name": name, "root": place})))
     return path
+
+
+def with_tables(card: DatasetCard, data: Path, tables: Path) -> DatasetCard:
+    """Return a card that names its label files from the data folder, where they are in another one."""
+    layout = card.layout
+    if not isinstance(layout, CsvLayout) or tables.resolve() == data.resolve():
+        return card
+    way = Path(os.path.relpath(tables.resolve(), data.resolve()))
+    moved = [table.model_copy(update={"file": (way / str(table.file)).as_posix()}) for table in layout.tables]
+    return card.model_copy(update={"layout": layout.model_copy(update={"tables": moved})})
 
 
 def root_from_here(data: Path) -> str | None:
     """Return `root` of a card in the folder `datasets`; None where the data do not lie below the present folder."""
     here, place = Path.cwd().resolve(), data.resolve()
-    return f"../{place.relative_to(here).as_posix()}" if place.is_relative_to(here) else None
+    return (Path("..") / place.relative_to(here)).as_posix() if place.is_relative_to(here) else None

@@ -72,13 +72,13 @@ def card_from_folder(path: Path, columns: OwnColumns | None = None) -> Own:
     left = [*found.left, *_other_files(root, files)]
     lines = [
         ("image", f"{len(images)} files{inside} ({_endings(images)})"),
-        ("label", "; ".join([f"the folder, {classes_line(labels.names)}", *labels.notes])),
+        ("label", "; ".join([f"the folder, {classes_line(labels.names, task)}", *labels.notes])),
         ("group", "unknown: each image counts as a separate patient"),
         ("split", found.note),
         *card_lines(card, looked),
         *([("not used", few(left, 12))] if left else []),
     ]
-    doubts = filter(None, (turned(labels.names), paired(images, labels.names)))
+    doubts = filter(None, (turned(labels.names, task), paired(images, labels.names)))
     return Own(card, root, Taken(tuple(lines), tuple(doubts)))
 
 

@@ -76,8 +76,11 @@ def is_covariate(column: str) -> bool:
 
 
 def is_turned(names: Sequence[str]) -> bool:
-    """Tell whether, of two classes, the second means that nothing was found and the first does not."""
-    return len(names) == 2 and plain(names[1]) in NEGATIVE and plain(names[0]) not in NEGATIVE
+    """Tell whether, of two classes, the second means that nothing was found (`DR`, `No_DR`) and the first does not."""
+    if len(names) != 2:
+        return False
+    first, second = map(plain, names)
+    return first not in NEGATIVE and second in NEGATIVE | {word + first for word in ("no", "not", "non", "un")}
 
 
 def natural(text: str) -> tuple[int, float, list[tuple[int, int, str]]]:

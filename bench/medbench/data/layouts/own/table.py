@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench.cards.dataset import ENDINGS, CsvLayout, LabelTable
+from medbench.cards.dataset import ENDINGS, SPLITS, CsvLayout, LabelTable, Task
 from medbench.data.layouts.csv_table import Columns
 from medbench.data.layouts.image_paths import image_paths
 from medbench.data.layouts.own import labels, split_column
@@ -28,7 +28,6 @@ from medbench.data.layouts.own.split_column import Splitting
 from medbench.data.layouts.own.taken import Own, Taken, card_lines, classes_line, paired, turned
 from medbench.data.layouts.own.text_form import TextForm, read_own, text_form
 from medbench.data.layouts.own_columns import OwnColumns, task_of
-from medbench.data.layouts.targets import HOT
 from medbench.errors import DataError, few
 
 
@@ -93,9 +92,9 @@ def card_from_csv(path: Path, root: Path | None = None, columns: OwnColumns | No
         official=meaning.split.column is not None,
         grouped=meaning.group is not None,
     )
-    lines = [*_lines(meaning, found, images), *card_lines(card, looked)]
+    lines = [*_lines(meaning, found, images, task), *card_lines(card, looked)]
     lines += [("not used", few(meaning.unused, 12))] if meaning.unused else []
-    doubts = [*filter(None, [turned(found.names)]), *_doubts(meaning, images, found)]
+    doubts = [*filter(None, [turned(found.names, task, chosen=bool(given.labels))]), *_doubts(meaning, images, found)]
     return Own(card, folder, Taken(tuple(lines), tuple(doubts)))
 
 
@@ -166,10 +165,12 @@ def image_column(table: Columns, given: OwnColumns, twice: Sequence[str]) -> str
 def group_column(table: Columns, others: Sequence[str], chosen: str | None, *, drawn: bool = False) -> str | None:
     """Return the column of what a split keeps together: patients before all others, and none that tells nothing.
 
-    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding.
+    `drawn`: The split is still to be drawn, which two groups do not allow: a column `lesion` of 0 and 1 is a finding,
+    and a column `eye` of L and R a side.
     """
-    left = [name for name, cells in table.cells.items() if name not in others and len(set(cells)) > 1]
-    usual = [name for name in left if not (drawn and set(table.cells[name]) <= set(HOT))]
+    kinds = {name: set(cells) for name, cells in table.cells.items() if name not in others}
+    left = [name for name, found in kinds.items() if len(found) > 1]
+    usual = [name for name in left if not drawn or len(kinds[name]) >= len(SPLITS) or "" in kinds[name]]
     return chosen or next((name for name in left if is_patient(name)), None) or pick(usual, GROUP)
 
 
@@ -197,7 +198,7 @@ def _unclear(table: Columns, what: str, option: str, twice: Sequence[str]) -> Da
     )
 
 
-def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, str]]:
+def _lines(meaning: Meaning, found: Labels, images: Images, task: Task) -> list[tuple[str, str]]:
     """Return what is said of the columns."""
     plainly = images.template == f"{{{meaning.image}}}"
     label = f"column '{meaning.label}'" if meaning.label else f"{len(meaning.labels)} columns of 0 and 1"
@@ -206,7 +207,7 @@ def _lines(meaning: Meaning, found: Labels, images: Images) -> list[tuple[str, s
     return [
         *([("file", meaning.form.note)] if meaning.form.note else []),
         ("image", f"column '{meaning.image}'" + ("" if plainly else f", as {images.template}")),
-        ("label", "; ".join([f"{label}, {classes_line(found.names)}", *found.notes])),
+        ("label", "; ".join([f"{label}, {classes_line(found.names, task)}", *found.notes])),
         ("group", group_line(meaning.table, meaning.group)),
         ("split", split + meaning.split.note),
     ]

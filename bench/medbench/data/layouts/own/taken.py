@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from medbench.cards.dataset import DatasetCard
+from medbench.cards.dataset import DatasetCard, Task
 from medbench.data.layouts.own.spelling import is_turned, plain
 from medbench.errors import few
 
@@ -56,21 +56,24 @@ class Own:
     taken: Taken
 
 
-def classes_line(names: Sequence[str]) -> str:
-    """Return the classes in order, and which of two is positive."""
-    if len(names) == 2:
+def classes_line(names: Sequence[str], task: Task) -> str:
+    """Return the classes in order, and which one of a binary task is positive."""
+    if task == "binary":
         return f"2 classes in this order: {names[0]}, {names[1]} ({names[1]} is positive)"
     return f"{len(names)} classes in this order: {few(names, 8)}"
 
 
-def turned(names: Sequence[str]) -> str:
-    """Return the doubt that the positive class of two is the one without a finding; empty if there is none."""
-    if not is_turned(names):
+def turned(names: Sequence[str], task: Task, *, chosen: bool = False) -> str:
+    """Return the doubt that the positive class is the one without a finding; empty if there is none.
+
+    `chosen`: The order is the user's.
+    """
+    if task != "binary" or not is_turned(names):
         return ""
-    return (
-        f"'{names[1]}' is the positive class, by the order of the names; if '{names[0]}' is the finding, use a card: "
-        "medbench init writes one with the classes in the other order"
-    )
+    why, todo = "the order of the names", "use a card: medbench init writes one with the classes in the other order"
+    if chosen:
+        why, todo = "the order of --label", f"turn it: --label {names[1]},{names[0]}"
+    return f"'{names[1]}' is the positive class, by {why}; if '{names[0]}' is the finding, {todo}"
 
 
 def card_lines(card: DatasetCard, looked: int) -> list[tuple[str, str]]:
