@@ -168,6 +168,9 @@ def test_paths_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(medbench.run("toy-cnn", "knn", "toy-binary", runs="a/runs")) == 1
     assert medbench.status("a/runs")["done"].tolist() == [1]
     assert len(medbench.table("dataset/toy-binary", runs="a/runs", include_random=True)) == 1
+    asked = {"runs": "a/runs", "include_random": True}
+    one, two = (medbench.table("dataset/toy-binary", metrics=m, **asked) for m in ("auroc,ap", ["auroc", "ap"]))
+    assert one.equals(two)
     assert medbench.figure("dataset/toy-binary", "drawn", runs="a/runs", include_random=True)[0].is_file()
     assert medbench.write_report("a/runs", "page.html", thumbnails=0) == Path("page.html")
     assert medbench.write_leaderboard("site", "a/runs", include_random=True)[-1] == Path("site/index.html")

@@ -160,8 +160,7 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     """Return a table as a DataFrame: one row per row of the table, with mean, std and n of every column.
 
     Args:
-        name: `dataset/<name>`, `ranks/<study>` or a paper's table such as `wacv2024/table1`; `medbench ls tables` has
-            all.
+        name: `dataset/<name>`, `ranks/<study>` or a paper's table (`wacv2024/table1`); all: `medbench ls tables`.
         options: `runs` (the run store), `published` (the paper's numbers too), `include_random` (random weights too),
             `intervals` (95 %, from stored predictions), `preset` (a paper's table with another preset),
             `metrics` (only these metrics, also ones that no record holds, such as `sensitivity@specificity=0.9`; for a
@@ -183,6 +182,8 @@ def table(name: str, **options: Any) -> pd.DataFrame:
     if (by := options.get("by")) is not None:
         read = partial(read_labels, str(labels or name.partition("/")[2]), _path(root))
         options["by"] = By(by, read, fewest, stored=labels is None)
+    if isinstance(options.get("metrics"), str):
+        options["metrics"] = options["metrics"].split(",")
     models, protocols = options.pop("models", ""), options.pop("protocols", "")
     options["selection"] = Selection(models, protocols) if models or protocols else None
     found = lookup.table(name, **options)

@@ -325,9 +325,10 @@ def _corrupted_lines(groups: Iterable[list[Record]]) -> Iterator[str]:
             found[unit.model, unit.protocol, unit.dataset][same[0].corruption] = mean
     for place, means in found.items():
         least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-        ends = f"{means[least]:.3f} ({least}) to {means[most]:.3f} ({most})"
+        ends = f"on average, {means[least]:.3f} ({least}) to {means[most]:.3f} ({most})"
         n, mean = len(means), sum(means.values()) / len(means)
-        yield f"{' · '.join(place)}, {n} corruptions: {metric} {mean:.3f} on average, {ends}"
+        what = f"{n} corruption{'s' * (n > 1)}: {metric} {mean:.3f}"
+        yield f"{' · '.join(place)}, {what} {ends if n > 1 else f'({least})'}"
 
 
 def print_summary(plan: Plan, result: Result) -> None:
