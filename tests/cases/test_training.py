@@ -22,7 +22,7 @@ def test_log_loss_chooses_where_validation_holds_one_class(shared, protocol: str
     (record,) = medbench.run(
         "toy-cnn", protocol, str(labels), seeds=1, set=SMALL[protocol], device="cpu", weights="random", image_size=32
     )
-    assert any("auroc cannot choose" in text and "log loss" in text for text in record.warnings)
+    assert any("auroc cannot be used to choose" in text and "log loss" in text for text in record.warnings)
     assert not any("wider grid" in text for text in record.warnings)
     listed = record.selection["candidates"]
     values = [one["val"] if "val" in one else one["mean"] for one in listed]

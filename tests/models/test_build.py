@@ -142,7 +142,7 @@ def test_sizes_that_cut_or_do_not_fit_are_told() -> None:
     assert caught.value.hint == "choose --image-size 1022 or 1036"
     fixed = card("vit_tiny_patch16_224", args={"img_size": 160, "depth": 1})
     assert load_model(fixed, image_size=160).image_size == 160
-    with pytest.raises(CardError, match="built for images of 160 x 160"):
+    with pytest.raises(CardError, match="takes images of 160 x 160 pixels"):
         load_model(fixed, image_size=96)
 
 

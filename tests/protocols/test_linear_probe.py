@@ -103,7 +103,7 @@ def test_the_best_strength_on_validation_wins_and_the_least_of_equals(tmp_path) 
 
 def test_the_edge_of_the_grid_and_a_lead_within_the_error_are_warned_of(tmp_path) -> None:
     outcome = linear_probe.run(context(tmp_path, C=[0.1, 0.1000001, 0.1000002]))[0]
-    assert "the best C 0.1 is the smallest of the grid" in outcome.warnings[0]
+    assert "the best C, 0.1, is the smallest of the grid" in outcome.warnings[0]
     assert outcome.warnings[1].startswith("C 0.1 ties with 2 others on 60 validation images")
 
 
@@ -122,7 +122,7 @@ def test_log_loss_chooses_where_validation_leaves_the_metric_undefined(tmp_path)
     outcome = linear_probe.run(given)[0]
     values = {candidate["C"]: candidate["val"] for candidate in outcome.selection["candidates"]}
     assert outcome.chosen["val"] == min(values.values()) == values[outcome.chosen["C"]]
-    assert "auroc_macro cannot choose" in outcome.warnings[0]
+    assert "auroc_macro cannot be used to choose" in outcome.warnings[0]
     assert not any("wider grid" in text for text in outcome.warnings)
     assert outcome.log_odds_test.shape == (30, 3)
 

@@ -48,7 +48,7 @@ def test_latency_is_of_one_image_and_throughput_of_the_best_batch() -> None:
     assert outcome.history["images_per_second"] == pytest.approx([5, 20])
     assert not outcome.warnings
     (warning,) = timing._outcome({8: np.array([0.4])}, Timing(classifier="linear")).warnings
-    assert "batches of 8" in warning
+    assert "a batch of 8 images" in warning
 
 
 @pytest.mark.parametrize(("limit", "measured"), [("memory", [1, 8]), ("time", [1, 8]), ("", [1, 8, 32])])

@@ -60,9 +60,9 @@ def test_each_hyper_parameter_with_several_values_is_named() -> None:
         "learning rate 0.001, weight decay 0.1 leads 0.001, 0.3"
     ]
     decay = choose(best[:, [0, 1, 2, 3, 5, 4]], found, targets, Criterion("accuracy"), grid)
-    assert decay.warnings[0].startswith("the best weight decay 0.3 is the largest of the grid")
+    assert decay.warnings[0].startswith("the best weight decay, 0.3, is the largest of the grid")
     rate = choose(best, found, targets, Criterion("accuracy"), rates)
-    assert rate.warnings[0].startswith("the best learning rate 0.01 is the largest of the grid")
+    assert rate.warnings[0].startswith("the best learning rate, 0.01, is the largest of the grid")
     assert not any("weight decay" in text for text in rate.warnings if "of the grid" in text)
 
 

@@ -44,7 +44,7 @@ def test_what_is_named_twice_is_there_once() -> None:
         ("jpeg:1:2:3", 3, "no such severity", "1 to 5"),
         ("jpeg:²", 3, "no such severity", "1 to 5"),
         ("jpeg:", 3, "no such severity", "1 to 5"),
-        ("colour-cast:1", 1, "--corrupt colour-cast:1: the images of some have one channel", "all"),
+        ("colour-cast:1", 1, "--corrupt colour-cast:1: the images of some are grey", "all"),
     ],
 )
 def test_wrong_words(words: str, channels: int, said: str, hint: str) -> None:
