@@ -38,7 +38,7 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(
         "--data-root",
-        help="Folder of the data sets, or of a single one; default: MEDBENCH_DATA. For a labels CSV: folder of its images.",
+        help="Folder of the data sets, or of a single one; default: MEDBENCH_DATA. Labels CSV: folder of its images.",
     ),
 ]
 AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
