@@ -107,7 +107,7 @@ def test_wheel_works_from_another_folder(built: Path, tmp_path: Path) -> None:
             assert f"\n{path.stem} " in listed
     assert "_cards" in run(medbench, "show", "toy")
     plan = run(medbench, "run", "--model", "toy-vit", "--protocol", "knn", "--dataset", "toy", "--dry-run")
-    assert "1 jobs, 1 units, 0 done, 1 to do" in plan
+    assert "1 job, 1 unit, 0 done, 1 to do" in plan
 
 
 def test_entry_point() -> None:

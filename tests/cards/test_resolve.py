@@ -75,7 +75,8 @@ def test_a_key_given_twice_is_refused() -> None:
         ({"epoch": 5}, "unknown field 'epoch'", "epochs"),
         ({"epochs": "many"}, "epochs='many'", "medbench show p"),
         ({"epochs": 0}, "epochs=0", "medbench show p"),
-        ({"augment.colour": 1}, "unknown field 'augment.colour'", "did you mean"),
+        ({"augment.hu": 1}, "unknown field 'augment.hu'", "did you mean: augment.hue?"),
+        ({"zzz": 1}, "unknown field 'zzz'", "medbench show p"),
     ],
 )
 def test_a_wrong_change_names_the_field(changes: dict, message: str, hint: str) -> None:

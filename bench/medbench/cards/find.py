@@ -121,7 +121,7 @@ def find_model(name: str, runs: Path | None = None) -> ModelCard:
     `timm/NAME` and `open_clip/ARCH/TAG` are any models that those libraries list, `hf-hub:OWNER/NAME` is a model of
     timm on the Hugging Face hub. `NAME@PROTOCOL` is the network of that card with the weights that a protocol trained
     on the same data set (`resnet152@dino-pretrain`); if the protocol learns from images with texts, it is the model
-    that such a run has made on any data set. A file of features (`.npz` and so on) is a model of which there are only
+    that such a run has made on any data set. A features file (`.npz` and so on) is a model of which there are only
     features.
 
     Args:

@@ -214,7 +214,7 @@ def _fault(path: Path, node: yaml.Node | None, schema: type[BaseModel], fault: A
     field = ".".join(str(part) for part in spot) or "card"
     text = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        known = _fields_at(schema, location[:-1])
+        known = fields_at(schema, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         more = f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}" if known else ""
         text = "unknown field" + more
@@ -244,7 +244,7 @@ def _line_of(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int
     return line, spot
 
 
-def _fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+def fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Return the field names of the model that `location` points into, as far as plain nesting can tell."""
     kind: Any = schema
     for step in location:

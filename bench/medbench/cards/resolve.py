@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from medbench.cards.find import dataset_kind, find_dataset, is_card, is_file_name
-from medbench.cards.load import parse_yaml
+from medbench.cards.load import fields_at, parse_yaml
 from medbench.cards.model import ModelCard
 from medbench.cards.protocol import DATASETS, ProtocolCard
 from medbench.cards.recipes import KINDS, SETTINGS, Settings
@@ -141,9 +141,13 @@ def _check(schema: type[Settings], values: dict[str, Any], source: str, hint: st
         fault = error.errors()[0]
         field = ".".join(str(step) for step in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(fault["loc"][-1]), schema.model_fields, n=3, cutoff=0.5)
-            known = ", ".join(near or sorted(schema.model_fields))
-            raise CardError(f"{source}: unknown field '{field}'", f"did you mean: {known}?") from error
+            near = difflib.get_close_matches(
+                str(fault["loc"][-1]), fields_at(schema, fault["loc"][:-1]), n=3, cutoff=0.5
+            )
+            meant = ", ".join(".".join([*map(str, fault["loc"][:-1]), name]) for name in near)
+            raise CardError(
+                f"{source}: unknown field '{field}'", f"did you mean: {meant}?" if near else hint
+            ) from error
         text = str(fault["msg"]).removeprefix("Value error, ")
         raise CardError(f"{source}: {field}={fault['input']!r}: {text}", hint) from error
 

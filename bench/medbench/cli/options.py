@@ -34,7 +34,13 @@ Dataset = Annotated[
         metavar="D", help="A data set, its card file, a labels CSV or a folder.", autocompletion=complete.datasets
     ),
 ]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets; default: MEDBENCH_DATA.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        help="Folder of the data sets, or of a single one; default: MEDBENCH_DATA. Labels CSV: folder of its images.",
+    ),
+]
 AllowOutside = Annotated[bool, typer.Option("--allow-outside", help="Allow image paths outside the data folder.")]
 
 Label = Annotated[

@@ -249,7 +249,8 @@ def job_lines(plan: Plan) -> Iterator[str]:
             gone = f", {sum(shift.dropped.values())} left out" if shift.dropped else ""
             scored = f", {len(shift.columns)} of {job.dataset.n_classes} classes" if shift.closed else ""
             yield f"  tested on {shift.name}: {shift.dataset.sizes['test']} images{gone}{scored}"
-    yield f"{len(plan.jobs)} jobs, {total} units, {done} done, {total - done} to do"
+    jobs, units = ("" if count == 1 else "s" for count in (len(plan.jobs), total))
+    yield f"{len(plan.jobs)} job{jobs}, {total} unit{units}, {done} done, {total - done} to do"
     yield from precision_lines(plan)
 
 

@@ -121,7 +121,7 @@ def test_records_go_to_the_run_store_named_and_can_be_printed_as_json(own: Path,
     (record,) = store.read_all(tmp_path / "store")
     assert (shown.out, shown.err) == (record.model_dump_json() + "\n", "")
     assert main([*words[:-1], "--dry-run"]) == 0
-    assert "1 jobs, 1 units, 1 done, 0 to do" in capsys.readouterr().out
+    assert "1 job, 1 unit, 1 done, 0 to do" in capsys.readouterr().out
     assert main([*words, "--dry-run"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["units"], plan["done"], plan["todo"]) == (1, 1, 0)

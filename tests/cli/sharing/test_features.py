@@ -107,7 +107,7 @@ def test_protocols_that_need_more_are_refused(medbench, file, words, said):
 def test_what_cannot_be_written_is_refused(medbench, tmp_path, monkeypatch):
     monkeypatch.setattr("medbench.runs.export_features.features_of", None)  # before anything is computed
     for words, said in (
-        (["toy-vit", "toy", "--to", tmp_path / "f.csv"], "unknown ending of a file of features '.csv'"),
+        (["toy-vit", "toy", "--to", tmp_path / "f.csv"], "unknown ending of a features file '.csv'"),
         (["toy-vit,toy-cnn", "toy", "--to", tmp_path / "f.npz"], "is for one model"),
         (["none.npz", "toy", "--to", tmp_path / "f.npz"], "there is no features file none.npz"),
     ):

@@ -88,6 +88,6 @@ def test_files_of_something_else_are_refused(tmp_path, ending):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    with pytest.raises(CardError, match=r"unknown ending of a file of features '\.csv'"):
+    with pytest.raises(CardError, match=r"unknown ending of a features file '\.csv'"):
         write_table(tmp_path / "f.csv", FeatureTable(IDS, VALUES))
     assert not list(tmp_path.iterdir())

@@ -17,12 +17,12 @@ LIBRARY = "features"
 
 
 def is_features_file(name: str) -> bool:
-    """Tell whether a model's name means a file of features."""
+    """Tell whether a model's name means a features file."""
     return name.lower().endswith(tuple(FORMS))
 
 
 def features_card(name: str) -> ModelCard:
-    """Return the card of a file of features; its name is the file's.
+    """Return the card of a features file; its name is the file's.
 
     Raises:
         CardError: There is no such file, or what it says of its model cannot be read.

@@ -25,7 +25,7 @@ class ModelCard(Card):
         Field(
             "timm",
             description="Library that builds the network (torchvision: only convolutional classifiers). `features`: "
-            "there is no network, and `weights.file` is a file of features.",
+            "there is no network, and `weights.file` is a features file.",
         )
     )
     arch: str = Field(description="Name of the architecture in the library.")

@@ -1,4 +1,4 @@
-"""Which inputs a job has: features of one image or of several, networks and images, or a file of features."""
+"""Which inputs a job has: features of one image or of several, networks and images, or a features file."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def check_inputs(recipe: ProtocolCard, settings: Settings, data: Dataset) -> Non
 
 
 def check_features(model: ModelCard, recipe: ProtocolCard, settings: Settings, data: Dataset, options: Options) -> None:
-    """Refuse a file of features where anything but these features is asked for, such as images or other weights.
+    """Refuse a features file where anything but these features is asked for, such as images or other weights.
 
     Raises:
         MedbenchError: It does.

@@ -57,7 +57,7 @@ class FeatureTable:
 
 
 def write_table(path: Path, table: FeatureTable) -> None:
-    """Write a file of features; its ending says how: .parquet, .npz or .safetensors.
+    """Write a features file; its ending says how: .parquet, .npz or .safetensors.
 
     Raises:
         CardError: The ending is another one.
@@ -68,7 +68,7 @@ def write_table(path: Path, table: FeatureTable) -> None:
 
 
 def read_table(path: Path) -> FeatureTable:
-    """Read a file of features.
+    """Read a features file.
 
     Raises:
         DataError: It is no such file, an id is there twice, or a number is not finite; the message says which.
@@ -203,11 +203,11 @@ FORMS = {
 
 
 def form_of(path: Path) -> Form:
-    """Return how a file of features is read and written.
+    """Return how a features file is read and written.
 
     Raises:
         CardError: The ending is unknown.
     """
     if path.suffix.lower() not in FORMS:
-        raise unknown("ending of a file of features", path.suffix, FORMS)
+        raise unknown("ending of a features file", path.suffix, FORMS)
     return FORMS[path.suffix.lower()]
