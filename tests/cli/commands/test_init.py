@@ -156,7 +156,7 @@ def test_the_order_of_named_columns_is_the_users(medbench, here):
     (here / "clinic" / "two.csv").write_text("image,cyst,none\n" + "".join(rows))
     done = medbench("init", "clinic/two.csv", "--label", "cyst,none")
     assert "'none' is the positive class, by the order of --label" in done.out
-    assert "turn it: --label none,cyst" in done.out
+    assert "reverse it: --label none,cyst" in done.out
     assert "warning" not in medbench("init", "clinic/two.csv", "--label", "none,cyst", "--force").out
 
 

@@ -19,16 +19,6 @@ from ..subgroups.conftest import put as put_people  # noqa: F401 - a fixture
 from .conftest import put
 
 
-@pytest.fixture(name="synthetic")
-def _synthetic():
-    return synthetic
-
-
-@pytest.fixture(name="save")
-def _save():
-    return save
-
-
 def test_subgroups_are_those_of_the_command(put_people, tmp_path):  # noqa: F811
     (group,) = collect(put_people(stored=True))
     (tab,) = data_tabs(group)

@@ -119,7 +119,7 @@ def task_of(given: OwnColumns, inferred: Task, classes: Sequence[str], where: Pa
     Raises:
         DataError: The labels are not of that task.
     """
-    task, listed = given.task or inferred, f"{few(classes, 8)}"
+    task, listed = given.task or inferred, few(classes, 8)
     if task == "binary" and len(classes) != 2:
         fault = f"there are {len(classes)} classes: {listed}"
     elif task == "multilabel" and not several:

@@ -72,7 +72,7 @@ def turned(names: Sequence[str], task: Task, *, chosen: bool = False) -> str:
         return ""
     why, todo = "the order of the names", "use a card: medbench init writes one with the classes in the other order"
     if chosen:
-        why, todo = "the order of --label", f"turn it: --label {names[1]},{names[0]}"
+        why, todo = "the order of --label", f"reverse it: --label {names[1]},{names[0]}"
     return f"'{names[1]}' is the positive class, by {why}; if '{names[0]}' is the finding, {todo}"
 
 
